@@ -1,0 +1,3307 @@
+#!/usr/bin/env python3
+"""photos: a self-hosted photo album server in one file.
+
+A folder is an album. Dropping photos into it is all the management there is. `Trip.hidden` is
+unlisted, `Trip.private` needs a login; renaming a folder changes who may see it at the next request.
+
+Contents, top to bottom; names refer upward only:
+
+    constants · errors · configuration · files · photographs · albums · users · tokens ·
+    permissions · web · command line
+
+On disk, all of it below the state folder (`.photos/` in the library, or --state):
+
+    config.json   title, host, port, public address …    text, hand-editable
+    users.json    password hashes, sessions ended early   text, mode 0600
+    secret.key    32 random bytes, made once, mode 0600
+    cache/        index and renditions; always safe to delete
+
+Use: `python photos.py` asks a few questions the first time and serves; `python photos.py --help`.
+Under another WSGI server: `photos.create_app(state_folder)`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import dataclasses
+import datetime as dt
+import enum
+import functools
+import getpass
+import gzip
+import hashlib
+import heapq
+import hmac
+import http
+import importlib.util
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import stat as stat_module
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unicodedata
+import warnings
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
+
+import bottle
+import jwt
+import PIL
+import waitress
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+
+if sys.platform != "win32":
+    import fcntl
+    import resource
+else:
+    import msvcrt
+
+__version__ = "0.1.0"
+
+# --- Constants ---------------------------------------------------------------------------------
+
+STATE_FOLDER = ".photos"
+STATE_VERSION = 1  # of config.json and users.json; a newer one is refused, never rewritten
+
+# Suffixes decide only what is listed before it was read; what a file is, its content says.
+PHOTO_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .avif .avifs .tif .tiff .bmp .heic .heif .hif".split()
+)
+VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .webm".split())
+RAW_SUFFIXES = frozenset(
+    ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .orf .rw2 .pef .srw .x3f .3fr .iiq .rwl".split()
+)
+# Never items, even where the content would pass: sidecars, camera proxies, half downloads.
+IGNORED_SUFFIXES = frozenset(
+    ".xmp .json .txt .aae .thm .lrv .part .partial .crdownload .download .tmp .pyz .py .html .db .ini".split()
+)
+PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
+BROWSER_TYPES = frozenset(f"image/{name}" for name in ("jpeg", "png", "apng", "webp", "gif", "avif", "bmp"))
+
+# The grid's columns are 170 to 330 CSS pixels wide: 320 serves a phone at density 1 to 2 and a
+# desktop at 1, 640 serves densities 2 and 3. A third width would cost 40 % more disk for 10 % of bytes.
+THUMBNAIL_WIDTHS = (320, 640)
+# The columns of style.css, as the browser must know them before it has the style sheet.
+GRID_SIZES = (
+    "(min-width: 2048px) 14vw, (min-width: 1648px) 17vw, (min-width: 1288px) 20vw, "
+    "(min-width: 908px) 25vw, (min-width: 608px) 33vw, 50vw"
+)
+# Longest side: a full-HD screen, and just below half of 4032, the width of most phone photos,
+# so that a JPEG decoder may skip three quarters of the work.
+PREVIEW_SIDE = 1920
+PREVIEW, FULL = "preview", "full"
+WEBP_SIDE = 16383  # the most that WebP can hold, pixels
+# bench/formats.py: at equal SSIM, method 2 makes files 20 % smaller than 0 and 8 % larger than 4
+# at half the CPU of 4; JPEG is 1.4 to 1.5 times as large.
+WEBP_OPTIONS: dict[str, Any] = {"quality": 80, "method": 2}
+RENDITIONS_FOLDER = "renditions-1"  # counted up when the pixels of renditions change
+
+JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
+OTHER_PIXELS = 100_000_000  # others are decoded whole: 4 to 15 bytes a pixel
+WEBP_PIXELS = 40_000_000  # a larger WebP is left to ffmpeg
+WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
+RENDER_SECONDS = 20.0  # a photo that takes longer costs itself, never the server
+WORKER_COMMAND = "render-worker"  # how the program starts itself for that
+WORKERS = min(4, os.cpu_count() or 1)
+IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
+HEAD_BYTES = 65536  # read of each file to tell its content: holds EXIF and the boxes of HEIC
+TAIL_BYTES = 4096
+LIVE_BYTES = 20_000_000  # a live photo's video lasts three seconds; a longer one is an item of its own
+
+SETTLE_SECONDS = 2.0  # a file that changed this recently may still be being copied
+SURVEY_SECONDS = 30.0  # pause between two background passes over a library that is all rendered
+SURVEY_BATCH = 48  # renditions asked for between two looks at what is newest
+READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
+PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
+ALBUM_TEXT_BYTES = 65536
+
+PASSWORD_BYTES = range(8, 257)
+SCRYPT = {"n": 2**15, "r": 8, "p": 3}  # 32 MB and about 0.25 s a hash (OWASP, 2024)
+SCRYPT_MEMORY = 64 << 20
+HASHES_AT_ONCE = 2  # 32 MB each
+HASHES_WAITING = 4  # more log-ins than that at one moment are asked to come back
+ACCOUNT_FAILURES = 5  # free failures of an account before each further one costs a wait
+ACCOUNT_WAIT = 60.0  # seconds, the longest wait
+ADDRESS_FAILURES = 20  # of one address within ADDRESS_SECONDS
+ADDRESS_SECONDS = 300.0
+LIMITS_KEPT = 10_000  # accounts and addresses remembered; the oldest are dropped
+
+SESSION_SECONDS = 30 * 86400
+RENEW_SECONDS = 86400
+TOKEN_BYTES = 4096
+AUDIENCE = "photos session"
+
+# Threads: 16 answer, the others may wait for renditions. A waiting thread costs about 40 KB and no
+# CPU, so that hundreds of cold thumbnails never keep a page waiting.
+ANSWER_THREADS = 16
+WAITING_THREADS = 240
+BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
+YEAR_SECONDS = 31_536_000
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+STATIC_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
+}
+MEDIA_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+# What hostile or damaged metadata makes Pillow raise (seen with real files).
+METADATA_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+log = logging.getLogger("photos")
+
+# --- Errors ------------------------------------------------------------------------------------
+
+
+class PhotosError(Exception):
+    """The root of all errors that a person caused and can understand; `status` is the HTTP answer."""
+
+    status = 400
+    retry_after: int | None = None  # seconds
+
+
+class NotFound(PhotosError):
+    """There is nothing at that address."""
+
+    status = 404
+
+
+class LoginNeeded(PhotosError):
+    """Only a user may see this."""
+
+    status = 401
+
+
+class LoginFailed(PhotosError):
+    """Wrong name or password."""
+
+    status = 401
+
+
+class Forbidden(PhotosError):
+    """The request came from another site."""
+
+    status = 403
+
+
+class NoPicture(PhotosError):
+    """No picture can be made of that file."""
+
+    status = 404
+
+
+class TooManyAttempts(PhotosError):
+    """Too many failed log-ins."""
+
+    status = 429
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Too many failed attempts. Try again in {math.ceil(seconds)} s.")
+        self.retry_after = math.ceil(seconds)
+
+
+class Busy(PhotosError):
+    """More is being asked than can be answered now."""
+
+    status = 503
+    retry_after = 1
+
+
+class StateError(PhotosError):
+    """A file of the state folder cannot be used; the message says which and what to do."""
+
+    status = 503
+
+
+# --- Configuration -----------------------------------------------------------------------------
+
+
+def parse_port(text: str) -> int:
+    """Return a TCP port number, 1 to 65535."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise ValueError("A port is a number from 1 to 65535.")
+    return int(text)
+
+
+def parse_public_address(text: str) -> str:
+    """Return an address such as `https://photos.example.org` without a slash at its end, or ''."""
+    if not text:
+        return ""
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("An address looks like https://photos.example.org")
+    if not re.fullmatch(r"[/\w.~%-]*", parts.path, re.ASCII) or "//" in parts.path:
+        raise ValueError("The path of the address may have letters, digits, '-', '_', '.' and '/'.")
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def parse_library(text: str) -> str:
+    """Return the absolute path of an existing folder."""
+    path = os.path.abspath(os.path.expanduser(text))
+    if not os.path.isdir(path):
+        raise ValueError(f"There is no folder {path}")
+    return path
+
+
+def parse_host(text: str) -> str:
+    """Return the address to listen on; yes and no stand for all addresses and this machine's own."""
+    host = {"y": "0.0.0.0", "yes": "0.0.0.0", "n": "127.0.0.1", "no": "127.0.0.1"}.get(text.lower(), text)
+    try:
+        socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise ValueError("Answer yes or no (or give an address of this machine).") from None
+    return host
+
+
+def parse_title(text: str) -> str:
+    """Return a title of 1 to 200 characters on one line."""
+    title = " ".join(text.split())
+    if not 1 <= len(title) <= 200:
+        raise ValueError("A title has 1 to 200 characters.")
+    return title
+
+
+def parse_switch(text: str) -> bool:
+    """Return True for yes, True or on; False for no, False or off."""
+    if text.lower() not in ("yes", "true", "on", "no", "false", "off"):
+        raise ValueError("Answer yes or no.")
+    return text.lower() in ("yes", "true", "on")
+
+
+def _setting(default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = "") -> Any:
+    metadata = {"parse": parse, "help": help, "question": question, "hint": hint}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What the owner may choose. Prompts, flags, config.json and the README's table come from here."""
+
+    library: str = _setting(
+        "",
+        parse_library,
+        "folder of the albums, where it is not the one that holds the state folder",
+        "Which folder holds your albums?",
+    )
+    title: str = _setting("Photos", parse_title, "title of the site", "What should the site be called?")
+    port: int = _setting(8080, parse_port, "TCP port to listen on", "Which port may it use?")
+    host: str = _setting(
+        "127.0.0.1",
+        parse_host,
+        "address to listen on: 127.0.0.1 for this machine and its tunnel, 0.0.0.0 for the whole network",
+        "May other devices on your network open it?",
+        "yes or no; a tunnel on this machine does not need it",
+    )
+    public_address: str = _setting(
+        "",
+        parse_public_address,
+        "the address that visitors use, if there is a tunnel or proxy; its path is the site's prefix",
+        "Its public address, if there is a tunnel?",
+        "such as https://photos.example.org; blank: none",
+    )
+    trusted_proxy: str = _setting(
+        "", str, "address of the proxy or tunnel whose X-Forwarded-For is believed, such as 127.0.0.1"
+    )
+    follow_symlinks: bool = _setting(
+        False, parse_switch, "whether links may lead out of the library: true or false"
+    )
+
+    @property
+    def prefix(self) -> str:
+        """The path of the public address: '' or such as '/photos'."""
+        return urlsplit(self.public_address).path
+
+    @property
+    def origin(self) -> str:
+        """The origin of the public address (RFC 6454), such as 'https://photos.example.org', or ''."""
+        parts = urlsplit(self.public_address)
+        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+
+SETTINGS = {field.name: field for field in dataclasses.fields(Config)}
+
+
+def parse_setting(name: str, value: object) -> Any:
+    """Check one value of config.json or a flag.
+
+    Raises ValueError with a sentence for the owner.
+    """
+    if SETTINGS[name].default == value:
+        return value
+    text = str(value) if isinstance(value, (str, int)) else ""
+    return SETTINGS[name].metadata["parse"](text)
+
+
+# --- Files -------------------------------------------------------------------------------------
+
+
+def display(name: str) -> str:
+    """Return a file name as text that can be encoded; bytes that are not UTF-8 become U+FFFD."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Say whether a real path is the folder or below it."""
+    try:
+        return os.path.commonpath([path, folder]) == folder
+    except ValueError:  # another drive
+        return False
+
+
+def signature(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is replaced or written: inode, size, mtime; None: no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that after a crash it is the old or the new one, never half of one.
+
+    Mode 0600; the file and its folder are synced. Raises OSError.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if sys.platform != "win32":  # Windows cannot open a folder to sync it
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file of a state file: one writer at a time, across threads and processes."""
+    with open(path.with_name(f"{path.name}.lock"), "ab") as file:
+        os.chmod(file.name, 0o600)
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        else:
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        yield
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """Read a JSON state file; None: it does not exist.
+
+    Raises StateError where it is damaged, not readable, or of a newer version.
+    """
+    try:
+        state = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise StateError(
+            f"{path} is damaged ({error}). Repair it in a text editor, put a copy back, "
+            f"or move it away to start anew."
+        ) from None
+    if not isinstance(state, dict) or not isinstance(state.get("version"), int):
+        raise StateError(f'{path} is damaged: it has no "version". Put a copy back or move it away.')
+    if state["version"] > STATE_VERSION:
+        raise StateError(f"{path} was written by a newer version of photos. Run that version.")
+    return state
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a JSON state file: UTF-8, indented, keys sorted."""
+    text = json.dumps({**state, "version": STATE_VERSION}, indent=2, sort_keys=True, ensure_ascii=False)
+    write_atomically(path, f"{text}\n".encode())
+
+
+def make_state_folder(state: Path) -> None:
+    """Make the state folder, mode 0700. Raises StateError where that is not possible."""
+    try:
+        (state / "cache").mkdir(parents=True, exist_ok=True)
+        os.chmod(state, 0o700)
+    except OSError as error:
+        raise StateError(
+            f"The state folder {state} cannot be made: {error.strerror}. "
+            "Name another one with --state FOLDER."
+        ) from None
+
+
+def read_config(state: Path) -> Config | None:
+    """Read config.json; None: there is none yet.
+
+    Raises StateError naming the key where a value makes no sense. Unknown keys are logged.
+    """
+    found = read_state(state / "config.json")
+    if found is None:
+        return None
+    values = {}
+    for name, value in found.items():
+        if name in SETTINGS:
+            try:
+                values[name] = parse_setting(name, value)
+            except ValueError as error:
+                raise StateError(f'{state / "config.json"}: "{name}": {error}') from None
+        elif name != "version":
+            log.warning('config.json: "%s" is not a setting', name)
+    return Config(**values)
+
+
+def library_root(state: Path, config: Config) -> Path:
+    """Return the folder of the albums. Raises StateError where it is not there."""
+    root = Path(config.library or state.parent)
+    if not root.is_dir():
+        raise StateError(f"There is no folder {root}. Is its disk connected? Another one: --library FOLDER")
+    return root
+
+
+def write_config(state: Path, config: Config) -> None:
+    """Write config.json under its lock."""
+    path = state / "config.json"
+    with locked(path):
+        write_state(path, dataclasses.asdict(config))
+
+
+def read_secret(state: Path) -> bytes:
+    """Return the 32 bytes of secret.key, made at the first call.
+
+    Raises StateError where the file was cut.
+    """
+    path = state / "secret.key"
+    with locked(path):
+        if not path.exists():
+            write_atomically(path, secrets.token_bytes(32))
+        secret = path.read_bytes()
+    if len(secret) != 32:
+        raise StateError(f"{path} is damaged. Delete it: everybody has to log in again, nothing else.")
+    return secret
+
+
+# --- Photographs -------------------------------------------------------------------------------
+
+PHOTO, VIDEO, RAW = "photo", "video", "raw"
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What one file is, read from its content by a worker.
+
+    `key` names the renditions and changes with the content. `width` and `height` are upright
+    pixels, 0 where unknown. `taken` is ISO 8601 local time, with offset where the file tells it.
+    `problem` says to the owner why there is no picture or only part of one (`partial`).
+    """
+
+    key: str = ""
+    kind: str = ""  # PHOTO, VIDEO, RAW, or '' for anything else
+    media_type: str = ""
+    width: int = 0
+    height: int = 0
+    animated: bool = False
+    taken: str = ""
+    camera: str = ""
+    lens: str = ""
+    exposure_time: float = 0  # s (EXIF 0x829A)
+    f_number: float = 0  # (EXIF 0x829D)
+    iso: int = 0  # (EXIF 0x8827)
+    focal_length: float = 0  # mm (EXIF 0x920A)
+    duration: float = 0  # s
+    latitude: float | None = None  # degrees north
+    longitude: float | None = None  # degrees east
+    colour: str = ""  # the mean, '#rrggbb', once rendered
+    problem: str = ""
+    partial: bool = False
+    lasting: bool = True  # False: the problem may be of this moment; try again at the next start
+
+    @property
+    def has_picture(self) -> bool:
+        return not self.problem or self.partial
+
+    @property
+    def browser_shows(self) -> bool:
+        """Whether a browser can show the original itself."""
+        return self.media_type in BROWSER_TYPES
+
+
+def rendition_names(info: Info) -> tuple[str, ...]:
+    """Name the renditions that are made ahead. A photo narrower than a thumbnail has only one."""
+    if info.kind not in (PHOTO, VIDEO):
+        return ()
+    widths = [width for width in THUMBNAIL_WIDTHS if width == 320 or not 0 < info.width <= 320]
+    return (*map(str, widths), *([PREVIEW] if info.kind == PHOTO else []))
+
+
+def rendition_path(cache: Path, key: str, name: str) -> Path:
+    """Return where a rendition lies: the key of the content, so that renaming a folder costs nothing."""
+    return cache / RENDITIONS_FOLDER / key[:2] / f"{key}-{name}.webp"
+
+
+def content_key(path: str, found: os.stat_result, head: bytes) -> str:
+    """Return 24 hexadecimal digits that change with a file's content, whatever its name."""
+    with open(path, "rb") as file:
+        file.seek(max(0, found.st_size - TAIL_BYTES))
+        tail = file.read(TAIL_BYTES)
+    facts = f"{found.st_size} {found.st_mtime_ns} {len(head)} ".encode()
+    return hashlib.blake2b(facts + head + tail, digest_size=12).hexdigest()
+
+
+def container_of(head: bytes) -> str:
+    """Return 'mov' or 'webm' for a video that browsers may play, 'heif' or 'avif', else ''.
+
+    Source: ISO/IEC 14496-12 (ftyp), QuickTime File Format, RFC 8794 (EBML).
+    """
+    brand = head[8:12]
+    if head[4:8] == b"ftyp":
+        if brand in (b"avif", b"avis"):
+            return "avif"
+        if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"):
+            return "avif" if b"avif" in head[16:64] else "heif"
+        return "" if brand in (b"M4A ", b"M4B ", b"M4P ", b"crx ", b"jp2 ", b"jpx ") else "mov"
+    if head[4:8] in (b"moov", b"mdat", b"wide"):
+        return "mov"
+    return "webm" if head[:4] == b"\x1aE\xdf\xa3" and b"webm" in head[:64] else ""
+
+
+# Dates
+
+_DATE = re.compile(
+    r"\s*(\d{4})[:./-](\d\d)[:./-](\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?(?:\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?"
+)
+_NAME_DATE = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
+    r"(?:[-_. T]{0,3}(?:at )?([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d))?(?!\d{4})"
+)
+_XMP_DATE = re.compile(
+    rb"(?:exif:DateTimeOriginal|photoshop:DateCreated|x[am]p:CreateDate)(?:=\"|>)([^\"<]{10,40})"
+)
+
+
+def parse_date(text: str, offset: str = "") -> dt.datetime | None:
+    """Return a date as EXIF (2.32, 4.6.5) or XMP write it; None where there is none in it."""
+    match = _DATE.match(text)
+    if not match:
+        return None
+    *numbers, zone = match.groups()
+    try:
+        year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
+        date = dt.datetime(year, month, day, hour, minute, second)
+        zone = (zone or offset).replace("Z", "+00:00").strip("\0 ")
+        return date.replace(tzinfo=dt.datetime.strptime(zone, "%z").tzinfo) if zone else date
+    except ValueError:
+        return None
+
+
+def date_in_name(name: str) -> dt.datetime | None:
+    """Return the date in a file name such as IMG_20240107_110258.jpg or 2024-01-07 11.02.58.png."""
+    match = _NAME_DATE.search(name)
+    if not match:
+        return None
+    year, _, month, day, *clock = match.groups()
+    try:
+        hour, minute, second = (int(number or 0) for number in clock)
+        return dt.datetime(int(year), int(month), int(day), hour, minute, second)
+    except ValueError:
+        return None
+
+
+def offset_from_gps(local: dt.datetime, gps: Mapping[int, Any]) -> dt.datetime:
+    """Add the time zone that follows from GPS time, which is UTC, where it gives a plausible one."""
+    try:
+        hour, minute, second = (int(float(part)) for part in gps[7])  # GPSTimeStamp
+        year, month, day = (int(part) for part in str(gps[29]).strip("\0 ").split(":"))  # GPSDateStamp
+        behind = local - dt.datetime(year, month, day, hour, minute, second)
+    except METADATA_ERRORS:
+        return local
+    quarters = round(behind.total_seconds() / 900)
+    if abs(behind.total_seconds() - quarters * 900) > 120 or not -48 <= quarters <= 56:
+        return local
+    return local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=15 * quarters)))
+
+
+def date_taken(exif: Mapping[int, Any], gps: Mapping[int, Any], xmp: bytes) -> dt.datetime | None:
+    """Return the local time at which a photo was taken, aware where its offset is known.
+
+    Order: DateTimeOriginal (0x9003), DateTimeDigitized (0x9004), then XMP.
+    """
+    for tag, offsets in ((0x9003, (0x9011, 0x9012, 0x9010)), (0x9004, (0x9012, 0x9011, 0x9010))):
+        offset = next((str(exif[each]) for each in offsets if exif.get(each)), "")
+        date = parse_date(str(exif.get(tag, "")), offset) or parse_date(str(exif.get(tag, "")))
+        if date:
+            return date if date.tzinfo else offset_from_gps(date, gps)
+    for match in _XMP_DATE.finditer(xmp):
+        if date := parse_date(match[1].decode("ascii", "replace")):
+            return date
+    return None
+
+
+# Metadata
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value[0] if isinstance(value, tuple) else value)
+    except METADATA_ERRORS:
+        return 0
+    return number if math.isfinite(number) and number > 0 else 0
+
+
+def _label(value: Any) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:100]
+
+
+def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
+    try:
+        value = gps[tag]
+        if isinstance(value, str):  # seen: '52,00000,50,00000,34,01180', decimal commas
+            pieces = value.split(",")
+            value = [f"{whole}.{part}" for whole, part in zip(pieces[::2], pieces[1::2], strict=True)]
+        degrees, minutes, seconds = (float(part) for part in value)
+        total = degrees + minutes / 60 + seconds / 3600
+    except METADATA_ERRORS:
+        return None
+    sign = -1 if str(gps.get(tag - 1, "")).strip("\0 ").upper() in ("S", "W") else 1
+    return sign * total if math.isfinite(total) and total <= 180 else None
+
+
+def read_metadata(image: Image.Image) -> dict[str, Any]:
+    """Return the fields of Info that come from EXIF and XMP. Bad metadata costs itself alone."""
+    exif: Mapping[int, Any] = {}
+    details: Mapping[int, Any] = {}
+    gps: Mapping[int, Any] = {}
+    with contextlib.suppress(*METADATA_ERRORS):
+        if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode the whole PNG
+            exif = image.getexif()
+    with contextlib.suppress(*METADATA_ERRORS):
+        details = exif.get_ifd(0x8769) if isinstance(exif, Image.Exif) else {}
+    with contextlib.suppress(*METADATA_ERRORS):
+        gps = exif.get_ifd(0x8825) if isinstance(exif, Image.Exif) else {}
+    xmp = image.info.get("xmp", b"")
+    taken = date_taken(details, gps, xmp if isinstance(xmp, bytes) else str(xmp).encode())
+    latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
+    make, model = _label(exif.get(0x010F)), _label(exif.get(0x0110))
+    return {
+        "taken": taken.isoformat() if taken else "",
+        "camera": model if model.lower().startswith(make.lower()) else f"{make} {model}".strip(),
+        "lens": _label(details.get(0xA434)),
+        "exposure_time": _number(details.get(0x829A)),
+        "f_number": _number(details.get(0x829D)),
+        "iso": int(_number(details.get(0x8827))),
+        "focal_length": _number(details.get(0x920A)),
+        "latitude": latitude if longitude is not None else None,
+        "longitude": longitude if latitude is not None else None,
+    }
+
+
+def _orientation(image: Image.Image, path: str) -> int:
+    """Return EXIF orientation 1 to 8 (0x0112) as far as Pillow has not applied it yet."""
+    if image.format == "HEIF":
+        value = image.info.get("original_orientation") or 1
+        if value != 1:
+            # pillow_heif turns by the boxes alone; a file with only the tag would lie on its side.
+            content = Path(path).read_bytes()  # some phones write the boxes last
+            value = 1 if b"irot" in content or b"imir" in content else value
+    else:
+        value = 1
+        with contextlib.suppress(*METADATA_ERRORS):
+            value = image.getexif().get(0x0112, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int] | None:
+    """Return the crop that an AVIF file asks for and Pillow ignores (clap: ISO/IEC 14496-12, 12.1.4)."""
+    at = head.find(b"clap")
+    if image.format != "AVIF" or at < 0 or len(head) < at + 36:
+        return None
+    numbers = struct.unpack(">IIIIiIiI", head[at + 4 : at + 36])
+    if 0 in numbers[1::2]:
+        return None
+    width, height, across, down = (n / d for n, d in zip(numbers[::2], numbers[1::2], strict=True))
+    left = (image.width - width) / 2 + across
+    top = (image.height - height) / 2 + down
+    if left < 0 or top < 0 or left + width > image.width or top + height > image.height:
+        return None
+    left, top = round(left), round(top)
+    return left, top, left + round(width), top + round(height)
+
+
+# Pixels
+
+
+def _open(path: str) -> Image.Image:
+    """Open a photo by its content. Raises OSError, ValueError, SyntaxError, MemoryError."""
+    image = Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
+    most = JPEG_PIXELS if image.format in ("JPEG", "MPO") else OTHER_PIXELS
+    if image.width * image.height > most:
+        image.close()
+        raise ValueError(f"too large: {image.width} x {image.height} pixels, at most {most // 10**6} million")
+    return image
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Bring 16-bit, 32-bit and floating-point grey to 8 bits without clipping it to white."""
+    if image.mode.startswith("I;16"):
+        return image.point(lambda value: value * (1 / 256)).convert("L")
+    low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
+    if image.mode == "I":
+        low, high = 0, 65535 if high > 255 else 255
+    scale = 255 / ((high - low) or 1)
+    return image.point(lambda value: value * scale - low * scale).convert("L")
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert to sRGB by the embedded ICC profile; a wrong or corrupt one is passed over."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        except (ImageCms.PyCMSError, *METADATA_ERRORS):
+            pass
+        else:
+            return converted or image
+    return image.convert("RGB")
+
+
+def _pixels(path: str, head: bytes, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a photo: upright, sRGB, on white, at most `side` pixels a side; and its full upright size."""
+    with _open(path) as image:
+        size, profile = image.size, image.info.get("icc_profile")
+        drafted = image.draft(None, (side, side))
+        image.load()
+        size = size if drafted else image.size
+        orientation = _orientation(image, path)
+        crop = clean_aperture(image, head)
+        picture: Image.Image = image.crop(crop) if crop else image
+        size = picture.size if crop else size
+        if picture.mode[0] in "IF":
+            picture = _eight_bit(picture)
+        elif picture.mode in ("1", "P", "PA", "LA", "La") or "transparency" in picture.info:
+            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        if max(picture.size) > side:
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        if picture.mode in ("RGBA", "RGBa"):
+            white = Image.new("RGB", picture.size, "white")
+            white.paste(picture, mask=picture.getchannel("A"))
+            picture = white
+        turn = {
+            2: Image.Transpose.FLIP_LEFT_RIGHT,
+            3: Image.Transpose.ROTATE_180,
+            4: Image.Transpose.FLIP_TOP_BOTTOM,
+            5: Image.Transpose.TRANSPOSE,
+            6: Image.Transpose.ROTATE_270,
+            7: Image.Transpose.TRANSVERSE,
+            8: Image.Transpose.ROTATE_90,
+        }.get(orientation)
+        picture = _to_srgb(picture, profile)
+        picture = picture.transpose(turn) if turn is not None else picture
+        return picture, size[::-1] if orientation >= 5 else size
+
+
+def _run(*command: str) -> bytes:
+    """Return what a program prints. Raises OSError where it fails."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:200])
+    return done.stdout
+
+
+def _ffmpeg_input(path: str, form: str) -> tuple[str, ...]:
+    # A video may name other files or addresses: only this file, only as what its content says.
+    return ("-protocol_whitelist", "file", "-f", form, "-i", f"file:{path}")
+
+
+def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
+    """Return one frame of a file, `at` so many seconds, at most as large as a preview. Raises OSError.
+
+    `form`: what its content is, as ffmpeg calls it.
+    """
+    fit = f"scale='min({PREVIEW_SIDE},iw)':'min({PREVIEW_SIDE},ih)':force_original_aspect_ratio=decrease"
+    how = ("-frames:v", "1", "-vf", fit, "-f", "image2pipe", "-c:v", "png", "-")
+    seek = ("-ss", f"{at:.2f}") if at else ()
+    frame = _run("ffmpeg", "-v", "error", "-threads", "1", *seek, *_ffmpeg_input(path, form), *how)
+    with Image.open(io.BytesIO(frame), formats=["PNG"]) as image:
+        return image.convert("RGB")
+
+
+def huge_webp(head: bytes) -> tuple[int, int] | None:
+    """Return width and height of a WebP file too large for Pillow, which needs 15 bytes a pixel (RFC 9649)."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return None
+    if head[12:16] == b"VP8X":
+        size = 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    elif head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        size = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    else:
+        size = int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    return size if size[0] * size[1] > WEBP_PIXELS else None
+
+
+def _huge_pixels(path: str, info: Info) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a huge WebP file with ffmpeg, which needs 2 bytes a pixel. Raises ValueError without it."""
+    if not shutil.which("ffmpeg"):
+        raise ValueError(f"too large: {info.width} x {info.height} pixels; with ffmpeg it could be shown")
+    return ffmpeg_frame(path, "webp_pipe"), (info.width, info.height)
+
+
+def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
+    copy = image.copy()
+    copy.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return copy
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Write a rendition without any metadata, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.info = {}
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        image.save(temporary, "WEBP", **WEBP_OPTIONS)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_renditions(image: Image.Image, cache: Path, key: str, names: Sequence[str]) -> str:
+    """Make the named renditions of an upright sRGB picture; return its mean colour, '#rrggbb'.
+
+    A thumbnail is as wide as its name says and at most three times as high.
+    """
+    smaller = _fit(image, PREVIEW_SIDE, PREVIEW_SIDE)
+    for name in (FULL, PREVIEW, *map(str, reversed(THUMBNAIL_WIDTHS))):
+        if name.isdigit():
+            smaller = _fit(smaller, int(name), 3 * int(name))
+        if name in names:
+            _save(image if name == FULL else smaller, rendition_path(cache, key, name))
+    return "#{:02x}{:02x}{:02x}".format(*smaller.resize((1, 1), Image.Resampling.BOX).tobytes())
+
+
+def render_photo(path: str, head: bytes, info: Info, cache: Path, names: Sequence[str]) -> Info:
+    """Make the named renditions of a photo from one decode.
+
+    What is damaged is shown as far as it decodes. Raises like Pillow where nothing does.
+    """
+    side = WEBP_SIDE if FULL in names else PREVIEW_SIDE
+    problem = ""
+    try:
+        picture, size = _huge_pixels(path, info) if huge_webp(head) else _pixels(path, head, side)
+    except METADATA_ERRORS as error:
+        problem = f"damaged, shown as far as it goes: {error}"
+        # Global in Pillow, and it switches a guard of PNG off: only now, only in a worker.
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            picture, size = _pixels(path, head, side)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+    colour = save_renditions(picture, cache, info.key, names)
+    return dataclasses.replace(
+        info, width=size[0], height=size[1], colour=colour, problem=problem, partial=bool(problem)
+    )
+
+
+def read_photo(path: str, head: bytes, info: Info) -> Info:
+    """Tell what a photo is without decoding its pixels. Raises like Pillow."""
+    if size := huge_webp(head):
+        return dataclasses.replace(info, kind=PHOTO, media_type="image/webp", width=size[0], height=size[1])
+    with _open(path) as image:
+        crop = clean_aperture(image, head)
+        size = (crop[2] - crop[0], crop[3] - crop[1]) if crop else image.size
+        if image.format != "PNG" or "exif" in image.info:
+            size = size[::-1] if _orientation(image, path) >= 5 else size
+        animated = False
+        with contextlib.suppress(*METADATA_ERRORS):
+            animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+        return dataclasses.replace(
+            info,
+            kind=PHOTO,
+            media_type=f"image/{'jpeg' if image.format == 'MPO' else (image.format or '').lower()}",
+            width=size[0],
+            height=size[1],
+            animated=animated and image.format != "HEIF",
+            **read_metadata(image),
+        )
+
+
+# Videos
+
+FFMPEG_FORMS = {"mov": "mov", "webm": "matroska"}
+
+
+def read_video(path: str, container: str, info: Info) -> Info:
+    """Tell what a video is; size, date and duration only where the machine has ffprobe."""
+    kind = "video/webm" if container == "webm" else "video/mp4"
+    info = dataclasses.replace(info, kind=VIDEO, media_type=kind)
+    if not shutil.which("ffprobe"):
+        return info
+    asked = ("-v", "error", "-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
+    found = json.loads(_run("ffprobe", *asked, *_ffmpeg_input(path, FFMPEG_FORMS[container])))
+    stream: dict[str, Any] = next(iter(found.get("streams", [])), {})
+    size = int(stream.get("width", 0)), int(stream.get("height", 0))
+    sides = stream.get("side_data_list", [])
+    turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
+    form = found.get("format", {})
+    tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
+    made = tags.get("com.apple.quicktime.creationdate") or tags.get("creation_time", "")
+    date = parse_date(made) if made > "1971" else None  # 1904 and 1970: the camera had no clock
+    return dataclasses.replace(
+        info,
+        width=size[turned],
+        height=size[not turned],
+        duration=_number(form.get("duration")),
+        taken=date.isoformat() if date else "",
+    )
+
+
+def render_video(path: str, container: str, info: Info, cache: Path, names: Sequence[str]) -> Info:
+    """Make the poster of a video with ffmpeg, where the machine has it."""
+    if not shutil.which("ffmpeg"):
+        return info
+    picture = ffmpeg_frame(path, FFMPEG_FORMS[container], min(1.0, info.duration / 2))
+    colour = save_renditions(picture, cache, info.key, names)
+    return dataclasses.replace(info, colour=colour)
+
+
+# Workers
+
+
+def describe(error: BaseException) -> str:
+    """Say to the owner why a file cannot be shown."""
+    if isinstance(error, MemoryError):
+        return f"too large: it needs more than {WORKER_MEMORY >> 20} MB of memory"
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is not a picture, or damaged from the start"
+    if isinstance(error, PermissionError):
+        return "the program may not read it (file permissions)"
+    return str(error)[:200] or type(error).__name__
+
+
+def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
+    """Read one file and make the named renditions (None: none). Only workers call this.
+
+    Never raises for what a file holds: the problem is in the answer.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    kind = PHOTO if suffix in PHOTO_SUFFIXES else VIDEO if suffix in VIDEO_SUFFIXES else ""
+    info = Info(kind=kind)
+    try:
+        found = os.stat(path)
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+        info = dataclasses.replace(info, key=content_key(path, found, head))
+        if suffix in RAW_SUFFIXES:
+            return dataclasses.replace(info, kind=RAW, problem="RAW: export it as JPEG to show it")
+        if not head:
+            raise ValueError("the file is empty")
+        container = container_of(head)
+        if container in ("mov", "webm"):
+            info = read_video(path, container, info)
+            return render_video(path, container, info, cache, names) if names else info
+        if container == "heif" and "HEIF" not in Image.OPEN:
+            media_type, problem = "image/heif", "HEIC needs pillow-heif: pip install 'photos[heic]'"
+            return dataclasses.replace(info, kind=PHOTO, media_type=media_type, problem=problem)
+        info = read_photo(path, head, info)
+        return render_photo(path, head, info, cache, names) if names else info
+    except Exception as error:  # one of the two edges: a bad file costs itself, whatever it raises
+        lasting = not (isinstance(error, OSError) and error.errno)
+        return dataclasses.replace(info, problem=describe(error), partial=False, lasting=lasting)
+
+
+def work(cache: Path) -> None:
+    """Answer requests, one line of JSON each, until stdin ends. The main job of a worker process."""
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)  # whatever a library prints must not look like an answer
+    warnings.simplefilter("ignore")  # of Pillow, on odd metadata
+    Image.MAX_IMAGE_PIXELS = None  # `_open` checks, by format
+    Image.init()
+    if importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    if sys.platform != "win32":
+        os.nice(10)
+        with contextlib.suppress(ValueError, OSError):  # not every system has this limit
+            resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
+    for line in sys.stdin:
+        path, names = json.loads(line)
+        if sys.platform != "win32":  # nobody else kills a worker whose server is gone
+            signal.alarm(int(RENDER_SECONDS) + 5)
+        answers.write(json.dumps(dataclasses.asdict(develop(path, cache, names))) + "\n")
+        answers.flush()
+
+
+class Urgency(enum.IntEnum):
+    """What goes first: what a visitor waits for, what the page just shown will ask for, the rest."""
+
+    NOW = 0
+    SOON = 1
+    LATER = 2
+
+
+@dataclasses.dataclass
+class Job:
+    """One file to read, and renditions to make of it. `answer` resolves to its Info."""
+
+    path: str
+    names: tuple[str, ...] | None
+    urgency: Urgency
+    answer: Future[Info] = dataclasses.field(default_factory=Future)
+    taken: bool = False
+
+
+class Renderer:
+    """Worker processes that read and render files; each can be killed at the cost of one file.
+
+    Thread-safe. Workers start when there is work and end when there is none for a minute.
+    """
+
+    def __init__(self, cache: Path, workers: int = WORKERS) -> None:
+        self._cache = cache
+        self._queue: list[tuple[Urgency, int, Job]] = []
+        self._jobs: dict[tuple[str, tuple[str, ...] | None], Job] = {}
+        self._count = itertools.count()
+        self._ready = threading.Condition()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"renderer-{n}", daemon=True) for n in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, path: str, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
+        """Ask for a file; the same request twice is one job, as urgent as the more urgent of both."""
+        with self._ready:
+            if self._closed:
+                raise Busy("The server is stopping.")
+            job = self._jobs.get((path, names))
+            if job is None:
+                job = self._jobs[path, names] = Job(path, names, urgency)
+            elif job.taken or job.urgency <= urgency:
+                return job.answer
+            job.urgency = urgency
+            heapq.heappush(self._queue, (urgency, next(self._count), job))
+            self._ready.notify()
+            return job.answer
+
+    def close(self) -> None:
+        """Kill the workers; who waits for an answer gets Busy."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+            for process in self._running:
+                self._kill(process)
+            for job in self._jobs.values():
+                if not job.taken:
+                    job.answer.set_exception(Busy("The server is stopping."))
+
+    def _next(self, patience: float | None) -> Job | None:
+        """Return the most urgent job; None: there was none for so many seconds, or all is over."""
+        with self._ready:
+            if not self._ready.wait_for(lambda: self._queue or self._closed, patience):
+                return None
+            while self._queue and not self._closed:
+                _, _, job = heapq.heappop(self._queue)
+                if not job.taken:  # else it was queued twice, first less urgently
+                    job.taken = True
+                    return job
+        return None
+
+    def _serve(self) -> None:
+        """Own one worker process and bring it job after job."""
+        process: subprocess.Popen[str] | None = None
+        while not self._closed:
+            job = self._next(IDLE_SECONDS if process else None)
+            if job is None:
+                self._end(process)
+                process = None
+                continue
+            info = None
+            for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
+                process = process if process and process.poll() is None else self._start()
+                late = threading.Event()
+                info = self._ask(process, job, late)
+                if info is not None or late.is_set() or self._closed:
+                    break
+                self._end(process)
+                process = None
+            with self._ready:
+                self._jobs.pop((job.path, job.names), None)
+            if info is None:
+                self._end(process)
+                process = None
+                why = f"gave up after {RENDER_SECONDS:.0f} s" if late.is_set() else "it crashes the decoder"
+                kind = PHOTO if os.path.splitext(job.path)[1].lower() in PHOTO_SUFFIXES else ""
+                info = Info(kind=kind, problem=why, lasting=False)
+            if self._closed:
+                job.answer.set_exception(Busy("The server is stopping."))
+            else:
+                job.answer.set_result(info)
+        self._end(process)
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), WORKER_COMMAND, os.fspath(self._cache)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="ascii",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl-C in the terminal is for the server
+        )
+        with self._ready:
+            self._running.add(process)
+        return process
+
+    def _ask(self, process: subprocess.Popen[str], job: Job, late: threading.Event) -> Info | None:
+        """Return the worker's answer; None: it died, or was killed because `late` is set."""
+        assert process.stdin and process.stdout
+
+        def stop() -> None:
+            late.set()
+            self._kill(process)
+
+        timer = threading.Timer(RENDER_SECONDS, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            process.stdin.write(json.dumps([job.path, job.names]) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            return Info(**json.loads(line)) if line.endswith("\n") else None
+        except OSError:  # the pipe broke
+            return None
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    def _kill(process: subprocess.Popen[str]) -> None:
+        if sys.platform == "win32":
+            process.kill()
+        else:  # the ffmpeg that it may have started goes with it
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _end(self, process: subprocess.Popen[str] | None) -> None:
+        """Kill a worker and wait for its end."""
+        if process:
+            with self._ready:
+                self._running.discard(process)
+            self._kill(process)
+            with process:
+                pass
+
+
+# --- Albums ------------------------------------------------------------------------------------
+
+Parts = tuple[str, ...]  # names from the library down; () is the library itself
+
+
+class Visibility(enum.IntEnum):
+    """Who may see an album; the strictest of several is their maximum."""
+
+    PUBLIC = 0
+    HIDDEN = 1
+    PRIVATE = 2
+
+
+_SUFFIX = re.compile(r"(?:\.(hidden|private))+\s*\Z", re.IGNORECASE)
+
+
+def visibility_of(names: Iterable[str]) -> Visibility:
+    """Return the strictest visibility that folder names tell by their suffix."""
+    endings = [match[0].lower() for match in map(_SUFFIX.search, names) if match]
+    if any("private" in ending for ending in endings):
+        return Visibility.PRIVATE
+    return Visibility.HIDDEN if endings else Visibility.PUBLIC
+
+
+def title_of(name: str) -> str:
+    """Return the title that a folder's name gives: without the suffix."""
+    return display(_SUFFIX.sub("", name)).strip() or display(name)
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names."""
+    pieces = re.split(r"(\d+)", unicodedata.normalize("NFC", display(name)).casefold())
+    return tuple(int(p) if n % 2 else p for n, p in enumerate(pieces)), name
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file as a folder's listing tells it. `identity` changes when the file is written or replaced."""
+
+    name: str
+    path: str
+    identity: str
+    size: int
+    mtime: float
+    changed: float  # s since the epoch, the later of mtime and ctime
+    visibility: Visibility = Visibility.PUBLIC  # not public only for a link into another album
+
+    @property
+    def suffix(self) -> str:
+        """The file name's suffix in lower case, with its dot."""
+        return os.path.splitext(self.name)[1].lower()
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A folder of the library as it was when it was listed."""
+
+    mtime_ns: int
+    files: Mapping[str, File]
+    albums: Mapping[str, Visibility]
+    title: str = ""
+    description: str = ""
+    captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A photo or video of an album; with `live`, a live photo. `info` is None until it was read."""
+
+    parts: Parts
+    file: File
+    info: Info | None
+    live: File | None = None
+    caption: str = ""
+
+    @property
+    def kind(self) -> str:
+        known = self.info.kind if self.info else ""
+        return known or (VIDEO if self.file.suffix in VIDEO_SUFFIXES else PHOTO)
+
+    @property
+    def title(self) -> str:
+        return display(self.file.name)
+
+    @property
+    def version(self) -> str:
+        """What changes with the content, '' until it was read."""
+        return self.info.key if self.info else ""
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether renditions exist or can be made, as far as is known."""
+        return self.info is None or self.info.has_picture
+
+    @functools.cached_property
+    def taken(self) -> dt.datetime:
+        """When it was taken, local time: from its metadata, else its name, else the file's mtime."""
+        if self.info and self.info.taken:
+            return dt.datetime.fromisoformat(self.info.taken)
+        return date_in_name(self.title) or dt.datetime.fromtimestamp(self.file.mtime).astimezone()
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """The part of the sort key that two items of one album share only if they are one."""
+        return natural(self.file.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Album:
+    """An album as somebody sees it: counts, dates and cover hold only what that person may see."""
+
+    parts: Parts
+    title: str
+    description: str
+    visibility: Visibility
+    items: tuple[Item, ...]  # oldest first
+    albums: tuple[Album, ...]  # newest first
+    photos: int  # with those of all albums below
+    videos: int
+    first: dt.datetime | None
+    last: dt.datetime | None
+    cover: Item | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What is at a path, and who may see it. Neither folder nor file: nothing is there."""
+
+    parts: Parts
+    visibility: Visibility
+    folder: Folder | None = None  # of the album, or of the one that holds the file
+    file: File | None = None
+
+
+def as_instants(items: Iterable[Item]) -> dict[Parts, dt.datetime]:
+    """Return each item's moment as aware time, so that cameras of one trip sort together.
+
+    A camera without time zone is read in the offset that most of the album's photos tell.
+    """
+    items = list(items)
+    known = Counter(i.taken.utcoffset() for i in items if i.info and i.info.taken and i.taken.tzinfo)
+    offset = known.most_common(1)[0][0] if known else None
+    zone = dt.timezone(offset) if offset is not None else dt.UTC
+    return {i.parts: i.taken if i.taken.tzinfo else i.taken.replace(tzinfo=zone) for i in items}
+
+
+def read_album_text(path: str, names: Iterable[str]) -> tuple[str, str, dict[str, str]]:
+    """Return title, description and captions of an album.txt. Lines `file name: caption` are captions."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.read(ALBUM_TEXT_BYTES).decode("utf-8-sig", "replace").splitlines()
+    except OSError:
+        return "", "", {}
+    by_name = {unicodedata.normalize("NFC", display(name)): name for name in names}
+    captions, text = {}, []
+    for line in lines[1:]:
+        name, colon, caption = line.partition(": ")
+        name = unicodedata.normalize("NFC", name.strip())
+        if colon and name in by_name:
+            captions[by_name[name]] = caption.strip()
+        else:
+            text.append(line)
+    return (lines[0].strip()[:200] if lines else ""), "\n".join(text).strip(), captions
+
+
+class Index:
+    """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
+
+    def __init__(self, cache: Path) -> None:
+        self._path = cache / "index.jsonl"
+        self._infos: dict[str, Info] = {}
+        self._lock = threading.Lock()
+        self.generation = 0  # grows with each change
+        # What was recorded without HEIC or ffmpeg must not outlast their arrival.
+        tools = [bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
+        self._header = json.dumps({"index": 1, "fields": sorted(Info.__dataclass_fields__), "tools": tools})
+        self._load()
+
+    def _load(self) -> None:
+        with contextlib.suppress(OSError), open(self._path, encoding="ascii") as lines:
+            if next(lines, "").strip() != self._header:
+                return
+            for line in lines:
+                with contextlib.suppress(ValueError, TypeError):  # the last line of a killed server
+                    identity, fields = json.loads(line)
+                    self._infos[identity] = Info(**fields)
+
+    def get(self, identity: str) -> Info | None:
+        return self._infos.get(identity)
+
+    def put(self, identity: str, info: Info) -> None:
+        """Remember what a file is; a problem of the moment only while the program runs."""
+        with self._lock:
+            known, self._infos[identity] = self._infos.get(identity), info
+            self.generation += 1
+            if not info.lasting or known == info:
+                return
+            try:
+                with open(self._path, "a", encoding="ascii") as file:
+                    if not file.tell():
+                        file.write(self._header + "\n")
+                    file.write(_index_line(identity, info))
+            except OSError as error:
+                log.warning("%s cannot be written: %s", self._path, error.strerror)
+
+    def keep(self, identities: set[str]) -> None:
+        """Forget all other files, if there are any, and write the index anew."""
+        with self._lock:
+            if self._infos.keys() <= identities:
+                return
+            self._infos = {name: info for name, info in self._infos.items() if name in identities}
+            lines = (_index_line(name, info) for name, info in self._infos.items() if info.lasting)
+            try:
+                write_atomically(self._path, "".join((self._header + "\n", *lines)).encode("ascii"))
+            except OSError as error:
+                log.warning("%s cannot be written: %s", self._path, error.strerror)
+
+
+def _index_line(identity: str, info: Info) -> str:
+    fields = {name: value for name, value in vars(info).items() if value != getattr(Info, name)}
+    return json.dumps([identity, fields]) + "\n"
+
+
+class Library:
+    """The albums below a root folder, as they are at each call. Thread-safe.
+
+    The file system is the truth: folders are listed again when their mtime changed, and paths are
+    resolved through listings alone, so that only what is listed can be reached.
+    """
+
+    def __init__(
+        self, root: Path, cache: Path, *, follow_symlinks: bool = False, workers: int = WORKERS
+    ) -> None:
+        self.root = root
+        self._real = os.path.realpath(root)
+        self._cache = cache
+        self._follow = follow_symlinks
+        self._folders: dict[Parts, tuple[float, Folder]] = {}  # with the time of listing
+        self._items: dict[Parts, tuple[Folder, int, tuple[Item, ...]]] = {}
+        self._waiting = threading.BoundedSemaphore(WAITING_THREADS)
+        self._closed = threading.Event()
+        self._orphans: set[str] = set()
+        self.index = Index(cache)
+        self.renderer = Renderer(cache, workers)
+
+    def close(self) -> None:
+        """Stop the background pass and the workers."""
+        self._closed.set()
+        self.renderer.close()
+
+    # Listing
+
+    def _scan(self, parts: Parts, *, fresh: bool = False) -> Folder:
+        """List a folder, or return the last listing where nothing can have changed since.
+
+        `fresh`: look at each file again, for those that were written in place.
+        """
+        path = os.path.join(self.root, *parts)
+        listed, known = self._folders.get(parts, (0.0, None))
+        try:
+            mtime_ns = os.stat(path).st_mtime_ns
+            # A listing made within the clock's tick of a change may have missed it.
+            settled = listed - mtime_ns / 1e9 > SETTLE_SECONDS
+            if known and settled and not fresh and known.mtime_ns == mtime_ns:
+                return known
+            listed = time.time()
+            with os.scandir(path) as entries:
+                folder = self._list(parts, entries, mtime_ns)
+        except OSError as error:
+            folder = Folder(0, {}, {}, problem=describe(error))
+        if known == folder:
+            folder = known  # what was derived from it stays valid
+        self._folders[parts] = listed, folder
+        return folder
+
+    def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], mtime_ns: int) -> Folder:
+        files: dict[str, File] = {}
+        albums: dict[str, Visibility] = {}
+        for entry in entries:
+            if entry.name.startswith((".", "@")) or entry.name.endswith("~"):
+                continue
+            try:
+                visibility = self._link_visibility(parts, entry) if entry.is_symlink() else Visibility.PUBLIC
+                if visibility is None:
+                    continue
+                if entry.is_dir():
+                    albums[entry.name] = max(visibility, visibility_of([entry.name]))
+                elif entry.is_file():
+                    files[entry.name] = _as_file(entry.name, entry.path, entry.stat(), visibility)
+            except OSError:  # gone since, or a link to nothing
+                continue
+        text = files.get("album.txt")
+        told = read_album_text(text.path, files) if text else ("", "", {})
+        files = {name: file for name, file in files.items() if file.suffix not in IGNORED_SUFFIXES}
+        return Folder(mtime_ns, files, albums, *told)
+
+    def _link_visibility(self, parts: Parts, entry: os.DirEntry[str]) -> Visibility | None:
+        """Return the strictest visibility along a link's real path; None: it is not followed."""
+        real = os.path.realpath(entry.path)
+        folder = os.path.realpath(os.path.join(self.root, *parts))
+        linked = folder != os.path.join(self._real, *parts)
+        if entry.is_dir() and (linked or is_within(folder, real)):  # it could lead round in circles
+            return None
+        if is_within(real, self._real):
+            return visibility_of(os.path.relpath(real, self._real).split(os.sep))
+        return visibility_of(Path(real).parts) if self._follow else None
+
+    def find(self, parts: Parts) -> Place:
+        """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
+        own = (os.path.basename(self._real), os.path.basename(os.path.abspath(self.root)))
+        visibility = visibility_of((*own, *parts))
+        folder = self._scan(())
+        for depth, name in enumerate(parts):
+            if name in folder.albums:
+                visibility = max(visibility, folder.albums[name])
+                folder = self._scan(parts[: depth + 1])
+            elif name in folder.files and depth == len(parts) - 1:
+                file = folder.files[name]
+                return Place(parts, max(visibility, file.visibility), folder, file)
+            else:
+                return Place(parts, visibility)
+        return Place(parts, visibility, folder)
+
+    # Items and albums
+
+    def items(self, parts: Parts, folder: Folder) -> tuple[Item, ...]:
+        """Return the photos and videos of a folder, oldest first, as far as they were read."""
+        known = self._items.get(parts)
+        if known and known[0] is folder and known[1] == self.index.generation:
+            return known[2]
+        generation = self.index.generation
+        lives = _live_photos(folder)
+        hidden = {file.name for file in lives.values()}
+        found = []
+        for name, file in folder.files.items():
+            info = self.index.get(file.identity)
+            expected = file.suffix in PHOTO_SUFFIXES or file.suffix in VIDEO_SUFFIXES
+            if name not in hidden and (info.kind in (PHOTO, VIDEO) if info else expected):
+                caption = folder.captions.get(name, "")
+                found.append(Item((*parts, name), file, info, lives.get(name), caption))
+        moments = as_instants(found)
+        items = tuple(sorted(found, key=lambda item: (moments[item.parts], item.order)))
+        self._items[parts] = folder, generation, items
+        return items
+
+    def album(self, place: Place, see_all: bool, *, patience: float = 0) -> Album:
+        """Return the album at a place as a user (`see_all`) or a visitor sees it.
+
+        Its files that were never read are read first, for `patience` seconds at most. Empty albums
+        below are left out. The caller has decided that the place may be seen at all.
+        """
+        folder = self._scan(place.parts, fresh=True)
+        self._read(folder, patience)
+        return self._album(place.parts, folder, see_all, place.visibility)
+
+    def _album(self, parts: Parts, folder: Folder, see_all: bool, visibility: Visibility) -> Album:
+        below = []
+        for name, own in folder.albums.items():
+            if see_all or own == Visibility.PUBLIC:
+                child = (*parts, name)
+                album = self._album(child, self._scan(child), see_all, own)
+                if album.photos or album.videos:
+                    below.append(album)
+        below.sort(key=lambda album: natural(album.parts[-1]))
+        below.sort(key=lambda album: _instant(album.last), reverse=True)
+        items = self.items(parts, folder)
+        items = items if see_all else _for_visitors(items)
+        photos = sum(item.kind == PHOTO for item in items)
+        moments = [m for a in below for m in (a.first, a.last) if m]
+        moments += [items[0].taken, items[-1].taken] if items else []
+        return Album(
+            parts=parts,
+            title=self.title(parts),
+            description=folder.description,
+            visibility=visibility,
+            items=items,
+            albums=tuple(below),
+            photos=photos + sum(album.photos for album in below),
+            videos=len(items) - photos + sum(album.videos for album in below),
+            first=min(moments, key=_instant, default=None),
+            last=max(moments, key=_instant, default=None),
+            cover=_cover(items) or next((album.cover for album in below if album.cover), None),
+        )
+
+    def item(self, place: Place) -> Item | None:
+        """Return the item at a place, its file looked at and read now; None: it is no item."""
+        assert place.folder and place.file
+        try:
+            found = os.stat(place.file.path)
+        except OSError:
+            return None
+        file = _as_file(place.file.name, place.file.path, found, place.file.visibility)
+        info = self.index.get(file.identity) or self._wait(self._submit(file, None, Urgency.NOW))
+        live = _live_photos(place.folder).get(file.name)
+        caption = place.folder.captions.get(file.name, "")
+        return Item(place.parts, file, info, live, caption) if info.kind in (PHOTO, VIDEO) else None
+
+    def siblings(self, album: Place, see_all: bool) -> tuple[Item, ...]:
+        """Return the items of an album alone, as somebody sees them."""
+        folder = self._scan(album.parts)
+        self._read(folder, READ_PATIENCE)
+        items = self.items(album.parts, folder)
+        return items if see_all else _for_visitors(items)
+
+    def title(self, parts: Parts) -> str:
+        """Return the title of an album."""
+        return self._scan(parts).title or title_of(parts[-1] if parts else os.path.basename(self._real))
+
+    # Reading and rendering
+
+    def _submit(self, file: File, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
+        answer = self.renderer.submit(file.path, names, urgency)
+        answer.add_done_callback(functools.partial(self._learn, file))
+        return answer
+
+    def _learn(self, file: File, answer: Future[Info]) -> None:
+        """Remember an answer, unless it is a problem of a file that may still be being copied."""
+        if answer.exception() is None:
+            info = answer.result()
+            if not info.problem or time.time() - file.changed > SETTLE_SECONDS:
+                self.index.put(file.identity, info)
+
+    def _wait(self, answer: Future[Info]) -> Info:
+        """Wait for a worker. Raises Busy where too many wait already."""
+        if not self._waiting.acquire(blocking=False):
+            raise Busy("Too many pictures are being made. Try again in a moment.")
+        try:
+            return answer.result(timeout=10 * RENDER_SECONDS)
+        except TimeoutError:
+            raise Busy("This picture is still being made. Try again in a moment.") from None
+        finally:
+            self._waiting.release()
+
+    def _read(self, folder: Folder, patience: float) -> None:
+        new = [file for file in folder.files.values() if not self.index.get(file.identity)]
+        answers = [self._submit(file, None, Urgency.NOW) for file in new]
+        wait(answers, timeout=patience)
+
+    def rendition(self, item: Item, name: str) -> Path:
+        """Return the file of a rendition, made now if it is missing.
+
+        Raises NoPicture where none can be made, Busy where too many wait.
+        """
+        info = item.info
+        if info and info.has_picture:
+            path = rendition_path(self._cache, info.key, name)
+            if _is_made(path):
+                return path
+            names = (FULL,) if name == FULL else self._missing_names(info)
+            info = self._wait(self._submit(item.file, names or (name,), Urgency.NOW))
+            path = rendition_path(self._cache, info.key, name)
+            if info.has_picture and _is_made(path):
+                return path
+        raise NoPicture(info.problem if info and info.problem else "There is no picture of this file.")
+
+    def _missing_names(self, info: Info) -> tuple[str, ...]:
+        names = rendition_names(info)
+        return tuple(n for n in names if not _is_made(rendition_path(self._cache, info.key, n)))
+
+    def expect(self, items: Iterable[Item]) -> None:
+        """Have the renditions of a page's items made before those of the rest."""
+        for item in items:
+            if item.info and item.info.has_picture and (names := self._missing_names(item.info)):
+                self._submit(item.file, names, Urgency.SOON)
+
+    # The background pass
+
+    def walk(self) -> Iterator[tuple[Parts, Folder]]:
+        """Yield all folders, each file looked at again, those with the newest files first."""
+        found: list[tuple[float, Parts, Folder]] = []
+        todo: list[Parts] = [()]
+        while todo:
+            parts = todo.pop()
+            folder = self._scan(parts, fresh=True)
+            newest = max((file.mtime for file in folder.files.values()), default=0)
+            found.append((newest, parts, folder))
+            todo += [(*parts, name) for name in folder.albums]
+        for parts in set(self._folders) - {parts for _, parts, _ in found}:
+            self._folders.pop(parts, None)
+            self._items.pop(parts, None)
+        found.sort(key=lambda each: each[0], reverse=True)
+        return ((parts, folder) for _, parts, folder in found)
+
+    def unread(self, settled: float) -> list[File]:
+        """Return the files that were never read and have not changed for so many seconds."""
+        files = (file for _, folder in self.walk() for file in folder.files.values())
+        before = time.time() - settled
+        return [file for file in files if file.changed < before and not self.index.get(file.identity)]
+
+    def unrendered(self, settled: float) -> Iterator[tuple[File, tuple[str, ...]]]:
+        """Yield the files that lack renditions with the names of these, newest albums first."""
+        made = self._made()
+        posters = shutil.which("ffmpeg")
+        before = time.time() - settled
+        for _, folder in self.walk():
+            for file in folder.files.values():
+                info = self.index.get(file.identity)
+                if info and info.has_picture and file.changed < before and (info.kind == PHOTO or posters):
+                    names = tuple(n for n in rendition_names(info) if f"{info.key}-{n}.webp" not in made)
+                    if names:
+                        yield file, names
+
+    def work_off(self, batch: Iterable[tuple[File, tuple[str, ...] | None]]) -> Iterator[File]:
+        """Have files read or rendered in the background; yield each when it is done."""
+        answers = {self._submit(file, names, Urgency.LATER): file for file, names in batch}
+        todo = set(answers)
+        while todo:
+            done, todo = wait(todo, return_when="FIRST_COMPLETED")
+            yield from (answers[answer] for answer in done)
+
+    def survey(self) -> None:
+        """Read and render the whole library again and again until it is closed. Runs in a thread."""
+        while not self._closed.is_set():
+            try:
+                new = [(file, None) for file in self.unread(SETTLE_SECONDS)]
+                batch = itertools.islice(self.unrendered(SETTLE_SECONDS), SURVEY_BATCH)
+                if not list(self.work_off(new)) + list(self.work_off(batch)):
+                    self.prune()
+                    self._closed.wait(SURVEY_SECONDS)
+            except Busy:  # closed
+                return
+            except OSError as error:
+                log.warning("the background pass failed and will be tried again: %s", error)
+                self._closed.wait(SURVEY_SECONDS)
+
+    def _made(self) -> set[str]:
+        folders = (self._cache / RENDITIONS_FOLDER).glob("??")
+        return {entry.name for folder in folders for entry in os.scandir(folder)}
+
+    def prune(self) -> None:
+        """Delete renditions whose photo was gone at this call and the one before.
+
+        Twice, so that a folder renamed in the middle of a look costs nothing; and never when the
+        library seems empty, which is what a disk that is not mounted looks like.
+        """
+        files = {file.identity for _, folder in self.walk() for file in folder.files.values()}
+        keys = {info.key for info in map(self.index.get, files) if info}
+        if not keys:
+            return
+        orphans = {name for name in self._made() if name.lstrip(".").partition("-")[0] not in keys}
+        for name in orphans & self._orphans:
+            (self._cache / RENDITIONS_FOLDER / name[:2] / name).unlink(missing_ok=True)
+        self.index.keep(files)
+        self._orphans = orphans - self._orphans
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Return path and reason of all that cannot be shown, or only in part, in natural order."""
+        found = []
+        for parts, folder in self.walk():
+            if folder.problem:
+                found.append((display(os.path.join(*parts, "")) if parts else ".", folder.problem))
+            for file in folder.files.values():
+                info = self.index.get(file.identity)
+                if info and info.problem and info.kind:
+                    found.append((display(os.path.join(*parts, file.name)), info.problem))
+        return sorted(found, key=lambda each: natural(each[0]))
+
+
+def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility) -> File:
+    # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
+    identity = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
+    changed = max(found.st_mtime, found.st_ctime)
+    return File(name, path, identity, found.st_size, found.st_mtime, changed, visibility)
+
+
+def _is_made(path: Path) -> bool:
+    """Say whether a rendition is there; an empty file is what a power cut leaves."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _instant(date: dt.datetime | None) -> dt.datetime:
+    if date is None:
+        return dt.datetime.min.replace(tzinfo=dt.UTC)
+    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
+
+
+def _for_visitors(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(item for item in items if item.file.visibility == Visibility.PUBLIC)
+
+
+def _cover(items: Sequence[Item]) -> Item | None:
+    """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
+    shown = sorted(
+        (item for item in items if item.has_picture), key=lambda item: bool(item.info and item.info.problem)
+    )
+    named = (item for item in shown if os.path.splitext(item.file.name)[0].lower() == "cover")
+    return next(named, None) or next(iter(shown), None)
+
+
+def _live_photos(folder: Folder) -> dict[str, File]:
+    """Return the videos that belong to photos, by the photo's name: IMG_1.HEIC and IMG_1.MOV.
+
+    Some exports name the video IMG_1_HEVC.MOV.
+    """
+    photos: dict[str, str] = {}
+    for name, file in folder.files.items():
+        if file.suffix in PHOTO_SUFFIXES:
+            photos.setdefault(os.path.splitext(name)[0].casefold(), name)
+    pairs = {}
+    for name, file in folder.files.items():
+        stem = os.path.splitext(name)[0].casefold().removesuffix("_hevc")
+        if file.suffix in (".mov", ".mp4") and stem in photos and file.size <= LIVE_BYTES:
+            pairs[photos[stem]] = file
+    return pairs
+
+
+# --- Users -------------------------------------------------------------------------------------
+
+
+def parse_user(text: str) -> str:
+    """Return a user name as it is stored: 1 to 64 printable characters, lower case, no spaces."""
+    name = unicodedata.normalize("NFC", text).strip().casefold()
+    if not 1 <= len(name) <= 64 or not name.isprintable() or any(map(str.isspace, name)):
+        raise ValueError("A user name has 1 to 64 letters, digits or signs, and no spaces.")
+    return name
+
+
+def parse_password(text: str) -> bytes:
+    """Return a password as bytes (UTF-8, NFC). Raises ValueError unless it has 8 to 256."""
+    password = unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
+    if len(password) not in PASSWORD_BYTES:
+        raise ValueError("A password has 8 to 256 characters; four or five words are easy to remember.")
+    return password
+
+
+def hash_password(password: bytes) -> str:
+    """Return `scrypt$n$r$p$salt$hash` (RFC 7914) with a new salt."""
+    salt = secrets.token_bytes(16)
+    digest = hashlib.scrypt(password, salt=salt, maxmem=SCRYPT_MEMORY, **SCRYPT)
+    encoded = (base64.b64encode(part).decode() for part in (salt, digest))
+    return "$".join(("scrypt", *map(str, SCRYPT.values()), *encoded))
+
+
+def is_password(password: bytes, hashed: str) -> bool:
+    """Compare in constant time. Raises ValueError where the stored hash makes no sense."""
+    name, n, r, p, salt, digest = hashed.split("$")
+    if name != "scrypt":
+        raise ValueError("not a scrypt hash")
+    wanted = base64.b64decode(digest)
+    memory = max(SCRYPT_MEMORY, 256 * int(n) * int(r))
+    cost = {"n": int(n), "r": int(r), "p": int(p), "maxmem": memory, "dklen": len(wanted)}
+    return hmac.compare_digest(hashlib.scrypt(password, salt=base64.b64decode(salt), **cost), wanted)
+
+
+def is_outdated(hashed: str) -> bool:
+    """Say whether a hash was made with other parameters than today's."""
+    return hashed.split("$")[1:4] != [str(value) for value in SCRYPT.values()]
+
+
+class UserStore:
+    """The registered users, in users.json. Thread-safe, and safe with other processes.
+
+    A change by another process is noticed at the next call (by stat). All methods raise StateError
+    where the file is damaged; the writing ones ValueError for a name that is (not) there.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / "users.json"
+        self._signature: tuple[int, int, int] | None = None
+        self._users: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(HASHES_AT_ONCE)
+        self._queue = threading.BoundedSemaphore(HASHES_WAITING)
+        self._nobody = hash_password(secrets.token_bytes(16))
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        with self._lock:
+            now = signature(self._path)
+            if now is None or now != self._signature:
+                self._users = self._parse(read_state(self._path) or {})
+                self._signature = now
+            return self._users
+
+    def _parse(self, state: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        users = state.get("users", {})
+        if not isinstance(users, dict) or not all(
+            isinstance(user, dict)
+            and isinstance(user.get("password"), str)
+            and isinstance(user.get("epoch"), str)
+            for user in users.values()
+        ):
+            raise StateError(f"{self._path} is damaged: users need a password and an epoch.")
+        return users
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """Read, change and write as one step."""
+        with locked(self._path):
+            users = self._parse(read_state(self._path) or {})
+            yield users
+            write_state(self._path, {"users": users})
+
+    def names(self) -> list[str]:
+        """Return the names of all users, sorted."""
+        return sorted(self._read())
+
+    def epoch(self, name: str) -> str | None:
+        """Return what changes when all sessions of a user end; None: no such user."""
+        user = self._read().get(name)
+        return user["epoch"] if user else None
+
+    def is_revoked(self, name: str, jti: str) -> bool:
+        """Say whether that session of a user was logged out."""
+        return jti in self._read().get(name, {}).get("revoked", {})
+
+    def register(self, name: str, password: bytes) -> None:
+        """Add a user."""
+        hashed = hash_password(password)
+        with self._change() as users:
+            if name in users:
+                raise ValueError(f"There is a user {name} already. To change the password: passwd {name}")
+            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
+
+    def set_password(self, name: str, password: bytes) -> None:
+        """Change a password; ends all sessions of that user."""
+        hashed = hash_password(password)
+        with self._change() as users:
+            if name not in users:
+                raise ValueError(f"There is no user {name}. To add one: register {name}")
+            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
+
+    def remove(self, name: str) -> None:
+        """Remove a user; ends all sessions of that user."""
+        with self._change() as users:
+            if users.pop(name, None) is None:
+                raise ValueError(f"There is no user {name}.")
+
+    def revoke(self, name: str, jti: str, expires: int) -> None:
+        """End one session; remembered until its last token has expired (seconds since the epoch)."""
+        with self._change() as users:
+            if name in users:
+                revoked = users[name].get("revoked", {})
+                kept = {each: until for each, until in revoked.items() if until > time.time()}
+                users[name]["revoked"] = {**kept, jti: expires}
+
+    def verify(self, name: str, password: bytes) -> bool:
+        """Say whether that is the user's password; takes as long for a name that is not there.
+
+        A hash with old parameters is renewed. Raises Busy when many log in at the same moment.
+        """
+        user = self._read().get(name)
+        if not self._queue.acquire(blocking=False):
+            raise Busy("Many people are logging in. Try again in a moment.")
+        try:
+            with self._slots:
+                right = is_password(password, user["password"] if user else self._nobody)
+                if right and user and is_outdated(user["password"]):
+                    self._renew(name, user["password"], hash_password(password))
+        except (ValueError, MemoryError) as error:
+            raise StateError(f"{self._path} is damaged: the hash of {name}: {error}") from None
+        finally:
+            self._queue.release()
+        return right and user is not None
+
+    def _renew(self, name: str, old: str, new: str) -> None:
+        with self._change() as users:
+            if users.get(name, {}).get("password") == old:  # nobody changed it meanwhile
+                users[name]["password"] = new
+
+
+class LoginLimits:
+    """How often somebody may try passwords. Monotonic clock; thread-safe; bounded tables."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._accounts: OrderedDict[str, tuple[int, float]] = OrderedDict()  # failures, blocked until
+        self._addresses: OrderedDict[str, list[float]] = OrderedDict()  # moments of failure
+
+    def attempt(self, account: str, address: str) -> None:
+        """Count an attempt as failed until `succeeded` says otherwise; address '': not known.
+
+        Raises TooManyAttempts.
+        """
+        with self._lock:
+            now = self._clock()
+            failures, until = self._accounts.get(account, (0, 0.0))
+            recent = [at for at in self._addresses.get(address, []) if at > now - ADDRESS_SECONDS]
+            if until > now:
+                raise TooManyAttempts(until - now)
+            if address and len(recent) >= ADDRESS_FAILURES:
+                raise TooManyAttempts(recent[0] + ADDRESS_SECONDS - now)
+            failures += 1
+            over = failures - ACCOUNT_FAILURES
+            wait = min(ACCOUNT_WAIT, 2.0 ** min(over, 10)) if over >= 0 else 0.0
+            self._remember(self._accounts, account, (failures, now + wait))
+            if address:
+                self._remember(self._addresses, address, [*recent, now])
+
+    def succeeded(self, account: str, address: str) -> None:
+        """Forget the failures of an account, and this attempt of the address."""
+        with self._lock:
+            self._accounts.pop(account, None)
+            if self._addresses.get(address):
+                self._addresses[address].pop()
+
+    @staticmethod
+    def _remember(table: OrderedDict[str, Any], key: str, value: Any) -> None:
+        table[key] = value
+        table.move_to_end(key)
+        if len(table) > LIMITS_KEPT:
+            table.popitem(last=False)
+
+
+# --- Tokens ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """A login as its token tells it; `jti` stays the same when the token is renewed."""
+
+    user: str
+    epoch: str
+    jti: str
+    issued: int  # seconds since the epoch
+
+    @property
+    def is_old(self) -> bool:
+        """Whether its token should be renewed."""
+        return time.time() - self.issued > RENEW_SECONDS
+
+
+class Tokens:
+    """Signs and reads session tokens (JWT, RFC 7519; HS256 alone)."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hmac.digest(secret, AUDIENCE.encode(), "sha256")  # each purpose its own key
+
+    def issue(self, user: str, epoch: str, jti: str = "") -> str:
+        """Return a token for 30 days, of a new session or of the one that `jti` names."""
+        now = int(time.time())
+        claims = {"sub": user, "epoch": epoch, "jti": jti or secrets.token_urlsafe(16), "aud": AUDIENCE}
+        return jwt.encode({**claims, "iat": now, "exp": now + SESSION_SECONDS}, self._key, algorithm="HS256")
+
+    def read(self, token: str) -> Session | None:
+        """Return the session of a valid token, else None."""
+        if not token or len(token) > TOKEN_BYTES:
+            return None
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                options={"require": ["exp", "iat", "sub", "aud", "jti", "epoch"]},
+            )
+            return Session(claims["sub"], str(claims["epoch"]), str(claims["jti"]), int(claims["iat"]))
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return None
+
+
+# --- Permissions -------------------------------------------------------------------------------
+
+
+def may_open(visibility: Visibility, user: str | None) -> bool:
+    """Decide whether somebody may open a place of that visibility; `user` None: a visitor."""
+    return visibility < Visibility.PRIVATE or user is not None
+
+
+def is_same_origin(headers: Mapping[str, str], origins: Iterable[str]) -> bool:
+    """Decide whether an unsafe request comes from this site (Fetch Metadata; RFC 6454)."""
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return headers.get("Origin") in set(origins) - {""}
+
+
+def safe_next(target: str, prefix: str) -> str:
+    """Return a path of this site to go to after login; anything else becomes the front page."""
+    inside = target.startswith(f"{prefix}/") and not target.startswith("//")
+    clean = target.isascii() and target.isprintable() and not set(target) & set('\\ "<>')
+    return target if inside and clean and len(target) < 4096 else f"{prefix}/"
+
+
+def cache_control(visibility: Visibility, *, versioned: bool) -> str:
+    """Return how media may be cached: what anyone may see also by caches on the way, for 5 minutes."""
+    if visibility == Visibility.PUBLIC:
+        shared = f"max-age={YEAR_SECONDS}, s-maxage=300, immutable"
+        return f"public, {shared if versioned else 'no-cache'}"
+    return f"private, {f'max-age={YEAR_SECONDS}, immutable' if versioned else 'no-cache'}"
+
+
+# --- Web ---------------------------------------------------------------------------------------
+
+
+class Access(enum.Enum):
+    """What the guard asks before a handler runs, and what somebody without access gets."""
+
+    ANYONE = "anyone"
+    PAGE = "303 to the login page"
+    MEDIA = "401"
+
+
+class Route(NamedTuple):
+    """A row of the route table."""
+
+    method: str
+    rule: str
+    handler: str
+    access: Access
+
+
+_PATH = "<path:re:(?s:.*)>"  # anything, newlines too; decoded from the raw path by the guard
+ROUTES = (
+    Route("GET", "/", "show_album", Access.PAGE),
+    Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE),
+    Route("GET", f"/thumbnail/{_PATH}", "send_thumbnail", Access.MEDIA),
+    Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
+    Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
+    Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
+    Route("GET", "/api/album", "send_album", Access.MEDIA),
+    Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
+    Route("GET", "/login", "show_login", Access.ANYONE),
+    Route("POST", "/login", "log_in", Access.ANYONE),
+    Route("POST", "/logout", "log_out", Access.ANYONE),
+    Route("GET", "/static/<name>", "send_static", Access.ANYONE),
+    Route("GET", "/healthz", "send_health", Access.ANYONE),
+)
+
+
+class Links:
+    """Makes every address of the site, below the prefix that a proxy may ask for."""
+
+    def __init__(self, prefix: str, statics: Mapping[str, Static]) -> None:
+        self.prefix = prefix
+        self._statics = statics
+
+    def _to(self, kind: str, parts: Parts, **query: object) -> str:
+        path = "/".join(quote(os.fsencode(part), safe="") for part in parts)
+        asked = urlencode({name: value for name, value in query.items() if value})
+        return f"{self.prefix}/{kind}/{path}" + (f"?{asked}" if asked else "")
+
+    def album(self, parts: Parts, page: int = 1) -> str:
+        path = self._to("album", (*parts, "")) if parts else f"{self.prefix}/"
+        return f"{path}?page={page}" if page > 1 else path
+
+    def photo_page(self, item: Item) -> str:
+        return self._to("album", item.parts)
+
+    def thumbnail(self, item: Item, width: int) -> str:
+        return self._to("thumbnail", item.parts, v=item.version, w=width)
+
+    def preview(self, item: Item) -> str:
+        return self._to("preview", item.parts, v=item.version)
+
+    def full_size(self, item: Item) -> str:
+        """All pixels, in a format that browsers show."""
+        if item.info and not item.info.browser_shows:
+            return self._to("preview", item.parts, v=item.version, size=FULL)
+        return self.original(item)
+
+    def original(self, item: Item) -> str:
+        return self._to("photo", item.parts, v=item.version)
+
+    def live(self, item: Item) -> str:
+        return self._to("photo", (*item.parts[:-1], item.live.name if item.live else ""))
+
+    def download(self, item: Item) -> str:
+        return self._to("download", item.parts)
+
+    def api(self, parts: Parts) -> str:
+        return self._to("api/album", parts) if parts else f"{self.prefix}/api/album"
+
+    def login(self, target: str = "") -> str:
+        return f"{self.prefix}/login" + (f"?{urlencode({'next': target})}" if target else "")
+
+    def logout(self) -> str:
+        return f"{self.prefix}/logout"
+
+    def static(self, name: str) -> str:
+        return f"{self.prefix}/static/{name}?v={self._statics[name].version}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """A css, js or icon file, as it is sent."""
+
+    body: bytes
+    media_type: str
+    version: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """One request after the guard: who asks, for which place."""
+
+    links: Links
+    session: Session | None
+    place: Place
+    slash: bool  # whether the path ended with one
+
+    @property
+    def user(self) -> str | None:
+        return self.session.user if self.session else None
+
+
+def is_current(header: str | None, etag: str) -> bool:
+    """Evaluate If-None-Match (RFC 9110, 13.1.2; weak comparison)."""
+    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
+    return tags == ["*"] or etag.removeprefix("W/") in tags
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """Return start and end of a single byte range; None: to be ignored (RFC 9110, 14.2).
+
+    Raises ValueError where it lies outside the file.
+    """
+    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})\s*", header, re.ASCII)
+    if not match or match[0].strip() == "bytes=-":
+        return None
+    first, last = match.groups()
+    start = int(first) if first else max(0, size - int(last))
+    end = min(size, int(last) + 1) if first and last else size
+    if first and last and int(last) < int(first):
+        return None
+    if start >= size or start >= end:
+        raise ValueError("outside the file")
+    return start, end
+
+
+def is_unchanged(headers: Mapping[str, str], etag: str, modified: float) -> bool:
+    """Evaluate the conditions of a GET; If-None-Match goes first (RFC 9110, 13.2.2)."""
+    if "If-None-Match" in headers:
+        return is_current(headers["If-None-Match"], etag)
+    since = bottle.parse_date(headers.get("If-Modified-Since", ""))
+    return since is not None and int(modified) <= since
+
+
+def attachment(name: str) -> str:
+    """Return a Content-Disposition that keeps any name (RFC 6266)."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def limited(file: io.BufferedReader, size: int) -> Iterator[bytes]:
+    """Read so many bytes, for servers without a file wrapper."""
+    with file:
+        while size > 0 and (block := file.read(min(size, 1 << 16))):
+            size -= len(block)
+            yield block
+
+
+def grid_span(item: Item) -> int:
+    """Return an item's height in 48ths of its column's width: a class of the style sheet, 12 to 144."""
+    info = item.info
+    if info is None or not info.width:
+        return 48 if not item.has_picture else 36
+    return min(144, max(12, round(48 * info.height / info.width)))
+
+
+def date_text(date: dt.datetime) -> str:
+    """Return a date as text: 14 April 2024."""
+    return f"{date.day} {date:%B} {date.year}"
+
+
+def dates_text(first: dt.datetime | None, last: dt.datetime | None) -> str:
+    """Return a range of dates as text, as short as it can be."""
+    if first is None or last is None:
+        return ""
+    if first.date() == last.date():
+        return date_text(last)
+    if first.year != last.year:
+        return f"{first.year} – {last.year}"
+    return f"{last:%B} {last.year}" if first.month == last.month else f"{first:%B} – {last:%B} {last.year}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as text: 0:07, 1:02:03."""
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}" if minutes >= 60 else f"{minutes}:{second:02}"
+
+
+def preview_size(info: Info) -> tuple[int, int]:
+    """Return width and height of a photo's preview, pixels."""
+    shrink = min(1.0, PREVIEW_SIDE / max(1, info.width, info.height))
+    return max(1, round(info.width * shrink)), max(1, round(info.height * shrink))
+
+
+def size_text(size: float) -> str:
+    """Return a size in bytes as text: 4.2 MB (1 MB is 1,000,000 bytes)."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def exposure_text(info: Info) -> str:
+    """Return the exposure as photographers write it: 1/125 s · f/2.8 · ISO 100 · 24 mm."""
+    seconds = info.exposure_time
+    return " · ".join(
+        text
+        for value, text in (
+            (seconds, f"1/{round(1 / seconds)} s" if 0 < seconds < 0.3 else f"{seconds:.3g} s"),
+            (info.f_number, f"f/{info.f_number:.3g}"),
+            (info.iso, f"ISO {info.iso}"),
+            (info.focal_length, f"{info.focal_length:.3g} mm"),
+        )
+        if value
+    )
+
+
+def item_as_json(item: Item, links: Links, user: str | None) -> dict[str, Any]:
+    """Return what scripts may know of an item; where it was taken only for users."""
+    info = item.info or Info()
+    facts = {
+        "name": item.title,
+        "kind": item.kind,
+        "caption": item.caption,
+        "taken": item.taken.isoformat(),
+        "width": info.width,
+        "height": info.height,
+        "bytes": item.file.size,
+        "url": links.photo_page(item),
+        "original": links.original(item),
+        "download": links.download(item),
+        "problem": info.problem and ("partial" if info.partial else "no picture"),
+    }
+    if item.has_picture:
+        facts["thumbnails"] = {str(width): links.thumbnail(item, width) for width in THUMBNAIL_WIDTHS}
+        facts["preview"] = links.preview(item) if item.kind == PHOTO else None
+    if item.live:
+        facts["live"] = links.live(item)
+    optional = ["camera", "lens", "exposure_time", "f_number", "iso", "focal_length", "duration", "colour"]
+    optional += ["latitude", "longitude"] if user else []
+    return {**facts, **{name: v for name in optional if (v := getattr(info, name)) not in ("", 0, None)}}
+
+
+def album_as_json(album: Album, links: Links, user: str | None, *, items: bool = True) -> dict[str, Any]:
+    """Return what a page shows of an album; `items` False: as a child of another one."""
+    facts: dict[str, Any] = {
+        "title": album.title,
+        "description": album.description,
+        "visibility": album.visibility.name.lower(),
+        "photos": album.photos,
+        "videos": album.videos,
+        "first": album.first and album.first.isoformat(),
+        "last": album.last and album.last.isoformat(),
+        "url": links.album(album.parts),
+        "api": links.api(album.parts),
+        "cover": album.cover and links.thumbnail(album.cover, THUMBNAIL_WIDTHS[-1]),
+    }
+    if items:
+        facts["albums"] = [album_as_json(child, links, user, items=False) for child in album.albums]
+        facts["items"] = [item_as_json(item, links, user) for item in album.items]
+    return facts
+
+
+class Site:
+    """The pages and media of a library, as a WSGI application. Thread-safe."""
+
+    def __init__(self, state: Path, config: Config, library: Library) -> None:
+        self._state = state
+        self._config = config
+        self._signature = signature(state / "config.json")
+        self._library = library
+        self._users = UserStore(state)
+        self._tokens = Tokens(read_secret(state))
+        self._limits = LoginLimits()
+        self._trouble = ""
+        folder = Path(__file__).with_name("templates")
+        self._statics = {
+            path.name: Static(
+                path.read_bytes(),
+                STATIC_TYPES[path.suffix],
+                hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest(),
+            )
+            for path in folder.iterdir()
+            if path.suffix in STATIC_TYPES
+        }
+        self._templates = {
+            path.stem: bottle.SimpleTemplate(name=path.name, lookup=[os.fspath(folder)])
+            for path in folder.glob("*.html")
+        }
+        lines = (folder / "texts.tsv").read_text(encoding="utf-8").splitlines()
+        self._texts = dict(line.split("\t")[:2] for line in lines if line)
+        self._app = bottle.Bottle()
+        self._app.default_error_handler = self._show_error
+        for route in ROUTES:
+            self._add(route)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request; every answer has the security headers."""
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            given = {name.lower() for name, _ in headers}
+            more = [(name, value) for name, value in SECURITY_HEADERS.items() if name.lower() not in given]
+            return start_response(status, headers + more, exc_info)
+
+        answer: Iterable[bytes] = self._app(environ, start)
+        return answer
+
+    def start(self) -> None:
+        """Start to render ahead, in the background."""
+        threading.Thread(target=self._library.survey, name="survey", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop the background pass and the workers."""
+        self._library.close()
+
+    # The guard
+
+    def _add(self, route: Route) -> None:
+        handler = getattr(self, route.handler)
+        if not isinstance(route.access, Access):
+            raise TypeError(f"{route.rule} has no access rule")
+
+        def guarded(**_: str) -> bottle.HTTPResponse:
+            try:
+                visit = self._visit(route)
+                if not may_open(visit.place.visibility, visit.user):
+                    return self._turn_away(route, visit)
+                return self._finish(handler(visit), route, visit)
+            except PhotosError as error:
+                return self._refuse(route, error)
+
+        self._app.route(route.rule, route.method, guarded)
+
+    def _visit(self, route: Route) -> Visit:
+        """Find out who asks for what: the one place where a path becomes names."""
+        if route.method not in ("GET", "HEAD"):
+            request = bottle.request
+            own = f"{request.environ['wsgi.url_scheme']}://{request.headers.get('Host', '')}"
+            if not is_same_origin(request.headers, (own, self._config.origin)):
+                raise Forbidden("This form was sent from another site. Go back, reload the page, try again.")
+        session = self._session()
+        if route.access is Access.ANYONE:
+            return Visit(self._links(), session, Place((), Visibility.PUBLIC), False)
+        start = route.rule.partition("<")[0]
+        raw = bottle.request.environ["bottle.raw_path"][len(start) :] if "<" in route.rule else ""
+        path = os.fsdecode(raw.encode("latin-1"))
+        parts = tuple(path.removesuffix("/").split("/")) if path else ()
+        return Visit(self._links(), session, self._library.find(parts), path.endswith("/"))
+
+    def _links(self) -> Links:
+        prefix = bottle.request.environ.get("SCRIPT_NAME", "").rstrip("/")
+        return Links(quote(prefix.encode("latin-1")), self._statics)
+
+    def _is_secure(self) -> bool:
+        """Whether the visitor's browser speaks HTTPS, with this server or with the public address."""
+        public = urlsplit(self._config.public_address)
+        by_proxy = public.scheme == "https" and bottle.request.headers.get("Host") == public.netloc
+        return by_proxy or bottle.request.environ["wsgi.url_scheme"] == "https"
+
+    def _cookie_name(self) -> str:
+        return "__Host-photos" if self._is_secure() else "photos"
+
+    def _session(self) -> Session | None:
+        """Return the session of a registered user that nobody has ended."""
+        session = self._tokens.read(bottle.request.get_cookie(self._cookie_name()) or "")
+        try:
+            if session and self._users.epoch(session.user) == session.epoch:
+                return None if self._users.is_revoked(session.user, session.jti) else session
+        except StateError as error:
+            self._log_once(str(error))
+        return None
+
+    def _log_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.error("%s Until then nobody can log in.", trouble)
+
+    def _set_cookie(self, answer: bottle.HTTPResponse, token: str) -> None:
+        age = SESSION_SECONDS if token else 0
+        secure = self._is_secure()
+        answer.set_cookie(
+            self._cookie_name(), token, path="/", secure=secure, httponly=True, samesite="lax", max_age=age
+        )
+
+    def _turn_away(self, route: Route, visit: Visit) -> bottle.HTTPResponse:
+        if route.access is Access.PAGE:
+            request = bottle.request
+            target = quote(
+                f"{request.environ.get('SCRIPT_NAME', '')}{request.environ['bottle.raw_path']}".encode(
+                    "latin-1"
+                )
+            )
+            query = f"?{request.query_string}" if request.query_string else ""
+            return self._go_to(visit.links.login(target + query))
+        return self._refuse(route, LoginNeeded("Only registered users may see this."))
+
+    def _finish(self, answer: bottle.HTTPResponse, route: Route, visit: Visit) -> bottle.HTTPResponse:
+        if visit.place.visibility == Visibility.HIDDEN:
+            answer.set_header("X-Robots-Tag", "noindex")
+        if route.access is Access.PAGE and visit.session and visit.session.is_old:
+            session = visit.session
+            self._set_cookie(answer, self._tokens.issue(session.user, session.epoch, session.jti))
+        return answer
+
+    # Answers
+
+    def _go_to(self, target: str) -> bottle.HTTPResponse:
+        return bottle.HTTPResponse(status=303, headers={"Location": target, "Cache-Control": "no-store"})
+
+    def _refuse(self, route: Route, error: PhotosError) -> bottle.HTTPResponse:
+        if isinstance(error, StateError):
+            self._log_once(str(error))
+            error = Busy("Logging in is not possible at the moment. The owner finds the reason in the log.")
+        if isinstance(error, NoPicture):
+            answer = bottle.HTTPResponse(self._statics["placeholder.svg"].body, 404)
+            answer.content_type = "image/svg+xml"
+            answer.set_header("Content-Security-Policy", MEDIA_POLICY)
+        elif route.access is Access.MEDIA:
+            answer = bottle.HTTPResponse(f"{error}\n", error.status)
+            answer.content_type = "text/plain; charset=utf-8"
+        else:
+            answer = self._page(
+                "error", error.status, error=str(error), title=http.HTTPStatus(error.status).phrase
+            )
+        answer.set_header("Cache-Control", "no-store")
+        if error.retry_after:
+            answer.set_header("Retry-After", str(error.retry_after))
+        if error.status == 401:  # RFC 9110, 11.6.1; no browser asks for a password of this scheme
+            answer.set_header("WWW-Authenticate", 'Cookie realm="photos"')
+        return answer
+
+    def _show_error(self, error: bottle.HTTPError) -> bytes:
+        """Render the errors that Bottle finds itself: no such route, wrong method, a bug."""
+        bottle.response.set_header("Cache-Control", "no-store")
+        words = {404: self._texts["error_404"], 405: self._texts["error_405"], 500: self._texts["error_500"]}
+        message = words.get(error.status_code, error.body)
+        return self._render("error", error=message, title=http.HTTPStatus(error.status_code).phrase)
+
+    @property
+    def title(self) -> str:
+        """The site's title as config.json says now; where that is damaged, as it said before."""
+        path = self._state / "config.json"
+        now = signature(path)
+        if now != self._signature:
+            self._signature = now
+            try:
+                self._config = dataclasses.replace(
+                    self._config, title=(read_config(self._state) or Config()).title
+                )
+            except StateError as error:
+                log.error("%s The title stays what it was.", error)
+        return self._config.title
+
+    def _text(self, key: str, **values: object) -> str:
+        return self._texts[key].format(**values)
+
+    def _count(self, key: str, count: int) -> str:
+        return self._text(f"{key}_one" if count == 1 else f"{key}_many", count=count) if count else ""
+
+    def _render(self, template: str, **values: Any) -> bytes:
+        text: str = self._templates[template].render(
+            {
+                "site": self.title,
+                "url": self._links(),
+                "user": None,
+                "text": self._text,
+                "counted": self._count,
+                "date_text": date_text,
+                "dates_text": dates_text,
+                "duration_text": duration_text,
+                "posters": bool(shutil.which("ffmpeg")),
+                "Visibility": Visibility,
+                **values,
+            }
+        )
+        return text.encode()
+
+    def _page(
+        self, template: str, status: int = 200, visit: Visit | None = None, **values: Any
+    ) -> bottle.HTTPResponse:
+        values |= {"user": visit.user, "place": visit.place} if visit else {}
+        kept = visit is not None and visit.place.visibility < Visibility.PRIVATE and status == 200
+        return self._document(self._render(template, **values), "text/html; charset=utf-8", status, kept)
+
+    def _document(
+        self, body: bytes, media_type: str, status: int = 200, kept: bool = False
+    ) -> bottle.HTTPResponse:
+        """Answer with text, compressed where the browser takes that; `kept`: with an ETag."""
+        zipped = "gzip" in bottle.request.headers.get("Accept-Encoding", "") and len(body) > 1000
+        etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{"z" if zipped else ""}"'
+        headers = {"Content-Type": media_type, "Vary": "Cookie, Accept-Encoding"}
+        headers |= {"Cache-Control": "private, no-cache" if kept else "no-store"}
+        headers |= {"ETag": etag} if kept else {}
+        if kept and is_current(bottle.request.headers.get("If-None-Match"), etag):
+            return bottle.HTTPResponse(status=304, headers=headers)
+        if zipped:
+            body = gzip.compress(body, 6, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        return bottle.HTTPResponse(body, status, headers)
+
+    def _file(
+        self, visit: Visit, path: str | Path, media_type: str, versioned: bool, name: str = ""
+    ) -> bottle.HTTPResponse:
+        """Answer with a file or a range of it (RFC 9110, 13 and 14); `name`: as attachment."""
+        request, file = bottle.request, None
+        try:
+            file = open(path, "rb")
+            found = os.fstat(file.fileno())
+        except OSError:
+            raise NotFound("The file is gone, or cannot be read.") from None
+        etag = f'"{found.st_size:x}-{found.st_mtime_ns:x}"'
+        headers = {
+            "Content-Type": media_type,
+            "Content-Security-Policy": MEDIA_POLICY,
+            "Cache-Control": cache_control(visit.place.visibility, versioned=versioned),
+            "ETag": etag,
+            "Last-Modified": bottle.http_date(found.st_mtime),
+            "Accept-Ranges": "bytes",
+        }
+        if name:
+            headers["Content-Disposition"] = attachment(name)
+        if is_unchanged(request.headers, etag, found.st_mtime):
+            file.close()
+            return bottle.HTTPResponse(status=304, headers=headers)
+        start, end, status = 0, found.st_size, 200
+        if request.headers.get("If-Range", etag) in (etag, headers["Last-Modified"]):
+            try:
+                asked = byte_range(request.headers.get("Range", ""), found.st_size)
+            except ValueError:
+                file.close()
+                return bottle.HTTPResponse(status=416, headers={"Content-Range": f"bytes */{found.st_size}"})
+            if asked:
+                (start, end), status = asked, 206
+                headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
+        headers["Content-Length"] = str(end - start)
+        file.seek(start)
+        body = file if "wsgi.file_wrapper" in request.environ else limited(file, end - start)
+        return bottle.HTTPResponse(body, status, headers)
+
+    # Pages
+
+    def show_place(self, visit: Visit) -> bottle.HTTPResponse:
+        """An album's page, or a photo's page."""
+        place = visit.place
+        if place.file and not visit.slash:
+            return self.show_photo(visit)
+        if place.folder is None or place.file:
+            raise NotFound(self._texts["error_404"])
+        if not visit.slash or not place.parts:
+            return self._go_to(visit.links.album(place.parts))
+        return self.show_album(visit)
+
+    def show_album(self, visit: Visit) -> bottle.HTTPResponse:
+        """One page of an album: child albums, then photos."""
+        album = self._library.album(visit.place, visit.user is not None, patience=READ_PATIENCE)
+        pages = max(1, math.ceil(len(album.items) / PAGE_ITEMS))
+        asked = bottle.request.query.get("page", "1")
+        page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 0
+        if not 1 <= page <= pages:
+            raise NotFound(self._texts["error_404"])
+        items = album.items[(page - 1) * PAGE_ITEMS : page * PAGE_ITEMS]
+        self._library.expect(items)
+        return self._page(
+            "album",
+            visit=visit,
+            album=album,
+            items=items,
+            page=page,
+            pages=pages,
+            trail=self._trail(visit.place.parts[:-1]) if visit.place.parts else [],
+            span=grid_span,
+            widths=THUMBNAIL_WIDTHS,
+            sizes=GRID_SIZES,
+        )
+
+    def show_photo(self, visit: Visit) -> bottle.HTTPResponse:
+        """One photo's page: the picture, what is known of it, previous and next."""
+        item = self._item(visit)
+        album = self._library.find(item.parts[:-1])
+        items = self._library.siblings(album, visit.user is not None)
+        # The video of a live photo has a page but no place in the album.
+        at = next((n for n, each in enumerate(items) if each.parts == item.parts), -1)
+        return self._page(
+            "photo",
+            visit=visit,
+            item=item,
+            info=item.info,
+            previous=items[at - 1] if at > 0 else None,
+            next=items[at + 1] if 0 <= at < len(items) - 1 else None,
+            number=at + 1,
+            count=len(items),
+            back=visit.links.album(item.parts[:-1], max(0, at) // PAGE_ITEMS + 1),
+            trail=self._trail(item.parts[:-1]),
+            exposure=exposure_text(item.info or Info()),
+            size=size_text(item.file.size),
+            picture=preview_size(item.info or Info()),
+        )
+
+    def _trail(self, parts: Parts) -> list[tuple[str, str]]:
+        """Return title and address of each album on the way to a place, the library left out."""
+        steps = [parts[:depth] for depth in range(1, len(parts) + 1)]
+        return [(self._library.title(step), self._links().album(step)) for step in steps]
+
+    def _item(self, visit: Visit) -> Item:
+        item = self._library.item(visit.place) if visit.place.file and not visit.slash else None
+        if item is None:
+            raise NotFound(self._texts["error_404"])
+        return item
+
+    # Media
+
+    def _is_versioned(self, item: Item) -> bool:
+        return item.version != "" and str(bottle.request.query.get("v")) == item.version
+
+    def _send_rendition(self, visit: Visit, item: Item, name: str) -> bottle.HTTPResponse:
+        path = self._library.rendition(item, name)
+        return self._file(visit, path, "image/webp", self._is_versioned(item))
+
+    def send_thumbnail(self, visit: Visit) -> bottle.HTTPResponse:
+        """A thumbnail, made now if it is missing."""
+        item = self._item(visit)
+        width = bottle.request.query.get("w") or str(THUMBNAIL_WIDTHS[-1])
+        if width not in map(str, THUMBNAIL_WIDTHS):
+            raise PhotosError(f"The width w is one of {THUMBNAIL_WIDTHS}.")
+        narrow = item.info is None or width not in rendition_names(item.info)
+        return self._send_rendition(visit, item, str(THUMBNAIL_WIDTHS[0]) if narrow else width)
+
+    def send_preview(self, visit: Visit) -> bottle.HTTPResponse:
+        """The picture for the viewer; with size=full all pixels of what browsers cannot show."""
+        item = self._item(visit)
+        full = bottle.request.query.get("size") == FULL
+        if item.kind != PHOTO or (full and item.info and item.info.browser_shows):
+            raise NotFound("The original is what browsers show: see /photo/.")
+        return self._send_rendition(visit, item, FULL if full else PREVIEW)
+
+    def send_photo(self, visit: Visit) -> bottle.HTTPResponse:
+        """The original, inline."""
+        item = self._item(visit)
+        media_type = (item.info and item.info.media_type) or "application/octet-stream"
+        return self._file(visit, item.file.path, media_type, versioned=False)
+
+    def send_download(self, visit: Visit) -> bottle.HTTPResponse:
+        """The original, as attachment."""
+        item = self._item(visit)
+        media_type = (item.info and item.info.media_type) or "application/octet-stream"
+        return self._file(visit, item.file.path, media_type, versioned=False, name=item.title)
+
+    def send_album(self, visit: Visit) -> bottle.HTTPResponse:
+        """An album as JSON, all its items at once."""
+        if visit.place.folder is None or visit.place.file:
+            raise NotFound("There is no such album.")
+        album = self._library.album(visit.place, visit.user is not None, patience=READ_PATIENCE)
+        facts = album_as_json(album, visit.links, visit.user)
+        body = json.dumps(facts, ensure_ascii=False, indent=1).encode()
+        kept = visit.place.visibility < Visibility.PRIVATE
+        return self._document(body, "application/json", kept=kept)
+
+    def send_static(self, visit: Visit) -> bottle.HTTPResponse:
+        """A css, js or icon file."""
+        static = self._statics.get(bottle.request.url_args["name"])
+        if static is None:
+            raise NotFound(self._texts["error_404"])
+        answer = self._document(static.body, static.media_type, kept=True)
+        if bottle.request.query.get("v") == static.version:
+            answer.set_header("Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable")
+        answer.set_header("Vary", "Accept-Encoding")
+        return answer
+
+    def send_health(self, visit: Visit) -> bottle.HTTPResponse:
+        """A word for whoever watches the server."""
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
+        return bottle.HTTPResponse("ok\n", headers=headers)
+
+    # Login
+
+    def show_login(self, visit: Visit) -> bottle.HTTPResponse:
+        """The login form; somebody who is logged in goes on at once."""
+        target = safe_next(bottle.request.query.get("next", ""), visit.links.prefix)
+        return self._go_to(target) if visit.user else self._page("login", target=target, error="", name="")
+
+    def log_in(self, visit: Visit) -> bottle.HTTPResponse:
+        """Check name and password; start a session and go to where the visitor came from."""
+        form = bottle.request.forms
+        target = safe_next(form.getunicode("next") or "", visit.links.prefix)
+        given = form.getunicode("user") or ""
+        try:
+            name = self._checked(given, form.getunicode("password") or "")
+        except (LoginFailed, TooManyAttempts, Busy) as error:
+            answer = self._page("login", error.status, target=target, error=str(error), name=given[:64])
+            if error.retry_after:
+                answer.set_header("Retry-After", str(error.retry_after))
+            return answer
+        epoch = self._users.epoch(name)
+        if epoch is None:
+            raise LoginFailed(self._texts["login_failed"])
+        answer = self._go_to(target)
+        self._set_cookie(answer, self._tokens.issue(name, epoch))
+        return answer
+
+    def _checked(self, given: str, password: str) -> str:
+        """Return the name of the user who has that name and password.
+
+        Raises LoginFailed, TooManyAttempts, Busy, StateError.
+        """
+        address = bottle.request.environ.get("REMOTE_ADDR", "") if self._config.trusted_proxy else ""
+        try:
+            name, secret = parse_user(given), parse_password(password)
+        except ValueError:
+            raise LoginFailed(self._texts["login_failed"]) from None
+        self._limits.attempt(name, address)
+        if not self._users.verify(name, secret):
+            raise LoginFailed(self._texts["login_failed"])
+        self._limits.succeeded(name, address)
+        return name
+
+    def log_out(self, visit: Visit) -> bottle.HTTPResponse:
+        """End this session everywhere it was copied to."""
+        if visit.session:
+            expires = int(time.time()) + SESSION_SECONDS
+            self._users.revoke(visit.session.user, visit.session.jti, expires)
+        answer = self._go_to(f"{visit.links.prefix}/")
+        self._set_cookie(answer, "")
+        answer.set_header("Clear-Site-Data", '"cache"')
+        return answer
+
+
+def create_app(
+    state: str | os.PathLike[str], *, config: Config | None = None, background: bool = True
+) -> Site:
+    """Return the WSGI application of a state folder, for any WSGI server.
+
+    `config`: instead of config.json. `background`: whether to render ahead. `close()` ends its
+    workers. Raises StateError.
+    """
+    folder = Path(state).absolute()
+    make_state_folder(folder)
+    config = config or read_config(folder) or Config()
+    root = library_root(folder, config)
+    site = Site(folder, config, Library(root, folder / "cache", follow_symlinks=config.follow_symlinks))
+    if background:
+        site.start()
+    return site
+
+
+# --- Command line ------------------------------------------------------------------------------
+
+
+def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = "") -> Any:
+    """Ask until the answer makes sense; nothing means the default."""
+    shown = {True: "yes", False: "no"}.get(default, default) if isinstance(default, bool) else default
+    while True:
+        answer = input(f"{question}{f' ({hint})' if hint else ''} [{shown}] ").strip()
+        if not answer:
+            return default
+        try:
+            return parse(answer)
+        except ValueError as error:
+            print(f"  {error}")
+
+
+def ask_password(*, optional: bool = False) -> bytes | None:
+    """Ask for a password twice; None: it was left out, which `optional` allows."""
+    while True:
+        first = getpass.getpass("Password: ")
+        if not first and optional:
+            return None
+        try:
+            password = parse_password(first)
+        except ValueError as error:
+            print(f"  {error}")
+            continue
+        if getpass.getpass("The same again: ") == first:
+            return password
+        print("  These were two different passwords.")
+
+
+def is_terminal() -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def state_folder(args: argparse.Namespace) -> Path:
+    """Return the state folder that the flags mean: by default in the library, by default here."""
+    library = Path(getattr(args, "library", ""))
+    return Path(getattr(args, "state", library / STATE_FOLDER)).expanduser().absolute()
+
+
+def flags_given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that were given as flags, checked. Raises PhotosError."""
+    given = {}
+    for name in SETTINGS:
+        if (value := getattr(args, name, None)) is not None:
+            try:
+                given[name] = parse_setting(name, value)
+            except ValueError as error:
+                raise PhotosError(f"--{name.replace('_', '-')}: {error}") from None
+    return given
+
+
+def ask_settings(state: Path, config: Config, given: Mapping[str, Any]) -> Config:
+    """Ask the questions of the first run, present answers as defaults."""
+    answers: dict[str, Any] = {}
+    for name, field in SETTINGS.items():
+        known = given.get(name, getattr(config, name))
+        meta = field.metadata
+        if not meta["question"]:
+            answers[name] = known
+        elif name == "library":
+            answers[name] = ask(meta["question"], known or os.fspath(state.parent), parse_library)
+        elif name == "host":
+            yes = known not in ("127.0.0.1", "localhost", "::1")
+            answer = ask(meta["question"], "yes" if yes else "no", parse_host, meta["hint"])
+            answers[name] = known if answer in ("yes", "no") else answer
+        else:
+            parse = parse_free_port if name == "port" else meta["parse"]
+            answers[name] = ask(meta["question"], known, parse, meta["hint"])
+    return Config(**answers)
+
+
+def parse_free_port(text: str) -> int:
+    """Return a port that no other program uses."""
+    port = parse_port(text)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(f"Port {port} cannot be used ({error.strerror}). Try another one.") from None
+    return port
+
+
+def ask_first_user() -> tuple[str, bytes] | None:
+    """Ask for the first user; None: the owner wants none yet."""
+    print(
+        "\nYou log in to see private albums and hidden ones in the lists. Others you add with: register NAME"
+    )
+    try:
+        default = parse_user(getpass.getuser())
+    except (ValueError, OSError, KeyError):
+        default = "me"
+    name = ask("Your user name?", default, parse_user)
+    print("Four or five words make a good password; nothing: no user now.")
+    password = ask_password(optional=True)
+    return (name, password) if password else None
+
+
+def set_up(args: argparse.Namespace, state: Path, config: Config | None) -> Config:
+    """Ask, or take flags and defaults without a terminal; then write the state files."""
+    given, chosen, user = flags_given(args), config or Config(), None
+    users = UserStore(state)
+    if is_terminal():
+        print(
+            "A few questions; Enter takes the answer in brackets. Nothing is written before the last one.\n"
+        )
+        chosen = ask_settings(state, chosen, given)
+        user = ask_first_user() if not users.names() else None
+    else:
+        chosen = dataclasses.replace(chosen, **given)
+    if chosen.library and Path(chosen.library) == state.parent:
+        chosen = dataclasses.replace(chosen, library="")
+    make_state_folder(state)
+    read_secret(state)
+    if user:
+        users.register(*user)
+    write_config(state, chosen)
+    print(f"\nWrote the settings to {state}")
+    if not users.names():
+        print("Nobody can log in yet. To add somebody: register NAME")
+    return chosen
+
+
+def open_state(args: argparse.Namespace) -> tuple[Path, Config]:
+    """Return state folder and settings of a library that was set up."""
+    state = state_folder(args)
+    config = read_config(state)
+    if config is None:
+        raise PhotosError(
+            f"There are no settings in {state}. Start once without a command, or name the library with --library."
+        )
+    return state, config
+
+
+@contextlib.contextmanager
+def opened_library(args: argparse.Namespace) -> Iterator[Library]:
+    """Open the library for a command that does not serve."""
+    state, config = open_state(args)
+    make_state_folder(state)
+    root = library_root(state, config)
+    library = Library(root, state / "cache", follow_symlinks=config.follow_symlinks)
+    try:
+        yield library
+    finally:
+        library.close()
+
+
+def addresses(config: Config) -> list[str]:
+    """Return the addresses to open, the public one last."""
+    hosts = [config.host]
+    if config.host in ("0.0.0.0", "::"):
+        hosts = ["127.0.0.1"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.connect(("192.0.2.1", 9))  # sends nothing: asks which address faces the network
+            hosts.append(probe.getsockname()[0])
+    local = [f"http://{f'[{host}]' if ':' in host else host}:{config.port}{config.prefix}/" for host in hosts]
+    return local + ([f"{config.public_address}/"] if config.public_address else [])
+
+
+def make_server(app: Site, config: Config) -> Any:
+    """Return waitress, listening. Raises PhotosError where the port is taken."""
+    proxy: dict[str, Any] = {}
+    if config.trusted_proxy:
+        told = "x-forwarded-for x-forwarded-proto"
+        proxy = {"trusted_proxy": config.trusted_proxy, "trusted_proxy_headers": told}
+    try:
+        return waitress.create_server(
+            app,
+            host=config.host,
+            port=config.port,
+            url_prefix=config.prefix,
+            threads=ANSWER_THREADS + WAITING_THREADS,
+            connection_limit=1000,
+            asyncore_use_poll=True,
+            channel_timeout=30,
+            ident=None,
+            max_request_body_size=BODY_BYTES,
+            clear_untrusted_proxy_headers=True,
+            **proxy,
+        )
+    except OSError as error:
+        why = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
+        raise PhotosError(f"{why} Another one: --port NUMBER") from None
+
+
+def run_serve(args: argparse.Namespace) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    state = state_folder(args)
+    config = read_config(state) or set_up(args, state, None)
+    config = dataclasses.replace(config, **flags_given(args))
+    app = create_app(state, config=config, background=False)
+    server = make_server(app, config)
+    app.start()
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        app.close()  # first, so that no thread waits for a rendition any longer
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    print(f"Serving {library_root(state, config)}. Open:", *addresses(config), sep="\n  ")
+    print("Ctrl-C stops it.", flush=True)
+    server.run()
+    server.close()
+
+
+def run_init(args: argparse.Namespace) -> None:
+    """Ask the questions of the first run again."""
+    state = state_folder(args)
+    set_up(args, state, read_config(state))
+
+
+def new_password(args: argparse.Namespace) -> bytes:
+    """Return the password that --password-stdin or a terminal gives."""
+    if args.password_stdin:
+        return parse_password(sys.stdin.readline().rstrip("\r\n"))
+    if not is_terminal():
+        raise PhotosError("A password comes from a terminal, or with --password-stdin.")
+    password = ask_password()
+    assert password is not None
+    return password
+
+
+def run_register(args: argparse.Namespace) -> None:
+    """Register a user."""
+    state, _ = open_state(args)
+    users, name = UserStore(state), parse_user(args.user)
+    if name in users.names():
+        raise PhotosError(f"There is a user {name} already. To change the password: passwd {name}")
+    users.register(name, new_password(args))
+    print(f"Registered {name}.")
+
+
+def run_passwd(args: argparse.Namespace) -> None:
+    """Change a user's password and end all of that user's sessions."""
+    state, _ = open_state(args)
+    users, name = UserStore(state), parse_user(args.user)
+    if name not in users.names():
+        raise PhotosError(f"There is no user {name}. To add one: register {name}")
+    users.set_password(name, new_password(args))
+    print(f"Changed the password of {name}; who was logged in with the old one is no longer.")
+
+
+def run_remove(args: argparse.Namespace) -> None:
+    """Remove a user and end all of that user's sessions."""
+    state, _ = open_state(args)
+    UserStore(state).remove(parse_user(args.user))
+    print(f"Removed {args.user}.")
+
+
+def run_users(args: argparse.Namespace) -> None:
+    """List the users, one a line."""
+    state, _ = open_state(args)
+    for name in UserStore(state).names():
+        print(name)
+
+
+def show_progress(done: int, total: int, started: float) -> None:
+    """Draw a progress bar with an estimate, on a terminal."""
+    if sys.stderr.isatty():
+        left = (time.monotonic() - started) / done * (total - done)
+        about = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
+        bar = ("#" * (done * 30 // total)).ljust(30, ".")
+        end = "\n" if done == total else ""
+        print(f"\r[{bar}] {done}/{total}, about {about} left  ", end=end, file=sys.stderr, flush=True)
+
+
+def work_off(library: Library, what: str, todo: Sequence[tuple[File, tuple[str, ...] | None]]) -> None:
+    """Read or render files and show how far it is."""
+    if todo:
+        print(f"{what} {len(todo)} files", flush=True)
+    started = time.monotonic()
+    for done, _ in enumerate(library.work_off(todo), 1):
+        show_progress(done, len(todo), started)
+
+
+def print_problems(library: Library) -> None:
+    """Name each file that cannot be shown, with the reason."""
+    problems = library.problems()
+    if problems:
+        print(f"{len(problems)} files cannot be shown, or not whole:")
+    for path, reason in problems:
+        print(f"  {path}: {reason}")
+
+
+def run_index(args: argparse.Namespace) -> None:
+    """Read all new files and make every missing rendition now."""
+    with opened_library(args) as library:
+        work_off(library, "Reading", [(file, None) for file in library.unread(0)])
+        work_off(library, "Rendering", list(library.unrendered(0)))
+        library.prune()
+        library.prune()
+        everything = library.album(library.find(()), see_all=True)
+        print(f"All done: {everything.photos} photos, {everything.videos} videos.")
+        print_problems(library)
+
+
+def describe_reach(library: Library) -> Iterator[str]:
+    """Say in plain words what each kind of visitor can reach."""
+    for see_all, who in ((False, "Everybody finds"), (True, "Users find")):
+        album = library.album(library.find(()), see_all)
+        yield f"{who} {_count_albums(album)} albums with {album.photos} photos and {album.videos} videos."
+    for visibility, who in (
+        (Visibility.HIDDEN, "Who has the link can open, and nobody finds"),
+        (Visibility.PRIVATE, "Only users can open"),
+    ):
+        paths = [display("/".join(p)) for p, _ in library.walk() if library.find(p).visibility == visibility]
+        yield f"{who}: {', '.join(sorted(path or 'the whole library' for path in paths)) or 'nothing'}."
+
+
+def _count_albums(album: Album) -> int:
+    return sum(1 + _count_albums(child) for child in album.albums)
+
+
+def describe_state(state: Path) -> Iterator[str]:
+    """Say whether the state files are in order."""
+    for name, wanted in (("", 0o700), ("config.json", 0o600), ("users.json", 0o600), ("secret.key", 0o600)):
+        path = state / name
+        if path.exists() and sys.platform != "win32":
+            mode = stat_module.S_IMODE(path.stat().st_mode)
+            good = not mode & ~wanted
+            yield f"{path}: {'only you can read it' if good else f'others can read it: chmod {wanted:o} it'}."
+    try:
+        names = UserStore(state).names()
+        yield f"Users: {', '.join(names) or 'none. To add one: register NAME'}."
+    except StateError as error:
+        yield f"Nobody can log in: {error}"
+
+
+def describe_versions() -> Iterator[str]:
+    """Say which versions run, and what they can."""
+    yield f"photos {__version__}, Python {sys.version.split()[0]}, Pillow {PIL.__version__}."
+    heif = bool(importlib.util.find_spec("pillow_heif"))
+    yield (
+        "HEIC photos (iPhone) are shown."
+        if heif
+        else "HEIC photos are listed, not shown: pip install pillow-heif."
+    )
+    ffmpeg = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
+    yield "Videos have posters." if ffmpeg else "Videos have no posters: install ffmpeg."
+
+
+def run_check(args: argparse.Namespace) -> None:
+    """Say in plain words what visitors can reach and what is wrong."""
+    state, _ = open_state(args)
+    with opened_library(args) as library:
+        print(*describe_versions(), *describe_state(state), *describe_reach(library), sep="\n")
+        if new := library.unread(0):
+            print(f"{len(new)} files were not read yet. To do it now: index")
+        print_problems(library)
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
+    "serve": (run_serve, "serve the albums; what happens without a command"),
+    "init": (run_init, "ask the questions of the first run again"),
+    "register": (run_register, "add a user, who may log in and see everything"),
+    "passwd": (run_passwd, "change a user's password; ends that user's sessions"),
+    "remove": (run_remove, "remove a user; ends that user's sessions"),
+    "users": (run_users, "list the users"),
+    "index": (
+        run_index,
+        "make all missing thumbnails and previews now, and name the files that cannot be shown",
+    ),
+    "check": (run_check, "say in plain words who can see what, and what is wrong"),
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; the flags of settings come from Config."""
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--library", metavar="FOLDER", help="folder of the albums (default: this folder)")
+    where.add_argument("--state", metavar="FOLDER", help="state folder (default: .photos in the library)")
+    parser = argparse.ArgumentParser(
+        prog="photos", description="Photo albums from folders.", parents=[where], allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=" ".join(describe_versions()))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (run, help) in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=[where], allow_abbrev=False
+        )
+        command.set_defaults(run=run)
+        if name in ("serve", "init"):
+            for field in SETTINGS.values():
+                if field.name != "library":
+                    flag = f"--{field.name.replace('_', '-')}"
+                    command.add_argument(flag, metavar=field.name.upper(), help=field.metadata["help"])
+        if name in ("register", "passwd", "remove"):
+            command.add_argument("user", metavar="USER", help="the user's name")
+        if name in ("register", "passwd"):
+            command.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
+    return parser
+
+
+def with_command(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `serve` put in where there is no command."""
+    at = 0
+    while at < len(arguments) and arguments[at].startswith(("--library", "--state")):
+        at += 1 if "=" in arguments[at] else 2
+    none = at >= len(arguments) or (
+        arguments[at][:1] == "-" and arguments[at] not in ("-h", "--help", "--version")
+    )
+    return [*arguments[:at], "serve", *arguments[at:]] if none else list(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status: 0, 1 (it failed, stderr says why) or 2 (usage)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [WORKER_COMMAND]:
+        work(Path(arguments[1]))
+        return 0
+    args = make_parser().parse_args(with_command(arguments))
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    try:
+        args.run(args)
+    except (PhotosError, ValueError) as error:
+        print(f"photos: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"photos: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        print("\nStopped.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
