@@ -61,7 +61,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TextIO
 from urllib.parse import quote, urlencode, urlsplit
 
 import bottle
@@ -929,6 +929,8 @@ def render_photo(path: str, head: bytes, info: Info, cache: Path, names: Sequenc
     What is damaged is shown as far as it decodes. Raises like Pillow where nothing does.
     """
     side = WEBP_SIDE if FULL in names else PREVIEW_SIDE
+    if set(names) <= set(map(str, THUMBNAIL_WIDTHS)) and info.width:
+        side = min(side, math.ceil(THUMBNAIL_WIDTHS[-1] * max(1, info.height / info.width)))
     problem = ""
     try:
         picture, size = _huge_pixels(path, info) if huge_webp(head) else _pixels(path, head, side)
@@ -1076,12 +1078,64 @@ def work(cache: Path) -> None:
         answers.flush()
 
 
-class Urgency(enum.IntEnum):
-    """What goes first: what a visitor waits for, what the page just shown will ask for, the rest."""
+class Worker:
+    """One worker process, which reads and renders files one after the other."""
 
-    NOW = 0
-    SOON = 1
-    LATER = 2
+    def __init__(self, cache: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), WORKER_COMMAND, os.fspath(cache)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="ascii",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl-C in the terminal is for the server
+        )
+        self._deadline = math.inf
+        self.was_late = False
+
+    def ask(self, path: str, names: tuple[str, ...] | None) -> Info | None:
+        """Return what `develop` says; None: the process died, or was killed."""
+        assert self._process.stdin and self._process.stdout
+        self._deadline = time.monotonic() + RENDER_SECONDS
+        try:
+            self._process.stdin.write(json.dumps([path, names]) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+            return Info(**json.loads(line)) if line.endswith("\n") else None
+        except OSError:  # the pipe broke
+            return None
+        finally:
+            self._deadline = math.inf
+
+    def kill_if_late(self) -> None:
+        """End a process that takes too long."""
+        if time.monotonic() > self._deadline:
+            self.was_late = True
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process, and the ffmpeg that it may have started."""
+        if sys.platform == "win32":
+            self._process.kill()
+        elif self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process and wait for that."""
+        self.kill()
+        with self._process:
+            pass
+
+
+class Urgency(enum.IntEnum):
+    """What goes first."""
+
+    NOW = 0  # a picture that a visitor waits for
+    FACTS = 1  # of the files of the page that a visitor asks for
+    SOON = 2  # the pictures that such a page will ask for next
+    LATER = 3  # the background pass
 
 
 @dataclasses.dataclass
@@ -1096,9 +1150,9 @@ class Job:
 
 
 class Renderer:
-    """Worker processes that read and render files; each can be killed at the cost of one file.
+    """Brings files to worker processes; each can be killed at the cost of one file. Thread-safe.
 
-    Thread-safe. Workers start when there is work and end when there is none for a minute.
+    Workers start when there is work and end when there is none for a minute.
     """
 
     def __init__(self, cache: Path, workers: int = WORKERS) -> None:
@@ -1107,18 +1161,15 @@ class Renderer:
         self._jobs: dict[tuple[str, tuple[str, ...] | None], Job] = {}
         self._count = itertools.count()
         self._ready = threading.Condition()
-        self._running: set[subprocess.Popen[str]] = set()
-        self._closed = False
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"renderer-{n}", daemon=True) for n in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._workers: set[Worker] = set()
+        self._closed = threading.Event()
+        for run in (self._watch, *[self._serve] * workers):
+            threading.Thread(target=run, name="renderer", daemon=True).start()
 
     def submit(self, path: str, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
         """Ask for a file; the same request twice is one job, as urgent as the more urgent of both."""
         with self._ready:
-            if self._closed:
+            if self._closed.is_set():
                 raise Busy("The server is stopping.")
             job = self._jobs.get((path, names))
             if job is None:
@@ -1133,10 +1184,10 @@ class Renderer:
     def close(self) -> None:
         """Kill the workers; who waits for an answer gets Busy."""
         with self._ready:
-            self._closed = True
+            self._closed.set()
             self._ready.notify_all()
-            for process in self._running:
-                self._kill(process)
+            for worker in self._workers:
+                worker.kill()
             for job in self._jobs.values():
                 if not job.taken:
                     job.answer.set_exception(Busy("The server is stopping."))
@@ -1144,9 +1195,8 @@ class Renderer:
     def _next(self, patience: float | None) -> Job | None:
         """Return the most urgent job; None: there was none for so many seconds, or all is over."""
         with self._ready:
-            if not self._ready.wait_for(lambda: self._queue or self._closed, patience):
-                return None
-            while self._queue and not self._closed:
+            self._ready.wait_for(lambda: self._queue or self._closed.is_set(), patience)
+            while self._queue and not self._closed.is_set():
                 _, _, job = heapq.heappop(self._queue)
                 if not job.taken:  # else it was queued twice, first less urgently
                     job.taken = True
@@ -1154,88 +1204,50 @@ class Renderer:
         return None
 
     def _serve(self) -> None:
-        """Own one worker process and bring it job after job."""
-        process: subprocess.Popen[str] | None = None
-        while not self._closed:
-            job = self._next(IDLE_SECONDS if process else None)
+        """Bring one worker process job after job. Runs in a thread of its own."""
+        worker: Worker | None = None
+        while not self._closed.is_set():
+            job = self._next(IDLE_SECONDS if worker else None)
             if job is None:
-                self._end(process)
-                process = None
+                worker = self._replace(worker, None)
                 continue
             info = None
             for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
-                process = process if process and process.poll() is None else self._start()
-                late = threading.Event()
-                info = self._ask(process, job, late)
-                if info is not None or late.is_set() or self._closed:
+                worker = worker or self._replace(worker, Worker(self._cache))
+                info = worker.ask(job.path, job.names)
+                late = worker.was_late
+                worker = worker if info else self._replace(worker, None)
+                if info or late or self._closed.is_set():
                     break
-                self._end(process)
-                process = None
-            with self._ready:
-                self._jobs.pop((job.path, job.names), None)
-            if info is None:
-                self._end(process)
-                process = None
-                why = f"gave up after {RENDER_SECONDS:.0f} s" if late.is_set() else "it crashes the decoder"
-                kind = PHOTO if os.path.splitext(job.path)[1].lower() in PHOTO_SUFFIXES else ""
-                info = Info(kind=kind, problem=why, lasting=False)
-            if self._closed:
-                job.answer.set_exception(Busy("The server is stopping."))
-            else:
-                job.answer.set_result(info)
-        self._end(process)
+            self._answer(job, info or _given_up(job.path, late))
+        self._replace(worker, None)
 
-    def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), WORKER_COMMAND, os.fspath(self._cache)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="ascii",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C in the terminal is for the server
-        )
+    def _answer(self, job: Job, info: Info) -> None:
         with self._ready:
-            self._running.add(process)
-        return process
+            self._jobs.pop((job.path, job.names), None)
+        if self._closed.is_set():
+            job.answer.set_exception(Busy("The server is stopping."))
+        else:
+            job.answer.set_result(info)
 
-    def _ask(self, process: subprocess.Popen[str], job: Job, late: threading.Event) -> Info | None:
-        """Return the worker's answer; None: it died, or was killed because `late` is set."""
-        assert process.stdin and process.stdout
+    def _replace(self, old: Worker | None, new: Worker | None) -> Any:
+        with self._ready:
+            self._workers = self._workers - {old} | ({new} if new else set())
+        if old:
+            old.close()
+        return new
 
-        def stop() -> None:
-            late.set()
-            self._kill(process)
+    def _watch(self) -> None:
+        """Kill workers that take too long. Runs in a thread of its own."""
+        while not self._closed.wait(0.5):
+            for worker in self._workers:
+                worker.kill_if_late()
 
-        timer = threading.Timer(RENDER_SECONDS, stop)
-        timer.daemon = True
-        timer.start()
-        try:
-            process.stdin.write(json.dumps([job.path, job.names]) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-            return Info(**json.loads(line)) if line.endswith("\n") else None
-        except OSError:  # the pipe broke
-            return None
-        finally:
-            timer.cancel()
 
-    @staticmethod
-    def _kill(process: subprocess.Popen[str]) -> None:
-        if sys.platform == "win32":
-            process.kill()
-        else:  # the ffmpeg that it may have started goes with it
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-    def _end(self, process: subprocess.Popen[str] | None) -> None:
-        """Kill a worker and wait for its end."""
-        if process:
-            with self._ready:
-                self._running.discard(process)
-            self._kill(process)
-            with process:
-                pass
+def _given_up(path: str, late: bool) -> Info:
+    kind = PHOTO if os.path.splitext(path)[1].lower() in PHOTO_SUFFIXES else ""
+    problem = f"gave up after {RENDER_SECONDS:.0f} s" if late else "it crashes the decoder"
+    return Info(kind=kind, problem=problem, lasting=False)
 
 
 # --- Albums ------------------------------------------------------------------------------------
@@ -1411,6 +1423,7 @@ class Index:
         self._path = cache / "index.jsonl"
         self._infos: dict[str, Info] = {}
         self._lock = threading.Lock()
+        self._file: TextIO | None = None
         self.generation = 0  # grows with each change
         # What was recorded without HEIC or ffmpeg must not outlast their arrival.
         tools = [bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
@@ -1437,12 +1450,19 @@ class Index:
             if not info.lasting or known == info:
                 return
             try:
-                with open(self._path, "a", encoding="ascii") as file:
-                    if not file.tell():
-                        file.write(self._header + "\n")
-                    file.write(_index_line(identity, info))
+                if self._file is None:
+                    self._file = open(self._path, "a", encoding="ascii", buffering=1)
+                    if not self._file.tell():
+                        self._file.write(self._header + "\n")
+                self._file.write(_index_line(identity, info))
             except OSError as error:
                 log.warning("%s cannot be written: %s", self._path, error.strerror)
+
+    def close(self) -> None:
+        """Close the file; the next change opens it again."""
+        if self._file:
+            self._file.close()
+        self._file = None
 
     def keep(self, identities: set[str]) -> None:
         """Forget all other files, if there are any, and write the index anew."""
@@ -1450,6 +1470,7 @@ class Index:
             if self._infos.keys() <= identities:
                 return
             self._infos = {name: info for name, info in self._infos.items() if name in identities}
+            self.close()
             lines = (_index_line(name, info) for name, info in self._infos.items() if info.lasting)
             try:
                 write_atomically(self._path, "".join((self._header + "\n", *lines)).encode("ascii"))
@@ -1488,6 +1509,7 @@ class Library:
         """Stop the background pass and the workers."""
         self._closed.set()
         self.renderer.close()
+        self.index.close()
 
     # Listing
 
@@ -1500,8 +1522,8 @@ class Library:
         listed, known = self._folders.get(parts, (0.0, None))
         try:
             mtime_ns = os.stat(path).st_mtime_ns
-            # A listing made within the clock's tick of a change may have missed it.
-            settled = listed - mtime_ns / 1e9 > SETTLE_SECONDS
+            # A listing made within the file system's tick of a change may have missed it.
+            settled = listed - mtime_ns / 1e9 > (SETTLE_SECONDS if mtime_ns % 10**9 == 0 else 0.1)
             if known and settled and not fresh and known.mtime_ns == mtime_ns:
                 return known
             listed = time.time()
@@ -1674,7 +1696,7 @@ class Library:
 
     def _read(self, folder: Folder, patience: float) -> None:
         new = [file for file in folder.files.values() if not self.index.get(file.identity)]
-        answers = [self._submit(file, None, Urgency.NOW) for file in new]
+        answers = [self._submit(file, None, Urgency.FACTS) for file in new]
         wait(answers, timeout=patience)
 
     def rendition(self, item: Item, name: str) -> Path:
@@ -1687,22 +1709,25 @@ class Library:
             path = rendition_path(self._cache, info.key, name)
             if _is_made(path):
                 return path
-            names = (FULL,) if name == FULL else self._missing_names(info)
-            info = self._wait(self._submit(item.file, names or (name,), Urgency.NOW))
+            info = self._wait(self._submit(item.file, self._names_with(info, name), Urgency.NOW))
             path = rendition_path(self._cache, info.key, name)
             if info.has_picture and _is_made(path):
                 return path
         raise NoPicture(info.problem if info and info.problem else "There is no picture of this file.")
 
-    def _missing_names(self, info: Info) -> tuple[str, ...]:
-        names = rendition_names(info)
-        return tuple(n for n in names if not _is_made(rendition_path(self._cache, info.key, n)))
+    def _names_with(self, info: Info, name: str) -> tuple[str, ...]:
+        """Return what to make when one rendition is waited for: thumbnails without the larger ones."""
+        names = (name,) if name == FULL else rendition_names(info)
+        names = tuple(n for n in names if n.isdigit()) if name.isdigit() else names
+        return tuple(n for n in names if not _is_made(rendition_path(self._cache, info.key, n))) or (name,)
 
     def expect(self, items: Iterable[Item]) -> None:
-        """Have the renditions of a page's items made before those of the rest."""
+        """Have the thumbnails of a page's items made before those of the rest."""
         for item in items:
-            if item.info and item.info.has_picture and (names := self._missing_names(item.info)):
-                self._submit(item.file, names, Urgency.SOON)
+            if item.info and item.info.has_picture:
+                name = str(THUMBNAIL_WIDTHS[0])
+                if not _is_made(rendition_path(self._cache, item.info.key, name)):
+                    self._submit(item.file, self._names_with(item.info, name), Urgency.SOON)
 
     # The background pass
 
@@ -2483,8 +2508,9 @@ class Site:
     def _is_secure(self) -> bool:
         """Whether the visitor's browser speaks HTTPS, with this server or with the public address."""
         public = urlsplit(self._config.public_address)
-        by_proxy = public.scheme == "https" and bottle.request.headers.get("Host") == public.netloc
-        return by_proxy or bottle.request.environ["wsgi.url_scheme"] == "https"
+        environ: dict[str, str] = bottle.request.environ
+        by_proxy = public.scheme == "https" and environ.get("HTTP_HOST") == public.netloc
+        return by_proxy or environ["wsgi.url_scheme"] == "https"
 
     def _cookie_name(self) -> str:
         return "__Host-photos" if self._is_secure() else "photos"
@@ -2739,7 +2765,8 @@ class Site:
     # Media
 
     def _is_versioned(self, item: Item) -> bool:
-        return item.version != "" and str(bottle.request.query.get("v")) == item.version
+        version: str = bottle.request.query.get("v", "")
+        return bool(version and version == item.version)
 
     def _send_rendition(self, visit: Visit, item: Item, name: str) -> bottle.HTTPResponse:
         path = self._library.rendition(item, name)

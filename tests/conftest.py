@@ -1,0 +1,199 @@
+"""What all tests share: small drawn images in tmp_path, a WSGI client, real files where they exist."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+from PIL import Image, ImageDraw
+
+sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
+
+import photos  # noqa: E402
+
+SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "photos"
+PASSWORD = "correct horse battery"
+
+
+def draw(path: Path, size: tuple[int, int] = (60, 40), colour: str = "#336699", **save: Any) -> Path:
+    """Draw a small picture; its format follows the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", size, colour)
+    ImageDraw.Draw(image).rectangle((0, 0, size[0] // 3, size[1] // 3), fill="white")
+    image.save(path, **save)
+    return path
+
+
+def exif(date: str = "2024:05:06 07:08:09", offset: str = "", **tags: Any) -> bytes:
+    """Return an EXIF block with a date taken."""
+    block = Image.Exif()
+    details = block.get_ifd(0x8769)
+    details[0x9003] = date
+    if offset:
+        details[0x9011] = offset
+    for tag, value in tags.items():
+        block[int(tag.removeprefix("tag"), 16)] = value
+    return block.tobytes()
+
+
+@dataclasses.dataclass
+class Answer:
+    """What a WSGI application answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Client:
+    """A visitor's browser, as far as tests need one: cookies, forms; each call is validated WSGI."""
+
+    def __init__(self, app: Any, **environ: str) -> None:
+        self._app = validator(app)
+        self._environ = environ
+        self.cookies: dict[str, str] = {}
+
+    def request(self, method: str, address: str, body: bytes = b"", **headers: str) -> Answer:
+        """Send a request; `address` is a path with percent-encoding; headers as `If_None_Match`."""
+        parts = urlsplit(address)
+        path = parts.path.encode("ascii")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": _unquoted(path).decode("latin-1"),
+            "SCRIPT_NAME": "",
+            "QUERY_STRING": parts.query,
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+            **self._environ,
+        }
+        if body:
+            environ["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+        if self.cookies:
+            environ["HTTP_COOKIE"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+        setup_testing_defaults(environ)
+        return self._send(environ)
+
+    def _send(self, environ: dict[str, Any]) -> Answer:
+        seen: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            seen[:] = [int(status.split()[0]), headers]
+            return lambda _: None
+
+        chunks = self._app(environ, start_response)
+        try:
+            body = b"".join(chunks)
+        finally:
+            chunks.close()
+        status, headers = seen
+        for name, value in headers:
+            if name.lower() == "set-cookie":
+                cookie, _, content = value.split(";")[0].partition("=")
+                if content.strip('"'):
+                    self.cookies[cookie] = content
+                else:
+                    self.cookies.pop(cookie, None)
+        return Answer(status, {name.lower(): value for name, value in headers}, body)
+
+    def get(self, address: str, **headers: str) -> Answer:
+        return self.request("GET", address, **headers)
+
+    def log_in(self, user: str = "anna", password: str = PASSWORD, target: str = "/") -> Answer:
+        from urllib.parse import urlencode
+
+        form = urlencode({"user": user, "password": password, "next": target}).encode()
+        return self.request("POST", "/login", form, Sec_Fetch_Site="same-origin")
+
+
+def _unquoted(path: bytes) -> bytes:
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(path)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A library with an album of each visibility, each with photos, and a loose photo."""
+    root = tmp_path / "Album"
+    draw(root / "loose.jpg", exif=exif("2020:01:01 10:00:00"))
+    draw(root / "Trip" / "one.jpg", exif=exif("2024:05:06 07:08:09"))
+    draw(root / "Trip" / "two.jpg", colour="#aa5500", exif=exif("2024:05:07 07:08:09"))
+    draw(root / "Trip" / "Beach" / "sand.png", colour="#ccbb88")
+    draw(root / "Drafts.hidden" / "draft.jpg", colour="#118844", exif=exif("2022:02:02 02:02:02"))
+    draw(root / "Secret.private" / "faces.jpg", colour="#880022", exif=exif("2023:03:03 03:03:03"))
+    return root
+
+
+@pytest.fixture
+def open_library(library: Path) -> Iterator[Callable[..., photos.Library]]:
+    """Opens the library with one worker; closes it after the test."""
+    opened: list[photos.Library] = []
+
+    def open_it(root: Path = library, **options: Any) -> photos.Library:
+        cache = root.parent / "cache"
+        cache.mkdir(exist_ok=True)
+        opened.append(photos.Library(root, cache, **{"workers": 1, **options}))
+        return opened[-1]
+
+    yield open_it
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def site(library: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[photos.Site]:
+    """The application over that library, with the user anna registered and cheap password hashes."""
+    monkeypatch.setattr(photos, "SCRYPT", {"n": 2**4, "r": 8, "p": 1})
+    state = library / ".photos"
+    photos.make_state_folder(state)
+    photos.write_config(state, photos.Config(title="Our photos"))
+    photos.UserStore(state).register("anna", photos.parse_password(PASSWORD))
+    app = photos.create_app(state, background=False)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def visitor(site: photos.Site) -> Client:
+    """Somebody who is not logged in."""
+    return Client(site)
+
+
+@pytest.fixture
+def user(site: photos.Site) -> Client:
+    """Somebody who is logged in."""
+    client = Client(site)
+    assert client.log_in().status == 303
+    return client
+
+
+def manifest() -> list[dict[str, str]]:
+    """Return the rows of the manifest of real files; none where they are not there."""
+    path = SAMPLES / "MANIFEST.tsv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The folder of real photos; a test that needs it is skipped where it is not there."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f"no real photos at {SAMPLES}")
+    return SAMPLES
