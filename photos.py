@@ -58,7 +58,7 @@ import unicodedata
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TextIO
@@ -1303,6 +1303,23 @@ class File:
         return os.path.splitext(self.name)[1].lower()
 
 
+def live_photos(files: Mapping[str, File]) -> dict[str, File]:
+    """Return the videos that belong to photos, by the photo's name: IMG_1.HEIC and IMG_1.MOV.
+
+    Some exports name the video IMG_1_HEVC.MOV.
+    """
+    photos: dict[str, str] = {}
+    for name, file in files.items():
+        if file.suffix in PHOTO_SUFFIXES:
+            photos.setdefault(os.path.splitext(name)[0].casefold(), name)
+    pairs = {}
+    for name, file in files.items():
+        stem = os.path.splitext(name)[0].casefold().removesuffix("_hevc")
+        if file.suffix in (".mov", ".mp4") and stem in photos and file.size <= LIVE_BYTES:
+            pairs[photos[stem]] = file
+    return pairs
+
+
 @dataclasses.dataclass(frozen=True)
 class Folder:
     """A folder of the library as it was when it was listed."""
@@ -1314,6 +1331,10 @@ class Folder:
     description: str = ""
     captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     problem: str = ""
+
+    @functools.cached_property
+    def lives(self) -> dict[str, File]:
+        return live_photos(self.files)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1351,11 +1372,6 @@ class Item:
         if self.info and self.info.taken:
             return dt.datetime.fromisoformat(self.info.taken)
         return date_in_name(self.title) or dt.datetime.fromtimestamp(self.file.mtime).astimezone()
-
-    @property
-    def order(self) -> tuple[Any, ...]:
-        """The part of the sort key that two items of one album share only if they are one."""
-        return natural(self.file.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1498,7 +1514,7 @@ class Library:
         self._cache = cache
         self._follow = follow_symlinks
         self._folders: dict[Parts, tuple[float, Folder]] = {}  # with the time of listing
-        self._items: dict[Parts, tuple[Folder, int, tuple[Item, ...]]] = {}
+        self._albums: dict[tuple[Parts, bool], tuple[Folder, int, Album]] = {}
         self._waiting = threading.BoundedSemaphore(WAITING_THREADS)
         self._closed = threading.Event()
         self._orphans: set[str] = set()
@@ -1586,26 +1602,6 @@ class Library:
 
     # Items and albums
 
-    def items(self, parts: Parts, folder: Folder) -> tuple[Item, ...]:
-        """Return the photos and videos of a folder, oldest first, as far as they were read."""
-        known = self._items.get(parts)
-        if known and known[0] is folder and known[1] == self.index.generation:
-            return known[2]
-        generation = self.index.generation
-        lives = _live_photos(folder)
-        hidden = {file.name for file in lives.values()}
-        found = []
-        for name, file in folder.files.items():
-            info = self.index.get(file.identity)
-            expected = file.suffix in PHOTO_SUFFIXES or file.suffix in VIDEO_SUFFIXES
-            if name not in hidden and (info.kind in (PHOTO, VIDEO) if info else expected):
-                caption = folder.captions.get(name, "")
-                found.append(Item((*parts, name), file, info, lives.get(name), caption))
-        moments = as_instants(found)
-        items = tuple(sorted(found, key=lambda item: (moments[item.parts], item.order)))
-        self._items[parts] = folder, generation, items
-        return items
-
     def album(self, place: Place, see_all: bool, *, patience: float = 0) -> Album:
         """Return the album at a place as a user (`see_all`) or a visitor sees it.
 
@@ -1614,36 +1610,67 @@ class Library:
         """
         folder = self._scan(place.parts, fresh=True)
         self._read(folder, patience)
-        return self._album(place.parts, folder, see_all, place.visibility)
+        return self._with_albums(place.parts, folder, see_all, place.visibility)
 
-    def _album(self, parts: Parts, folder: Folder, see_all: bool, visibility: Visibility) -> Album:
-        below = []
-        for name, own in folder.albums.items():
-            if see_all or own == Visibility.PUBLIC:
+    def _with_albums(self, parts: Parts, folder: Folder, see_all: bool, visibility: Visibility) -> Album:
+        """Return an album with all below it that somebody may find."""
+        own, below = self._own(parts, folder, see_all), []
+        for name, child_visibility in folder.albums.items():
+            if see_all or child_visibility == Visibility.PUBLIC:
                 child = (*parts, name)
-                album = self._album(child, self._scan(child), see_all, own)
+                album = self._with_albums(child, self._scan(child), see_all, child_visibility)
                 if album.photos or album.videos:
                     below.append(album)
         below.sort(key=lambda album: natural(album.parts[-1]))
         below.sort(key=lambda album: _instant(album.last), reverse=True)
-        items = self.items(parts, folder)
-        items = items if see_all else _for_visitors(items)
-        photos = sum(item.kind == PHOTO for item in items)
-        moments = [m for a in below for m in (a.first, a.last) if m]
-        moments += [items[0].taken, items[-1].taken] if items else []
-        return Album(
-            parts=parts,
-            title=self.title(parts),
-            description=folder.description,
+        everything = [own, *below]
+        return dataclasses.replace(
+            own,
             visibility=visibility,
-            items=items,
             albums=tuple(below),
-            photos=photos + sum(album.photos for album in below),
-            videos=len(items) - photos + sum(album.videos for album in below),
-            first=min(moments, key=_instant, default=None),
-            last=max(moments, key=_instant, default=None),
-            cover=_cover(items) or next((album.cover for album in below if album.cover), None),
+            photos=sum(album.photos for album in everything),
+            videos=sum(album.videos for album in everything),
+            first=min((album.first for album in everything if album.first), key=_instant, default=None),
+            last=max((album.last for album in everything if album.last), key=_instant, default=None),
+            cover=next((album.cover for album in everything if album.cover), None),
         )
+
+    def _own(self, parts: Parts, folder: Folder, see_all: bool) -> Album:
+        """Return an album without those below it, anew only where a file of the library was read since."""
+        generation = self.index.generation
+        known = self._albums.get((parts, see_all))
+        if known and known[0] is folder and known[1] == generation:
+            return known[2]
+        items = self._items(parts, folder, see_all)
+        photos = sum(item.kind == PHOTO for item in items)
+        album = Album(
+            parts=parts,
+            title=folder.title or title_of(parts[-1] if parts else os.path.basename(self._real)),
+            description=folder.description,
+            visibility=Visibility.PUBLIC,
+            items=items,
+            albums=(),
+            photos=photos,
+            videos=len(items) - photos,
+            first=items[0].taken if items else None,
+            last=items[-1].taken if items else None,
+            cover=_cover(items),
+        )
+        self._albums[parts, see_all] = folder, generation, album
+        return album
+
+    def _items(self, parts: Parts, folder: Folder, see_all: bool) -> tuple[Item, ...]:
+        """Return the photos and videos of a folder, oldest first, as far as they were read."""
+        hidden = {file.name for file in folder.lives.values()}
+        found = []
+        for name, file in folder.files.items():
+            info = self.index.get(file.identity)
+            listed = info.kind in (PHOTO, VIDEO) if info else file.suffix in PHOTO_SUFFIXES | VIDEO_SUFFIXES
+            if listed and name not in hidden and (see_all or file.visibility == Visibility.PUBLIC):
+                live, caption = folder.lives.get(name), folder.captions.get(name, "")
+                found.append(Item((*parts, name), file, info, live, caption))
+        moments = as_instants(found)
+        return tuple(sorted(found, key=lambda item: (moments[item.parts], natural(item.file.name))))
 
     def item(self, place: Place) -> Item | None:
         """Return the item at a place, its file looked at and read now; None: it is no item."""
@@ -1654,7 +1681,7 @@ class Library:
             return None
         file = _as_file(place.file.name, place.file.path, found, place.file.visibility)
         info = self.index.get(file.identity) or self._wait(self._submit(file, None, Urgency.NOW))
-        live = _live_photos(place.folder).get(file.name)
+        live = place.folder.lives.get(file.name)
         caption = place.folder.captions.get(file.name, "")
         return Item(place.parts, file, info, live, caption) if info.kind in (PHOTO, VIDEO) else None
 
@@ -1662,12 +1689,11 @@ class Library:
         """Return the items of an album alone, as somebody sees them."""
         folder = self._scan(album.parts)
         self._read(folder, READ_PATIENCE)
-        items = self.items(album.parts, folder)
-        return items if see_all else _for_visitors(items)
+        return self._own(album.parts, folder, see_all).items
 
     def title(self, parts: Parts) -> str:
         """Return the title of an album."""
-        return self._scan(parts).title or title_of(parts[-1] if parts else os.path.basename(self._real))
+        return self._own(parts, self._scan(parts), True).title
 
     # Reading and rendering
 
@@ -1743,7 +1769,8 @@ class Library:
             todo += [(*parts, name) for name in folder.albums]
         for parts in set(self._folders) - {parts for _, parts, _ in found}:
             self._folders.pop(parts, None)
-            self._items.pop(parts, None)
+            self._albums.pop((parts, True), None)
+            self._albums.pop((parts, False), None)
         found.sort(key=lambda each: each[0], reverse=True)
         return ((parts, folder) for _, parts, folder in found)
 
@@ -1769,10 +1796,7 @@ class Library:
     def work_off(self, batch: Iterable[tuple[File, tuple[str, ...] | None]]) -> Iterator[File]:
         """Have files read or rendered in the background; yield each when it is done."""
         answers = {self._submit(file, names, Urgency.LATER): file for file, names in batch}
-        todo = set(answers)
-        while todo:
-            done, todo = wait(todo, return_when="FIRST_COMPLETED")
-            yield from (answers[answer] for answer in done)
+        yield from (answers[answer] for answer in as_completed(answers))
 
     def survey(self) -> None:
         """Read and render the whole library again and again until it is closed. Runs in a thread."""
@@ -1843,10 +1867,6 @@ def _instant(date: dt.datetime | None) -> dt.datetime:
     return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
 
 
-def _for_visitors(items: Iterable[Item]) -> tuple[Item, ...]:
-    return tuple(item for item in items if item.file.visibility == Visibility.PUBLIC)
-
-
 def _cover(items: Sequence[Item]) -> Item | None:
     """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
     shown = sorted(
@@ -1854,23 +1874,6 @@ def _cover(items: Sequence[Item]) -> Item | None:
     )
     named = (item for item in shown if os.path.splitext(item.file.name)[0].lower() == "cover")
     return next(named, None) or next(iter(shown), None)
-
-
-def _live_photos(folder: Folder) -> dict[str, File]:
-    """Return the videos that belong to photos, by the photo's name: IMG_1.HEIC and IMG_1.MOV.
-
-    Some exports name the video IMG_1_HEVC.MOV.
-    """
-    photos: dict[str, str] = {}
-    for name, file in folder.files.items():
-        if file.suffix in PHOTO_SUFFIXES:
-            photos.setdefault(os.path.splitext(name)[0].casefold(), name)
-    pairs = {}
-    for name, file in folder.files.items():
-        stem = os.path.splitext(name)[0].casefold().removesuffix("_hevc")
-        if file.suffix in (".mov", ".mp4") and stem in photos and file.size <= LIVE_BYTES:
-            pairs[photos[stem]] = file
-    return pairs
 
 
 # --- Users -------------------------------------------------------------------------------------
@@ -2427,7 +2430,8 @@ class Site:
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits()
         self._trouble = ""
-        folder = Path(__file__).with_name("templates")
+        beside = Path(__file__).with_name("photos_templates")  # so an installed package calls them
+        folder = beside if beside.is_dir() else Path(__file__).with_name("templates")
         self._statics = {
             path.name: Static(
                 path.read_bytes(),
@@ -3033,7 +3037,7 @@ def open_state(args: argparse.Namespace) -> tuple[Path, Config]:
         raise PhotosError(
             f"There are no settings in {state}. Start once without a command, or name the library with --library."
         )
-    return state, config
+    return state, dataclasses.replace(config, **flags_given(args))
 
 
 @contextlib.contextmanager
