@@ -114,6 +114,7 @@ WEBP_SIDE = 16383  # the most that WebP can hold, pixels
 # bench/formats.py: at equal SSIM, method 2 makes files 20 % smaller than 0 and 8 % larger than 4
 # at half the CPU of 4; JPEG is 1.4 to 1.5 times as large.
 WEBP_OPTIONS: dict[str, Any] = {"quality": 80, "method": 2}
+RESAMPLING = Image.Resampling.BICUBIC  # two thirds of the time of Lanczos, and no ringing
 RENDITIONS_FOLDER = "renditions-1"  # counted up when the pixels of renditions change
 
 JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
@@ -710,18 +711,20 @@ def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
     return sign * total if math.isfinite(total) and total <= 180 else None
 
 
+def _directory(exif: Image.Exif, tag: int) -> Mapping[int, Any]:
+    try:
+        return exif.get_ifd(tag)
+    except METADATA_ERRORS:
+        return {}
+
+
 def read_metadata(image: Image.Image) -> dict[str, Any]:
     """Return the fields of Info that come from EXIF and XMP. Bad metadata costs itself alone."""
-    exif: Mapping[int, Any] = {}
-    details: Mapping[int, Any] = {}
-    gps: Mapping[int, Any] = {}
+    exif = Image.Exif()
     with contextlib.suppress(*METADATA_ERRORS):
         if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode the whole PNG
             exif = image.getexif()
-    with contextlib.suppress(*METADATA_ERRORS):
-        details = exif.get_ifd(0x8769) if isinstance(exif, Image.Exif) else {}
-    with contextlib.suppress(*METADATA_ERRORS):
-        gps = exif.get_ifd(0x8825) if isinstance(exif, Image.Exif) else {}
+    details, gps = _directory(exif, 0x8769), _directory(exif, 0x8825)
     xmp = image.info.get("xmp", b"")
     taken = date_taken(details, gps, xmp if isinstance(xmp, bytes) else str(xmp).encode())
     latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
@@ -773,6 +776,16 @@ def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int]
 
 # Pixels
 
+TURNS = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 
 def _open(path: str) -> Image.Image:
     """Open a photo by its content. Raises OSError, ValueError, SyntaxError, MemoryError."""
@@ -813,7 +826,9 @@ def _pixels(path: str, head: bytes, side: int) -> tuple[Image.Image, tuple[int, 
     """Decode a photo: upright, sRGB, on white, at most `side` pixels a side; and its full upright size."""
     with _open(path) as image:
         size, profile = image.size, image.info.get("icc_profile")
-        drafted = image.draft(None, (side, side))
+        shrink = min(1.0, side / max(size))
+        # In the photo's shape: a square would make the decoder keep four times the pixels.
+        drafted = image.draft(None, (max(1, int(size[0] * shrink)), max(1, int(size[1] * shrink))))
         image.load()
         size = size if drafted else image.size
         orientation = _orientation(image, path)
@@ -825,22 +840,13 @@ def _pixels(path: str, head: bytes, side: int) -> tuple[Image.Image, tuple[int, 
         elif picture.mode in ("1", "P", "PA", "LA", "La") or "transparency" in picture.info:
             picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
         if max(picture.size) > side:
-            picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
         if picture.mode in ("RGBA", "RGBa"):
             white = Image.new("RGB", picture.size, "white")
             white.paste(picture, mask=picture.getchannel("A"))
             picture = white
-        turn = {
-            2: Image.Transpose.FLIP_LEFT_RIGHT,
-            3: Image.Transpose.ROTATE_180,
-            4: Image.Transpose.FLIP_TOP_BOTTOM,
-            5: Image.Transpose.TRANSPOSE,
-            6: Image.Transpose.ROTATE_270,
-            7: Image.Transpose.TRANSVERSE,
-            8: Image.Transpose.ROTATE_90,
-        }.get(orientation)
         picture = _to_srgb(picture, profile)
-        picture = picture.transpose(turn) if turn is not None else picture
+        picture = picture.transpose(TURNS[orientation]) if orientation > 1 else picture
         return picture, size[::-1] if orientation >= 5 else size
 
 
@@ -893,7 +899,7 @@ def _huge_pixels(path: str, info: Info) -> tuple[Image.Image, tuple[int, int]]:
 
 def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
     copy = image.copy()
-    copy.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    copy.thumbnail((width, height), RESAMPLING, reducing_gap=1.5)
     return copy
 
 
@@ -990,8 +996,9 @@ def read_video(path: str, container: str, info: Info) -> Info:
     turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
     form = found.get("format", {})
     tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
-    made = tags.get("com.apple.quicktime.creationdate") or tags.get("creation_time", "")
-    date = parse_date(made) if made > "1971" else None  # 1904 and 1970: the camera had no clock
+    date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
+    if date is None and (made := parse_date(tags.get("creation_time", ""))) and made.year > 1970:
+        date = made.astimezone()  # UTC alone is told; 1904 and 1970: the camera had no clock
     return dataclasses.replace(
         info,
         width=size[turned],
@@ -1076,6 +1083,8 @@ def work(cache: Path) -> None:
             signal.alarm(int(RENDER_SECONDS) + 5)
         answers.write(json.dumps(dataclasses.asdict(develop(path, cache, names))) + "\n")
         answers.flush()
+        if sys.platform != "win32":
+            signal.alarm(0)
 
 
 class Worker:
@@ -1142,11 +1151,18 @@ class Urgency(enum.IntEnum):
 class Job:
     """One file to read, and renditions to make of it. `answer` resolves to its Info."""
 
+    identity: str
     path: str
     names: tuple[str, ...] | None
     urgency: Urgency
     answer: Future[Info] = dataclasses.field(default_factory=Future)
     taken: bool = False
+
+
+def _given_up(path: str, late: bool) -> Info:
+    kind = PHOTO if os.path.splitext(path)[1].lower() in PHOTO_SUFFIXES else ""
+    problem = f"gave up after {RENDER_SECONDS:.0f} s" if late else "it crashes the decoder"
+    return Info(kind=kind, problem=problem, lasting=False)
 
 
 class Renderer:
@@ -1166,14 +1182,19 @@ class Renderer:
         for run in (self._watch, *[self._serve] * workers):
             threading.Thread(target=run, name="renderer", daemon=True).start()
 
-    def submit(self, path: str, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
-        """Ask for a file; the same request twice is one job, as urgent as the more urgent of both."""
+    def submit(
+        self, identity: str, path: str, names: tuple[str, ...] | None, urgency: Urgency
+    ) -> Future[Info]:
+        """Ask for a file; the same request twice is one job, as urgent as the more urgent of both.
+
+        `identity` is another one when the file has changed: its old answer is no good any more.
+        """
         with self._ready:
             if self._closed.is_set():
                 raise Busy("The server is stopping.")
-            job = self._jobs.get((path, names))
+            job = self._jobs.get((identity, names))
             if job is None:
-                job = self._jobs[path, names] = Job(path, names, urgency)
+                job = self._jobs[identity, names] = Job(identity, path, names, urgency)
             elif job.taken or job.urgency <= urgency:
                 return job.answer
             job.urgency = urgency
@@ -1224,7 +1245,7 @@ class Renderer:
 
     def _answer(self, job: Job, info: Info) -> None:
         with self._ready:
-            self._jobs.pop((job.path, job.names), None)
+            self._jobs.pop((job.identity, job.names), None)
         if self._closed.is_set():
             job.answer.set_exception(Busy("The server is stopping."))
         else:
@@ -1242,12 +1263,6 @@ class Renderer:
         while not self._closed.wait(0.5):
             for worker in self._workers:
                 worker.kill_if_late()
-
-
-def _given_up(path: str, late: bool) -> Info:
-    kind = PHOTO if os.path.splitext(path)[1].lower() in PHOTO_SUFFIXES else ""
-    problem = f"gave up after {RENDER_SECONDS:.0f} s" if late else "it crashes the decoder"
-    return Info(kind=kind, problem=problem, lasting=False)
 
 
 # --- Albums ------------------------------------------------------------------------------------
@@ -1432,6 +1447,11 @@ def read_album_text(path: str, names: Iterable[str]) -> tuple[str, str, dict[str
     return (lines[0].strip()[:200] if lines else ""), "\n".join(text).strip(), captions
 
 
+def _index_line(identity: str, info: Info) -> str:
+    fields = {name: value for name, value in vars(info).items() if value != getattr(Info, name)}
+    return json.dumps([identity, fields]) + "\n"
+
+
 class Index:
     """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
 
@@ -1447,11 +1467,12 @@ class Index:
         self._load()
 
     def _load(self) -> None:
-        with contextlib.suppress(OSError), open(self._path, encoding="ascii") as lines:
+        with contextlib.suppress(OSError), open(self._path, encoding="ascii", errors="replace") as lines:
             if next(lines, "").strip() != self._header:
+                self._path.unlink()
                 return
             for line in lines:
-                with contextlib.suppress(ValueError, TypeError):  # the last line of a killed server
+                with contextlib.suppress(ValueError, TypeError):  # a line that a killed server left half
                     identity, fields = json.loads(line)
                     self._infos[identity] = Info(**fields)
 
@@ -1494,9 +1515,34 @@ class Index:
                 log.warning("%s cannot be written: %s", self._path, error.strerror)
 
 
-def _index_line(identity: str, info: Info) -> str:
-    fields = {name: value for name, value in vars(info).items() if value != getattr(Info, name)}
-    return json.dumps([identity, fields]) + "\n"
+def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility) -> File:
+    # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
+    identity = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
+    changed = max(found.st_mtime, found.st_ctime)
+    return File(name, path, identity, found.st_size, found.st_mtime, changed, visibility)
+
+
+def _is_made(path: Path) -> bool:
+    """Say whether a rendition is there; an empty file is what a power cut leaves."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _instant(date: dt.datetime | None) -> dt.datetime:
+    if date is None:
+        return dt.datetime.min.replace(tzinfo=dt.UTC)
+    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
+
+
+def _cover(items: Sequence[Item]) -> Item | None:
+    """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
+    shown = sorted(
+        (item for item in items if item.has_picture), key=lambda item: bool(item.info and item.info.problem)
+    )
+    named = (item for item in shown if os.path.splitext(item.file.name)[0].lower() == "cover")
+    return next(named, None) or next(iter(shown), None)
 
 
 class Library:
@@ -1580,6 +1626,10 @@ class Library:
         linked = folder != os.path.join(self._real, *parts)
         if entry.is_dir() and (linked or is_within(folder, real)):  # it could lead round in circles
             return None
+        return self._real_visibility(real)
+
+    def _real_visibility(self, real: str) -> Visibility | None:
+        """Return the strictest visibility along a real path; None: it leaves the library."""
         if is_within(real, self._real):
             return visibility_of(os.path.relpath(real, self._real).split(os.sep))
         return visibility_of(Path(real).parts) if self._follow else None
@@ -1587,20 +1637,18 @@ class Library:
     def find(self, parts: Parts) -> Place:
         """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
         own = (os.path.basename(self._real), os.path.basename(os.path.abspath(self.root)))
-        visibility = visibility_of((*own, *parts))
-        folder = self._scan(())
+        named = visibility_of((*own, *parts))
+        folder, file = self._scan(()), None
         for depth, name in enumerate(parts):
             if name in folder.albums:
-                visibility = max(visibility, folder.albums[name])
                 folder = self._scan(parts[: depth + 1])
             elif name in folder.files and depth == len(parts) - 1:
                 file = folder.files[name]
-                return Place(parts, max(visibility, file.visibility), folder, file)
             else:
-                return Place(parts, visibility)
-        return Place(parts, visibility, folder)
-
-    # Items and albums
+                return Place(parts, named)
+        # Not from the listing: of a chain of links, one farther on may point elsewhere by now.
+        real = self._real_visibility(os.path.realpath(os.path.join(self.root, *parts)))
+        return Place(parts, named) if real is None else Place(parts, max(named, real), folder, file)
 
     def album(self, place: Place, see_all: bool, *, patience: float = 0) -> Album:
         """Return the album at a place as a user (`see_all`) or a visitor sees it.
@@ -1609,7 +1657,8 @@ class Library:
         below are left out. The caller has decided that the place may be seen at all.
         """
         folder = self._scan(place.parts, fresh=True)
-        self._read(folder, patience)
+        if patience:
+            self._read(folder, patience)
         return self._with_albums(place.parts, folder, see_all, place.visibility)
 
     def _with_albums(self, parts: Parts, folder: Folder, see_all: bool, visibility: Visibility) -> Album:
@@ -1698,7 +1747,7 @@ class Library:
     # Reading and rendering
 
     def _submit(self, file: File, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
-        answer = self.renderer.submit(file.path, names, urgency)
+        answer = self.renderer.submit(file.identity, file.path, names, urgency)
         answer.add_done_callback(functools.partial(self._learn, file))
         return answer
 
@@ -1714,7 +1763,7 @@ class Library:
         if not self._waiting.acquire(blocking=False):
             raise Busy("Too many pictures are being made. Try again in a moment.")
         try:
-            return answer.result(timeout=10 * RENDER_SECONDS)
+            return answer.result(timeout=3 * RENDER_SECONDS)
         except TimeoutError:
             raise Busy("This picture is still being made. Try again in a moment.") from None
         finally:
@@ -1844,36 +1893,6 @@ class Library:
                 if info and info.problem and info.kind:
                     found.append((display(os.path.join(*parts, file.name)), info.problem))
         return sorted(found, key=lambda each: natural(each[0]))
-
-
-def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility) -> File:
-    # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
-    identity = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
-    changed = max(found.st_mtime, found.st_ctime)
-    return File(name, path, identity, found.st_size, found.st_mtime, changed, visibility)
-
-
-def _is_made(path: Path) -> bool:
-    """Say whether a rendition is there; an empty file is what a power cut leaves."""
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
-
-
-def _instant(date: dt.datetime | None) -> dt.datetime:
-    if date is None:
-        return dt.datetime.min.replace(tzinfo=dt.UTC)
-    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
-
-
-def _cover(items: Sequence[Item]) -> Item | None:
-    """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
-    shown = sorted(
-        (item for item in items if item.has_picture), key=lambda item: bool(item.info and item.info.problem)
-    )
-    named = (item for item in shown if os.path.splitext(item.file.name)[0].lower() == "cover")
-    return next(named, None) or next(iter(shown), None)
 
 
 # --- Users -------------------------------------------------------------------------------------
@@ -2190,6 +2209,15 @@ ROUTES = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """A css, js or icon file, as it is sent."""
+
+    body: bytes
+    media_type: str
+    version: str
+
+
 class Links:
     """Makes every address of the site, below the prefix that a proxy may ask for."""
 
@@ -2241,15 +2269,6 @@ class Links:
 
     def static(self, name: str) -> str:
         return f"{self.prefix}/static/{name}?v={self._statics[name].version}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Static:
-    """A css, js or icon file, as it is sent."""
-
-    body: bytes
-    media_type: str
-    version: str
 
 
 @dataclasses.dataclass(frozen=True)
