@@ -37,6 +37,7 @@ import hmac
 import http
 import importlib.util
 import io
+import ipaddress
 import itertools
 import json
 import logging
@@ -62,7 +63,7 @@ from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TextIO
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import bottle
 import jwt
@@ -225,6 +226,12 @@ class Forbidden(PhotosError):
     status = 403
 
 
+class BadForm(PhotosError):
+    """A form of another kind than the pages have."""
+
+    status = 415
+
+
 class NoPicture(PhotosError):
     """No picture can be made of that file."""
 
@@ -264,16 +271,23 @@ def parse_port(text: str) -> int:
     return int(text)
 
 
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?P<path>(?:/[\w.~%-]+)*/?)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
 def parse_public_address(text: str) -> str:
     """Return an address such as `https://photos.example.org` without a slash at its end, or ''."""
     if not text:
         return ""
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    match = _ADDRESS.fullmatch(text if "://" in text else f"https://{text}")
+    if not match or int(match["port"] or 0) > 65535:
         raise ValueError("An address looks like https://photos.example.org")
-    if not re.fullmatch(r"[/\w.~%-]*", parts.path, re.ASCII) or "//" in parts.path:
-        raise ValueError("The path of the address may have letters, digits, '-', '_', '.' and '/'.")
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+    scheme, host, port, path = match.groups()
+    usual = {"http": "80", "https": "443"}[scheme.lower()]  # browsers leave it out of Origin
+    return f"{scheme}://{host}{f':{port}' if port not in (None, usual) else ''}".lower() + path.rstrip("/")
 
 
 def parse_library(text: str) -> str:
@@ -297,7 +311,7 @@ def parse_host(text: str) -> str:
 def parse_title(text: str) -> str:
     """Return a title of 1 to 200 characters on one line."""
     title = " ".join(text.split())
-    if not 1 <= len(title) <= 200:
+    if not 1 <= len(title) <= 200 or not title.isprintable():
         raise ValueError("A title has 1 to 200 characters.")
     return title
 
@@ -307,6 +321,11 @@ def parse_switch(text: str) -> bool:
     if text.lower() not in ("yes", "true", "on", "no", "false", "off"):
         raise ValueError("Answer yes or no.")
     return text.lower() in ("yes", "true", "on")
+
+
+def parse_proxy(text: str) -> str:
+    """Return an IP address, or ''."""
+    return str(ipaddress.ip_address(text)) if text else ""
 
 
 def _setting(default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = "") -> Any:
@@ -341,7 +360,7 @@ class Config:
         "such as https://photos.example.org; blank: none",
     )
     trusted_proxy: str = _setting(
-        "", str, "address of the proxy or tunnel whose X-Forwarded-For is believed, such as 127.0.0.1"
+        "", parse_proxy, "address of the proxy or tunnel whose X-Forwarded-For is believed, such as 127.0.0.1"
     )
     follow_symlinks: bool = _setting(
         False, parse_switch, "whether links may lead out of the library: true or false"
@@ -367,10 +386,11 @@ def parse_setting(name: str, value: object) -> Any:
 
     Raises ValueError with a sentence for the owner.
     """
-    if SETTINGS[name].default == value:
+    if not isinstance(value, (str, int)):
+        raise ValueError("It is neither text nor a number nor true nor false.")
+    if value == "" == SETTINGS[name].default:
         return value
-    text = str(value) if isinstance(value, (str, int)) else ""
-    return SETTINGS[name].metadata["parse"](text)
+    return SETTINGS[name].metadata["parse"](str(value))
 
 
 # --- Files -------------------------------------------------------------------------------------
@@ -460,7 +480,9 @@ def read_state(path: Path) -> dict[str, Any] | None:
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a JSON state file: UTF-8, indented, keys sorted."""
     text = json.dumps({**state, "version": STATE_VERSION}, indent=2, sort_keys=True, ensure_ascii=False)
-    write_atomically(path, f"{text}\n".encode())
+    write_atomically(
+        path, f"{text}\n".encode("utf-8", "backslashreplace")
+    )  # lone surrogates, as JSON has them
 
 
 def make_state_folder(state: Path) -> None:
@@ -743,7 +765,9 @@ def read_metadata(image: Image.Image) -> dict[str, Any]:
 
 
 def _orientation(image: Image.Image, path: str) -> int:
-    """Return EXIF orientation 1 to 8 (0x0112) as far as Pillow has not applied it yet."""
+    """Return EXIF orientation 1 to 8 (0x0112) as far as Pillow does not apply it itself."""
+    if image.format == "TIFF":
+        return 1
     if image.format == "HEIF":
         value = image.info.get("original_orientation") or 1
         if value != 1:
@@ -799,11 +823,13 @@ def _open(path: str) -> Image.Image:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Bring 16-bit, 32-bit and floating-point grey to 8 bits without clipping it to white."""
-    if image.mode.startswith("I;16"):
+    if image.mode == "I;16":
         return image.point(lambda value: value * (1 / 256)).convert("L")
+    wide = image.mode.startswith("I;16")
+    image = image.convert("I") if wide else image
     low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
     if image.mode == "I":
-        low, high = 0, 65535 if high > 255 else 255
+        low, high = 0, 65535 if wide or high > 255 else 255
     scale = 255 / ((high - low) or 1)
     return image.point(lambda value: value * scale - low * scale).convert("L")
 
@@ -890,13 +916,6 @@ def huge_webp(head: bytes) -> tuple[int, int] | None:
     return size if size[0] * size[1] > WEBP_PIXELS else None
 
 
-def _huge_pixels(path: str, info: Info) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a huge WebP file with ffmpeg, which needs 2 bytes a pixel. Raises ValueError without it."""
-    if not shutil.which("ffmpeg"):
-        raise ValueError(f"too large: {info.width} x {info.height} pixels; with ffmpeg it could be shown")
-    return ffmpeg_frame(path, "webp_pipe"), (info.width, info.height)
-
-
 def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
     copy = image.copy()
     copy.thumbnail((width, height), RESAMPLING, reducing_gap=1.5)
@@ -939,7 +958,10 @@ def render_photo(path: str, head: bytes, info: Info, cache: Path, names: Sequenc
         side = min(side, math.ceil(THUMBNAIL_WIDTHS[-1] * max(1, info.height / info.width)))
     problem = ""
     try:
-        picture, size = _huge_pixels(path, info) if huge_webp(head) else _pixels(path, head, side)
+        if size := huge_webp(head):
+            picture = ffmpeg_frame(path, "webp_pipe")  # 2 bytes a pixel
+        else:
+            picture, size = _pixels(path, head, side)
     except METADATA_ERRORS as error:
         problem = f"damaged, shown as far as it goes: {error}"
         # Global in Pillow, and it switches a guard of PNG off: only now, only in a worker.
@@ -957,6 +979,8 @@ def render_photo(path: str, head: bytes, info: Info, cache: Path, names: Sequenc
 def read_photo(path: str, head: bytes, info: Info) -> Info:
     """Tell what a photo is without decoding its pixels. Raises like Pillow."""
     if size := huge_webp(head):
+        if not shutil.which("ffmpeg"):
+            raise ValueError(f"too large: {size[0]} x {size[1]} pixels; with ffmpeg it could be shown")
         return dataclasses.replace(info, kind=PHOTO, media_type="image/webp", width=size[0], height=size[1])
     with _open(path) as image:
         crop = clean_aperture(image, head)
@@ -1159,9 +1183,8 @@ class Job:
     taken: bool = False
 
 
-def _given_up(path: str, late: bool) -> Info:
+def _given_up(path: str, problem: str) -> Info:
     kind = PHOTO if os.path.splitext(path)[1].lower() in PHOTO_SUFFIXES else ""
-    problem = f"gave up after {RENDER_SECONDS:.0f} s" if late else "it crashes the decoder"
     return Info(kind=kind, problem=problem, lasting=False)
 
 
@@ -1209,9 +1232,10 @@ class Renderer:
             self._ready.notify_all()
             for worker in self._workers:
                 worker.kill()
-            for job in self._jobs.values():
-                if not job.taken:
-                    job.answer.set_exception(Busy("The server is stopping."))
+            waiting = [job for job in self._jobs.values() if not job.taken]
+            self._jobs.clear()
+        for job in waiting:
+            job.answer.set_exception(Busy("The server is stopping."))
 
     def _next(self, patience: float | None) -> Job | None:
         """Return the most urgent job; None: there was none for so many seconds, or all is over."""
@@ -1232,15 +1256,21 @@ class Renderer:
             if job is None:
                 worker = self._replace(worker, None)
                 continue
-            info = None
+            info, problem = None, "it crashes the decoder"
             for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
-                worker = worker or self._replace(worker, Worker(self._cache))
-                info = worker.ask(job.path, job.names)
-                late = worker.was_late
-                worker = worker if info else self._replace(worker, None)
-                if info or late or self._closed.is_set():
+                try:
+                    worker = worker or self._replace(None, Worker(self._cache))
+                except OSError as error:
+                    problem = f"no worker process can be started: {error}"
                     break
-            self._answer(job, info or _given_up(job.path, late))
+                info = worker.ask(job.path, job.names)
+                if worker.was_late:
+                    problem = f"gave up after {RENDER_SECONDS:.0f} s"
+                if info or worker.was_late or self._closed.is_set():
+                    break
+                worker = self._replace(worker, None)
+            worker = worker if info else self._replace(worker, None)
+            self._answer(job, info or _given_up(job.path, problem))
         self._replace(worker, None)
 
     def _answer(self, job: Job, info: Info) -> None:
@@ -1342,6 +1372,7 @@ class Folder:
     mtime_ns: int
     files: Mapping[str, File]
     albums: Mapping[str, Visibility]
+    has_links: bool = False
     title: str = ""
     description: str = ""
     captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -1460,6 +1491,7 @@ class Index:
         self._infos: dict[str, Info] = {}
         self._lock = threading.Lock()
         self._file: TextIO | None = None
+        self._closed = False
         self.generation = 0  # grows with each change
         # What was recorded without HEIC or ffmpeg must not outlast their arrival.
         tools = [bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
@@ -1484,7 +1516,7 @@ class Index:
         with self._lock:
             known, self._infos[identity] = self._infos.get(identity), info
             self.generation += 1
-            if not info.lasting or known == info:
+            if not info.lasting or known == info or self._closed:
                 return
             try:
                 if self._file is None:
@@ -1496,7 +1528,12 @@ class Index:
                 log.warning("%s cannot be written: %s", self._path, error.strerror)
 
     def close(self) -> None:
-        """Close the file; the next change opens it again."""
+        """Write no more."""
+        with self._lock:
+            self._closed = True
+            self._close_file()
+
+    def _close_file(self) -> None:
         if self._file:
             self._file.close()
         self._file = None
@@ -1507,7 +1544,7 @@ class Index:
             if self._infos.keys() <= identities:
                 return
             self._infos = {name: info for name, info in self._infos.items() if name in identities}
-            self.close()
+            self._close_file()
             lines = (_index_line(name, info) for name, info in self._infos.items() if info.lasting)
             try:
                 write_atomically(self._path, "".join((self._header + "\n", *lines)).encode("ascii"))
@@ -1586,7 +1623,8 @@ class Library:
             mtime_ns = os.stat(path).st_mtime_ns
             # A listing made within the file system's tick of a change may have missed it.
             settled = listed - mtime_ns / 1e9 > (SETTLE_SECONDS if mtime_ns % 10**9 == 0 else 0.1)
-            if known and settled and not fresh and known.mtime_ns == mtime_ns:
+            fresh = fresh or not settled or not known or known.has_links  # links change elsewhere
+            if known and not fresh and known.mtime_ns == mtime_ns:
                 return known
             listed = time.time()
             with os.scandir(path) as entries:
@@ -1601,11 +1639,14 @@ class Library:
     def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], mtime_ns: int) -> Folder:
         files: dict[str, File] = {}
         albums: dict[str, Visibility] = {}
+        has_links = False
         for entry in entries:
             if entry.name.startswith((".", "@")) or entry.name.endswith("~"):
                 continue
             try:
-                visibility = self._link_visibility(parts, entry) if entry.is_symlink() else Visibility.PUBLIC
+                visibility: Visibility | None = Visibility.PUBLIC
+                if entry.is_symlink():
+                    has_links, visibility = True, self._link_visibility(parts, entry)
                 if visibility is None:
                     continue
                 if entry.is_dir():
@@ -1617,7 +1658,7 @@ class Library:
         text = files.get("album.txt")
         told = read_album_text(text.path, files) if text else ("", "", {})
         files = {name: file for name, file in files.items() if file.suffix not in IGNORED_SUFFIXES}
-        return Folder(mtime_ns, files, albums, *told)
+        return Folder(mtime_ns, files, albums, has_links, *told)
 
     def _link_visibility(self, parts: Parts, entry: os.DirEntry[str]) -> Visibility | None:
         """Return the strictest visibility along a link's real path; None: it is not followed."""
@@ -1924,18 +1965,29 @@ def hash_password(password: bytes) -> str:
 
 def is_password(password: bytes, hashed: str) -> bool:
     """Compare in constant time. Raises ValueError where the stored hash makes no sense."""
-    name, n, r, p, salt, digest = hashed.split("$")
+    name, *numbers, salt, digest = hashed.split("$")
     if name != "scrypt":
         raise ValueError("not a scrypt hash")
     wanted = base64.b64decode(digest)
-    memory = max(SCRYPT_MEMORY, 256 * int(n) * int(r))
-    cost = {"n": int(n), "r": int(r), "p": int(p), "maxmem": memory, "dklen": len(wanted)}
-    return hmac.compare_digest(hashlib.scrypt(password, salt=base64.b64decode(salt), **cost), wanted)
+    try:
+        n, r, p = map(int, numbers)
+        cost = {"n": n, "r": r, "p": p, "maxmem": max(SCRYPT_MEMORY, 256 * n * r), "dklen": len(wanted)}
+        return hmac.compare_digest(hashlib.scrypt(password, salt=base64.b64decode(salt), **cost), wanted)
+    except (TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(str(error)) from None
 
 
 def is_outdated(hashed: str) -> bool:
     """Say whether a hash was made with other parameters than today's."""
     return hashed.split("$")[1:4] != [str(value) for value in SCRYPT.values()]
+
+
+def _is_user(user: Any) -> bool:
+    if not isinstance(user, dict) or not isinstance(user.get("revoked", {}), dict):
+        return False
+    moments = user.get("revoked", {}).values()
+    texts = (user.get("password"), user.get("epoch"))
+    return all(isinstance(t, str) for t in texts) and all(isinstance(m, (int, float)) for m in moments)
 
 
 class UserStore:
@@ -1958,26 +2010,24 @@ class UserStore:
         with self._lock:
             now = signature(self._path)
             if now is None or now != self._signature:
-                self._users = self._parse(read_state(self._path) or {})
+                self._users = self._load()
                 self._signature = now
             return self._users
 
-    def _parse(self, state: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        users = state.get("users", {})
-        if not isinstance(users, dict) or not all(
-            isinstance(user, dict)
-            and isinstance(user.get("password"), str)
-            and isinstance(user.get("epoch"), str)
-            for user in users.values()
-        ):
-            raise StateError(f"{self._path} is damaged: users need a password and an epoch.")
+    def _load(self) -> dict[str, dict[str, Any]]:
+        state = read_state(self._path)
+        if state is None:
+            return {}
+        users = state.get("users")
+        if not isinstance(users, dict) or not all(map(_is_user, users.values())):
+            raise StateError(f"{self._path} is damaged: each user needs a password and an epoch.")
         return users
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[dict[str, dict[str, Any]]]:
         """Read, change and write as one step."""
         with locked(self._path):
-            users = self._parse(read_state(self._path) or {})
+            users = self._load()
             yield users
             write_state(self._path, {"users": users})
 
@@ -2024,8 +2074,10 @@ class UserStore:
                 kept = {each: until for each, until in revoked.items() if until > time.time()}
                 users[name]["revoked"] = {**kept, jti: expires}
 
-    def verify(self, name: str, password: bytes) -> bool:
-        """Say whether that is the user's password; takes as long for a name that is not there.
+    def verify(self, name: str, password: bytes) -> str | None:
+        """Return the epoch of the user who has that password, else None.
+
+        Takes as long for a name that is not there.
 
         A hash with old parameters is renewed. Raises Busy when many log in at the same moment.
         """
@@ -2037,11 +2089,11 @@ class UserStore:
                 right = is_password(password, user["password"] if user else self._nobody)
                 if right and user and is_outdated(user["password"]):
                     self._renew(name, user["password"], hash_password(password))
-        except (ValueError, MemoryError) as error:
+        except ValueError as error:
             raise StateError(f"{self._path} is damaged: the hash of {name}: {error}") from None
         finally:
             self._queue.release()
-        return right and user is not None
+        return user["epoch"] if right and user else None
 
     def _renew(self, name: str, old: str, new: str) -> None:
         with self._change() as users:
@@ -2160,7 +2212,9 @@ def safe_next(target: str, prefix: str) -> str:
     """Return a path of this site to go to after login; anything else becomes the front page."""
     inside = target.startswith(f"{prefix}/") and not target.startswith("//")
     clean = target.isascii() and target.isprintable() and not set(target) & set('\\ "<>')
-    return target if inside and clean and len(target) < 4096 else f"{prefix}/"
+    steps = unquote(target.partition("?")[0]).split("/")
+    plain = inside and clean and not {".", ".."} & set(steps) and len(target) < 4096
+    return target if plain else f"{prefix}/"
 
 
 def cache_control(visibility: Visibility, *, versioned: bool) -> str:
@@ -2413,8 +2467,10 @@ def item_as_json(item: Item, links: Links, user: str | None) -> dict[str, Any]:
     if item.live:
         facts["live"] = links.live(item)
     optional = ["camera", "lens", "exposure_time", "f_number", "iso", "focal_length", "duration", "colour"]
-    optional += ["latitude", "longitude"] if user else []
-    return {**facts, **{name: v for name in optional if (v := getattr(info, name)) not in ("", 0, None)}}
+    facts |= {name: value for name in optional if (value := getattr(info, name))}
+    if user and info.latitude is not None:
+        facts |= {"latitude": info.latitude, "longitude": info.longitude}
+    return facts
 
 
 def album_as_json(album: Album, links: Links, user: str | None, *, items: bool = True) -> dict[str, Any]:
@@ -2435,6 +2491,23 @@ def album_as_json(album: Album, links: Links, user: str | None, *, items: bool =
         facts["albums"] = [album_as_json(child, links, user, items=False) for child in album.albums]
         facts["items"] = [item_as_json(item, links, user) for item in album.items]
     return facts
+
+
+def request_headers() -> dict[str, str]:
+    """Return the request's headers as the server gives them; Bottle's own view fails where they are not UTF-8."""
+    given = bottle.request.environ.items()
+    return {name[5:].replace("_", "-").title(): value for name, value in given if name.startswith("HTTP_")}
+
+
+def cookie_value(header: str, name: str) -> str:
+    """Return one cookie, whatever odd ones other programs on the same host have set; '': not there."""
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return next((value for key, _, value in pairs if key == name), "").strip('"')
+
+
+def takes_gzip(header: str) -> bool:
+    """Evaluate Accept-Encoding (RFC 9110, 12.5.3)."""
+    return re.search(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", header) is not None
 
 
 class Site:
@@ -2511,16 +2584,19 @@ class Site:
     def _visit(self, route: Route) -> Visit:
         """Find out who asks for what: the one place where a path becomes names."""
         if route.method not in ("GET", "HEAD"):
-            request = bottle.request
-            own = f"{request.environ['wsgi.url_scheme']}://{request.headers.get('Host', '')}"
-            if not is_same_origin(request.headers, (own, self._config.origin)):
+            headers = request_headers()
+            own = f"{bottle.request.environ['wsgi.url_scheme']}://{headers.get('Host', '')}"
+            if not is_same_origin(headers, (own, self._config.origin)):
                 raise Forbidden("This form was sent from another site. Go back, reload the page, try again.")
+        start, variable, _ = route.rule.partition("<")
+        raw = bottle.request.environ["bottle.raw_path"] or "/"
+        rest = raw.removeprefix(start)
+        if not raw.startswith(start) or (rest and not variable):  # Bottle matched without the odd bytes
+            raise NotFound(self._texts["error_404"])
         session = self._session()
         if route.access is Access.ANYONE:
             return Visit(self._links(), session, Place((), Visibility.PUBLIC), False)
-        start = route.rule.partition("<")[0]
-        raw = bottle.request.environ["bottle.raw_path"][len(start) :] if "<" in route.rule else ""
-        path = os.fsdecode(raw.encode("latin-1"))
+        path = os.fsdecode(rest.encode("latin-1"))
         parts = tuple(path.removesuffix("/").split("/")) if path else ()
         return Visit(self._links(), session, self._library.find(parts), path.endswith("/"))
 
@@ -2540,7 +2616,8 @@ class Site:
 
     def _session(self) -> Session | None:
         """Return the session of a registered user that nobody has ended."""
-        session = self._tokens.read(bottle.request.get_cookie(self._cookie_name()) or "")
+        cookies = bottle.request.environ.get("HTTP_COOKIE", "")
+        session = self._tokens.read(cookie_value(cookies, self._cookie_name()))
         try:
             if session and self._users.epoch(session.user) == session.epoch:
                 return None if self._users.is_revoked(session.user, session.jti) else session
@@ -2642,6 +2719,7 @@ class Site:
                 "url": self._links(),
                 "user": None,
                 "text": self._text,
+                "widths": THUMBNAIL_WIDTHS,
                 "counted": self._count,
                 "date_text": date_text,
                 "dates_text": dates_text,
@@ -2664,12 +2742,13 @@ class Site:
         self, body: bytes, media_type: str, status: int = 200, kept: bool = False
     ) -> bottle.HTTPResponse:
         """Answer with text, compressed where the browser takes that; `kept`: with an ETag."""
-        zipped = "gzip" in bottle.request.headers.get("Accept-Encoding", "") and len(body) > 1000
+        asked = request_headers()
+        zipped = len(body) > 1000 and takes_gzip(asked.get("Accept-Encoding", ""))
         etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{"z" if zipped else ""}"'
         headers = {"Content-Type": media_type, "Vary": "Cookie, Accept-Encoding"}
         headers |= {"Cache-Control": "private, no-cache" if kept else "no-store"}
         headers |= {"ETag": etag} if kept else {}
-        if kept and is_current(bottle.request.headers.get("If-None-Match"), etag):
+        if kept and is_current(asked.get("If-None-Match"), etag):
             return bottle.HTTPResponse(status=304, headers=headers)
         if zipped:
             body = gzip.compress(body, 6, mtime=0)
@@ -2680,7 +2759,7 @@ class Site:
         self, visit: Visit, path: str | Path, media_type: str, versioned: bool, name: str = ""
     ) -> bottle.HTTPResponse:
         """Answer with a file or a range of it (RFC 9110, 13 and 14); `name`: as attachment."""
-        request, file = bottle.request, None
+        environ, asked = bottle.request.environ, request_headers()
         try:
             file = open(path, "rb")
             found = os.fstat(file.fileno())
@@ -2697,22 +2776,26 @@ class Site:
         }
         if name:
             headers["Content-Disposition"] = attachment(name)
-        if is_unchanged(request.headers, etag, found.st_mtime):
+        if is_unchanged(asked, etag, found.st_mtime):
             file.close()
             return bottle.HTTPResponse(status=304, headers=headers)
         start, end, status = 0, found.st_size, 200
-        if request.headers.get("If-Range", etag) in (etag, headers["Last-Modified"]):
+        if environ["REQUEST_METHOD"] == "GET" and asked.get("If-Range", etag) in (
+            etag,
+            headers["Last-Modified"],
+        ):
             try:
-                asked = byte_range(request.headers.get("Range", ""), found.st_size)
+                part = byte_range(asked.get("Range", ""), found.st_size)
             except ValueError:
                 file.close()
-                return bottle.HTTPResponse(status=416, headers={"Content-Range": f"bytes */{found.st_size}"})
-            if asked:
-                (start, end), status = asked, 206
+                whole = {"Content-Range": f"bytes */{found.st_size}", "Cache-Control": "no-store"}
+                return bottle.HTTPResponse(status=416, headers=whole)
+            if part:
+                (start, end), status = part, 206
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
         headers["Content-Length"] = str(end - start)
         file.seek(start)
-        body = file if "wsgi.file_wrapper" in request.environ else limited(file, end - start)
+        body = file if "wsgi.file_wrapper" in environ else limited(file, end - start)
         return bottle.HTTPResponse(body, status, headers)
 
     # Pages
@@ -2747,7 +2830,6 @@ class Site:
             pages=pages,
             trail=self._trail(visit.place.parts[:-1]) if visit.place.parts else [],
             span=grid_span,
-            widths=THUMBNAIL_WIDTHS,
             sizes=GRID_SIZES,
         )
 
@@ -2859,25 +2941,25 @@ class Site:
 
     def log_in(self, visit: Visit) -> bottle.HTTPResponse:
         """Check name and password; start a session and go to where the visitor came from."""
+        kind = bottle.request.environ.get("CONTENT_TYPE", "")
+        if kind and not kind.startswith("application/x-www-form-urlencoded"):
+            raise BadForm("This is not the login form of this site.")
         form = bottle.request.forms
         target = safe_next(form.getunicode("next") or "", visit.links.prefix)
         given = form.getunicode("user") or ""
         try:
-            name = self._checked(given, form.getunicode("password") or "")
+            name, epoch = self._checked(given, form.getunicode("password") or "")
         except (LoginFailed, TooManyAttempts, Busy) as error:
             answer = self._page("login", error.status, target=target, error=str(error), name=given[:64])
             if error.retry_after:
                 answer.set_header("Retry-After", str(error.retry_after))
             return answer
-        epoch = self._users.epoch(name)
-        if epoch is None:
-            raise LoginFailed(self._texts["login_failed"])
         answer = self._go_to(target)
         self._set_cookie(answer, self._tokens.issue(name, epoch))
         return answer
 
-    def _checked(self, given: str, password: str) -> str:
-        """Return the name of the user who has that name and password.
+    def _checked(self, given: str, password: str) -> tuple[str, str]:
+        """Return name and epoch of the user who has that name and password.
 
         Raises LoginFailed, TooManyAttempts, Busy, StateError.
         """
@@ -2887,10 +2969,11 @@ class Site:
         except ValueError:
             raise LoginFailed(self._texts["login_failed"]) from None
         self._limits.attempt(name, address)
-        if not self._users.verify(name, secret):
+        epoch = self._users.verify(name, secret)
+        if epoch is None:
             raise LoginFailed(self._texts["login_failed"])
         self._limits.succeeded(name, address)
-        return name
+        return name, epoch
 
     def log_out(self, visit: Visit) -> bottle.HTTPResponse:
         """End this session everywhere it was copied to."""
@@ -2976,6 +3059,18 @@ def flags_given(args: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
+def parse_free_port(text: str) -> int:
+    """Return a port that no other program uses."""
+    port = parse_port(text)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(f"Port {port} cannot be used ({error.strerror}). Try another one.") from None
+    return port
+
+
 def ask_settings(state: Path, config: Config, given: Mapping[str, Any]) -> Config:
     """Ask the questions of the first run, present answers as defaults."""
     answers: dict[str, Any] = {}
@@ -2994,18 +3089,6 @@ def ask_settings(state: Path, config: Config, given: Mapping[str, Any]) -> Confi
             parse = parse_free_port if name == "port" else meta["parse"]
             answers[name] = ask(meta["question"], known, parse, meta["hint"])
     return Config(**answers)
-
-
-def parse_free_port(text: str) -> int:
-    """Return a port that no other program uses."""
-    port = parse_port(text)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ValueError(f"Port {port} cannot be used ({error.strerror}). Try another one.") from None
-    return port
 
 
 def ask_first_user() -> tuple[str, bytes] | None:
@@ -3222,6 +3305,10 @@ def run_index(args: argparse.Namespace) -> None:
         print_problems(library)
 
 
+def _count_albums(album: Album) -> int:
+    return sum(1 + _count_albums(child) for child in album.albums)
+
+
 def describe_reach(library: Library) -> Iterator[str]:
     """Say in plain words what each kind of visitor can reach."""
     for see_all, who in ((False, "Everybody finds"), (True, "Users find")):
@@ -3233,10 +3320,6 @@ def describe_reach(library: Library) -> Iterator[str]:
     ):
         paths = [display("/".join(p)) for p, _ in library.walk() if library.find(p).visibility == visibility]
         yield f"{who}: {', '.join(sorted(path or 'the whole library' for path in paths)) or 'nothing'}."
-
-
-def _count_albums(album: Album) -> int:
-    return sum(1 + _count_albums(child) for child in album.albums)
 
 
 def describe_state(state: Path) -> Iterator[str]:
