@@ -2363,12 +2363,28 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-def is_unchanged(headers: Mapping[str, str], etag: str, modified: float) -> bool:
+def is_unchanged(asked: Mapping[str, str], etag: str, modified: str) -> bool:
     """Evaluate the conditions of a GET; If-None-Match goes first (RFC 9110, 13.2.2)."""
-    if "If-None-Match" in headers:
-        return is_current(headers["If-None-Match"], etag)
-    since = bottle.parse_date(headers.get("If-Modified-Since", ""))
-    return since is not None and int(modified) <= since
+    if "If-None-Match" in asked:
+        return is_current(asked["If-None-Match"], etag)
+    since = bottle.parse_date(asked.get("If-Modified-Since", ""))
+    return since is not None and bottle.parse_date(modified) <= since
+
+
+def part_asked(asked: Mapping[str, str], etag: str, modified: str, size: int) -> tuple[int, int, int]:
+    """Return status, start and end of what a GET asks of a file: 200, 206, 304 or 416 (RFC 9110, 13, 14).
+
+    `asked`: the request's headers; `modified`: the answer's Last-Modified; `size` in bytes.
+    """
+    if is_unchanged(asked, etag, modified):
+        return 304, 0, 0
+    if asked.get("If-Range", etag) in (etag, modified):
+        try:
+            if part := byte_range(asked.get("Range", ""), size):
+                return 206, *part
+        except ValueError:
+            return 416, 0, 0
+    return 200, 0, size
 
 
 def attachment(name: str) -> str:
@@ -2759,40 +2775,33 @@ class Site:
         self, visit: Visit, path: str | Path, media_type: str, versioned: bool, name: str = ""
     ) -> bottle.HTTPResponse:
         """Answer with a file or a range of it (RFC 9110, 13 and 14); `name`: as attachment."""
-        environ, asked = bottle.request.environ, request_headers()
+        environ = bottle.request.environ
         try:
             file = open(path, "rb")
             found = os.fstat(file.fileno())
         except OSError:
             raise NotFound("The file is gone, or cannot be read.") from None
-        etag = f'"{found.st_size:x}-{found.st_mtime_ns:x}"'
         headers = {
             "Content-Type": media_type,
             "Content-Security-Policy": MEDIA_POLICY,
             "Cache-Control": cache_control(visit.place.visibility, versioned=versioned),
-            "ETag": etag,
+            "ETag": f'"{found.st_size:x}-{found.st_mtime_ns:x}"',
             "Last-Modified": bottle.http_date(found.st_mtime),
             "Accept-Ranges": "bytes",
         }
         if name:
             headers["Content-Disposition"] = attachment(name)
-        if is_unchanged(asked, etag, found.st_mtime):
+        asked = request_headers()
+        if environ["REQUEST_METHOD"] != "GET":
+            asked.pop("Range", None)
+        status, start, end = part_asked(asked, headers["ETag"], headers["Last-Modified"], found.st_size)
+        if status in (304, 416):
             file.close()
-            return bottle.HTTPResponse(status=304, headers=headers)
-        start, end, status = 0, found.st_size, 200
-        if environ["REQUEST_METHOD"] == "GET" and asked.get("If-Range", etag) in (
-            etag,
-            headers["Last-Modified"],
-        ):
-            try:
-                part = byte_range(asked.get("Range", ""), found.st_size)
-            except ValueError:
-                file.close()
-                whole = {"Content-Range": f"bytes */{found.st_size}", "Cache-Control": "no-store"}
-                return bottle.HTTPResponse(status=416, headers=whole)
-            if part:
-                (start, end), status = part, 206
-                headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
+            if status == 416:
+                headers = {"Content-Range": f"bytes */{found.st_size}", "Cache-Control": "no-store"}
+            return bottle.HTTPResponse(status=status, headers=headers)
+        if status == 206:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
         headers["Content-Length"] = str(end - start)
         file.seek(start)
         body = file if "wsgi.file_wrapper" in environ else limited(file, end - start)
