@@ -926,7 +926,7 @@ def _save(image: Image.Image, path: Path) -> None:
     """Write a rendition without any metadata, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image.info = {}
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         image.save(temporary, "WEBP", **WEBP_OPTIONS)
         os.replace(temporary, path)
@@ -1086,6 +1086,15 @@ def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
         return dataclasses.replace(info, problem=describe(error), partial=False, lasting=lasting)
 
 
+def is_settled(path: str) -> bool:
+    """Say whether a file has not changed for two seconds, so that nobody is copying it any more."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return time.time() - max(found.st_mtime, found.st_ctime) > SETTLE_SECONDS
+
+
 def work(cache: Path) -> None:
     """Answer requests, one line of JSON each, until stdin ends. The main job of a worker process."""
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
@@ -1194,8 +1203,13 @@ class Renderer:
     Workers start when there is work and end when there is none for a minute.
     """
 
-    def __init__(self, cache: Path, workers: int = WORKERS) -> None:
+    def __init__(
+        self, cache: Path, workers: int = WORKERS, learn: Callable[[str, Info], None] = lambda *_: None
+    ) -> None:
         self._cache = cache
+        # Is told identity and Info of each file before those who wait; not what is wrong with a file
+        # that is perhaps still being copied.
+        self._learn = learn
         self._queue: list[tuple[Urgency, int, Job]] = []
         self._jobs: dict[tuple[str, tuple[str, ...] | None], Job] = {}
         self._count = itertools.count()
@@ -1279,6 +1293,8 @@ class Renderer:
         if self._closed.is_set():
             job.answer.set_exception(Busy("The server is stopping."))
         else:
+            if not info.problem or is_settled(job.path):
+                self._learn(job.identity, info)
             job.answer.set_result(info)
 
     def _replace(self, old: Worker | None, new: Worker | None) -> Any:
@@ -1360,8 +1376,10 @@ def live_photos(files: Mapping[str, File]) -> dict[str, File]:
     pairs = {}
     for name, file in files.items():
         stem = os.path.splitext(name)[0].casefold().removesuffix("_hevc")
-        if file.suffix in (".mov", ".mp4") and stem in photos and file.size <= LIVE_BYTES:
-            pairs[photos[stem]] = file
+        photo = files.get(photos.get(stem, ""))
+        is_short = file.suffix in (".mov", ".mp4") and file.size <= LIVE_BYTES
+        if photo and is_short and file.visibility <= photo.visibility:  # who sees it may see it move
+            pairs[photo.name] = file
     return pairs
 
 
@@ -1369,7 +1387,7 @@ def live_photos(files: Mapping[str, File]) -> dict[str, File]:
 class Folder:
     """A folder of the library as it was when it was listed."""
 
-    mtime_ns: int
+    stamp: tuple[int, int]  # inode and mtime, ns
     files: Mapping[str, File]
     albums: Mapping[str, Visibility]
     has_links: bool = False
@@ -1521,8 +1539,8 @@ class Index:
             try:
                 if self._file is None:
                     self._file = open(self._path, "a", encoding="ascii", buffering=1)
-                    if not self._file.tell():
-                        self._file.write(self._header + "\n")
+                    # A newline where a killed server may have left half a line.
+                    self._file.write("\n" if self._file.tell() else self._header + "\n")
                 self._file.write(_index_line(identity, info))
             except OSError as error:
                 log.warning("%s cannot be written: %s", self._path, error.strerror)
@@ -1582,6 +1600,11 @@ def _cover(items: Sequence[Item]) -> Item | None:
     return next(named, None) or next(iter(shown), None)
 
 
+def is_ignored(name: str) -> bool:
+    """Say whether a file or folder is none of ours: hidden ones, those of NAS systems, backups of editors."""
+    return name.startswith((".", "@")) or name.endswith("~")
+
+
 class Library:
     """The albums below a root folder, as they are at each call. Thread-safe.
 
@@ -1595,6 +1618,7 @@ class Library:
         self.root = root
         self._real = os.path.realpath(root)
         self._cache = cache
+        self._state = os.path.realpath(cache.parent)
         self._follow = follow_symlinks
         self._folders: dict[Parts, tuple[float, Folder]] = {}  # with the time of listing
         self._albums: dict[tuple[Parts, bool], tuple[Folder, int, Album]] = {}
@@ -1602,7 +1626,7 @@ class Library:
         self._closed = threading.Event()
         self._orphans: set[str] = set()
         self.index = Index(cache)
-        self.renderer = Renderer(cache, workers)
+        self.renderer = Renderer(cache, workers, self.index.put)
 
     def close(self) -> None:
         """Stop the background pass and the workers."""
@@ -1620,28 +1644,30 @@ class Library:
         path = os.path.join(self.root, *parts)
         listed, known = self._folders.get(parts, (0.0, None))
         try:
-            mtime_ns = os.stat(path).st_mtime_ns
+            found = os.stat(path)
+            stamp = found.st_ino, found.st_mtime_ns
             # A listing made within the file system's tick of a change may have missed it.
-            settled = listed - mtime_ns / 1e9 > (SETTLE_SECONDS if mtime_ns % 10**9 == 0 else 0.1)
+            tick = 0.1 if found.st_mtime_ns % 10**9 else SETTLE_SECONDS
+            settled = listed - found.st_mtime > tick
             fresh = fresh or not settled or not known or known.has_links  # links change elsewhere
-            if known and not fresh and known.mtime_ns == mtime_ns:
+            if known and not fresh and known.stamp == stamp:
                 return known
             listed = time.time()
             with os.scandir(path) as entries:
-                folder = self._list(parts, entries, mtime_ns)
+                folder = self._list(parts, entries, stamp)
         except OSError as error:
-            folder = Folder(0, {}, {}, problem=describe(error))
+            folder = Folder((0, 0), {}, {}, problem=describe(error))
         if known == folder:
             folder = known  # what was derived from it stays valid
         self._folders[parts] = listed, folder
         return folder
 
-    def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], mtime_ns: int) -> Folder:
+    def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: tuple[int, int]) -> Folder:
         files: dict[str, File] = {}
         albums: dict[str, Visibility] = {}
         has_links = False
         for entry in entries:
-            if entry.name.startswith((".", "@")) or entry.name.endswith("~"):
+            if is_ignored(entry.name):
                 continue
             try:
                 visibility: Visibility | None = Visibility.PUBLIC
@@ -1656,9 +1682,10 @@ class Library:
             except OSError:  # gone since, or a link to nothing
                 continue
         text = files.get("album.txt")
-        told = read_album_text(text.path, files) if text else ("", "", {})
+        is_own = text and text.visibility == Visibility.PUBLIC  # not a link to the words of another album
+        told = read_album_text(text.path, files) if text and is_own else ("", "", {})
         files = {name: file for name, file in files.items() if file.suffix not in IGNORED_SUFFIXES}
-        return Folder(mtime_ns, files, albums, has_links, *told)
+        return Folder(stamp, files, albums, has_links, *told)
 
     def _link_visibility(self, parts: Parts, entry: os.DirEntry[str]) -> Visibility | None:
         """Return the strictest visibility along a link's real path; None: it is not followed."""
@@ -1672,8 +1699,9 @@ class Library:
     def _real_visibility(self, real: str) -> Visibility | None:
         """Return the strictest visibility along a real path; None: it leaves the library."""
         if is_within(real, self._real):
-            return visibility_of(os.path.relpath(real, self._real).split(os.sep))
-        return visibility_of(Path(real).parts) if self._follow else None
+            names = os.path.relpath(real, self._real).split(os.sep)
+            return None if any(map(is_ignored, names)) and names != ["."] else visibility_of(names)
+        return visibility_of(Path(real).parts) if self._follow and not is_within(real, self._state) else None
 
     def find(self, parts: Parts) -> Place:
         """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
@@ -1788,16 +1816,7 @@ class Library:
     # Reading and rendering
 
     def _submit(self, file: File, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
-        answer = self.renderer.submit(file.identity, file.path, names, urgency)
-        answer.add_done_callback(functools.partial(self._learn, file))
-        return answer
-
-    def _learn(self, file: File, answer: Future[Info]) -> None:
-        """Remember an answer, unless it is a problem of a file that may still be being copied."""
-        if answer.exception() is None:
-            info = answer.result()
-            if not info.problem or time.time() - file.changed > SETTLE_SECONDS:
-                self.index.put(file.identity, info)
+        return self.renderer.submit(file.identity, file.path, names, urgency)
 
     def _wait(self, answer: Future[Info]) -> Info:
         """Wait for a worker. Raises Busy where too many wait already."""
@@ -1917,7 +1936,8 @@ class Library:
         keys = {info.key for info in map(self.index.get, files) if info}
         if not keys:
             return
-        orphans = {name for name in self._made() if name.lstrip(".").partition("-")[0] not in keys}
+        # What does not end so is of a worker that was killed while it wrote.
+        orphans = {n for n in self._made() if n.partition("-")[0] not in keys or not n.endswith(".webp")}
         for name in orphans & self._orphans:
             (self._cache / RENDITIONS_FOLDER / name[:2] / name).unlink(missing_ok=True)
         self.index.keep(files)
@@ -3018,13 +3038,10 @@ def create_app(
 
 def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = "") -> Any:
     """Ask until the answer makes sense; nothing means the default."""
-    shown = {True: "yes", False: "no"}.get(default, default) if isinstance(default, bool) else default
     while True:
-        answer = input(f"{question}{f' ({hint})' if hint else ''} [{shown}] ").strip()
-        if not answer:
-            return default
+        answer = input(f"{question}{f' ({hint})' if hint else ''} [{default}] ").strip()
         try:
-            return parse(answer)
+            return parse(answer or str(default))
         except ValueError as error:
             print(f"  {error}")
 
@@ -3091,9 +3108,9 @@ def ask_settings(state: Path, config: Config, given: Mapping[str, Any]) -> Confi
         elif name == "library":
             answers[name] = ask(meta["question"], known or os.fspath(state.parent), parse_library)
         elif name == "host":
-            yes = known not in ("127.0.0.1", "localhost", "::1")
-            answer = ask(meta["question"], "yes" if yes else "no", parse_host, meta["hint"])
-            answers[name] = known if answer in ("yes", "no") else answer
+            default = "no" if known in ("127.0.0.1", "localhost", "::1") else "yes"
+            answer = ask(meta["question"], default, parse_host, meta["hint"])
+            answers[name] = known if answer == parse_host(default) else answer
         else:
             parse = parse_free_port if name == "port" else meta["parse"]
             answers[name] = ask(meta["question"], known, parse, meta["hint"])
@@ -3205,8 +3222,8 @@ def make_server(app: Site, config: Config) -> Any:
 def run_serve(args: argparse.Namespace) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     state = state_folder(args)
-    config = read_config(state) or set_up(args, state, None)
-    config = dataclasses.replace(config, **flags_given(args))
+    found = read_config(state)
+    config = dataclasses.replace(found, **flags_given(args)) if found else set_up(args, state, None)
     app = create_app(state, config=config, background=False)
     server = make_server(app, config)
     app.start()
@@ -3305,8 +3322,12 @@ def print_problems(library: Library) -> None:
 def run_index(args: argparse.Namespace) -> None:
     """Read all new files and make every missing rendition now."""
     with opened_library(args) as library:
-        work_off(library, "Reading", [(file, None) for file in library.unread(0)])
-        work_off(library, "Rendering", list(library.unrendered(0)))
+        for _ in range(3):
+            work_off(library, "Reading", [(file, None) for file in library.unread(0)])
+            work_off(library, "Rendering", list(library.unrendered(0)))
+            if not library.unread(0) and not any(library.unrendered(0)):
+                break
+            time.sleep(SETTLE_SECONDS + 0.1)  # for files that were copied a moment ago
         library.prune()
         library.prune()
         everything = library.album(library.find(()), see_all=True)
@@ -3320,7 +3341,12 @@ def _count_albums(album: Album) -> int:
 
 def describe_reach(library: Library) -> Iterator[str]:
     """Say in plain words what each kind of visitor can reach."""
+    root = library.find(())
+    if root.visibility == Visibility.PRIVATE:
+        yield "The library's own name makes all of it private: only users find and open anything."
     for see_all, who in ((False, "Everybody finds"), (True, "Users find")):
+        if not may_open(root.visibility, "somebody" if see_all else None):
+            continue
         album = library.album(library.find(()), see_all)
         yield f"{who} {_count_albums(album)} albums with {album.photos} photos and {album.videos} videos."
     for visibility, who in (
@@ -3428,6 +3454,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == [WORKER_COMMAND]:
         work(Path(arguments[1]))
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
     args = make_parser().parse_args(with_command(arguments))
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)

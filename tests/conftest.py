@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ import photos  # noqa: E402
 
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "photos"
 PASSWORD = "correct horse battery"
+StartPython = Callable[..., subprocess.Popen[str]]
 
 
 def draw(path: Path, size: tuple[int, int] = (60, 40), colour: str = "#336699", **save: Any) -> Path:
@@ -145,8 +147,8 @@ def open_library(library: Path) -> Iterator[Callable[..., photos.Library]]:
     opened: list[photos.Library] = []
 
     def open_it(root: Path = library, **options: Any) -> photos.Library:
-        cache = root.parent / "cache"
-        cache.mkdir(exist_ok=True)
+        cache = root.parent / "state" / "cache"
+        cache.mkdir(parents=True, exist_ok=True)
         opened.append(photos.Library(root, cache, **{"workers": 1, **options}))
         return opened[-1]
 
@@ -180,6 +182,43 @@ def user(site: photos.Site) -> Client:
     client = Client(site)
     assert client.log_in().status == 303
     return client
+
+
+@pytest.fixture
+def start_python() -> Iterator[StartPython]:
+    """Starts processes that run a script, in which `photos` can be imported; ends them after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script, *map(os.fspath, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.path.dirname(photos.__file__)},
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def run_together(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """Let processes go on that wait for it, all at the same moment; return what each printed."""
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert not any(process.returncode for process in processes)
+    return outputs
 
 
 def manifest() -> list[dict[str, str]]:

@@ -1,0 +1,233 @@
+"""The rules of DESIGN.md 8 that a reader of photos.py, its templates and README relies on."""
+
+from __future__ import annotations
+
+import ast
+import re
+import symtable
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import bottle
+import pytest
+
+import photos
+
+HOME = Path(photos.__file__).resolve().parent
+SOURCE = Path(photos.__file__).read_text(encoding="utf-8")
+TREE = ast.parse(SOURCE)
+TEMPLATES = sorted((HOME / "templates").glob("*.html"))
+TEXTS = (HOME / "templates" / "texts.tsv").read_text(encoding="utf-8").splitlines()
+SECTIONS = [
+    *("Constants", "Errors", "Configuration", "Files", "Photographs", "Albums"),
+    *("Users", "Tokens", "Permissions", "Web", "Command line"),
+]
+MUTATORS = frozenset(
+    "add append clear discard extend insert pop popitem remove reverse setdefault sort update".split()
+)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+FUNCTIONS = [node for node in ast.walk(TREE) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def assigned(node: ast.stmt) -> set[str]:
+    """Return the names that a statement of the module assigns."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return {name.id for each in targets if each for name in ast.walk(each) if isinstance(name, ast.Name)}
+
+
+def defined(node: ast.stmt) -> set[str]:
+    """Return the names that a statement of the module defines, imports left out."""
+    return {node.name} if isinstance(node, DEFINITIONS) else assigned(node)
+
+
+def global_names(table: symtable.SymbolTable) -> set[str]:
+    """Return the names that a scope and those inside take from the module."""
+    own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    return own.union(*map(global_names, table.get_children()))
+
+
+def annotated_names(node: ast.AST) -> set[str]:
+    """Return the names in annotations, which symtable leaves out under `from __future__`."""
+    hints = [
+        hint
+        for each in ast.walk(node)
+        for hint in (getattr(each, "annotation", None), getattr(each, "returns", None))
+        if hint is not None
+    ]
+    return {name.id for hint in hints for name in ast.walk(hint) if isinstance(name, ast.Name)}
+
+
+def markers() -> dict[str, int]:
+    """Return the sections with the lines of their markers."""
+    lines = enumerate(SOURCE.splitlines(), 1)
+    return {match[1]: at for at, line in lines if (match := re.fullmatch(r"# --- (.+?) -+", line))}
+
+
+def lines_of(section: str) -> range:
+    """Return the lines of a section."""
+    bounds = [*markers().items(), ("", SOURCE.count("\n") + 1)]
+    return next(range(at, end) for (name, at), (_, end) in pairwise(bounds) if name == section)
+
+
+def handlers() -> Iterator[tuple[str, ast.ExceptHandler]]:
+    """Yield each except clause with the innermost function that holds it."""
+    owners = {id(part): node.name for node in FUNCTIONS for part in ast.walk(node)}
+    for node in ast.walk(TREE):
+        if isinstance(node, ast.ExceptHandler):
+            yield owners[id(node)], node
+
+
+def code_of(template: Path) -> ast.Module:
+    """Return the Python that a template becomes."""
+    return ast.parse(bottle.SimpleTemplate(template.read_text(encoding="utf-8")).code)
+
+
+def calls(template: Path, function: str) -> list[ast.Call]:
+    """Return the calls of a function in a template."""
+    found = [node for node in ast.walk(code_of(template)) if isinstance(node, ast.Call)]
+    return [call for call in found if isinstance(call.func, ast.Name) and call.func.id == function]
+
+
+def literals(node: ast.AST) -> set[str]:
+    """Return the texts that are written out in some code."""
+    found = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
+    return {value for value in found if isinstance(value, str)}
+
+
+def test_names_refer_upward_only() -> None:
+    scopes = {each.get_name(): each for each in symtable.symtable(SOURCE, "photos.py", "exec").get_children()}
+    places = {name: at for at, node in reversed(list(enumerate(TREE.body))) for name in defined(node)}
+    used = {
+        (at, node.name): global_names(scopes[node.name]) | annotated_names(node)
+        for at, node in enumerate(TREE.body)
+        if isinstance(node, DEFINITIONS)
+    }
+    assert len(used) > 100
+    below = [
+        f"{user} uses {name}"
+        for (at, user), names in used.items()
+        for name in sorted(names)
+        if places.get(name, -1) > at
+    ]
+    assert not below
+
+
+def test_the_sections_are_marked_in_one_style_and_stand_in_order() -> None:
+    assert list(markers()) == SECTIONS
+    lines = SOURCE.splitlines()
+    assert len({len(lines[at - 1]) for at in markers().values()}) == 1
+    assert len(lines[markers()["Web"] - 1]) >= 79
+    banners = [line for line in lines if re.match(r"\s*#\s*[-=*#~_]{2,}", line)]
+    assert len(banners) == len(SECTIONS)
+
+
+def test_the_docstring_lists_the_sections_in_their_order() -> None:
+    told = ast.get_docstring(TREE).partition("upward only:")[2].partition("\n\nOn disk")[0]
+    assert [" ".join(name.split()) for name in told.split("·")] == [name.lower() for name in SECTIONS]
+
+
+@pytest.mark.parametrize(
+    ("module", "section"), [("bottle", "Web"), ("waitress", "Command line"), ("argparse", "Command line")]
+)
+def test_a_module_is_used_in_its_section_only(module: str, section: str) -> None:
+    used = {node.lineno for node in ast.walk(TREE) if isinstance(node, ast.Name) and node.id == module}
+    assert used
+    assert used <= set(lines_of(section))
+
+
+@pytest.mark.parametrize("module", ["bottle", "waitress", "argparse"])
+def test_a_module_of_one_section_is_imported_whole(module: str) -> None:
+    found = [
+        node
+        for node in ast.walk(TREE)
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and module in ast.unparse(node)
+    ]
+    assert [ast.unparse(node) for node in found] == [f"import {module}"]
+
+
+def test_no_function_is_longer_than_40_lines() -> None:
+    assert not {node.name: n for node in FUNCTIONS if (n := node.end_lineno - node.lineno + 1) > 40}
+
+
+def test_no_function_changes_the_state_of_the_module() -> None:
+    names = set().union(*(assigned(node) for node in TREE.body if not isinstance(node, DEFINITIONS)))
+    assert {"ROUTES", "STATIC_TYPES", "SETTINGS"} <= names
+    changed = []
+    for node in (part for function in FUNCTIONS for part in ast.walk(function)):
+        if isinstance(node, ast.Global):
+            changed += node.names
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+            changed.append(ast.unparse(node.value))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            changed.append(ast.unparse(node.func.value))
+    assert not names & set(changed)
+
+
+def test_nothing_is_cached_for_the_whole_process() -> None:
+    decorators = {ast.unparse(each) for node in FUNCTIONS for each in node.decorator_list}
+    assert "functools.cached_property" in decorators
+    assert not [each for each in decorators if re.match(r"(functools\.)?(lru_)?cache\b", each)]
+
+
+def test_only_the_two_edges_catch_whatever_is_raised() -> None:
+    broad = re.compile(r"\b(Base)?Exception\b")
+    swallowing = [
+        owner
+        for owner, handler in handlers()
+        if (handler.type is None or broad.search(ast.unparse(handler.type)))
+        and not (isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None)
+    ]
+    assert set(swallowing) <= {"develop", "main"}
+    assert len(swallowing) == len(set(swallowing))
+    assert not re.findall(r"suppress\((?:Base)?Exception\)", SOURCE)
+
+
+def test_every_public_function_and_class_has_a_docstring() -> None:
+    public = [node for node in TREE.body if isinstance(node, DEFINITIONS) and not node.name.startswith("_")]
+    assert len(public) > 100
+    assert not [node.name for node in public if not ast.get_docstring(node)]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_has_nothing_that_the_csp_forbids(template: Path) -> None:
+    text = template.read_text(encoding="utf-8")
+    scripts = re.findall(r"<script\b([^>]*)>(.*?)</script>", text, re.DOTALL | re.IGNORECASE)
+    assert all(" src=" in attributes and not content.strip() for attributes, content in scripts)
+    assert len(scripts) == text.lower().count("<script")
+    forbidden = r"<style|<base|\sstyle\s*=|\son[a-z]+\s*=|javascript:|https?://"
+    assert not re.findall(forbidden, text, re.IGNORECASE)
+
+
+def test_every_text_of_a_template_is_in_the_table() -> None:
+    keys = {line.split("\t")[0] for line in TEXTS[1:]}
+    used = {key for path in TEMPLATES for call in calls(path, "text") for key in literals(call.args[0])}
+    for path in TEMPLATES:
+        for call in calls(path, "counted"):
+            used |= {f"{key}_{form}" for key in literals(call.args[0]) for form in ("one", "many")}
+    assert {"log_in", "empty_album", "photos_one"} <= used
+    assert used <= keys
+
+
+def test_every_text_of_the_table_is_used() -> None:
+    written = literals(TREE).union(*(literals(code_of(path)) for path in TEMPLATES))
+    keys = [line.split("\t")[0] for line in TEXTS[1:]]
+    assert not [key for key in keys if not {key, re.sub("_(one|many)$", "", key)} & written]
+
+
+def test_the_table_of_texts_is_complete() -> None:
+    rows = [line.split("\t") for line in TEXTS]
+    assert rows[0][0] == "key"
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert all(cell == cell.strip() != "" for row in rows for cell in row)
+    assert len({row[0] for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("name", photos.SETTINGS)
+def test_the_readme_tells_of_each_setting(name: str) -> None:
+    assert f"\n| `{name}` |" in (HOME / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", photos.COMMANDS)
+def test_the_readme_tells_of_each_command(name: str) -> None:
+    assert re.search(rf"`{name}( [^`\n]*)?`", (HOME / "README.md").read_text(encoding="utf-8"))

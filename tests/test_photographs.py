@@ -1,0 +1,1175 @@
+"""Photographs: what a file is, when it was taken, how it is shown, and the workers that do this.
+
+The slow part is `TestRealFiles`, every file of the manifest; `-k "not RealFiles"` leaves it out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from conftest import SAMPLES, Client, StartPython, draw, exif, manifest
+from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat
+
+import photos
+
+NAMES = ("320", "640", "preview")
+NOW, FACTS, SOON, LATER = photos.Urgency
+HAS_FFMPEG = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
+needs_ffmpeg = pytest.mark.skipif(not HAS_FFMPEG, reason="no ffmpeg")
+
+
+@dataclasses.dataclass
+class Developed:
+    """What came of a file: its Info, and the renditions that were made."""
+
+    info: photos.Info
+    files: dict[str, Path]
+
+    def __getitem__(self, name: str) -> Image.Image:
+        with Image.open(self.files[name]) as image:
+            return image.convert("RGB")
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        return {name: self[name].size for name in self.files}
+
+
+def renditions(cache: Path, info: photos.Info) -> Developed:
+    paths = (cache / photos.RENDITIONS_FOLDER).glob(f"??/{info.key}-*.webp")
+    return Developed(info, {path.stem.partition("-")[2]: path for path in sorted(paths)})
+
+
+@pytest.fixture
+def develop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Developed]:
+    """Develops a file in this process, with Pillow set up as workers do."""
+    Image.init()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+
+    def develop_it(path: Path, *names: str) -> Developed:
+        cache = tmp_path / "cache"
+        return renditions(cache, photos.develop(os.fspath(path), cache, names or NAMES))
+
+    return develop_it
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean absolute difference of two pictures, shrunk to 16 x 16; 255 is the most."""
+    small = [each.convert("RGB").resize((16, 16), Image.Resampling.BOX) for each in (one, other)]
+    return sum(ImageStat.Stat(ImageChops.difference(*small)).mean) / 3
+
+
+def is_near(colour: str, wanted: str, most: int = 6) -> bool:
+    pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(wanted[1:]), strict=True)
+    return all(abs(one - other) <= most for one, other in pairs)
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
+    """Wait until a condition holds; return what it says."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it does not come true"
+        time.sleep(0.002)
+    return found
+
+
+# What a file is
+
+
+@pytest.mark.parametrize(
+    ("head", "container"),
+    [
+        (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "mov"),
+        (b"\0\0\0\x18ftypqt  \0\0\0\0qt  ", "mov"),
+        (b"\0\0\0\x18ftypM4V \0\0\0\0M4V ", "mov"),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "mov"),
+        (b"\0\0\x10\0moov\0\0\0lmvhd", "mov"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "heif"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "heif"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "avif"),
+        (b"\0\0\0\x18ftypavis\0\0\0\0avismsf1", "avif"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm", "webm"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x88matroska", ""),
+        (b"\0\0\0\x18ftypM4A \0\0\0\0M4A ", ""),
+        (b"\0\0\0\x18ftypcrx \0\0\0\0crx isom", ""),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", ""),
+        (b"", ""),
+    ],
+)
+def test_the_first_bytes_tell_the_container(head: bytes, container: str) -> None:
+    assert photos.container_of(head) == container
+
+
+@pytest.mark.parametrize("name", ["same", "photo.jpg", "photo.png", "no suffix"])
+@pytest.mark.parametrize(
+    ("suffix", "media_type", "browser_shows"),
+    [
+        ("jpg", "image/jpeg", True),
+        ("png", "image/png", True),
+        ("webp", "image/webp", True),
+        ("gif", "image/gif", True),
+        ("avif", "image/avif", True),
+        ("bmp", "image/bmp", True),
+        ("tif", "image/tiff", False),
+    ],
+)
+def test_a_file_is_what_its_content_says(
+    suffix: str, media_type: str, browser_shows: bool, name: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(tmp_path / f"drawn.{suffix}", size=(60, 40))
+    path = path if name == "same" else path.rename(tmp_path / name)
+    done = develop(path)
+    info = done.info
+    assert (info.kind, info.media_type, info.width, info.height) == ("photo", media_type, 60, 40)
+    assert info.browser_shows == browser_shows
+    assert not info.problem
+    with Image.open(path) as original:
+        assert difference(done["preview"], original) < 6
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("gif", "GIF"), ("webp", "WEBP"), ("png", "PNG")])
+def test_an_animation_is_known_as_one(suffix: str, kind: str, tmp_path: Path, develop: Any) -> None:
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / f"a.{suffix}", kind, save_all=True, append_images=frames[1:], lossless=True)
+    done = develop(tmp_path / f"a.{suffix}")
+    assert done.info.animated
+    assert is_near(done.info.colour, "#ff0000"), "the first frame stands for it"
+
+
+def test_a_photo_with_a_second_picture_inside_is_no_animation(tmp_path: Path, develop: Any) -> None:
+    first, second = (Image.new("RGB", (40, 30), colour) for colour in ("red", "blue"))
+    first.save(tmp_path / "gain map.jpg", "MPO", save_all=True, append_images=[second])
+    info = develop(tmp_path / "gain map.jpg").info
+    assert (info.media_type, info.animated) == ("image/jpeg", False)
+    assert is_near(info.colour, "#fe0000")
+
+
+def test_the_key_changes_with_the_content_and_not_with_the_name(tmp_path: Path, develop: Any) -> None:
+    path = draw(tmp_path / "one.jpg")
+    keys = [develop(path).info.key, develop(path.rename(tmp_path / "two.jpg")).info.key]
+    at = (tmp_path / "two.jpg").stat().st_mtime_ns
+    draw(tmp_path / "two.jpg", colour="#663399")
+    os.utime(tmp_path / "two.jpg", ns=(at, at))
+    keys.append(develop(tmp_path / "two.jpg").info.key)
+    assert keys[0] == keys[1] != keys[2]
+    assert re.fullmatch("[0-9a-f]{24}", keys[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "problem"),
+    [
+        (
+            "text.jpg",
+            b"this is no pictur",
+            "photo",
+            "its content is not a picture, or damaged from the start",
+        ),
+        ("empty.png", b"", "photo", "the file is empty"),
+        ("playlist.mp4", b"#EXTM3U\nfile:///etc/passwd\n", "video", "its content is not a picture"),
+        ("notes.txt", b"this is no pictur", "", "its content is not a picture"),
+        ("eps.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "photo", "not a picture"),
+        ("bad.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "photo", "HEIC needs pillow-heif"),
+        ("bomb.png", b"", "photo", "too large: 65536 x 65536 pixels, at most 100 million"),
+    ],
+)
+def test_what_is_no_picture_is_reported_and_not_raised(
+    name: str, content: bytes, kind: str, problem: str, tmp_path: Path, develop: Any
+) -> None:
+    if name == "bomb.png":
+        content = draw(tmp_path / name).read_bytes()
+        header = b"IHDR" + struct.pack(">II", 65536, 65536) + content[24:29]
+        content = content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    (tmp_path / name).write_bytes(content)
+    done = develop(tmp_path / name)
+    assert problem in done.info.problem
+    assert (done.info.kind, done.info.has_picture, done.files) == (kind, False, {})
+    assert done.info.lasting
+    assert done.info.key
+
+
+def test_a_raw_file_is_not_taken_for_its_small_preview(tmp_path: Path, develop: Any) -> None:
+    done = develop(draw(tmp_path / "a.tif").rename(tmp_path / "a.dng"))
+    assert done.info.kind == photos.RAW
+    assert done.info.problem == "RAW: export it as JPEG to show it"
+    assert not done.files
+    assert photos.rendition_names(done.info) == ()
+
+
+def test_a_file_that_cannot_be_opened_at_the_moment_is_not_given_up_for_good(
+    tmp_path: Path, develop: Any
+) -> None:
+    info = develop(tmp_path / "gone.jpg").info
+    assert info.kind == "photo"
+    assert info.problem
+    assert not info.lasting
+
+
+def test_a_cut_photo_is_shown_as_far_as_it_goes(tmp_path: Path, develop: Any) -> None:
+    noise = Image.effect_noise((400, 300), 90)
+    noise.save(tmp_path / "cut.jpg")
+    content = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    done = develop(tmp_path / "cut.jpg")
+    assert done.info.problem.startswith("damaged, shown as far as it goes: ")
+    assert done.info.partial
+    assert done.info.has_picture
+    upper = (0, 0, 400, 120)
+    assert difference(done["preview"].crop(upper), noise.crop(upper)) < 10
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+# Dates
+
+GPS_TIME = {7: (13.0, 15.0, 2.0), 29: "2018:12:31"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "gps", "xmp", "taken"),
+    [
+        ({0x9003: "2024:05:06 07:08:09"}, {}, b"", "2024-05-06T07:08:09"),
+        ({0x9003: "2024:05:06 07:08:09", 0x9011: "+05:45"}, {}, b"", "2024-05-06T07:08:09+05:45"),
+        ({0x9003: "2024:05:06 07:08:09", 0x9011: "-03:00\0"}, {}, b"", "2024-05-06T07:08:09-03:00"),
+        ({0x9003: "2024:05:06 07:08:09", 0x9010: "+02:00"}, {}, b"", "2024-05-06T07:08:09+02:00"),
+        ({0x9003: "2024:05:06 07:08:09", 0x9011: "Paris"}, {}, b"", "2024-05-06T07:08:09"),
+        ({0x9003: "2024:05:06 07:08:09.25Z"}, {}, b"", "2024-05-06T07:08:09+00:00"),
+        ({0x9003: "2024-05-06T07:08:09"}, {}, b"", "2024-05-06T07:08:09"),
+        ({0x9003: "1601:06:06 16:39:33"}, {}, b"", "1601-06-06T16:39:33"),
+        ({0x9003: "2024:05:06 07:08:09", 0x9004: "2001:01:01 01:01:01"}, {}, b"", "2024-05-06T07:08:09"),
+        ({0x9003: "0000:00:00 00:00:00", 0x9004: "2006:01:22 10:32:42"}, {}, b"", "2006-01-22T10:32:42"),
+        ({0x9004: "2006:01:22 10:32:42", 0x9011: "+01:00"}, {}, b"", "2006-01-22T10:32:42+01:00"),
+        ({0x9003: "    :  :     :  :  "}, {}, b"", None),
+        ({0x9003: "2024:13:40 25:61:61"}, {}, b"", None),
+        ({0x9003: 20240506}, {}, b"", None),
+        ({0x9003: "2019:01:01 00:15:00"}, GPS_TIME, b"", "2019-01-01T00:15:00+11:00"),
+        ({0x9003: "2018:12:31 19:01:00"}, GPS_TIME, b"", "2018-12-31T19:01:00+05:45"),
+        ({0x9003: "2019:01:01 00:15:00", 0x9011: "+10:00"}, GPS_TIME, b"", "2019-01-01T00:15:00+10:00"),
+        ({0x9003: "2019:01:01 00:22:00"}, GPS_TIME, b"", "2019-01-01T00:22:00"),
+        ({0x9003: "2019:01:03 00:15:00"}, GPS_TIME, b"", "2019-01-03T00:15:00"),
+        ({0x9003: "2019:01:01 00:15:00"}, {7: None, 29: "x"}, b"", "2019-01-01T00:15:00"),
+        ({}, GPS_TIME, b"", None),
+        ({}, {}, b'<x xmp:CreateDate="2021-03-04T05:06:07+02:00"/>', "2021-03-04T05:06:07+02:00"),
+        (
+            {},
+            {},
+            b"<photoshop:DateCreated>2021-03-04T05:06:07.5</photoshop:DateCreated>",
+            "2021-03-04T05:06:07",
+        ),
+        ({}, {}, b'<x xmp:ModifyDate="2021-03-04T05:06:07"/>', None),
+        ({}, {}, b'<x xmp:CreateDate="in the \xff year of"/>', None),
+        (
+            {0x9003: "2024:05:06 07:08:09"},
+            {},
+            b'<x xmp:CreateDate="2021-03-04T05:06:07"/>',
+            "2024-05-06T07:08:09",
+        ),
+    ],
+)
+def test_the_date_is_the_local_time_that_the_metadata_tell(
+    tags: Mapping[int, Any], gps: Mapping[int, Any], xmp: bytes, taken: str | None
+) -> None:
+    date = photos.date_taken(tags, gps, xmp)
+    assert (date and date.isoformat()) == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "date"),
+    [
+        ("IMG_20240107_110258.jpg", "2024-01-07T11:02:58"),
+        ("PXL_20231006_063000139.jpg", "2023-10-06T06:30:00"),
+        ("20240107110258.jpg", "2024-01-07T11:02:58"),
+        ("2024-01-07 11.02.58.png", "2024-01-07T11:02:58"),
+        ("Screenshot_2024-01-07-11-02-58-123_com.app.png", "2024-01-07T11:02:58"),
+        ("WhatsApp Image 2024-01-07 at 11.02.58.jpeg", "2024-01-07T11:02:58"),
+        ("signal-2024-01-07-110258_002.jpeg", "2024-01-07T11:02:58"),
+        ("IMG-20240107-WA0012.jpg", "2024-01-07T00:00:00"),
+        ("1999_12_31 party.jpg", "1999-12-31T00:00:00"),
+        ("20240230.jpg", None),
+        ("20241307_110258.jpg", None),
+        ("DSC01234.jpg", None),
+        ("1704621778123.jpg", None),
+        ("120240107.jpg", None),
+        ("2024010799991234.jpg", None),
+        ("18991231.jpg", None),
+        ("2024-01_07.jpg", None),
+    ],
+)
+def test_a_file_name_may_tell_the_date(name: str, date: str | None) -> None:
+    found = photos.date_in_name(name)
+    assert (found and found.isoformat()) == date
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
+def test_dates_are_read_from_every_format_that_has_exif(suffix: str, tmp_path: Path, develop: Any) -> None:
+    path = draw(tmp_path / f"a.{suffix}", exif=exif("2024:04:14 02:20:31", "+05:45"))
+    assert develop(path).info.taken == "2024-04-14T02:20:31+05:45"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "avif"])
+def test_dates_are_read_from_xmp_where_there_is_no_exif(suffix: str, tmp_path: Path, develop: Any) -> None:
+    path = draw(tmp_path / f"a.{suffix}", xmp=b'<x xmp:CreateDate="2021-03-04T05:06:07+02:00"/>')
+    assert develop(path).info.taken == "2021-03-04T05:06:07+02:00"
+
+
+# Other metadata
+
+
+def gps_block(tags: Mapping[int, Any]) -> bytes:
+    block = Image.Exif()
+    block.get_ifd(0x8825).update(tags)
+    return block.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("tags", "place"),
+    [
+        ({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (10.0, 0.0, 0.0)}, (51.51, 10.0)),
+        ({1: "S", 2: (51.0, 30.0, 36.0), 3: "W", 4: (10.0, 0.0, 0.0)}, (-51.51, -10.0)),
+        ({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (0.0, 0.0, 0.0)}, (51.51, 0.0)),
+        ({1: "N", 2: (51.0, 30.0, 36.0)}, (None, None)),
+        ({3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
+        ({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (400.0, 0.0, 0.0)}, (None, None)),
+        ({5: b"\0", 29: "2024:01:01"}, (None, None)),
+    ],
+)
+def test_a_place_is_told_whole_or_not_at_all(
+    tags: Mapping[int, Any], place: tuple[float | None, float | None], tmp_path: Path, develop: Any
+) -> None:
+    info = develop(draw(tmp_path / "a.jpg", exif=gps_block(tags))).info
+    assert (info.latitude, info.longitude) == pytest.approx(place)
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "camera"),
+    [
+        ("Canon", "Canon EOS R5", "Canon EOS R5"),
+        ("Google", "Pixel 7", "Google Pixel 7"),
+        ("", "Pixel 7", "Pixel 7"),
+        ("Google", "", "Google"),
+        ("A\n\x07B  ", " C\tD", "A B C D"),
+        ("x" * 5000, "", "x" * 100),
+    ],
+)
+def test_the_camera_is_named_once_and_in_one_line(
+    make: str, model: str, camera: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(tmp_path / "a.jpg", exif=exif(tag010F=make, tag0110=model))
+    assert develop(path).info.camera == camera
+
+
+def test_the_exposure_is_read_and_nonsense_in_it_is_not(tmp_path: Path, develop: Any) -> None:
+    block = Image.Exif()
+    block.get_ifd(0x8769).update({0x829A: 1 / 125, 0x829D: 2.8, 0x8827: 400, 0x920A: 24.0, 0xA434: "Lens"})
+    info = develop(draw(tmp_path / "a.jpg", exif=block.tobytes())).info
+    assert (info.exposure_time, info.f_number) == pytest.approx((0.008, 2.8), rel=0.01)
+    assert (info.iso, info.focal_length, info.lens) == (400, 24.0, "Lens")
+    block.get_ifd(0x8769).update({0x829A: float("nan"), 0x829D: -2.8, 0x8827: 0})
+    info = develop(draw(tmp_path / "b.jpg", exif=block.tobytes())).info
+    assert (info.exposure_time, info.f_number, info.iso) == (0, 0, 0)
+    assert json.loads(json.dumps(dataclasses.asdict(info), allow_nan=False))["focal_length"] == 24.0
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # workers ignore it
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_bad_metadata_costs_itself_and_not_the_picture(suffix: str, tmp_path: Path, develop: Any) -> None:
+    path = draw(tmp_path / f"a.{suffix}", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + os.urandom(50))
+    done = develop(path)
+    assert not done.info.problem
+    assert set(done.files) == set(NAMES)
+
+
+# Upright
+
+
+def quarters() -> Image.Image:
+    image = Image.new("RGB", (96, 64), "white")
+    image.paste("red", (0, 0, 48, 32))
+    image.paste("lime", (48, 0, 96, 32))
+    image.paste("blue", (0, 32, 48, 64))
+    return image
+
+
+# What turns an upright picture into the stored one of each EXIF orientation.
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_photo_of_any_orientation_is_shown_upright(
+    orientation: int, suffix: str, tmp_path: Path, develop: Any
+) -> None:
+    turn = STORED[orientation]
+    stored = quarters() if turn is None else quarters().transpose(turn)
+    path = tmp_path / f"a.{suffix}"
+    stored.save(path, exif=exif(tag0112=orientation), quality=90)
+    unrendered = photos.develop(os.fspath(path), tmp_path, None)
+    done = develop(path)
+    assert (done.info.width, done.info.height) == (unrendered.width, unrendered.height) == (96, 64)
+    assert difference(done["preview"], quarters()) < 8
+    assert difference(done["320"], quarters()) < 8
+
+
+@pytest.mark.parametrize("box", [b"irot", b"free"], ids=["turned by its box", "turned by its tag alone"])
+def test_a_heic_photo_is_turned_once(box: bytes, tmp_path: Path, renderer: photos.Renderer) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    stored = quarters().transpose(STORED[6] or 0)
+    heif.from_pillow(stored).save(path, exif=exif("2024:05:06 07:08:09", tag0112=6), quality=90)
+    content = path.read_bytes()
+    assert content.count(b"irot") == 1
+    path.write_bytes(content.replace(b"irot", box))
+    info = ask(renderer, path, *NAMES, photos.FULL).result(20)
+    done = renditions(tmp_path / "cache", info)
+    assert (info.media_type, info.problem, info.browser_shows) == ("image/heif", "", False)
+    assert (info.width, info.height, info.taken) == (96, 64, "2024-05-06T07:08:09")
+    assert difference(done["preview"], quarters()) < 8
+    assert done[photos.FULL].size == (96, 64)
+
+
+# Colour
+
+SIZE = (60, 40)
+
+
+def palette(transparent: bool) -> Image.Image:
+    image = Image.new("P", SIZE, 1)
+    image.putpalette(bytes((0, 0, 255, 255, 0, 0)))
+    if transparent:
+        image.info["transparency"] = 1
+    return image
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "colour"),
+    [
+        ("cmyk.jpg", Image.new("CMYK", SIZE, (0, 255, 255, 0)), "#ff0000"),
+        ("cmyk.tif", Image.new("CMYK", SIZE, (0, 255, 255, 0)), "#ff0000"),
+        ("grey.jpg", Image.new("L", SIZE, 99), "#636363"),
+        ("one bit.png", Image.new("1", SIZE, 1), "#ffffff"),
+        ("16 bits.png", Image.new("I;16", SIZE, 0x8000), "#808080"),
+        ("16 dark bits.png", Image.new("I;16", SIZE, 0x0A00), "#0a0a0a"),
+        ("16 bits.tif", Image.new("I;16", SIZE, 0x8000), "#808080"),
+        ("16 bits, big-endian.tif", Image.new("I;16B", SIZE, 0x8000), "#808080"),
+        ("32 bits.tif", Image.new("I", SIZE, 0x8000), "#808080"),
+        ("palette.png", palette(transparent=False), "#ff0000"),
+        ("transparent palette.png", palette(transparent=True), "#ffffff"),
+        ("transparent palette.gif", palette(transparent=True), "#ffffff"),
+        ("half transparent.png", Image.new("RGBA", SIZE, (255, 0, 0, 128)), "#ff7f7f"),
+        ("half transparent.webp", Image.new("RGBA", SIZE, (255, 0, 0, 128)), "#ff7f7f"),
+        ("half transparent.avif", Image.new("RGBA", SIZE, (255, 0, 0, 128)), "#ff7f7f"),
+        ("half transparent.tif", Image.new("RGBA", SIZE, (255, 0, 0, 128)), "#ff7f7f"),
+        ("half transparent grey.png", Image.new("LA", SIZE, (0, 128)), "#7f7f7f"),
+        ("black but transparent.png", Image.new("RGBA", SIZE, (0, 0, 0, 0)), "#ffffff"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_kind_of_pixel_comes_out_right_and_what_is_transparent_on_white(
+    name: str, image: Image.Image, colour: str, tmp_path: Path, develop: Any
+) -> None:
+    image.save(tmp_path / name)
+    info = develop(tmp_path / name).info
+    assert not info.problem
+    assert is_near(info.colour, colour), info.colour
+
+
+def test_floating_point_grey_is_not_clipped(tmp_path: Path, develop: Any) -> None:
+    image = Image.new("F", SIZE, 0.25)
+    image.paste(0.75, (0, 0, 30, 40))
+    image.save(tmp_path / "a.tif")
+    assert is_near(develop(tmp_path / "a.tif").info.colour, "#7f7f7f")
+
+
+def profile(space: str) -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+
+
+def test_the_embedded_profile_decides_about_colours(tmp_path: Path, develop: Any) -> None:
+    swapped = profile("sRGB").replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ").replace(b"....", b"bXYZ")
+    Image.new("RGB", SIZE, "red").save(tmp_path / "a.png", icc_profile=swapped)
+    assert is_near(develop(tmp_path / "a.png").info.colour, "#0000ff")
+
+
+@pytest.mark.parametrize(
+    ("image", "icc"),
+    [
+        (Image.new("RGB", SIZE, "red"), profile("LAB")),
+        (Image.new("RGB", SIZE, "red"), b"no profile at all"),
+        (Image.new("RGB", SIZE, "red"), profile("sRGB")[:200]),
+        (Image.new("CMYK", SIZE, (0, 255, 255, 0)), profile("sRGB")),
+    ],
+    ids=["of another colour space", "junk", "cut", "RGB for CMYK"],
+)
+def test_a_wrong_profile_is_passed_over(image: Image.Image, icc: bytes, tmp_path: Path, develop: Any) -> None:
+    image.save(tmp_path / "a.jpg", icc_profile=icc)
+    info = develop(tmp_path / "a.jpg").info
+    assert not info.problem
+    assert is_near(info.colour, "#ff0000")
+
+
+# Renditions
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [
+        ((4000, 3000), {"320": (320, 240), "640": (640, 480), "preview": (1920, 1440)}),
+        ((1000, 3000), {"320": (320, 960), "640": (640, 1920), "preview": (640, 1920)}),
+        ((400, 4000), {"320": (96, 960), "640": (192, 1920), "preview": (192, 1920)}),
+        ((2500, 100), {"320": (320, 13), "640": (640, 26), "preview": (1920, 77)}),
+        ((500, 400), {"320": (320, 256), "640": (500, 400), "preview": (500, 400)}),
+        ((300, 200), {"320": (300, 200), "preview": (300, 200)}),
+        ((1, 1), {"320": (1, 1), "preview": (1, 1)}),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_renditions_are_as_large_as_they_are_shown_and_never_larger_than_the_photo(
+    size: tuple[int, int], sizes: dict[str, tuple[int, int]], suffix: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(tmp_path / f"a.{suffix}", size=size)
+    info = photos.develop(os.fspath(path), tmp_path, None)
+    assert set(photos.rendition_names(info)) == set(sizes)
+    assert develop(path, *sizes).sizes == sizes
+    thumbnails = [name for name in sizes if name.isdigit()]
+    again = renditions(tmp_path / "b", photos.develop(os.fspath(path), tmp_path / "b", thumbnails))
+    assert again.sizes == {name: sizes[name] for name in thumbnails}, "asked without the preview"
+    assert (again.info.width, again.info.height) == size
+
+
+def test_the_full_size_rendition_has_all_pixels(tmp_path: Path, develop: Any) -> None:
+    assert develop(draw(tmp_path / "a.tif", size=(2500, 100)), "full").sizes == {"full": (2500, 100)}
+
+
+@pytest.mark.parametrize(
+    ("info", "names"),
+    [
+        (photos.Info(kind="photo", width=4000), ("320", "640", "preview")),
+        (photos.Info(kind="photo", width=320), ("320", "preview")),
+        (photos.Info(kind="photo"), ("320", "640", "preview")),
+        (photos.Info(kind="video", width=1920), ("320", "640")),
+        (photos.Info(kind="raw"), ()),
+        (photos.Info(), ()),
+    ],
+)
+def test_a_photo_has_a_preview_and_a_video_a_poster(info: photos.Info, names: tuple[str, ...]) -> None:
+    assert photos.rendition_names(info) == names
+
+
+def webp_chunks(path: Path) -> set[bytes]:
+    content, at, found = path.read_bytes(), 12, set()
+    while at < len(content):
+        found.add(content[at : at + 4])
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "png"])
+def test_renditions_carry_no_metadata(suffix: str, tmp_path: Path, develop: Any) -> None:
+    block = Image.Exif()
+    block.get_ifd(0x8825).update({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (10.0, 0.0, 0.0)})
+    block[0x010F] = "a camera"
+    extra = {"xmp": b"<x/>"} if suffix != "png" else {}
+    path = draw(tmp_path / f"a.{suffix}", exif=block.tobytes(), icc_profile=profile("sRGB"), **extra)
+    done = develop(path, *NAMES, "full")
+    assert done.info.latitude
+    assert len(done.files) == 4
+    assert all(webp_chunks(file) == {b"VP8 "} for file in done.files.values())
+
+
+def test_the_colour_of_a_photo_is_its_mean(tmp_path: Path, develop: Any) -> None:
+    image = Image.new("RGB", (600, 400), "red")
+    image.paste("blue", (0, 0, 300, 400))
+    image.save(tmp_path / "a.png")
+    assert is_near(develop(tmp_path / "a.png").info.colour, "#7f007f")
+
+
+# Huge WebP, and videos
+
+
+@pytest.mark.parametrize(
+    "save",
+    [{"lossless": False}, {"lossless": True}, {"lossless": False, "exif": exif()}],
+    ids=["VP8", "VP8L", "VP8X"],
+)
+def test_a_huge_webp_is_known_before_it_is_opened(
+    save: dict[str, Any], tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = draw(tmp_path / "a.webp", size=(123, 45), **save)
+    assert photos.huge_webp(path.read_bytes()) is None
+    monkeypatch.setattr(photos, "WEBP_PIXELS", 5000)
+    assert photos.huge_webp(path.read_bytes()) == (123, 45)
+    monkeypatch.setenv("PATH", "")
+    assert develop(path).info.problem == "too large: 123 x 45 pixels; with ffmpeg it could be shown"
+
+
+@needs_ffmpeg
+def test_a_huge_webp_is_shown_by_ffmpeg(
+    tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "WEBP_PIXELS", 5000)
+    path = draw(tmp_path / "a.webp", size=(2400, 1200))
+    done = develop(path)
+    assert (done.info.width, done.info.height, done.info.problem) == (2400, 1200, "")
+    assert done["preview"].size == (1920, 960)
+    with Image.open(path) as original:
+        assert difference(done["preview"], original) < 6
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A red MP4 of two seconds."""
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    source = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=2:r=5")
+    made = ("-metadata", "creation_time=2021-02-24T12:48:02Z")
+    subprocess.run(("ffmpeg", "-v", "error", *source, *made, "-c:v", "mpeg4", path), check=True)
+    return path
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.mp4", "a.jpg"])
+def test_a_video_has_a_size_a_date_and_a_poster(name: str, video: Path, tmp_path: Path, develop: Any) -> None:
+    done = develop(Path(shutil.copy(video, tmp_path / name)), "320")
+    info = done.info
+    assert (info.kind, info.media_type, info.problem) == ("video", "video/mp4", "")
+    assert (info.width, info.height) == (64, 48)
+    assert dt.datetime.fromisoformat(info.taken) == dt.datetime(2021, 2, 24, 12, 48, 2, tzinfo=dt.UTC)
+    assert info.duration == pytest.approx(2, abs=0.3)
+    assert done.sizes == {"320": (64, 48)}
+    assert is_near(info.colour, "#fe0000")
+
+
+@needs_ffmpeg
+def test_without_ffmpeg_a_video_is_listed_without_a_poster(
+    video: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    done = develop(video, "320")
+    assert (done.info.kind, done.info.problem, done.files) == ("video", "", {})
+
+
+@needs_ffmpeg
+def test_a_cut_video_is_reported(video: Path, tmp_path: Path, develop: Any) -> None:
+    (tmp_path / "a.mp4").write_bytes(video.read_bytes()[:400])
+    done = develop(tmp_path / "a.mp4", "320")
+    assert done.info.kind == "video"
+    assert done.info.problem
+    assert not done.files
+
+
+# Workers
+
+
+def ask(
+    renderer: photos.Renderer, path: Path, *names: str, urgency: photos.Urgency = NOW
+) -> Future[photos.Info]:
+    return renderer.submit(path.name, os.fspath(path), names or None, urgency)
+
+
+@pytest.fixture
+def renderer(tmp_path: Path) -> Iterator[photos.Renderer]:
+    """A renderer with one worker."""
+    (tmp_path / "cache").mkdir()
+    renderer = photos.Renderer(tmp_path / "cache", workers=1)
+    yield renderer
+    renderer.close()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    """A file that hangs whoever opens it, until `let_go`."""
+    os.mkfifo(tmp_path / "hang.jpg")
+    return tmp_path / "hang.jpg"
+
+
+def let_go(fifo: Path) -> None:
+    """End the wait of whoever has opened a FIFO."""
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:  # nobody has
+        pass
+
+
+def worker_pid(renderer: photos.Renderer, *others: int) -> int:
+    """Wait for a worker process that is none of the others."""
+
+    def new() -> list[int]:
+        return [worker._process.pid for worker in renderer._workers if worker._process.pid not in others]
+
+    return eventually(new)[0]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_most_urgent_goes_first(tmp_path: Path, fifo: Path, renderer: photos.Renderer) -> None:
+    first = ask(renderer, fifo)
+    eventually(lambda: not renderer._queue)
+    order = []
+    for name, urgency in (
+        ("raised", LATER),
+        ("later", LATER),
+        ("soon", SOON),
+        ("facts", FACTS),
+        ("now", NOW),
+    ):
+        answer = ask(renderer, draw(tmp_path / f"{name}.jpg"), urgency=urgency)
+        answer.add_done_callback(lambda _, name=name: order.append(name))
+    ask(renderer, tmp_path / "raised.jpg")
+    eventually(lambda: let_go(fifo) or first.done())
+    eventually(lambda: len(order) == 5)
+    assert order == ["now", "raised", "facts", "soon", "later"]
+
+
+def test_the_same_request_is_one_job_until_it_is_done(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    first = ask(renderer, fifo)
+    photo = draw(tmp_path / "a.jpg")
+    facts = ask(renderer, photo, urgency=LATER)
+    assert ask(renderer, photo, urgency=LATER) is ask(renderer, photo) is facts
+    assert ask(renderer, fifo) is first
+    assert ask(renderer, photo, "320", urgency=LATER) is not facts
+    eventually(lambda: let_go(fifo) or first.done())
+    assert facts.result(20).width == 60
+    assert ask(renderer, photo) is not facts
+
+
+def test_names_of_any_bytes_reach_the_worker_and_come_back(tmp_path: Path, renderer: photos.Renderer) -> None:
+    for name in ("line\nbreak.jpg", os.fsdecode(b"not UTF-8 \xff\xfe.jpg"), "写真 🏖️.jpg"):
+        path = draw(tmp_path / "a.jpg").rename(tmp_path / name)
+        assert ask(renderer, path, "320").result(20).problem == ""
+
+
+def test_a_worker_that_somebody_kills_costs_no_photo(tmp_path: Path, renderer: photos.Renderer) -> None:
+    answer = ask(renderer, draw(tmp_path / "a.jpg"), *NAMES)
+    pid = worker_pid(renderer)
+    os.kill(pid, signal.SIGKILL)
+    assert not answer.done()
+    info = answer.result(20)
+    assert (info.width, info.problem) == (60, "")
+    assert worker_pid(renderer, pid)
+
+
+def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    answer = ask(renderer, fifo)
+    first = worker_pid(renderer)
+    os.kill(first, signal.SIGKILL)
+    os.kill(worker_pid(renderer, first), signal.SIGKILL)
+    info = answer.result(20)
+    assert (info.kind, info.problem, info.lasting) == ("photo", "it crashes the decoder", False)
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+
+
+def test_a_photo_that_hangs_is_given_up_and_the_next_one_is_not(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "RENDER_SECONDS", 1.0)
+    answer = ask(renderer, fifo)
+    pid = worker_pid(renderer)
+    info = answer.result(20)
+    monkeypatch.undo()
+    assert (info.problem, info.lasting, info.has_picture) == ("gave up after 1 s", False, False)
+    assert not is_alive(pid)
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+
+
+def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -> None:
+    # 100 megapixels of grey with transparency, almost all of it a hole on the disk.
+    width, height = 10_000, 9_999
+    size, offset = 2 * width * height, 200
+    longs = {256: width, 257: height, 273: offset, 278: height, 279: size}
+    shorts = {259: 1, 262: 1, 277: 2, 338: 2}
+    tags = [(tag, 4, 1, value) for tag, value in longs.items()]
+    tags += [(tag, 3, 1, value) for tag, value in shorts.items()] + [(258, 3, 2, 8 | 8 << 16)]
+    with open(tmp_path / "bomb.tif", "wb") as file:
+        file.write(b"II*\0" + struct.pack("<IH", 8, len(tags)))
+        file.write(b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + b"\0\0\0\0")
+        file.truncate(offset + size)
+    info = ask(renderer, tmp_path / "bomb.tif", *NAMES).result(20)
+    assert (info.width, info.height) == (width, height)
+    assert info.problem == "too large: it needs more than 1024 MB of memory"
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+    if sys.platform == "linux":
+        assert resource.prlimit(worker_pid(renderer), resource.RLIMIT_AS)[0] == photos.WORKER_MEMORY
+
+
+def test_an_idle_worker_gives_its_memory_back(
+    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "IDLE_SECONDS", 0.01)
+    photo = draw(tmp_path / "a.jpg")
+    ask(renderer, photo).result(20)
+    eventually(lambda: not renderer._workers)
+    assert ask(renderer, photo).result(20).width == 60
+
+
+def test_closing_leaves_no_one_waiting_and_no_worker(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    answers = [ask(renderer, fifo)]
+    answers += [ask(renderer, draw(tmp_path / f"{n}.jpg"), urgency=LATER) for n in range(3)]
+    pid = worker_pid(renderer)
+    renderer.close()
+    assert all(isinstance(answer.exception(5), photos.Busy) for answer in answers)
+    with pytest.raises(photos.Busy):
+        ask(renderer, fifo)
+    eventually(lambda: not is_alive(pid))
+
+
+def test_closing_while_a_worker_starts_leaves_no_one_waiting(fifo: Path, renderer: photos.Renderer) -> None:
+    answer = ask(renderer, fifo)
+    eventually(lambda: not renderer._queue)
+    renderer.close()
+    assert isinstance(answer.exception(5), photos.Busy)
+
+
+def test_a_machine_that_cannot_start_a_worker_for_a_moment_renders_again_afterwards(
+    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = draw(tmp_path / "a.jpg")
+    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "no python"))
+    assert not ask(renderer, photo).result(5).lasting
+    monkeypatch.undo()
+    assert ask(renderer, photo).result(5).width == 60
+
+
+SERVER = """
+import pathlib, photos, sys
+renderer = photos.Renderer(pathlib.Path(sys.argv[1]), workers=1)
+renderer.submit("identity", sys.argv[2], None, photos.Urgency.NOW).result()
+print(*[worker._process.pid for worker in renderer._workers], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_ends_when_its_server_is_killed(tmp_path: Path, start_python: StartPython) -> None:
+    server = start_python(SERVER, tmp_path, draw(tmp_path / "a.jpg"))
+    pid = int(server.stdout.readline())
+    assert is_alive(pid)
+    server.kill()
+    eventually(lambda: not is_alive(pid))
+
+
+# Real files
+
+BY_GPS_TIME = "the offset follows from the GPS time, which exiftool leaves alone"
+CREATION_DATE = "QuickTime's own creationdate tag has the local time, and goes before the time in UTC"
+# What is answered on purpose otherwise than the manifest says, and why.
+ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
+    "phones/nexus5x_gps.jpg": ({"offset": "+02:00"}, BY_GPS_TIME),
+    "dates/big_ben_gps_utc_no_offset.jpg": ({"offset": "+01:00"}, BY_GPS_TIME),
+    "dates/newyear_sydney.jpg": ({"offset": "+11:00"}, BY_GPS_TIME),
+    "gps/zero_coordinate.jpg": ({"offset": "+01:00"}, BY_GPS_TIME),
+    "heic/iphone7.heic": ({"offset": "-05:00"}, BY_GPS_TIME),
+    "pano/iphone7_pano_p3.jpg": ({"offset": "-07:00"}, BY_GPS_TIME),
+    "dates/offset_-04.jpg": ({"offset": ""}, "only IPTC tells the offset; IPTC is not read"),
+    "gps/gps_as_string.jpg": ({"place": (52.843, 11.183)}, "its degrees are decimal commas: 52° 50' 34.01\""),
+    "animated/star.avifs": ({"taken": ""}, "only its container has a date; those of photos are not read"),
+    "animated/frames.heif": ({"taken": ""}, "only its container has a date; those of photos are not read"),
+    "heic/size_mismatch_iphone8.heic": (
+        {"size": "100x74", "shown": {"part"}},
+        "100x74 is what it signals; Pillow reports that 100x76 are coded",
+    ),
+    "broken/png_exif_chunk_bad.png": (
+        {"taken": "", "offset": "", "place": None},
+        "its EXIF is not hexadecimal; the picture is what counts",
+    ),
+    "sidecar/20240107_110258.jpg": ({"place": None}, "only its XMP tells the place"),
+    "live/IMG_7943_HEVC.MOV": ({"taken": "2026-03-23T15:57:19", "offset": "+01:00"}, CREATION_DATE),
+    "video/iphone14pro_rot90_dolby.MOV": (
+        {"taken": "2023-05-09T12:41:46", "offset": "+01:00"},
+        CREATION_DATE,
+    ),
+}
+SHOWN = {
+    "yes": {"whole"},
+    "degraded": {"whole", "part"},
+    "no": {"nothing"},
+    "limit": {"whole", "nothing"},
+    "video": {"whole"},
+}
+
+
+@dataclasses.dataclass
+class RealFiles:
+    """The real files after all of them were read and rendered."""
+
+    library: photos.Library
+    cache: Path
+    client: Client
+    files: dict[str, tuple[photos.File, photos.Info]]  # by path: all that are listed
+    items: dict[str, photos.Item]
+    meanwhile: list[int]  # status of answers while the huge files were rendered
+
+    def made(self, path: str) -> Developed:
+        return renditions(self.cache, self.files[path][1])
+
+    def thumbnail(self, path: str) -> Image.Image:
+        return self.made(path)["320"]
+
+    def listed(self, album: str) -> dict[str, dict[str, Any]]:
+        """Return an album's items by name, as the site lists them."""
+        answer = self.client.get(f"/api/album/{album}")
+        assert answer.status == 200
+        return {item["name"]: item for item in json.loads(answer.body)["items"]}
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealFiles]:
+    """Reads and renders all real files with two workers, the huge ones first."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f"no real photos at {SAMPLES}")
+    state = tmp_path_factory.mktemp("state")
+    photos.make_state_folder(state)
+    library = photos.Library(SAMPLES, state / "cache", workers=2)
+    client = Client(photos.Site(state, photos.Config(), library))
+    list(library.work_off((file, None) for file in library.unread(0)))
+    todo = sorted(library.unrendered(0), key=lambda each: "/huge/" not in each[0].path)
+    huge = [f"{SAMPLES}/huge/{name}" for name in ("jpeg_280mp.jpg", "jpeg_100mp.jpg", "webp_144mp.webp")]
+    assert sorted(huge) == sorted(file.path for file, _ in todo[:3])
+    rendering = threading.Thread(target=lambda: list(library.work_off(todo)))
+    rendering.start()
+    meanwhile = [client.get(address).status for address in ("/", "/album/dates/", "/album/huge/")]
+    if not all((file.identity, names) in library.renderer._jobs for file, names in todo[:3]):
+        meanwhile.clear()  # they were done before
+    rendering.join()
+    files, items = {}, {}
+    for parts, folder in library.walk():
+        album = library.album(library.find(parts), see_all=True)
+        files |= {
+            "/".join((*parts, f.name)): (f, library.index.get(f.identity)) for f in folder.files.values()
+        }
+        items |= {"/".join(item.parts): item for item in album.items}
+    yield RealFiles(library, state / "cache", client, files, items, meanwhile)
+    library.close()
+
+
+def wanted(row: dict[str, str]) -> dict[str, Any]:
+    """Return what the manifest says of a file."""
+    is_video = row["should_decode"] == "video"
+    match = re.fullmatch(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)(\S*)", row["date_taken"])
+    taken = "{}-{}-{}T{}".format(*match.groups()) if match and match[1] != "0000" else ""
+    offset = (row["tz_offset"] or match[5]) if match and taken else ""
+    if is_video and taken and offset in ("", "Z"):  # UTC, shown as local time of the server
+        local = dt.datetime.fromisoformat(f"{taken}+00:00").astimezone().isoformat()
+        taken, offset = local[:19], local[19:]
+    # The manifest leaves the hemisphere out; positions of videos are not read.
+    place = tuple(round(abs(float(n)), 3) for n in row["gps"].split(",")) if row["gps"] else None
+    return {
+        "size": row["display_wxh"],
+        "taken": taken,
+        "offset": offset,
+        "place": None if is_video else place,
+        "shown": SHOWN[row["should_decode"]],
+    }
+
+
+def found(info: photos.Info) -> dict[str, Any]:
+    """Return the same of what was read."""
+    place = (info.latitude, info.longitude) if info.latitude is not None else None
+    return {
+        "size": f"{info.width}x{info.height}",
+        "taken": info.taken[:19],
+        "offset": info.taken[19:],
+        "place": place and tuple(round(abs(degrees or 0), 3) for degrees in place),
+        "shown": "whole" if not info.problem else "part" if info.partial else "nothing",
+    }
+
+
+def is_listed(row: dict[str, str]) -> bool:
+    return row["should_decode"] not in ("raw", "sidecar") and not row["file"].rpartition("/")[2].startswith(
+        "."
+    )
+
+
+PICTURES = [pytest.param(row, id=row["file"]) for row in manifest() if is_listed(row)]
+OTHERS = [pytest.param(row, id=row["file"]) for row in manifest() if not is_listed(row)]
+
+
+class TestRealFiles:
+    @pytest.mark.parametrize("row", PICTURES)
+    def test_a_real_file_is_what_the_manifest_says(self, row: dict[str, str], real: RealFiles) -> None:
+        info = real.files[row["file"]][1]
+        facts, right = found(info), wanted(row)
+        changes, _ = ON_PURPOSE.get(row["file"], ({}, ""))
+        assert all(right[name] != value for name, value in changes.items()), "no exception is needed"
+        right |= changes
+        assert facts.pop("shown") in right.pop("shown"), info.problem
+        assert info.kind == ("video" if row["should_decode"] == "video" else "photo")
+        if info.has_picture:
+            assert facts == right
+            self.check_renditions(real.made(row["file"]), info)
+        else:
+            assert real.made(row["file"]).files == {}
+
+    def check_renditions(self, made: Developed, info: photos.Info) -> None:
+        assert set(made.files) == set(photos.rendition_names(info))
+        for width, height in made.sizes.values():
+            # Upright and not distorted, to a pixel.
+            assert abs(width * info.height - height * info.width) <= max(info.width, info.height)
+
+    @pytest.mark.parametrize("row", OTHERS)
+    def test_what_is_no_photo_is_no_item(self, row: dict[str, str], real: RealFiles) -> None:
+        assert row["file"] not in real.items
+        if row["should_decode"] == "raw":
+            info = real.files[row["file"]][1]
+            assert (info.kind, info.has_picture) == ("raw", False)
+            assert (row["file"], info.problem) in real.library.problems()
+        else:
+            assert row["file"] not in real.files
+
+    def test_every_exception_is_about_a_real_file(self, real: RealFiles) -> None:
+        assert set(ON_PURPOSE) <= set(real.files)
+
+    @pytest.mark.parametrize("number", range(2, 9))
+    @pytest.mark.parametrize("shape", ["Landscape", "Portrait"])
+    def test_1_every_orientation_looks_like_the_first(self, shape: str, number: int, real: RealFiles) -> None:
+        first, other = (real.thumbnail(f"orientation/{shape}_{n}.jpg") for n in (1, number))
+        assert difference(first, other) < 20
+
+    def test_2_boxes_turn_heic_and_avif_once(self, real: RealFiles) -> None:
+        info = real.files["heic/iphonexs_irot.heic"][1]
+        assert (info.width, info.height) == (3024, 4032)
+        assert real.made("heic/iphonexs_irot.heic")["preview"].size == (1440, 1920)
+        kimono = real.thumbnail("orientation/avif_kimono.avif")
+        for name in ("irot90", "imir"):
+            assert difference(real.thumbnail(f"orientation/avif_kimono_{name}.avif"), kimono) < 8
+
+    def test_3_profiles_are_applied(self, real: RealFiles) -> None:
+        gbr = real.made("colour/gbr_profile.jpg")["preview"]
+        corner = gbr.crop((0, 0, gbr.width // 4, gbr.height // 8))
+        assert ImageStat.Stat(corner).mean == pytest.approx((109, 179, 254), abs=8)
+        grey = real.made("colour/gray_dot_gain.jpg")["preview"]
+        assert ImageStat.Stat(grey).mean == pytest.approx((100, 100, 100), abs=5)
+        vivid, stripped = (
+            ImageStat.Stat(real.thumbnail(f"colour/{name}.jpg").convert("HSV")).mean[1]
+            for name in ("adobe_rgb", "adobe_rgb_stripped")
+        )
+        assert vivid > stripped + 10
+
+    @pytest.mark.parametrize("name", ["png16_gray.png", "tiff16.tif", "png16_rgb.png", "png16_rgba.png"])
+    def test_4_sixteen_bits_keep_their_brightness(self, name: str, real: RealFiles) -> None:
+        with Image.open(SAMPLES / "colour" / name) as original:
+            if original.mode == "RGBA":
+                white = Image.new("RGBA", original.size, "white")
+                original = Image.alpha_composite(white, original).convert("RGB")
+            scale = 257 if original.mode == "I;16" else 1
+            brightness = numpy.asarray(original).mean() / scale
+        shown = numpy.asarray(real.made(f"colour/{name}")["preview"]).mean()
+        assert shown == pytest.approx(brightness, abs=3)
+
+    def test_5_bad_metadata_cost_no_picture(self, real: RealFiles) -> None:
+        with Image.open(SAMPLES / "broken" / "png_exif_chunk_bad.png") as original:
+            assert difference(real.thumbnail("broken/png_exif_chunk_bad.png"), original) < 8
+
+    def test_6_what_cannot_be_shown_stays_listed_and_nothing_fails(self, real: RealFiles) -> None:
+        rows = [row for row in manifest() if row["file"].startswith("broken/")]
+        listed = real.listed("broken")
+        assert set(listed) == {row["file"].removeprefix("broken/") for row in rows}
+        page = real.client.get("/album/broken/")
+        assert page.status == 200
+        reported = dict(real.library.problems())
+        for row in rows:
+            item = listed[row["file"].removeprefix("broken/")]
+            assert item["url"] in page.text
+            assert real.client.get(item["url"]).status == 200
+            assert real.client.get(item["original"]).status == 200
+            thumbnail = real.client.get(item["url"].replace("/album/", "/thumbnail/", 1))
+            if row["should_decode"] == "no":
+                assert (thumbnail.status, thumbnail.headers["content-type"]) == (404, "image/svg+xml")
+                assert row["file"] in reported
+            else:
+                assert (thumbnail.status, thumbnail.headers["content-type"]) == (200, "image/webp")
+
+    def test_7_huge_files_are_refused_or_shown_while_others_are_answered(self, real: RealFiles) -> None:
+        problems = {path: info.problem for path, (_, info) in real.files.items() if "huge/" in path}
+        assert problems == {
+            "huge/jpeg_280mp.jpg": "",
+            "huge/jpeg_100mp.jpg": "",
+            "huge/webp_144mp.webp": "" if HAS_FFMPEG else problems["huge/webp_144mp.webp"],
+            "huge/png_65536x65536.png": "too large: 65536 x 65536 pixels, at most 100 million",
+            "huge/png_16384x16384_1bit.png": "too large: 16384 x 16384 pixels, at most 100 million",
+            "huge/png_text_bomb.png": "Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK",
+        }
+        assert real.meanwhile == [200, 200, 200]
+        most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        assert most * (1 if sys.platform == "darwin" else 1024) < 1 << 30
+
+    def test_8_local_times_are_kept_and_nonsense_is_none(self, real: RealFiles) -> None:
+        items = {path.removeprefix("dates/"): item for path, item in real.items.items()}
+        kathmandu = items["UTC-20240413-203531-Kathmandu.jpg"].taken
+        assert kathmandu.isoformat() == "2024-04-14T02:20:31+05:45"
+        assert items["newyear_sydney.jpg"].taken.year == 2019
+        for name in ("zero_date.jpg", "blank_date.jpg", "gps_date_only.jpg"):
+            item = items[name]
+            assert item.info and item.info.taken == ""
+            assert item.taken.timestamp() == pytest.approx(item.file.mtime, abs=1)
+
+    def test_8_photos_of_one_moment_sort_by_it_whatever_their_offset(self, real: RealFiles) -> None:
+        names = [path.removeprefix("dates/") for path in real.items if path.startswith("dates/")]
+        at = [names.index(f"UTC-20240413-{name}.jpg") for name in ("203430-Auckland", "203530-Montevideo")]
+        assert at == sorted(at)
+        assert names.index("UTC-20240413-203531-Kathmandu.jpg") == at[1] + 1
+
+    def test_9_places_are_known_where_there_is_one_and_no_rendition_tells_them(self, real: RealFiles) -> None:
+        located = {path: info.latitude is not None for path, (_, info) in real.files.items()}
+        assert not located["phones/motorola_empty_gps.jpg"]
+        assert not located["gps/null_coordinates.jpg"]
+        assert located["gps/zero_coordinate.jpg"]
+        made = list((real.cache / photos.RENDITIONS_FOLDER).glob("??/*.webp"))
+        assert len(made) > 300
+        assert {chunk for path in made for chunk in webp_chunks(path)} == {b"VP8 "}
+
+    def test_10_every_name_answers_through_its_own_link(self, real: RealFiles) -> None:
+        names = {path.name for path in (SAMPLES / "names").iterdir()} - {".hidden.jpg"}
+        listed = real.listed("names")
+        assert set(listed) == names
+        page = real.client.get("/album/names/").text
+        for item in listed.values():
+            assert item["url"] in page
+            for address in (item["url"], item["preview"], item["original"], *item["thumbnails"].values()):
+                assert real.client.get(address).status == 200, address
+        assert len({item["url"] for item in listed.values()}) == len(names)
+
+    def test_10_content_decides_and_a_live_photo_is_one_item(self, real: RealFiles) -> None:
+        named = {path.removeprefix("wrongext/"): info.media_type for path, (_, info) in real.files.items()}
+        assert named["heic_named.jpg"] == "image/heif"
+        assert named["jpeg_named.png"] == named["noextension"] == "image/jpeg"
+        assert "live/IMG_7943_HEVC.MOV" not in real.items
+        live = real.listed("live")["IMG_7943.HEIC"]["live"]
+        assert live.endswith("/IMG_7943_HEVC.MOV")
+        assert real.client.get(live, Range="bytes=0-9").status == 206
+        assert not [path for path in real.items if path.endswith((".xmp", ".json"))]
