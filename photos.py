@@ -592,6 +592,11 @@ class Info:
         return self.media_type in BROWSER_TYPES
 
 
+def info_from(fields: Mapping[str, Any]) -> Info:
+    """Return an Info from JSON; what a newer version may have added is left out."""
+    return Info(**{name: fields[name] for name in Info.__dataclass_fields__ if name in fields})
+
+
 def rendition_names(info: Info) -> tuple[str, ...]:
     """Name the renditions that are made ahead. A photo narrower than a thumbnail has only one."""
     if info.kind not in (PHOTO, VIDEO):
@@ -1097,7 +1102,7 @@ def is_settled(path: str) -> bool:
 
 def work(cache: Path) -> None:
     """Answer requests, one line of JSON each, until stdin ends. The main job of a worker process."""
-    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    answers = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
     warnings.simplefilter("ignore")  # of Pillow, on odd metadata
     Image.MAX_IMAGE_PIXELS = None  # `_open` checks, by format
@@ -1114,8 +1119,11 @@ def work(cache: Path) -> None:
         path, names = json.loads(line)
         if sys.platform != "win32":  # nobody else kills a worker whose server is gone
             signal.alarm(int(RENDER_SECONDS) + 5)
-        answers.write(json.dumps(dataclasses.asdict(develop(path, cache, names))) + "\n")
-        answers.flush()
+        info = develop(path, cache, names)
+        try:
+            os.write(answers, json.dumps(dataclasses.asdict(info)).encode("ascii") + b"\n")
+        except BrokenPipeError:  # the server is gone
+            return
         if sys.platform != "win32":
             signal.alarm(0)
 
@@ -1144,8 +1152,8 @@ class Worker:
             self._process.stdin.write(json.dumps([path, names]) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
-            return Info(**json.loads(line)) if line.endswith("\n") else None
-        except OSError:  # the pipe broke
+            return info_from(json.loads(line)) if line.endswith("\n") else None
+        except (OSError, ValueError, TypeError):  # the pipe broke, or that was no answer
             return None
         finally:
             self._deadline = math.inf
@@ -1524,7 +1532,7 @@ class Index:
             for line in lines:
                 with contextlib.suppress(ValueError, TypeError):  # a line that a killed server left half
                     identity, fields = json.loads(line)
-                    self._infos[identity] = Info(**fields)
+                    self._infos[identity] = info_from(fields)
 
     def get(self, identity: str) -> Info | None:
         return self._infos.get(identity)
@@ -2413,12 +2421,26 @@ def attachment(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def limited(file: io.BufferedReader, size: int) -> Iterator[bytes]:
-    """Read so many bytes, for servers without a file wrapper."""
-    with file:
-        while size > 0 and (block := file.read(min(size, 1 << 16))):
-            size -= len(block)
-            yield block
+class FilePart:
+    """A part of an open file, as a file, so that no server's file wrapper sends a byte too much."""
+
+    def __init__(self, file: io.BufferedReader, start: int, end: int) -> None:
+        self._file, self._start, self._end = file, start, end
+        file.seek(start)
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._end - self._file.tell())
+        return self._file.read(min(size, left) if size >= 0 else left)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._end}[whence]
+        return self._file.seek(base + offset) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def grid_span(item: Item) -> int:
@@ -2795,7 +2817,6 @@ class Site:
         self, visit: Visit, path: str | Path, media_type: str, versioned: bool, name: str = ""
     ) -> bottle.HTTPResponse:
         """Answer with a file or a range of it (RFC 9110, 13 and 14); `name`: as attachment."""
-        environ = bottle.request.environ
         try:
             file = open(path, "rb")
             found = os.fstat(file.fileno())
@@ -2812,7 +2833,7 @@ class Site:
         if name:
             headers["Content-Disposition"] = attachment(name)
         asked = request_headers()
-        if environ["REQUEST_METHOD"] != "GET":
+        if bottle.request.method != "GET":
             asked.pop("Range", None)
         status, start, end = part_asked(asked, headers["ETag"], headers["Last-Modified"], found.st_size)
         if status in (304, 416):
@@ -2823,9 +2844,7 @@ class Site:
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
         headers["Content-Length"] = str(end - start)
-        file.seek(start)
-        body = file if "wsgi.file_wrapper" in environ else limited(file, end - start)
-        return bottle.HTTPResponse(body, status, headers)
+        return bottle.HTTPResponse(FilePart(file, start, end), status, headers)
 
     # Pages
 
@@ -3229,6 +3248,8 @@ def run_serve(args: argparse.Namespace) -> None:
     app.start()
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)  # once is enough
         app.close()  # first, so that no thread waits for a rendition any longer
         raise KeyboardInterrupt
 

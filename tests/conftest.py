@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
-import photos  # noqa: E402
+import photos
 
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "photos"
 PASSWORD = "correct horse battery"

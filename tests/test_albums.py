@@ -540,7 +540,7 @@ def test_a_visitor_finds_public_albums_and_counts_dates_and_covers_of_these_alon
     assert [child.photos for child in front.albums] == [3, 1]
     assert [child.cover and child.cover.file.name for child in front.albums] == ["one.jpg", "home.jpg"]
     told = repr(dataclasses.astuple(front))
-    assert not [word for word in ("private", "hidden", "2090", "2091", "1990", "faces") if word in told]
+    assert not [word for word in ("private", "hidden", "faces", "(2090", "(2091", "(1990") if word in told]
 
 
 def test_a_user_finds_everything_and_sees_who_else_may(mixed: Path, quiet: Open) -> None:
@@ -986,11 +986,12 @@ def test_a_library_that_seems_empty_loses_no_rendition(library: Path, open_libra
 
 
 def test_problems_are_told_in_natural_order(library: Path, quiet: Open) -> None:
-    for name in ("10.jpg", "9.jpg", os.fsdecode(b"\xff.jpg"), "notes.md"):
+    for name in (*(f"{number}.jpg" for number in range(1, 13)), os.fsdecode(b"\xff.jpg"), "notes.md"):
         (library / name).write_text("this is no photo")
     draw(library / "a.tif").rename(library / "a.dng")
     found = quiet().problems()
-    assert [path for path, _ in found] == ["9.jpg", "10.jpg", "a.dng", "\ufffd.jpg"]
+    assert [path for path, _ in found][:12] == [f"{number}.jpg" for number in range(1, 13)]
+    assert [path for path, _ in found][12:] == ["a.dng", "\ufffd.jpg"]
     assert dict(found)["a.dng"] == "RAW: export it as JPEG to show it"
 
 

@@ -599,6 +599,15 @@ def test_init_presents_the_present_answers_and_enter_keeps_them(ready: Path) -> 
         assert settings(ready) == config
 
 
+def test_init_beside_the_running_server_keeps_its_port(ready: Path) -> None:
+    with Server(ready) as server:
+        photos.write_config(ready / ".photos", photos.Config(port=server.port))
+        with Terminal("init", folder=ready) as terminal:
+            terminal.answer(*((question, "") for question in QUESTIONS.values()))
+            assert terminal.end() == 0
+    assert settings(ready).port == server.port
+
+
 def test_a_password_left_out_registers_nobody(library: Path) -> None:
     with Terminal("init", "--port", str(free_port()), folder=library) as terminal:
         press_enter_until(terminal, "Your user name?")
