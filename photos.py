@@ -151,6 +151,7 @@ LIMITS_KEPT = 10_000  # accounts and addresses remembered; the oldest are droppe
 SESSION_SECONDS = 30 * 86400
 RENEW_SECONDS = 86400
 TOKEN_BYTES = 4096
+NEXT_BYTES = 4096  # of an address to come back to after login
 AUDIENCE = "photos session"
 
 # Threads: 16 answer, the others may wait for renditions. A waiting thread costs about 40 KB and no
@@ -2057,7 +2058,10 @@ class UserStore:
         with locked(self._path):
             users = self._load()
             yield users
-            write_state(self._path, {"users": users})
+            try:
+                write_state(self._path, {"users": users})
+            except OSError as error:
+                raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
 
     def names(self) -> list[str]:
         """Return the names of all users, sorted."""
@@ -2241,7 +2245,7 @@ def safe_next(target: str, prefix: str) -> str:
     inside = target.startswith(f"{prefix}/") and not target.startswith("//")
     clean = target.isascii() and target.isprintable() and not set(target) & set('\\ "<>')
     steps = unquote(target.partition("?")[0]).split("/")
-    plain = inside and clean and not {".", ".."} & set(steps) and len(target) < 4096
+    plain = inside and clean and not {".", ".."} & set(steps) and len(target) < NEXT_BYTES
     return target if plain else f"{prefix}/"
 
 
@@ -2568,6 +2572,16 @@ def takes_gzip(header: str) -> bool:
     return re.search(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", header) is not None
 
 
+def _marked(answer: bottle.HTTPResponse, error: PhotosError) -> bottle.HTTPResponse:
+    """Add the headers that the answer to an error needs."""
+    answer.set_header("Cache-Control", "no-store")
+    if error.retry_after:
+        answer.set_header("Retry-After", str(error.retry_after))
+    if error.status == 401:  # RFC 9110, 11.6.1; no browser asks for a password of this scheme
+        answer.set_header("WWW-Authenticate", 'Cookie realm="photos"')
+    return answer
+
+
 class Site:
     """The pages and media of a library, as a WSGI application. Thread-safe."""
 
@@ -2703,8 +2717,8 @@ class Site:
                     "latin-1"
                 )
             )
-            query = f"?{request.query_string}" if request.query_string else ""
-            return self._go_to(visit.links.login(target + query))
+            target += f"?{request.query_string}" if request.query_string else ""
+            return self._go_to(visit.links.login(target if len(target) < NEXT_BYTES else ""))
         return self._refuse(route, LoginNeeded("Only registered users may see this."))
 
     def _finish(self, answer: bottle.HTTPResponse, route: Route, visit: Visit) -> bottle.HTTPResponse:
@@ -2735,12 +2749,7 @@ class Site:
             answer = self._page(
                 "error", error.status, error=str(error), title=http.HTTPStatus(error.status).phrase
             )
-        answer.set_header("Cache-Control", "no-store")
-        if error.retry_after:
-            answer.set_header("Retry-After", str(error.retry_after))
-        if error.status == 401:  # RFC 9110, 11.6.1; no browser asks for a password of this scheme
-            answer.set_header("WWW-Authenticate", 'Cookie realm="photos"')
-        return answer
+        return _marked(answer, error)
 
     def _show_error(self, error: bottle.HTTPError) -> bytes:
         """Render the errors that Bottle finds itself: no such route, wrong method, a bug."""
@@ -2999,9 +3008,7 @@ class Site:
             name, epoch = self._checked(given, form.getunicode("password") or "")
         except (LoginFailed, TooManyAttempts, Busy) as error:
             answer = self._page("login", error.status, target=target, error=str(error), name=given[:64])
-            if error.retry_after:
-                answer.set_header("Retry-After", str(error.retry_after))
-            return answer
+            return _marked(answer, error)
         answer = self._go_to(target)
         self._set_cookie(answer, self._tokens.issue(name, epoch))
         return answer
