@@ -273,7 +273,7 @@ def parse_port(text: str) -> int:
 
 
 _ADDRESS = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
     r"(?P<path>(?:/[\w.~%-]+)*/?)",
     re.ASCII | re.IGNORECASE,
 )
@@ -312,7 +312,7 @@ def parse_host(text: str) -> str:
 def parse_title(text: str) -> str:
     """Return a title of 1 to 200 characters on one line."""
     title = " ".join(text.split())
-    if not 1 <= len(title) <= 200 or not title.isprintable():
+    if not 1 <= len(title) <= 200 or any(unicodedata.category(c) in ("Cc", "Cs") for c in title):
         raise ValueError("A title has 1 to 200 characters.")
     return title
 
@@ -2002,7 +2002,7 @@ def is_password(password: bytes, hashed: str) -> bool:
         n, r, p = map(int, numbers)
         cost = {"n": n, "r": r, "p": p, "maxmem": max(SCRYPT_MEMORY, 256 * n * r), "dklen": len(wanted)}
         return hmac.compare_digest(hashlib.scrypt(password, salt=base64.b64decode(salt), **cost), wanted)
-    except (TypeError, OverflowError, MemoryError) as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(str(error)) from None
 
 
@@ -2055,13 +2055,13 @@ class UserStore:
     @contextlib.contextmanager
     def _change(self) -> Iterator[dict[str, dict[str, Any]]]:
         """Read, change and write as one step."""
-        with locked(self._path):
-            users = self._load()
-            yield users
-            try:
+        try:
+            with locked(self._path):
+                users = self._load()
+                yield users
                 write_state(self._path, {"users": users})
-            except OSError as error:
-                raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
 
     def names(self) -> list[str]:
         """Return the names of all users, sorted."""
@@ -2120,8 +2120,11 @@ class UserStore:
             with self._slots:
                 right = is_password(password, user["password"] if user else self._nobody)
                 if right and user and is_outdated(user["password"]):
-                    self._renew(name, user["password"], hash_password(password))
+                    with contextlib.suppress(StateError):  # it can be done at the next login
+                        self._renew(name, user["password"], hash_password(password))
         except ValueError as error:
+            if "malloc" in str(error):  # what OpenSSL says where 32 MB are not to be had
+                raise Busy("The server is short of memory. Try again in a moment.") from None
             raise StateError(f"{self._path} is damaged: the hash of {name}: {error}") from None
         finally:
             self._queue.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -385,6 +386,23 @@ def test_two_hashes_are_made_at_a_time_two_wait_and_more_are_asked_to_come_back(
         go_on.set()
     assert sum(attempt.exception() is None and bool(attempt.result()) for attempt in attempts) == 4
     assert max(most) == 2
+    assert store.verify("anna", RIGHT)
+
+
+def test_a_change_that_could_not_be_written_did_not_happen(
+    store: photos.UserStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store.register("anna", RIGHT)
+    assert store.names() == ["anna"]
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        for change in (lambda: store.register("berta", RIGHT), lambda: store.remove("anna")):
+            with pytest.raises(photos.StateError, match="cannot be written: No space"):
+                change()
+    assert store.names() == ["anna"]
     assert store.verify("anna", RIGHT)
 
 
