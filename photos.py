@@ -303,10 +303,9 @@ def parse_host(text: str) -> str:
     """Return the address to listen on; yes and no stand for all addresses and this machine's own."""
     host = {"y": "0.0.0.0", "yes": "0.0.0.0", "n": "127.0.0.1", "no": "127.0.0.1"}.get(text.lower(), text)
     try:
-        socket.getaddrinfo(host, None, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError):
-        raise ValueError("Answer yes or no (or give an address of this machine).") from None
-    return host
+        return host if host == "localhost" else str(ipaddress.ip_address(host))
+    except ValueError:
+        raise ValueError("Answer yes or no (or give an IP address of this machine).") from None
 
 
 def parse_title(text: str) -> str:
@@ -3114,9 +3113,11 @@ def flags_given(args: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def parse_free_port(text: str) -> int:
-    """Return a port that no other program uses."""
+def parse_free_port(text: str, ours: int = 0) -> int:
+    """Return a port that no other program uses; `ours`: one that our server may be using now."""
     port = parse_port(text)
+    if port == ours:
+        return port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -3126,8 +3127,9 @@ def parse_free_port(text: str) -> int:
     return port
 
 
-def ask_settings(state: Path, config: Config, given: Mapping[str, Any]) -> Config:
+def ask_settings(state: Path, present: Config | None, given: Mapping[str, Any]) -> Config:
     """Ask the questions of the first run, present answers as defaults."""
+    config, ours = present or Config(), present.port if present else 0
     answers: dict[str, Any] = {}
     for name, field in SETTINGS.items():
         known = given.get(name, getattr(config, name))
@@ -3141,7 +3143,7 @@ def ask_settings(state: Path, config: Config, given: Mapping[str, Any]) -> Confi
             answer = ask(meta["question"], default, parse_host, meta["hint"])
             answers[name] = known if answer == parse_host(default) else answer
         else:
-            parse = parse_free_port if name == "port" else meta["parse"]
+            parse = functools.partial(parse_free_port, ours=ours) if name == "port" else meta["parse"]
             answers[name] = ask(meta["question"], known, parse, meta["hint"])
     return Config(**answers)
 
@@ -3169,7 +3171,7 @@ def set_up(args: argparse.Namespace, state: Path, config: Config | None) -> Conf
         print(
             "A few questions; Enter takes the answer in brackets. Nothing is written before the last one.\n"
         )
-        chosen = ask_settings(state, chosen, given)
+        chosen = ask_settings(state, config, given)
         user = ask_first_user() if not users.names() else None
     else:
         chosen = dataclasses.replace(chosen, **given)
@@ -3253,6 +3255,10 @@ def run_serve(args: argparse.Namespace) -> None:
     state = state_folder(args)
     found = read_config(state)
     config = dataclasses.replace(found, **flags_given(args)) if found else set_up(args, state, None)
+    try:
+        UserStore(state).names()
+    except StateError as error:
+        log.error("%s Until then nobody can log in.", error)
     app = create_app(state, config=config, background=False)
     server = make_server(app, config)
     app.start()
@@ -3332,10 +3338,14 @@ def show_progress(done: int, total: int, started: float) -> None:
         print(f"\r[{bar}] {done}/{total}, about {about} left  ", end=end, file=sys.stderr, flush=True)
 
 
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def work_off(library: Library, what: str, todo: Sequence[tuple[File, tuple[str, ...] | None]]) -> None:
     """Read or render files and show how far it is."""
     if todo:
-        print(f"{what} {len(todo)} files", flush=True)
+        print(f"{what} {_counted(len(todo), 'file')}", flush=True)
     started = time.monotonic()
     for done, _ in enumerate(library.work_off(todo), 1):
         show_progress(done, len(todo), started)
@@ -3345,7 +3355,7 @@ def print_problems(library: Library) -> None:
     """Name each file that cannot be shown, with the reason."""
     problems = library.problems()
     if problems:
-        print(f"{len(problems)} files cannot be shown, or not whole:")
+        print("These files cannot be shown, or not whole:")
     for path, reason in problems:
         print(f"  {path}: {reason}")
 
@@ -3362,7 +3372,8 @@ def run_index(args: argparse.Namespace) -> None:
         library.prune()
         library.prune()
         everything = library.album(library.find(()), see_all=True)
-        print(f"All done: {everything.photos} photos, {everything.videos} videos.")
+        counts = _counted(everything.photos, "photo"), _counted(everything.videos, "video")
+        print(f"All done: {', '.join(counts)}.")
         print_problems(library)
 
 
@@ -3379,7 +3390,8 @@ def describe_reach(library: Library) -> Iterator[str]:
         if not may_open(root.visibility, "somebody" if see_all else None):
             continue
         album = library.album(library.find(()), see_all)
-        yield f"{who} {_count_albums(album)} albums with {album.photos} photos and {album.videos} videos."
+        albums = _counted(_count_albums(album), "album")
+        yield f"{who} {albums} with {_counted(album.photos, 'photo')} and {_counted(album.videos, 'video')}."
     for visibility, who in (
         (Visibility.HIDDEN, "Who has the link can open, and nobody finds"),
         (Visibility.PRIVATE, "Only users can open"),
@@ -3419,10 +3431,11 @@ def describe_versions() -> Iterator[str]:
 def run_check(args: argparse.Namespace) -> None:
     """Say in plain words what visitors can reach and what is wrong."""
     state, _ = open_state(args)
+    print(*describe_versions(), *describe_state(state), sep="\n")
     with opened_library(args) as library:
-        print(*describe_versions(), *describe_state(state), *describe_reach(library), sep="\n")
+        print(*describe_reach(library), sep="\n")
         if new := library.unread(0):
-            print(f"{len(new)} files were not read yet. To do it now: index")
+            print(f"Not read yet: {_counted(len(new), 'file')}. To do it now: index")
         print_problems(library)
 
 

@@ -295,11 +295,11 @@ def test_a_damaged_users_json_is_named_and_left_alone(
 
 
 def test_a_state_file_that_cannot_be_opened_is_named(command: Command, ready: Path) -> None:
-    lock = ready / ".photos" / "users.json.lock"
-    lock.unlink()
-    lock.mkdir()
+    users = ready / ".photos" / "users.json"
+    users.unlink()
+    users.mkdir()
     done = command("remove", "anna")
-    assert says_on_one_line(done, os.fspath(lock), os.strerror(errno.EISDIR))
+    assert says_on_one_line(done, os.fspath(users), os.strerror(errno.EISDIR))
 
 
 def test_a_damaged_secret_key_and_a_taken_port_stop_the_server_with_one_line(ready: Path) -> None:
@@ -390,7 +390,7 @@ def test_check_says_what_each_kind_of_visitor_reaches(command: Command, ready: P
     assert "Users: anna." in lines
     assert f"photos {photos.__version__}, Python" in lines[0]
     assert any(line.startswith("HEIC") for line in lines) and any("posters" in line for line in lines)
-    assert "8 files were not read yet. To do it now: index" in lines
+    assert "Not read yet: 8 files. To do it now: index" in lines
 
 
 def test_check_names_skipped_files_with_the_reason(command: Command, ready: Path) -> None:

@@ -72,7 +72,14 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_window(chromium: Any) -> Iterator[Callable[..., Any]]:
+def serve() -> Iterator[Callable[[Path], Server]]:
+    """Starts servers that run until the windows are closed."""
+    with contextlib.ExitStack() as running:
+        yield lambda library: running.enter_context(Server(library))
+
+
+@pytest.fixture
+def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
     """Opens windows of a site, each with its own cookies; fails at the end if any had to complain.
 
     That is: errors in the console (a breach of the content security policy is one), exceptions,
@@ -229,77 +236,80 @@ def leaf_through(page: Any, albums: Path) -> None:
     follow(page, page.get_by_role("link", name="Back to the album"))
     page.go_back()
     assert page.url == first
+    assert sees_all_pictures(page) == 2
 
 
-def test_private_albums_need_a_login_that_leads_back(albums: Path, open_window: Callable[..., Any]) -> None:
-    with Server(set_up(albums)) as server:
-        page = open_window(server.address)
-        asked = "/album/Silly%20faces.private/south_east.jpg"
-        page.goto(asked)
-        assert urlsplit(page.url).path == "/login"
-        assert "Silly" not in page.inner_text("body") and "faces" not in page.title()
-        log_in(page)
-        page.wait_for_url(f"**{asked}")
-        assert sees_all_pictures(page) == 2
+def test_private_albums_need_a_login_that_leads_back(
+    albums: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any]
+) -> None:
+    server = serve(set_up(albums))
+    page = open_window(server.address)
+    asked = "/album/Silly%20faces.private/south_east.jpg"
+    page.goto(asked)
+    assert urlsplit(page.url).path == "/login"
+    assert "Silly" not in page.inner_text("body") and "faces" not in page.title()
+    log_in(page)
+    page.wait_for_url(f"**{asked}")
+    assert sees_all_pictures(page) == 2
 
-        page.goto("/")
-        assert page.locator(".card", has_text="Silly faces").locator(".badge").inner_text() == "Private"
-        assert page.locator(".card", has_text="Wedding drafts").locator(".badge").inner_text() == "Hidden"
-        sees_all_pictures(page)
-        page.get_by_role("link", name="Silly faces").click()
-        assert page.locator("h1 .badge").inner_text() == "Private"
-        assert sees_all_pictures(page) == 3
-        picture = page.locator(".grid img").first.evaluate("image => image.currentSrc")
-        cookies = page.context.cookies()
-        assert [(c["name"], c["httpOnly"], c["secure"]) for c in cookies] == [("photos", True, False)]
+    page.goto("/")
+    assert page.locator(".card", has_text="Silly faces").locator(".badge").inner_text() == "Private"
+    assert page.locator(".card", has_text="Wedding drafts").locator(".badge").inner_text() == "Hidden"
+    sees_all_pictures(page)
+    page.get_by_role("link", name="Silly faces").click()
+    assert page.locator("h1 .badge").inner_text() == "Private"
+    assert sees_all_pictures(page) == 3
+    picture = page.locator(".grid img").first.evaluate("image => image.currentSrc")
+    cookies = page.context.cookies()
+    assert [(c["name"], c["httpOnly"], c["secure"]) for c in cookies] == [("photos", True, False)]
 
-        page.get_by_role("button", name="Log out").click()
-        page.wait_for_url(f"{server.address}/")
-        assert page.get_by_text("Silly faces").count() == 0 and page.get_by_text("Wedding").count() == 0
-        page.go_back()
-        assert urlsplit(page.url).path == "/login"
-        copied = {"Cookie": f"photos={cookies[0]['value']}"}
-        path = picture.removeprefix(server.address)
-        assert [server.get(path)[0], server.get(path, **copied)[0]] == [401, 401]
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url(f"{server.address}/")
+    assert page.get_by_text("Silly faces").count() == 0 and page.get_by_text("Wedding").count() == 0
+    page.go_back()
+    assert urlsplit(page.url).path == "/login"
+    copied = {"Cookie": f"photos={cookies[0]['value']}"}
+    path = picture.removeprefix(server.address)
+    assert [server.get(path)[0], server.get(path, **copied)[0]] == [401, 401]
 
 
 # While it runs
 
 
 def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
-    albums: Path, open_window: Callable[..., Any], samples: Path
+    albums: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any], samples: Path
 ) -> None:
-    with Server(set_up(albums)) as server:
-        visitor, user = open_window(server.address), open_window(server.address)
-        user.goto("/login")
-        log_in(user)
-        visitor.goto("/album/Thailand%202024/")
-        sees_all_pictures(visitor)
-        made = sorted(os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER))
+    server = serve(set_up(albums))
+    visitor, user = open_window(server.address), open_window(server.address)
+    user.goto("/login")
+    log_in(user)
+    visitor.goto("/album/Thailand%202024/")
+    sees_all_pictures(visitor)
+    made = sorted(os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER))
 
-        shutil.copy(samples / "phones/iphone6s_gps.jpg", albums / "Thailand 2024" / "new.jpg")
-        (albums / "Dropped").mkdir()
-        shutil.copy(samples / "dates/big_ben_+01.jpg", albums / "Dropped")
-        visitor.reload()
-        assert visitor.locator(".grid a[href$='/new.jpg']").count() == 1
-        assert sees_all_pictures(visitor) == len(ALBUMS["Thailand 2024"]) + 2
-        visitor.goto("/")
-        assert visitor.locator(".card", has_text="Dropped").count() == 1
-        sees_all_pictures(visitor)
+    shutil.copy(samples / "phones/iphone6s_gps.jpg", albums / "Thailand 2024" / "new.jpg")
+    (albums / "Dropped").mkdir()
+    shutil.copy(samples / "dates/big_ben_+01.jpg", albums / "Dropped")
+    visitor.reload()
+    assert visitor.locator(".grid a[href$='/new.jpg']").count() == 1
+    assert sees_all_pictures(visitor) == len(ALBUMS["Thailand 2024"]) + 2
+    visitor.goto("/")
+    assert visitor.locator(".card", has_text="Dropped").count() == 1
+    sees_all_pictures(visitor)
 
-        (albums / "Thailand 2024").rename(albums / "Thailand 2024.private")
-        visitor.reload()
-        assert visitor.locator(".card", has_text="Thailand").count() == 0
-        visitor.goto("/album/Thailand%202024.private/")
-        assert urlsplit(visitor.url).path == "/login"
-        user.goto("/album/Thailand%202024.private/")
-        assert user.locator("h1 .badge").inner_text() == "Private"
-        assert sees_all_pictures(user) == len(ALBUMS["Thailand 2024"]) + 2
-        assert set(made) <= set(os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER))
+    (albums / "Thailand 2024").rename(albums / "Thailand 2024.private")
+    visitor.reload()
+    assert visitor.locator(".card", has_text="Thailand").count() == 0
+    visitor.goto("/album/Thailand%202024.private/")
+    assert urlsplit(visitor.url).path == "/login"
+    user.goto("/album/Thailand%202024.private/")
+    assert user.locator("h1 .badge").inner_text() == "Private"
+    assert sees_all_pictures(user) == len(ALBUMS["Thailand 2024"]) + 2
+    assert set(made) <= set(os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER))
 
-        (albums / "Thailand 2024.private" / "new.jpg").unlink()
-        user.reload()
-        assert user.locator(".grid a[href$='/new.jpg']").count() == 0
+    (albums / "Thailand 2024.private" / "new.jpg").unlink()
+    user.reload()
+    assert user.locator(".grid a[href$='/new.jpg']").count() == 0
 
 
 def test_commands_take_effect_while_the_server_runs(library: Path) -> None:
@@ -331,37 +341,37 @@ def test_commands_take_effect_while_the_server_runs(library: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tiny.mp4", "vp9.webm"])
 def test_a_video_plays_in_ranges(
-    samples: Path, tmp_path: Path, open_window: Callable[..., Any], name: str
+    samples: Path, tmp_path: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any], name: str
 ) -> None:
     needed("ffmpeg")
     library = tmp_path / "Album"
     (library / "Film").mkdir(parents=True)
     original = Path(shutil.copy(samples / "video" / name, library / "Film"))
-    with Server(library) as server:
-        page = open_window(server.address)
-        statuses = []
-        page.on("response", lambda r: statuses.append(r.status) if "/photo/" in r.url else None)
-        page.goto("/album/Film/")
-        assert sees_all_pictures(page) == 2  # the poster and the icon
-        page.locator(".grid a").click()
-        video = page.locator("video")
-        video.evaluate("async video => { video.muted = true; await video.play() }")
-        eventually(lambda: video.evaluate("video => video.readyState >= 2 && video.currentTime > 0"))
-        assert statuses and set(statuses) == {206}
+    server = serve(library)
+    page = open_window(server.address)
+    statuses = []
+    page.on("response", lambda r: statuses.append(r.status) if "/photo/" in r.url else None)
+    page.goto("/album/Film/")
+    assert sees_all_pictures(page) == 2  # the poster and the icon
+    page.locator(".grid a").click()
+    video = page.locator("video")
+    video.evaluate("async video => { video.muted = true; await video.play() }")
+    eventually(lambda: video.evaluate("video => video.readyState >= 2 && video.currentTime > 0"))
+    assert statuses and set(statuses) == {206}
 
-        content, path = original.read_bytes(), f"/photo/Film/{name}"
-        size = len(content)
-        for asked, start, end in (
-            ("0-99", 0, 100),
-            ("100-", 100, size),
-            ("-7", size - 7, size),
-            (f"9-{size * 9}", 9, size),
-        ):
-            status, headers, body = server.get(path, Range=f"bytes={asked}")
-            assert (status, headers["content-range"]) == (206, f"bytes {start}-{end - 1}/{size}")
-            assert body == content[start:end]
-        status, headers, _ = server.get(path, Range=f"bytes={size}-")
-        assert (status, headers["content-range"]) == (416, f"bytes */{size}")
+    content, path = original.read_bytes(), f"/photo/Film/{name}"
+    size = len(content)
+    for asked, start, end in (
+        ("0-99", 0, 100),
+        ("100-", 100, size),
+        ("-7", size - 7, size),
+        (f"9-{size * 9}", 9, size),
+    ):
+        status, headers, body = server.get(path, Range=f"bytes={asked}")
+        assert (status, headers["content-range"]) == (206, f"bytes {start}-{end - 1}/{size}")
+        assert body == content[start:end]
+    status, headers, _ = server.get(path, Range=f"bytes={size}-")
+    assert (status, headers["content-range"]) == (416, f"bytes */{size}")
 
 
 SHIFTS = """window.shifts = [];
@@ -371,24 +381,28 @@ new PerformanceObserver(list => shifts.push(...list.getEntries().map(entry => en
 
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_nothing_moves_while_a_page_loads(
-    albums: Path, samples: Path, open_window: Callable[..., Any], screen: dict[str, Any]
+    albums: Path,
+    samples: Path,
+    serve: Callable[[Path], Server],
+    open_window: Callable[..., Any],
+    screen: dict[str, Any],
 ) -> None:
     shutil.copy(samples / "broken" / "text.jpg", albums / "Thailand 2024")
     for path in (samples / "orientation").glob("*_[3-7].jpg"):
         shutil.copy(path, albums)
-    with Server(albums) as server:
-        page = open_window(server.address, **screen)
-        page.add_init_script(SHIFTS)
-        for address in ("/", "/album/Thailand%202024/") * 2:  # cold, then from caches
-            page.goto(address)
-            assert sees_all_pictures(page) > 3
-            page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-            assert page.evaluate("shifts") == []
-            assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-            check_reading_order(page)
-        page.evaluate("scrollTo(0, 0)")
-        page.evaluate("document.querySelector('main').style.marginTop = '300px'")
-        eventually(lambda: page.evaluate("shifts"))  # so the measurement measures
+    server = serve(albums)
+    page = open_window(server.address, **screen)
+    page.add_init_script(SHIFTS)
+    for address in ("/", "/album/Thailand%202024/") * 2:  # cold, then from caches
+        page.goto(address)
+        assert sees_all_pictures(page) > 3
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.evaluate("shifts") == []
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+        check_reading_order(page)
+    page.evaluate("scrollTo(0, 0)")
+    page.evaluate("document.querySelector('main').style.marginTop = '300px'")
+    eventually(lambda: page.evaluate("shifts"))  # so the measurement measures
 
 
 def check_reading_order(page: Any) -> None:
@@ -405,25 +419,27 @@ def check_reading_order(page: Any) -> None:
             assert apart_across or later_top >= bottom - 1 or later_bottom <= top + 1, boxes
 
 
-def test_everything_works_without_javascript(albums: Path, open_window: Callable[..., Any]) -> None:
-    with Server(set_up(albums)) as server:
-        page = open_window(server.address, java_script_enabled=False)
-        page.goto("/")
-        page.get_by_role("link", name="Thailand 2024").click()
-        page.locator(".grid a").first.click()
-        page.get_by_role("link", name="Next photo").click()
-        assert "2 of" in page.inner_text(".facts")
-        page.get_by_role("link", name="Previous photo").click()
-        assert "1 of" in page.inner_text(".facts")
-        page.locator("a.picture").click()
-        assert urlsplit(page.url).path.startswith(("/photo/Thailand", "/preview/Thailand"))
-        page.goto("/")
-        page.get_by_role("link", name="Log in").click()
-        log_in(page)
-        page.get_by_role("link", name="Silly faces").click()
-        assert page.inner_text("h1 .badge") == "Private"
-        page.get_by_role("button", name="Log out").click()
-        assert page.get_by_role("link", name="Silly faces").count() == 0
+def test_everything_works_without_javascript(
+    albums: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any]
+) -> None:
+    server = serve(set_up(albums))
+    page = open_window(server.address, java_script_enabled=False)
+    page.goto("/")
+    page.get_by_role("link", name="Thailand 2024").click()
+    page.locator(".grid a").first.click()
+    page.get_by_role("link", name="Next photo").click()
+    assert "2 of" in page.inner_text(".facts")
+    page.get_by_role("link", name="Previous photo").click()
+    assert "1 of" in page.inner_text(".facts")
+    page.locator("a.picture").click()
+    assert urlsplit(page.url).path.startswith(("/photo/Thailand", "/preview/Thailand"))
+    page.goto("/")
+    page.get_by_role("link", name="Log in").click()
+    log_in(page)
+    page.get_by_role("link", name="Silly faces").click()
+    assert page.inner_text("h1 .badge") == "Private"
+    page.get_by_role("button", name="Log out").click()
+    assert page.get_by_role("link", name="Silly faces").count() == 0
 
 
 # Power cuts and Ctrl-C
@@ -535,8 +551,8 @@ def test_a_newer_version_copied_over_the_running_one_stops_nothing(library: Path
 
 
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[str, int], int]]:
-    """Starts nginx with TLS in front of an address; returns its port."""
+def nginx(tmp_path: Path) -> Iterator[Callable[[str, int], None]]:
+    """Starts nginx with TLS on a port; `location` says where /photos/ goes."""
     program, openssl = needed("nginx"), needed("openssl")
     folder = tmp_path / "nginx"
     folder.mkdir()
@@ -584,34 +600,38 @@ def _listens(port: int) -> bool:
 
 @pytest.mark.parametrize("path", ["", "/"], ids=["prefix kept", "prefix cut off"])
 def test_behind_a_tls_proxy_below_a_prefix(
-    albums: Path, open_window: Callable[..., Any], nginx: Callable[[str, int], None], path: str
+    albums: Path,
+    serve: Callable[[Path], Server],
+    nginx: Callable[[str, int], None],
+    open_window: Callable[..., Any],
+    path: str,
 ) -> None:
     port = free_port()
     public = f"https://127.0.0.1:{port}/photos"
-    with Server(set_up(albums, public_address=public, trusted_proxy="127.0.0.1")) as server:
-        nginx(f"proxy_pass http://127.0.0.1:{server.port}{path};", port)
-        assert f"{public}/" in server.output
-        page = open_window(f"{public}/", ignore_https_errors=True)
-        inside: list[bool] = []
-        page.on("request", lambda request: inside.append(request.url.startswith(f"{public}/")))
-        page.goto("album/Silly%20faces.private/")
-        assert page.url.startswith(f"{public}/login?next=")
-        log_in(page)
-        page.wait_for_url(f"{public}/album/Silly%20faces.private/")
-        assert sees_all_pictures(page) == 3
-        (cookie,) = page.context.cookies()
-        assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == ("__Host-photos", True, True)
-        assert (cookie["path"], cookie["sameSite"], cookie["domain"]) == ("/", "Lax", "127.0.0.1")
+    server = serve(set_up(albums, public_address=public, trusted_proxy="127.0.0.1"))
+    nginx(f"proxy_pass http://127.0.0.1:{server.port}{path};", port)
+    assert f"{public}/" in server.output
+    page = open_window(f"{public}/", ignore_https_errors=True)
+    inside: list[bool] = []
+    page.on("request", lambda request: inside.append(request.url.startswith(f"{public}/")))
+    page.goto("album/Silly%20faces.private/")
+    assert page.url.startswith(f"{public}/login?next=")
+    log_in(page)
+    page.wait_for_url(f"{public}/album/Silly%20faces.private/")
+    assert sees_all_pictures(page) == 3
+    (cookie,) = page.context.cookies()
+    assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == ("__Host-photos", True, True)
+    assert (cookie["path"], cookie["sameSite"], cookie["domain"]) == ("/", "Lax", "127.0.0.1")
 
-        page.get_by_role("link", name="Our photos").first.click()
-        page.get_by_role("link", name="Thailand 2024").click()
-        page.locator(".grid a[href*=yes]").click()
-        assert sees_all_pictures(page) == 2
-        page.locator("a.turn").first.click()
-        page.get_by_role("button", name="Log out").click()
-        page.wait_for_url(f"{public}/")
-        assert page.context.cookies() == [] and page.get_by_text("Silly faces").count() == 0
-        assert all(inside)
+    page.get_by_role("link", name="Our photos").first.click()
+    page.get_by_role("link", name="Thailand 2024").click()
+    page.locator(".grid a[href*=yes]").click()
+    assert sees_all_pictures(page) == 2
+    page.locator("a.turn").first.click()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url(f"{public}/")
+    assert page.context.cookies() == [] and page.get_by_text("Silly faces").count() == 0
+    assert all(inside)
 
 
 UNDER_WSGIREF = """

@@ -726,6 +726,11 @@ def worker_pid(renderer: photos.Renderer, *others: int) -> int:
     return eventually(new)[0]
 
 
+def is_over(pid: int) -> bool:
+    """Say whether a child process has ended, though nobody may have waited for it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -781,6 +786,17 @@ def test_a_worker_that_somebody_kills_costs_no_photo(tmp_path: Path, renderer: p
     info = answer.result(20)
     assert (info.width, info.problem) == (60, "")
     assert worker_pid(renderer, pid)
+
+
+def test_a_worker_that_was_killed_while_it_waited_costs_no_photo(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
+    photo = draw(tmp_path / "a.jpg")
+    ask(renderer, photo).result(20)
+    pid = worker_pid(renderer)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: is_over(pid))
+    assert ask(renderer, photo).result(20).problem == ""
 
 
 def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
