@@ -136,12 +136,13 @@ SURVEY_BATCH = 48  # renditions asked for between two looks at what is newest
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
 PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
 ALBUM_TEXT_BYTES = 65536
+DEPTH = 64  # of albums in albums; deeper ones are ignored
 
 PASSWORD_BYTES = range(8, 257)
 SCRYPT = {"n": 2**15, "r": 8, "p": 3}  # 32 MB and about 0.25 s a hash (OWASP, 2024)
 SCRYPT_MEMORY = 64 << 20
 HASHES_AT_ONCE = 2  # 32 MB each
-HASHES_WAITING = 4  # more log-ins than that at one moment are asked to come back
+HASHES_WAITING = 16  # more log-ins than that at one moment are asked to come back
 ACCOUNT_FAILURES = 5  # free failures of an account before each further one costs a wait
 ACCOUNT_WAIT = 60.0  # seconds, the longest wait
 ADDRESS_FAILURES = 20  # of one address within ADDRESS_SECONDS
@@ -158,6 +159,9 @@ AUDIENCE = "photos session"
 # CPU, so that hundreds of cold thumbnails never keep a page waiting.
 ANSWER_THREADS = 16
 WAITING_THREADS = 240
+PATH_BYTES = 4096  # as long as a path can be on Linux
+HEADER_BYTES = 16384
+STOP_SECONDS = 1.5
 BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 YEAR_SECONDS = 31_536_000
 SECURITY_HEADERS = {
@@ -409,6 +413,11 @@ def is_within(path: str, folder: str) -> bool:
         return False
 
 
+def plausible(mtime: float) -> float:
+    """Return a file's time as one that a calendar of 1 to 9999 can show, seconds since the epoch."""
+    return min(max(mtime, -62_000_000_000.0), 253_000_000_000.0)
+
+
 def signature(path: Path) -> tuple[int, int, int] | None:
     """Return what changes when a file is replaced or written: inode, size, mtime; None: no file."""
     try:
@@ -429,6 +438,9 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if sys.platform != "win32" and os.geteuid() == 0:  # sudo: the owner shall still read it
+            owner = path.parent.stat()
+            os.chown(temporary, owner.st_uid, owner.st_gid)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -488,8 +500,10 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 def make_state_folder(state: Path) -> None:
     """Make the state folder, mode 0700. Raises StateError where that is not possible."""
     try:
-        (state / "cache").mkdir(parents=True, exist_ok=True)
-        os.chmod(state, 0o700)
+        for folder in (state, state / "cache"):
+            folder.mkdir(mode=0o700, parents=folder == state, exist_ok=True)
+        if state.name == STATE_FOLDER:  # another one is the owner's to guard
+            os.chmod(state, 0o700)
     except OSError as error:
         raise StateError(
             f"The state folder {state} cannot be made: {error.strerror}. "
@@ -580,11 +594,13 @@ class Info:
     colour: str = ""  # the mean, '#rrggbb', once rendered
     problem: str = ""
     partial: bool = False
-    lasting: bool = True  # False: the problem may be of this moment; try again at the next start
+    no_poster: bool = False  # of a video: there is no picture of it, but it may well play
+    lasting: bool = True  # False: try again at the next start
+    passing: bool = False  # a problem of the machine at this moment, not of the file
 
     @property
     def has_picture(self) -> bool:
-        return not self.problem or self.partial
+        return (not self.problem or self.partial) and not self.no_poster
 
     @property
     def browser_shows(self) -> bool:
@@ -593,13 +609,24 @@ class Info:
 
 
 def info_from(fields: Mapping[str, Any]) -> Info:
-    """Return an Info from JSON; what a newer version may have added is left out."""
-    return Info(**{name: fields[name] for name in Info.__dataclass_fields__ if name in fields})
+    """Return an Info from JSON; what a newer version may have added is left out.
+
+    Raises TypeError or ValueError where a value cannot be.
+    """
+    known = {name: fields[name] for name in Info.__dataclass_fields__ if name in fields}
+    for name, value in known.items():
+        default = getattr(Info, name)
+        kinds = type(default) if isinstance(default, (str, bool)) else (int, float, type(None))
+        if not isinstance(value, kinds):
+            raise TypeError(f"{name} is {value!r}")
+    if known.get("taken"):
+        dt.datetime.fromisoformat(known["taken"])
+    return Info(**known)
 
 
 def rendition_names(info: Info) -> tuple[str, ...]:
     """Name the renditions that are made ahead. A photo narrower than a thumbnail has only one."""
-    if info.kind not in (PHOTO, VIDEO):
+    if info.kind not in (PHOTO, VIDEO) or not info.has_picture:
         return ()
     widths = [width for width in THUMBNAIL_WIDTHS if width == 320 or not 0 < info.width <= 320]
     return (*map(str, widths), *([PREVIEW] if info.kind == PHOTO else []))
@@ -612,11 +639,16 @@ def rendition_path(cache: Path, key: str, name: str) -> Path:
 
 def content_key(path: str, found: os.stat_result, head: bytes) -> str:
     """Return 24 hexadecimal digits that change with a file's content, whatever its name."""
-    with open(path, "rb") as file:
-        file.seek(max(0, found.st_size - TAIL_BYTES))
-        tail = file.read(TAIL_BYTES)
     facts = f"{found.st_size} {found.st_mtime_ns} {len(head)} ".encode()
-    return hashlib.blake2b(facts + head + tail, digest_size=12).hexdigest()
+    digest = hashlib.blake2b(facts + head, digest_size=12)
+    with open(path, "rb") as file:
+        # Compressed pictures that differ, differ at once in size; of others all has to be looked at.
+        squeezed = head[:2] == b"\xff\xd8" or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
+        squeezed = squeezed or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3")
+        file.seek(max(0, found.st_size - TAIL_BYTES) if squeezed else len(head))
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def container_of(head: bytes) -> str:
@@ -716,7 +748,7 @@ def _number(value: Any) -> float:
         number = float(value[0] if isinstance(value, tuple) else value)
     except METADATA_ERRORS:
         return 0
-    return number if math.isfinite(number) and number > 0 else 0
+    return number if math.isfinite(number) and number > 1e-6 else 0
 
 
 def _label(value: Any) -> str:
@@ -1014,7 +1046,7 @@ FFMPEG_FORMS = {"mov": "mov", "webm": "matroska"}
 def read_video(path: str, container: str, info: Info) -> Info:
     """Tell what a video is; size, date and duration only where the machine has ffprobe."""
     kind = "video/webm" if container == "webm" else "video/mp4"
-    info = dataclasses.replace(info, kind=VIDEO, media_type=kind)
+    info = dataclasses.replace(info, kind=VIDEO, media_type=kind, no_poster=not shutil.which("ffmpeg"))
     if not shutil.which("ffprobe"):
         return info
     asked = ("-v", "error", "-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
@@ -1039,11 +1071,13 @@ def read_video(path: str, container: str, info: Info) -> Info:
 
 def render_video(path: str, container: str, info: Info, cache: Path, names: Sequence[str]) -> Info:
     """Make the poster of a video with ffmpeg, where the machine has it."""
-    if not shutil.which("ffmpeg"):
-        return info
-    picture = ffmpeg_frame(path, FFMPEG_FORMS[container], min(1.0, info.duration / 2))
-    colour = save_renditions(picture, cache, info.key, names)
-    return dataclasses.replace(info, colour=colour)
+    for at in (min(1.0, info.duration / 2), 0.0):
+        try:
+            picture = ffmpeg_frame(path, FFMPEG_FORMS[container], at)
+        except OSError:  # it may be shorter than it says, or hold sound alone
+            continue
+        return dataclasses.replace(info, colour=save_renditions(picture, cache, info.key, names))
+    return dataclasses.replace(info, no_poster=True)
 
 
 # Workers
@@ -1060,14 +1094,19 @@ def describe(error: BaseException) -> str:
     return str(error)[:200] or type(error).__name__
 
 
+def expected_kind(path: str) -> str:
+    """Return PHOTO, VIDEO or '' as a file's suffix says, for one that was not read."""
+    suffix = os.path.splitext(path)[1].lower()
+    return PHOTO if suffix in PHOTO_SUFFIXES else VIDEO if suffix in VIDEO_SUFFIXES else ""
+
+
 def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
     """Read one file and make the named renditions (None: none). Only workers call this.
 
     Never raises for what a file holds: the problem is in the answer.
     """
     suffix = os.path.splitext(path)[1].lower()
-    kind = PHOTO if suffix in PHOTO_SUFFIXES else VIDEO if suffix in VIDEO_SUFFIXES else ""
-    info = Info(kind=kind)
+    info = Info(kind=expected_kind(path))
     try:
         found = os.stat(path)
         with open(path, "rb") as file:
@@ -1078,17 +1117,27 @@ def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
         if not head:
             raise ValueError("the file is empty")
         container = container_of(head)
-        if container in ("mov", "webm"):
+        if container in FFMPEG_FORMS:
             info = read_video(path, container, info)
-            return render_video(path, container, info, cache, names) if names else info
+            wanted = names and not info.no_poster
+            return render_video(path, container, info, cache, names or ()) if wanted else info
         if container == "heif" and "HEIF" not in Image.OPEN:
             media_type, problem = "image/heif", "HEIC needs pillow-heif: pip install 'photos[heic]'"
             return dataclasses.replace(info, kind=PHOTO, media_type=media_type, problem=problem)
         info = read_photo(path, head, info)
         return render_photo(path, head, info, cache, names) if names else info
     except Exception as error:  # one of the two edges: a bad file costs itself, whatever it raises
-        lasting = not (isinstance(error, OSError) and error.errno)
-        return dataclasses.replace(info, problem=describe(error), partial=False, lasting=lasting)
+        machine = isinstance(error, OSError) and error.errno is not None
+        lasting = not machine and not isinstance(error, MemoryError)
+        passing = machine and not isinstance(error, PermissionError)
+        return dataclasses.replace(
+            info, problem=describe(error), partial=False, lasting=lasting, passing=passing
+        )
+
+
+def is_older(moment: float, seconds: float) -> bool:
+    """Say whether a moment is so many seconds ago; one in the future is of a wrong clock, and old."""
+    return not 0 <= time.time() - moment < seconds
 
 
 def is_settled(path: str) -> bool:
@@ -1097,7 +1146,7 @@ def is_settled(path: str) -> bool:
         found = os.stat(path)
     except OSError:
         return False
-    return time.time() - max(found.st_mtime, found.st_ctime) > SETTLE_SECONDS
+    return is_older(max(found.st_mtime, found.st_ctime), SETTLE_SECONDS)
 
 
 def work(cache: Path) -> None:
@@ -1175,8 +1224,11 @@ class Worker:
     def close(self) -> None:
         """End the process and wait for that."""
         self.kill()
-        with self._process:
-            pass
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # a dead process takes nothing more
+                if pipe:
+                    pipe.close()
+        self._process.wait()
 
 
 class Urgency(enum.IntEnum):
@@ -1200,11 +1252,6 @@ class Job:
     taken: bool = False
 
 
-def _given_up(path: str, problem: str) -> Info:
-    kind = PHOTO if os.path.splitext(path)[1].lower() in PHOTO_SUFFIXES else ""
-    return Info(kind=kind, problem=problem, lasting=False)
-
-
 class Renderer:
     """Brings files to worker processes; each can be killed at the cost of one file. Thread-safe.
 
@@ -1212,12 +1259,10 @@ class Renderer:
     """
 
     def __init__(
-        self, cache: Path, workers: int = WORKERS, learn: Callable[[str, Info], None] = lambda *_: None
+        self, cache: Path, workers: int = WORKERS, learn: Callable[[Job, Info], None] = lambda *_: None
     ) -> None:
         self._cache = cache
-        # Is told identity and Info of each file before those who wait; not what is wrong with a file
-        # that is perhaps still being copied.
-        self._learn = learn
+        self._learn = learn  # is told of each answer before those who wait for it
         self._queue: list[tuple[Urgency, int, Job]] = []
         self._jobs: dict[tuple[str, tuple[str, ...] | None], Job] = {}
         self._count = itertools.count()
@@ -1278,21 +1323,25 @@ class Renderer:
             if job is None:
                 worker = self._replace(worker, None)
                 continue
-            info, problem = None, "it crashes the decoder"
+            info, failed = (
+                None,
+                Info(kind=expected_kind(job.path), problem="it crashes the decoder", lasting=False),
+            )
             for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
                 try:
                     worker = worker or self._replace(None, Worker(self._cache))
                 except OSError as error:
-                    problem = f"no worker process can be started: {error}"
+                    why = f"no worker process can be started: {error}"
+                    failed = dataclasses.replace(failed, problem=why, passing=True)
                     break
                 info = worker.ask(job.path, job.names)
                 if worker.was_late:
-                    problem = f"gave up after {RENDER_SECONDS:.0f} s"
+                    failed = dataclasses.replace(failed, problem=f"gave up after {RENDER_SECONDS:.0f} s")
                 if info or worker.was_late or self._closed.is_set():
                     break
                 worker = self._replace(worker, None)
             worker = worker if info else self._replace(worker, None)
-            self._answer(job, info or _given_up(job.path, problem))
+            self._answer(job, info or failed)
         self._replace(worker, None)
 
     def _answer(self, job: Job, info: Info) -> None:
@@ -1301,13 +1350,14 @@ class Renderer:
         if self._closed.is_set():
             job.answer.set_exception(Busy("The server is stopping."))
         else:
-            if not info.problem or is_settled(job.path):
-                self._learn(job.identity, info)
+            self._learn(job, info)
             job.answer.set_result(info)
 
     def _replace(self, old: Worker | None, new: Worker | None) -> Any:
         with self._ready:
             self._workers = self._workers - {old} | ({new} if new else set())
+            if new and self._closed.is_set():
+                new.kill()
         if old:
             old.close()
         return new
@@ -1332,20 +1382,29 @@ class Visibility(enum.IntEnum):
     PRIVATE = 2
 
 
-_SUFFIX = re.compile(r"(?:\.(hidden|private))+\s*\Z", re.IGNORECASE)
+SUFFIXES = {"hidden": Visibility.HIDDEN, "private": Visibility.PRIVATE}
+
+
+def split_suffixes(name: str) -> tuple[str, Visibility]:
+    """Return a folder's name without .hidden and .private, and the strictest of what these say."""
+    visibility = Visibility.PUBLIC
+    while True:
+        stem, dot, ending = name.rstrip().rpartition(".")
+        # A Turkish keyboard writes PRİVATE.
+        told = SUFFIXES.get(ending.casefold().replace("̇", "").replace("ı", "i"))
+        if not dot or told is None:
+            return name, visibility
+        name, visibility = stem, max(visibility, told)
 
 
 def visibility_of(names: Iterable[str]) -> Visibility:
-    """Return the strictest visibility that folder names tell by their suffix."""
-    endings = [match[0].lower() for match in map(_SUFFIX.search, names) if match]
-    if any("private" in ending for ending in endings):
-        return Visibility.PRIVATE
-    return Visibility.HIDDEN if endings else Visibility.PUBLIC
+    """Return the strictest visibility that names tell by their suffix."""
+    return max((split_suffixes(name)[1] for name in names), default=Visibility.PUBLIC)
 
 
 def title_of(name: str) -> str:
     """Return the title that a folder's name gives: without the suffix."""
-    return display(_SUFFIX.sub("", name)).strip() or display(name)
+    return display(split_suffixes(name)[0]).strip() or display(name)
 
 
 def natural(name: str) -> tuple[Any, ...]:
@@ -1378,8 +1437,8 @@ def live_photos(files: Mapping[str, File]) -> dict[str, File]:
     Some exports name the video IMG_1_HEVC.MOV.
     """
     photos: dict[str, str] = {}
-    for name, file in files.items():
-        if file.suffix in PHOTO_SUFFIXES:
+    for name in sorted(files):
+        if files[name].suffix in PHOTO_SUFFIXES:
             photos.setdefault(os.path.splitext(name)[0].casefold(), name)
     pairs = {}
     for name, file in files.items():
@@ -1582,7 +1641,7 @@ def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility
     # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
     identity = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
     changed = max(found.st_mtime, found.st_ctime)
-    return File(name, path, identity, found.st_size, found.st_mtime, changed, visibility)
+    return File(name, path, identity, found.st_size, plausible(found.st_mtime), changed, visibility)
 
 
 def _is_made(path: Path) -> bool:
@@ -1629,12 +1688,13 @@ class Library:
         self._state = os.path.realpath(cache.parent)
         self._follow = follow_symlinks
         self._folders: dict[Parts, tuple[float, Folder]] = {}  # with the time of listing
-        self._albums: dict[tuple[Parts, bool], tuple[Folder, int, Album]] = {}
+        self._albums: dict[tuple[Parts, bool], tuple[Folder, list[Info | None], Album]] = {}
         self._waiting = threading.BoundedSemaphore(WAITING_THREADS)
         self._closed = threading.Event()
         self._orphans: set[str] = set()
+        self._seen: set[str] = set()
         self.index = Index(cache)
-        self.renderer = Renderer(cache, workers, self.index.put)
+        self.renderer = Renderer(cache, workers, self._learn)
 
     def close(self) -> None:
         """Stop the background pass and the workers."""
@@ -1675,7 +1735,7 @@ class Library:
         albums: dict[str, Visibility] = {}
         has_links = False
         for entry in entries:
-            if is_ignored(entry.name):
+            if is_ignored(entry.name) or os.path.join(self._real, *parts, entry.name) == self._state:
                 continue
             try:
                 visibility: Visibility | None = Visibility.PUBLIC
@@ -1683,8 +1743,10 @@ class Library:
                     has_links, visibility = True, self._link_visibility(parts, entry)
                 if visibility is None:
                     continue
+                visibility = max(visibility, visibility_of([entry.name]))
                 if entry.is_dir():
-                    albums[entry.name] = max(visibility, visibility_of([entry.name]))
+                    if len(parts) < DEPTH:
+                        albums[entry.name] = visibility
                 elif entry.is_file():
                     files[entry.name] = _as_file(entry.name, entry.path, entry.stat(), visibility)
             except OSError:  # gone since, or a link to nothing
@@ -1711,10 +1773,14 @@ class Library:
             return None if any(map(is_ignored, names)) and names != ["."] else visibility_of(names)
         return visibility_of(Path(real).parts) if self._follow and not is_within(real, self._state) else None
 
+    def named(self, parts: Parts) -> Visibility:
+        """Return what the names of a path alone say, without a look at the disk."""
+        own = (os.path.basename(self._real), os.path.basename(os.path.abspath(self.root)))
+        return visibility_of((*own, *parts))
+
     def find(self, parts: Parts) -> Place:
         """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
-        own = (os.path.basename(self._real), os.path.basename(os.path.abspath(self.root)))
-        named = visibility_of((*own, *parts))
+        named = self.named(parts)
         folder, file = self._scan(()), None
         for depth, name in enumerate(parts):
             if name in folder.albums:
@@ -1762,10 +1828,10 @@ class Library:
         )
 
     def _own(self, parts: Parts, folder: Folder, see_all: bool) -> Album:
-        """Return an album without those below it, anew only where a file of the library was read since."""
-        generation = self.index.generation
+        """Return an album without those below it, anew only where a file of it was read since."""
+        infos = [self.index.get(file.identity) for file in folder.files.values()]
         known = self._albums.get((parts, see_all))
-        if known and known[0] is folder and known[1] == generation:
+        if known and known[0] is folder and known[1] == infos:
             return known[2]
         items = self._items(parts, folder, see_all)
         photos = sum(item.kind == PHOTO for item in items)
@@ -1782,7 +1848,7 @@ class Library:
             last=items[-1].taken if items else None,
             cover=_cover(items),
         )
-        self._albums[parts, see_all] = folder, generation, album
+        self._albums[parts, see_all] = folder, infos, album
         return album
 
     def _items(self, parts: Parts, folder: Folder, see_all: bool) -> tuple[Item, ...]:
@@ -1825,6 +1891,18 @@ class Library:
 
     def _submit(self, file: File, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
         return self.renderer.submit(file.identity, file.path, names, urgency)
+
+    def _learn(self, job: Job, info: Info) -> None:
+        """Remember an answer; not what is wrong at this moment, or with a file still being copied."""
+        if info.problem and not info.partial:
+            known = self.index.get(job.identity)
+            if info.passing or not is_settled(job.path) or (known and job.names == (FULL,)):
+                return
+            if known and known.kind:  # it was read well
+                info = dataclasses.replace(known, problem=info.problem, lasting=info.lasting)
+        elif info.partial and not is_settled(job.path):
+            return
+        self.index.put(job.identity, info)
 
     def _wait(self, answer: Future[Info]) -> Info:
         """Wait for a worker. Raises Busy where too many wait already."""
@@ -1894,18 +1972,15 @@ class Library:
     def unread(self, settled: float) -> list[File]:
         """Return the files that were never read and have not changed for so many seconds."""
         files = (file for _, folder in self.walk() for file in folder.files.values())
-        before = time.time() - settled
-        return [file for file in files if file.changed < before and not self.index.get(file.identity)]
+        return [f for f in files if is_older(f.changed, settled) and not self.index.get(f.identity)]
 
     def unrendered(self, settled: float) -> Iterator[tuple[File, tuple[str, ...]]]:
         """Yield the files that lack renditions with the names of these, newest albums first."""
         made = self._made()
-        posters = shutil.which("ffmpeg")
-        before = time.time() - settled
         for _, folder in self.walk():
             for file in folder.files.values():
                 info = self.index.get(file.identity)
-                if info and info.has_picture and file.changed < before and (info.kind == PHOTO or posters):
+                if info and is_older(file.changed, settled):
                     names = tuple(n for n in rendition_names(info) if f"{info.key}-{n}.webp" not in made)
                     if names:
                         yield file, names
@@ -1918,10 +1993,12 @@ class Library:
     def survey(self) -> None:
         """Read and render the whole library again and again until it is closed. Runs in a thread."""
         while not self._closed.is_set():
+            before = self.index.generation
             try:
                 new = [(file, None) for file in self.unread(SETTLE_SECONDS)]
                 batch = itertools.islice(self.unrendered(SETTLE_SECONDS), SURVEY_BATCH)
-                if not list(self.work_off(new)) + list(self.work_off(batch)):
+                worked = len(list(self.work_off(new))) + len(list(self.work_off(batch)))
+                if not worked or self.index.generation == before:
                     self.prune()
                     self._closed.wait(SURVEY_SECONDS)
             except Busy:  # closed
@@ -1931,8 +2008,8 @@ class Library:
                 self._closed.wait(SURVEY_SECONDS)
 
     def _made(self) -> set[str]:
-        folders = (self._cache / RENDITIONS_FOLDER).glob("??")
-        return {entry.name for folder in folders for entry in os.scandir(folder)}
+        folders = [path for path in (self._cache / RENDITIONS_FOLDER).glob("??") if path.is_dir()]
+        return {name for folder in folders for name in os.listdir(folder)}
 
     def prune(self) -> None:
         """Delete renditions whose photo was gone at this call and the one before.
@@ -1940,7 +2017,10 @@ class Library:
         Twice, so that a folder renamed in the middle of a look costs nothing; and never when the
         library seems empty, which is what a disk that is not mounted looks like.
         """
-        files = {file.identity for _, folder in self.walk() for file in folder.files.values()}
+        folders = [folder for _, folder in self.walk()]
+        files = {file.identity for folder in folders for file in folder.files.values()}
+        if any(folder.problem for folder in folders):
+            return
         keys = {info.key for info in map(self.index.get, files) if info}
         if not keys:
             return
@@ -1948,7 +2028,8 @@ class Library:
         orphans = {n for n in self._made() if n.partition("-")[0] not in keys or not n.endswith(".webp")}
         for name in orphans & self._orphans:
             (self._cache / RENDITIONS_FOLDER / name[:2] / name).unlink(missing_ok=True)
-        self.index.keep(files)
+        self.index.keep(files | self._seen)
+        self._seen = files
         self._orphans = orphans - self._orphans
 
     def problems(self) -> list[tuple[str, str]]:
@@ -2168,6 +2249,15 @@ class LoginLimits:
         """Forget the failures of an account, and this attempt of the address."""
         with self._lock:
             self._accounts.pop(account, None)
+            if self._addresses.get(address):
+                self._addresses[address].pop()
+
+    def withdraw(self, account: str, address: str) -> None:
+        """Take an attempt back that was not checked after all."""
+        with self._lock:
+            failures, _ = self._accounts.get(account, (0, 0.0))
+            if failures:
+                self._accounts[account] = failures - 1, 0.0
             if self._addresses.get(address):
                 self._addresses[address].pop()
 
@@ -2670,9 +2760,15 @@ class Site:
         session = self._session()
         if route.access is Access.ANYONE:
             return Visit(self._links(), session, Place((), Visibility.PUBLIC), False)
+        if len(raw) > PATH_BYTES:
+            raise NotFound(self._texts["error_404"])
         path = os.fsdecode(rest.encode("latin-1"))
         parts = tuple(path.removesuffix("/").split("/")) if path else ()
-        return Visit(self._links(), session, self._library.find(parts), path.endswith("/"))
+        named = self._library.named(parts)
+        # Not looked at, so that not even the time of the answer tells whether it exists.
+        closed = not may_open(named, session.user if session else None)
+        place = Place(parts, named) if closed else self._library.find(parts)
+        return Visit(self._links(), session, place, path.endswith("/"))
 
     def _links(self) -> Links:
         prefix = bottle.request.environ.get("SCRIPT_NAME", "").rstrip("/")
@@ -2793,7 +2889,6 @@ class Site:
                 "date_text": date_text,
                 "dates_text": dates_text,
                 "duration_text": duration_text,
-                "posters": bool(shutil.which("ffmpeg")),
                 "Visibility": Visibility,
                 **values,
             }
@@ -2838,7 +2933,7 @@ class Site:
             "Content-Security-Policy": MEDIA_POLICY,
             "Cache-Control": cache_control(visit.place.visibility, versioned=versioned),
             "ETag": f'"{found.st_size:x}-{found.st_mtime_ns:x}"',
-            "Last-Modified": bottle.http_date(found.st_mtime),
+            "Last-Modified": bottle.http_date(plausible(found.st_mtime)),
             "Accept-Ranges": "bytes",
         }
         if name:
@@ -3026,7 +3121,11 @@ class Site:
         except ValueError:
             raise LoginFailed(self._texts["login_failed"]) from None
         self._limits.attempt(name, address)
-        epoch = self._users.verify(name, secret)
+        try:
+            epoch = self._users.verify(name, secret)
+        except (Busy, StateError):
+            self._limits.withdraw(name, address)
+            raise
         if epoch is None:
             raise LoginFailed(self._texts["login_failed"])
         self._limits.succeeded(name, address)
@@ -3036,7 +3135,10 @@ class Site:
         """End this session everywhere it was copied to."""
         if visit.session:
             expires = int(time.time()) + SESSION_SECONDS
-            self._users.revoke(visit.session.user, visit.session.jti, expires)
+            try:
+                self._users.revoke(visit.session.user, visit.session.jti, expires)
+            except StateError as error:  # the browser shall forget the session all the same
+                log.error("%s A session could not be ended everywhere.", error)
         answer = self._go_to(f"{visit.links.prefix}/")
         self._set_cookie(answer, "")
         answer.set_header("Clear-Site-Data", '"cache"')
@@ -3137,7 +3239,8 @@ def ask_settings(state: Path, present: Config | None, given: Mapping[str, Any]) 
         if not meta["question"]:
             answers[name] = known
         elif name == "library":
-            answers[name] = ask(meta["question"], known or os.fspath(state.parent), parse_library)
+            here = os.fspath(state.parent) if present or state.name == STATE_FOLDER else os.getcwd()
+            answers[name] = ask(meta["question"], known or here, parse_library)
         elif name == "host":
             default = "no" if known in ("127.0.0.1", "localhost", "::1") else "yes"
             answer = ask(meta["question"], default, parse_host, meta["hint"])
@@ -3175,8 +3278,10 @@ def set_up(args: argparse.Namespace, state: Path, config: Config | None) -> Conf
         user = ask_first_user() if not users.names() else None
     else:
         chosen = dataclasses.replace(chosen, **given)
-    if chosen.library and Path(chosen.library) == state.parent:
-        chosen = dataclasses.replace(chosen, library="")
+    here = os.path.abspath(getattr(args, "library", "."))
+    library = Path(chosen.library or (os.fspath(state.parent) if config else here))
+    in_library = state == library / STATE_FOLDER
+    chosen = dataclasses.replace(chosen, library="" if in_library else os.fspath(library))
     make_state_folder(state)
     read_secret(state)
     if user:
@@ -3242,6 +3347,7 @@ def make_server(app: Site, config: Config) -> Any:
             channel_timeout=30,
             ident=None,
             max_request_body_size=BODY_BYTES,
+            max_request_header_size=HEADER_BYTES,
             clear_untrusted_proxy_headers=True,
             **proxy,
         )
@@ -3259,6 +3365,9 @@ def run_serve(args: argparse.Namespace) -> None:
         UserStore(state).names()
     except StateError as error:
         log.error("%s Until then nobody can log in.", error)
+    if sys.platform != "win32":  # each connection may have a file open
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     app = create_app(state, config=config, background=False)
     server = make_server(app, config)
     app.start()
@@ -3266,7 +3375,11 @@ def run_serve(args: argparse.Namespace) -> None:
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_IGN)  # once is enough
-        app.close()  # first, so that no thread waits for a rendition any longer
+        # All that matters is on disk at any moment: nobody has to wait for slow answers.
+        timer = threading.Timer(STOP_SECONDS, os._exit, [0])
+        timer.daemon = True
+        timer.start()
+        app.close()  # so that no thread waits for a rendition any longer
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):

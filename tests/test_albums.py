@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import errno
 import os
 import shutil
 import threading
@@ -433,6 +434,8 @@ FOLLOWED, REFUSED = True, None
         ("Plain", "nowhere", REFUSED, REFUSED),
         ("Plain", ".photos", REFUSED, REFUSED),
         ("plain.jpg", ".photos/secret.key", REFUSED, REFUSED),
+        ("Plain", "../state", REFUSED, REFUSED),
+        ("plain.jpg", "../state/secret.key", REFUSED, REFUSED),
     ],
 )
 @pytest.mark.parametrize("follow", [False, True])
@@ -450,7 +453,9 @@ def test_a_link_shows_what_its_real_path_allows(
     (library.parent / "outside" / "back").symlink_to(library / "Trip")
     (library / "chain").symlink_to("Secret.private")
     (library / ".photos").mkdir()
-    (library / ".photos" / "secret.key").write_bytes(os.urandom(32))
+    (library.parent / "state").mkdir()
+    for state in (library / ".photos", library.parent / "state"):
+        (state / "secret.key").write_bytes(os.urandom(32))
     (library / link).symlink_to(target)
     opened = quiet(follow_symlinks=follow)
     expected = outside if follow else inside
@@ -491,12 +496,15 @@ def test_links_never_lead_round_in_circles(library: Path, quiet: Open) -> None:
 
 def test_a_link_farther_on_that_changes_is_noticed_at_once(library: Path, quiet: Open) -> None:
     middle = library.parent / "middle"
-    middle.symlink_to(library / "Trip" / "one.jpg")
+    middle.symlink_to(library / "loose.jpg")
     (library / "Trip" / "link.jpg").symlink_to(middle)
+    os.utime(library / "Trip", (1_600_000_000, 1_600_000_000))
     opened = quiet()
     assert opened.find(("Trip", "link.jpg")).visibility == PUBLIC
+    assert look(opened).photos == 5
     middle.unlink()
     middle.symlink_to(library / "Secret.private" / "faces.jpg")
+    assert look(opened).photos == 4
     assert opened.find(("Trip", "link.jpg")).visibility == PRIVATE
 
 
@@ -742,18 +750,23 @@ def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(library: Path, q
     assert look(opened).photos == 4
 
 
-def test_a_folder_that_may_not_be_read_costs_itself_and_is_reported(library: Path, quiet: Open) -> None:
-    (library / "Trip" / "Beach").chmod(0)
-    try:
-        if os.access(library / "Trip" / "Beach", os.R_OK):
-            pytest.skip("root may read everything")
+def test_a_folder_that_may_not_be_read_costs_itself_and_is_reported(
+    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, closed = os.scandir, os.fspath(library / "Trip" / "Beach")
+
+    def scandir(path: str) -> Any:  # root, as whom tests may run, may read everything
+        if path == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return listed(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
         opened = quiet()
         assert (albums(look(opened, "Trip")), look(opened, "Trip").photos) == ([], 2)
         assert look(opened, "Trip", "Beach").items == ()
         reason = "the program may not read it (file permissions)"
         assert opened.problems() == [("Trip/Beach/", reason)]
-    finally:
-        (library / "Trip" / "Beach").chmod(0o700)
     assert names(look(opened, "Trip", "Beach")) == ["sand.png"]
 
 
@@ -1019,3 +1032,83 @@ def test_originals_are_never_written_moved_or_deleted(
     opened.prune()
     opened.close()
     assert tree(library) == before
+
+
+def test_the_state_folder_is_no_album_wherever_it_lies(library: Path) -> None:
+    cache = library / "state" / "cache"
+    draw(cache / photos.RENDITIONS_FOLDER / "aa" / "private.webp")
+    opened = photos.Library(library, cache, workers=0)
+    assert "state" not in albums(look(opened))
+    assert opened.find(("state", "cache", photos.RENDITIONS_FOLDER, "aa", "private.webp")).file is None
+    opened.close()
+
+
+def test_a_file_whose_name_says_private_is_listed_to_users_alone(library: Path, open_library: Open) -> None:
+    (library / "Trip" / "one.jpg").rename(library / "Trip" / "one.jpg.private")
+    opened = read(open_library())
+    assert names(look(opened, "Trip")) == ["two.jpg"]
+    place = opened.find(("Trip", "one.jpg.private"))
+    assert place.visibility == photos.Visibility.PRIVATE
+    assert len(opened.album(opened.find(("Trip",)), True).items) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["Tatil.PR\u0130VATE", "Tatil.pr\u0131vate", "Tatil.private ", "T.Private.hidden"]
+)
+def test_private_is_private_on_any_keyboard(name: str) -> None:
+    assert photos.visibility_of(["Trip", name]) == photos.Visibility.PRIVATE
+    assert photos.title_of(name) in ("Tatil", "T")
+
+
+def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(library: Path, quiet: Open) -> None:
+    (library / Path(*["deep"] * (photos.DEPTH + 40))).mkdir(parents=True)
+    opened = quiet()
+    assert look(opened).photos == 4
+    assert opened.find(("deep",) * photos.DEPTH).folder
+    assert opened.find(("deep",) * (photos.DEPTH + 2)).folder is None
+
+
+def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
+    library: Path, open_library: Open
+) -> None:
+    later = time.time() + 10**7
+    os.utime(library / "loose.jpg", (later, later))
+    opened = open_library()
+    waiting = [file for file in opened.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"]
+    assert waiting
+    list(opened.work_off((file, None) for file in waiting))
+    assert "loose.jpg" in [file.name for file, _ in opened.unrendered(photos.SETTLE_SECONDS)]
+
+
+@pytest.mark.parametrize("mtime", [1e18, -1e18])
+def test_an_absurd_time_of_a_file_is_one_that_a_calendar_knows(mtime: float) -> None:
+    moment = dt.datetime.fromtimestamp(photos.plausible(mtime), tz=dt.UTC)
+    assert moment.astimezone().year in range(1, 10_000)
+
+
+@pytest.mark.parametrize("damage", ['{"taken": "2024-99-01T00:00:00"}', '{"width": "9"}', '{"kind": 7}'])
+def test_a_senseless_line_of_the_index_is_dropped(damage: str, tmp_path: Path) -> None:
+    index = photos.Index(tmp_path)
+    index.put("one", KNOWN)
+    index.close()
+    with open(tmp_path / "index.jsonl", "a") as file:
+        file.write(f'["two", {damage}]\n')
+    index = photos.Index(tmp_path)
+    assert (index.get("one"), index.get("two")) == (KNOWN, None)
+
+
+def test_what_fails_for_the_moment_or_in_full_size_costs_no_photo_its_thumbnail(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    opened = read(open_library())
+    file = opened.find(("loose.jpg",)).file
+    assert file
+    known = opened.index.get(file.identity)
+    for names_asked, fields in (((photos.FULL,), {}), (("320",), {"passing": True})):
+        job = photos.Job(file.identity, file.path, names_asked, photos.Urgency.NOW)
+        opened._learn(job, photos.Info(problem="no memory", **fields))
+        assert opened.index.get(file.identity) == known
+    opened._learn(job, photos.Info(problem="gave up", lasting=False))
+    given_up = opened.index.get(file.identity)
+    assert given_up and (given_up.kind, given_up.problem) == (photos.PHOTO, "gave up")

@@ -684,3 +684,11 @@ def test_the_estimate_goes_by_what_was_done(
     monkeypatch.setattr("sys.stderr", screen)
     photos.show_progress(1, 4, time.monotonic() - seconds)
     assert expected in screen.getvalue()
+
+
+def test_a_state_folder_elsewhere_remembers_where_the_albums_are(
+    library: Path, tmp_path: Path, command: Command
+) -> None:
+    state = tmp_path / "home" / "photos-state"
+    assert command("--state", state, "init").status == 0
+    assert photos.read_config(state).library == str(library)

@@ -344,3 +344,10 @@ def test_a_secret_that_was_cut_is_refused_and_left_as_it_is(tmp_path: Path, size
     with pytest.raises(photos.StateError, match=r"secret\.key is damaged.*log in again"):
         photos.read_secret(tmp_path)
     assert path.stat().st_size == size
+
+
+def test_a_state_folder_that_the_owner_made_elsewhere_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    photos.make_state_folder(tmp_path)
+    assert mode(tmp_path) == 0o755
+    assert mode(tmp_path / "cache") == 0o700

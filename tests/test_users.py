@@ -359,7 +359,7 @@ def test_a_name_that_is_not_there_costs_the_same_hash(
     assert costs[0] == costs[1]
 
 
-def test_two_hashes_are_made_at_a_time_two_wait_and_more_are_asked_to_come_back(
+def test_two_hashes_are_made_at_a_time_some_wait_and_more_are_asked_to_come_back(
     store: photos.UserStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.register("anna", RIGHT)
@@ -376,15 +376,19 @@ def test_two_hashes_are_made_at_a_time_two_wait_and_more_are_asked_to_come_back(
         return scrypt(password, **options)
 
     monkeypatch.setattr(hashlib, "scrypt", slow)
-    with ThreadPoolExecutor(6) as threads:
-        attempts = [threads.submit(store.verify, "anna", RIGHT) for _ in range(6)]
+    many = photos.HASHES_WAITING + 2
+    with ThreadPoolExecutor(many) as threads:
+        attempts = [threads.submit(store.verify, "anna", RIGHT) for _ in range(many)]
         early = as_completed(attempts, timeout=30)
         for _ in range(2):
             with pytest.raises(photos.Busy) as refusal:
                 next(early).result()
             assert (refusal.value.status, refusal.value.retry_after) == (503, 1)
         go_on.set()
-    assert sum(attempt.exception() is None and bool(attempt.result()) for attempt in attempts) == 4
+    assert (
+        sum(attempt.exception() is None and bool(attempt.result()) for attempt in attempts)
+        == photos.HASHES_WAITING
+    )
     assert max(most) == 2
     assert store.verify("anna", RIGHT)
 
@@ -690,3 +694,14 @@ def test_the_addresses_remembered_are_bounded_and_the_oldest_go_first(
         limits.attempt("anna", "192.0.2.1")
     limits.attempt("berta", "203.0.113.1")
     limits.attempt("anna", "192.0.2.1")
+
+
+def test_an_attempt_that_was_not_checked_does_not_count() -> None:
+    limits = photos.LoginLimits(lambda: 1000.0)
+    for _ in range(50):
+        limits.attempt("anna", "192.0.2.1")
+        limits.withdraw("anna", "192.0.2.1")
+    for _ in range(photos.ACCOUNT_FAILURES):
+        limits.attempt("anna", "192.0.2.1")
+    with pytest.raises(photos.TooManyAttempts):
+        limits.attempt("anna", "192.0.2.1")

@@ -1485,3 +1485,46 @@ def test_a_visitor_who_follows_every_link_of_real_photos_meets_no_error(
     assert not wrong
     assert len(images) > 300
     assert sum(address.startswith("/photo/") for address in answers) > 120
+
+
+def test_a_private_path_is_not_even_looked_at_for_a_visitor(
+    site: photos.Site, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[photos.Parts] = []
+    find = photos.Library.find
+    monkeypatch.setattr(
+        photos.Library, "find", lambda library, parts: seen.append(parts) or find(library, parts)
+    )
+    assert visitor.get("/album/Secret.private/").status == 303
+    assert visitor.get("/photo/Secret.private/faces.jpg").status == 401
+    assert not seen
+    assert visitor.get("/album/Trip/").status == 200
+    assert seen
+
+
+@pytest.mark.parametrize("name", [".hidden" * 2000 + "x", ".private" * 2000, "x" * 20_000])
+def test_an_endless_path_is_refused_before_it_is_read(visitor: Client, name: str) -> None:
+    assert visitor.get(f"/album/{name}").status == 404
+
+
+def test_who_logs_out_is_logged_out_also_where_nothing_can_be_written(
+    user: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(photos, "write_atomically", full)
+    assert user.request("POST", "/logout", Sec_Fetch_Site="same-origin").status == 303
+    assert not user.cookies
+    assert user.get("/album/Secret.private/").status == 303
+
+
+def test_a_sound_without_picture_has_a_player(site: photos.Site, visitor: Client, library: Path) -> None:
+    sound = ["-f", "lavfi", "-i", "sine=duration=0.2", os.fspath(library / "Trip" / "sound.mp4")]
+    subprocess.run(["ffmpeg", "-v", "error", *sound], check=True)
+    assert "<video" in visitor.get("/album/Trip/sound.mp4").text
+    assert visitor.get("/thumbnail/Trip/sound.mp4").status == 404
+    page = visitor.get("/album/Trip/sound.mp4").text
+    assert "<video" in page
+    assert "poster=" not in page
+    assert visitor.get("/photo/Trip/sound.mp4").headers["content-type"] == "video/mp4"
