@@ -2664,6 +2664,17 @@ def takes_gzip(header: str) -> bool:
     return re.search(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", header) is not None
 
 
+def read_statics(folder: Path) -> dict[str, Static]:
+    """Read the css, js and icon files that may be sent, by name."""
+    found = {}
+    for path in folder.iterdir():
+        if path.suffix in STATIC_TYPES:
+            body = path.read_bytes()
+            version = hashlib.blake2b(body, digest_size=6).hexdigest()
+            found[path.name] = Static(body, STATIC_TYPES[path.suffix], version)
+    return found
+
+
 def _marked(answer: bottle.HTTPResponse, error: PhotosError) -> bottle.HTTPResponse:
     """Add the headers that the answer to an error needs."""
     answer.set_header("Cache-Control", "no-store")
@@ -2688,15 +2699,7 @@ class Site:
         self._trouble = ""
         beside = Path(__file__).with_name("photos_templates")  # so an installed package calls them
         folder = beside if beside.is_dir() else Path(__file__).with_name("templates")
-        self._statics = {
-            path.name: Static(
-                path.read_bytes(),
-                STATIC_TYPES[path.suffix],
-                hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest(),
-            )
-            for path in folder.iterdir()
-            if path.suffix in STATIC_TYPES
-        }
+        self._statics = read_statics(folder)
         self._templates = {
             path.stem: bottle.SimpleTemplate(name=path.name, lookup=[os.fspath(folder)])
             for path in folder.glob("*.html")
@@ -2795,6 +2798,10 @@ class Site:
             self._log_once(str(error))
         return None
 
+    def _user(self) -> str | None:
+        session = self._session()
+        return session.user if session else None
+
     def _log_once(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
@@ -2809,13 +2816,9 @@ class Site:
 
     def _turn_away(self, route: Route, visit: Visit) -> bottle.HTTPResponse:
         if route.access is Access.PAGE:
-            request = bottle.request
-            target = quote(
-                f"{request.environ.get('SCRIPT_NAME', '')}{request.environ['bottle.raw_path']}".encode(
-                    "latin-1"
-                )
-            )
-            target += f"?{request.query_string}" if request.query_string else ""
+            environ, query = bottle.request.environ, bottle.request.query_string
+            path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
+            target = quote(path.encode("latin-1")) + (f"?{query}" if query else "")
             return self._go_to(visit.links.login(target if len(target) < NEXT_BYTES else ""))
         return self._refuse(route, LoginNeeded("Only registered users may see this."))
 
@@ -2844,9 +2847,8 @@ class Site:
             answer = bottle.HTTPResponse(f"{error}\n", error.status)
             answer.content_type = "text/plain; charset=utf-8"
         else:
-            answer = self._page(
-                "error", error.status, error=str(error), title=http.HTTPStatus(error.status).phrase
-            )
+            title = http.HTTPStatus(error.status).phrase
+            answer = self._page("error", error.status, error=str(error), title=title, user=self._user())
         return _marked(answer, error)
 
     def _show_error(self, error: bottle.HTTPError) -> bytes:
@@ -2854,7 +2856,8 @@ class Site:
         bottle.response.set_header("Cache-Control", "no-store")
         words = {404: self._texts["error_404"], 405: self._texts["error_405"], 500: self._texts["error_500"]}
         message = words.get(error.status_code, error.body)
-        return self._render("error", error=message, title=http.HTTPStatus(error.status_code).phrase)
+        title = http.HTTPStatus(error.status_code).phrase
+        return self._render("error", error=message, title=title, user=self._user())
 
     @property
     def title(self) -> str:
