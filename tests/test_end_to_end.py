@@ -49,6 +49,9 @@ PICTURES = """() => [...document.images].filter(image => image.getClientRects().
     .map(image => [image.currentSrc || image.src, image.complete && image.naturalWidth])"""
 
 
+pytestmark = pytest.mark.whole
+
+
 def needed(program: str) -> str:
     """Return a program's path; without it the test is skipped, or fails where CI promised it."""
     path = shutil.which(program)

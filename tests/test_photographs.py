@@ -1052,6 +1052,7 @@ PICTURES = [pytest.param(row, id=row["file"]) for row in manifest() if is_listed
 OTHERS = [pytest.param(row, id=row["file"]) for row in manifest() if not is_listed(row)]
 
 
+@pytest.mark.whole
 class TestRealFiles:
     @pytest.mark.parametrize("row", PICTURES)
     def test_a_real_file_is_what_the_manifest_says(self, row: dict[str, str], real: RealFiles) -> None:

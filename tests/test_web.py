@@ -1461,6 +1461,7 @@ def test_logging_in_and_out_stays_below_the_prefix(gallery: Gallery) -> None:
 # Real photos
 
 
+@pytest.mark.whole
 def test_a_visitor_who_follows_every_link_of_real_photos_meets_no_error(
     samples: Path, tmp_path: Path
 ) -> None:
