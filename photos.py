@@ -1687,7 +1687,8 @@ class Library:
         self._cache = cache
         self._state = os.path.realpath(cache.parent)
         self._follow = follow_symlinks
-        self._folders: dict[Parts, tuple[float, Folder]] = {}  # with the time of listing
+        self._folders: dict[Parts, tuple[Folder, float]] = {}  # with the time of listing
+        self._listing = threading.Lock()
         self._albums: dict[tuple[Parts, bool], tuple[Folder, list[Info | None], Album]] = {}
         self._waiting = threading.BoundedSemaphore(WAITING_THREADS)
         self._closed = threading.Event()
@@ -1710,25 +1711,37 @@ class Library:
         `fresh`: look at each file again, for those that were written in place.
         """
         path = os.path.join(self.root, *parts)
-        listed, known = self._folders.get(parts, (0.0, None))
+        folder = None if fresh else self._unchanged(parts, path)
+        if folder:
+            return folder
+        with self._listing:  # one at a time: a hundred thumbnails ask for the same new album at once
+            folder = None if fresh else self._unchanged(parts, path)
+            if folder:
+                return folder
+            known, listed = self._folders.get(parts, (None, 0.0))[0], time.time()
+            try:
+                found = os.stat(path)
+                with os.scandir(path) as entries:
+                    folder = self._list(parts, entries, (found.st_ino, found.st_mtime_ns))
+            except OSError as error:
+                folder = Folder((0, 0), {}, {}, problem=describe(error))
+            folder = known if known == folder else folder  # what was derived from it stays valid
+            self._folders[parts] = folder, listed
+            return folder
+
+    def _unchanged(self, parts: Parts, path: str) -> Folder | None:
+        """Return the last listing if the folder is as it was; None: it has to be listed."""
+        known, listed = self._folders.get(parts, (None, 0.0))
+        if known is None or known.has_links:  # what links lead to changes elsewhere
+            return None
         try:
             found = os.stat(path)
-            stamp = found.st_ino, found.st_mtime_ns
-            # A listing made within the file system's tick of a change may have missed it.
-            tick = 0.1 if found.st_mtime_ns % 10**9 else SETTLE_SECONDS
-            settled = listed - found.st_mtime > tick
-            fresh = fresh or not settled or not known or known.has_links  # links change elsewhere
-            if known and not fresh and known.stamp == stamp:
-                return known
-            listed = time.time()
-            with os.scandir(path) as entries:
-                folder = self._list(parts, entries, stamp)
-        except OSError as error:
-            folder = Folder((0, 0), {}, {}, problem=describe(error))
-        if known == folder:
-            folder = known  # what was derived from it stays valid
-        self._folders[parts] = listed, folder
-        return folder
+        except OSError:
+            return None
+        # A listing made within the file system's tick of a change may have missed it.
+        tick = 0.1 if found.st_mtime_ns % 10**9 else SETTLE_SECONDS
+        same = known.stamp == (found.st_ino, found.st_mtime_ns)
+        return known if same and listed - found.st_mtime > tick else None
 
     def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: tuple[int, int]) -> Folder:
         files: dict[str, File] = {}
