@@ -1576,7 +1576,7 @@ class Index:
         self._infos: dict[str, Info] = {}
         self._lock = threading.Lock()
         self._file: TextIO | None = None
-        self._closed = False
+        self._closed = self._warned = False
         self.generation = 0  # grows with each change
         # What was recorded without HEIC or ffmpeg must not outlast their arrival.
         tools = [bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
@@ -1610,7 +1610,12 @@ class Index:
                     self._file.write("\n" if self._file.tell() else self._header + "\n")
                 self._file.write(_index_line(identity, info))
             except OSError as error:
-                log.warning("%s cannot be written: %s", self._path, error.strerror)
+                self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("%s cannot be written: %s", self._path, error.strerror)
 
     def close(self) -> None:
         """Write no more."""
@@ -1634,7 +1639,7 @@ class Index:
             try:
                 write_atomically(self._path, "".join((self._header + "\n", *lines)).encode("ascii"))
             except OSError as error:
-                log.warning("%s cannot be written: %s", self._path, error.strerror)
+                self._warn(error)
 
 
 def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility) -> File:
@@ -3282,11 +3287,13 @@ def ask_first_user() -> tuple[str, bytes] | None:
     return (name, password) if password else None
 
 
-def set_up(args: argparse.Namespace, state: Path, config: Config | None) -> Config:
+def set_up(
+    args: argparse.Namespace, state: Path, config: Config | None, *, ask: bool | None = None
+) -> Config:
     """Ask, or take flags and defaults without a terminal; then write the state files."""
     given, chosen, user = flags_given(args), config or Config(), None
     users = UserStore(state)
-    if is_terminal():
+    if is_terminal() if ask is None else ask:
         print(
             "A few questions; Enter takes the answer in brackets. Nothing is written before the last one.\n"
         )
@@ -3310,9 +3317,11 @@ def set_up(args: argparse.Namespace, state: Path, config: Config | None) -> Conf
 
 
 def open_state(args: argparse.Namespace) -> tuple[Path, Config]:
-    """Return state folder and settings of a library that was set up."""
+    """Return state folder and settings; a library that is named is set up with defaults if need be."""
     state = state_folder(args)
     config = read_config(state)
+    if config is None and hasattr(args, "library"):
+        config = set_up(args, state, None, ask=False)
     if config is None:
         raise PhotosError(
             f"There are no settings in {state}. Start once without a command, or name the library with --library."

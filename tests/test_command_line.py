@@ -692,3 +692,14 @@ def test_a_state_folder_elsewhere_remembers_where_the_albums_are(
     state = tmp_path / "home" / "photos-state"
     assert command("--state", state, "init").status == 0
     assert photos.read_config(state).library == str(library)
+
+
+@pytest.mark.parametrize("words", [["index"], ["check"], ["users"]])
+def test_a_library_that_is_named_needs_no_first_run(
+    words: list[str], library: Path, tmp_path: Path, command: Command
+) -> None:
+    state = tmp_path / "state"
+    assert command("--library", library, "--state", state, *words).status == 0
+    assert photos.read_config(state).library == str(library)
+    assert command("--state", state, *words).status == 0
+    assert command("--state", tmp_path / "none", *words).status == 1
