@@ -1948,7 +1948,8 @@ class Library:
             path = rendition_path(self._cache, info.key, name)
             if _is_made(path):
                 return path
-            info = self._wait(self._submit(item.file, self._names_with(info, name), Urgency.NOW))
+            urgency = Urgency.SOON if name == FULL else Urgency.NOW  # it is heavy, and asked for last
+            info = self._wait(self._submit(item.file, self._names_with(info, name), urgency))
             path = rendition_path(self._cache, info.key, name)
             if info.has_picture and _is_made(path):
                 return path
