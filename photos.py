@@ -3289,12 +3289,12 @@ def ask_first_user() -> tuple[str, bytes] | None:
 
 
 def set_up(
-    args: argparse.Namespace, state: Path, config: Config | None, *, ask: bool | None = None
+    args: argparse.Namespace, state: Path, config: Config | None, *, asking: bool | None = None
 ) -> Config:
     """Ask, or take flags and defaults without a terminal; then write the state files."""
     given, chosen, user = flags_given(args), config or Config(), None
     users = UserStore(state)
-    if is_terminal() if ask is None else ask:
+    if is_terminal() if asking is None else asking:
         print(
             "A few questions; Enter takes the answer in brackets. Nothing is written before the last one.\n"
         )
@@ -3322,7 +3322,7 @@ def open_state(args: argparse.Namespace) -> tuple[Path, Config]:
     state = state_folder(args)
     config = read_config(state)
     if config is None and hasattr(args, "library"):
-        config = set_up(args, state, None, ask=False)
+        config = set_up(args, state, None, asking=False)
     if config is None:
         raise PhotosError(
             f"There are no settings in {state}. Start once without a command, or name the library with --library."
@@ -3520,6 +3520,9 @@ def _count_albums(album: Album) -> int:
     return sum(1 + _count_albums(child) for child in album.albums)
 
 
+_SUFFIX_INSIDE = re.compile(r"\.(?:private|hidden)\b[^/]*\Z", re.IGNORECASE)
+
+
 def describe_reach(library: Library) -> Iterator[str]:
     """Say in plain words what each kind of visitor can reach."""
     root = library.find(())
@@ -3537,6 +3540,9 @@ def describe_reach(library: Library) -> Iterator[str]:
     ):
         paths = [display("/".join(p)) for p, _ in library.walk() if library.find(p).visibility == visibility]
         yield f"{who}: {', '.join(sorted(path or 'the whole library' for path in paths)) or 'nothing'}."
+    for parts, _ in library.walk():  # as file managers name copies: Trip.private (2)
+        if _SUFFIX_INSIDE.search("/".join(parts)) and library.find(parts).visibility == Visibility.PUBLIC:
+            yield f"Everybody can open {display('/'.join(parts))}: .private and .hidden count at the end only."
 
 
 def describe_state(state: Path) -> Iterator[str]:

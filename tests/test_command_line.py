@@ -703,3 +703,13 @@ def test_a_library_that_is_named_needs_no_first_run(
     assert photos.read_config(state).library == str(library)
     assert command("--state", state, *words).status == 0
     assert command("--state", tmp_path / "none", *words).status == 1
+
+
+def test_check_warns_of_copies_whose_name_no_longer_ends_with_private(
+    library: Path, command: Command
+) -> None:
+    (library / "Secret.private copy").mkdir()
+    assert command("init").status == 0
+    said = command("check").out
+    assert "Everybody can open Secret.private copy: .private and .hidden count at the end only." in said
+    assert "open Secret.private:" not in said
