@@ -302,6 +302,7 @@ def test_a_state_file_that_cannot_be_opened_is_named(command: Command, ready: Pa
     assert says_on_one_line(done, os.fspath(users), os.strerror(errno.EISDIR))
 
 
+@pytest.mark.whole
 def test_a_damaged_secret_key_and_a_taken_port_stop_the_server_with_one_line(ready: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -314,6 +315,7 @@ def test_a_damaged_secret_key_and_a_taken_port_stop_the_server_with_one_line(rea
     assert says_on_one_line(Done(done.returncode, done.stdout, done.stderr), "secret.key", "Delete")
 
 
+@pytest.mark.whole
 def test_a_library_that_is_gone_is_named(ready: Path, tmp_path: Path) -> None:
     state = shutil.move(ready / ".photos", tmp_path / "state")
     done = run("serve", "--state", state, "--library", tmp_path / "unplugged")
@@ -416,6 +418,7 @@ def test_check_says_when_the_whole_library_is_private(command: Command, library:
     assert "Only users can open: " in done.out and "the whole library" in done.out
 
 
+@pytest.mark.whole
 def test_output_survives_a_terminal_that_cannot_write_every_letter(ready: Path) -> None:
     draw(ready / "写真.private" / "face.jpg")
     done = run("check", cwd=ready, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, encoding="latin-1")
@@ -447,6 +450,7 @@ def test_state_files_are_for_the_owner_alone(ready: Path) -> None:
         assert stat.S_IMODE((state / name).stat().st_mode) == 0o600
 
 
+@pytest.mark.whole
 def test_without_a_terminal_nothing_waits_for_an_answer(ready: Path) -> None:
     reading, writing = os.pipe()  # nobody ever writes
     try:
@@ -460,6 +464,7 @@ def test_without_a_terminal_nothing_waits_for_an_answer(ready: Path) -> None:
     assert statuses == {"init": 0, "register bob": 1, "passwd anna": 1, "users": 0, "check": 0}
 
 
+@pytest.mark.whole
 def test_the_first_start_without_a_terminal_and_command_serves(library: Path) -> None:
     with Server(library, "--title", "Of the flag", command=()) as server:
         assert b"<title>Of the flag</title>" in server.get("/")[2]
@@ -486,6 +491,7 @@ def test_the_addresses_to_open_have_port_and_prefix(chosen: dict[str, object], e
 # At a terminal
 
 
+@pytest.mark.whole
 def test_the_first_run_asks_explains_wrong_answers_and_serves(library: Path) -> None:
     port = free_port()
     with Terminal(folder=library) as terminal:
@@ -522,6 +528,7 @@ def test_the_first_run_asks_explains_wrong_answers_and_serves(library: Path) -> 
     assert photos.UserStore(library / ".photos").verify("anna", PASSWORD.encode())
 
 
+@pytest.mark.whole
 def test_the_second_run_asks_nothing(ready: Path) -> None:
     with Terminal("--port", str(free_port()), folder=ready) as terminal:
         terminal.expect("Ctrl-C stops it.")
@@ -540,6 +547,7 @@ def press_enter_until(terminal: Terminal, question: str) -> None:
         terminal.type("")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("step", "key"),
     [
@@ -573,6 +581,7 @@ def test_leaving_the_first_run_leaves_nothing_behind(library: Path, step: str, k
     assert sorted(library.rglob("*")) == before
 
 
+@pytest.mark.whole
 def test_init_presents_the_present_answers_and_enter_keeps_them(ready: Path) -> None:
     chosen = photos.Config(
         title="Unsere Fotos",
@@ -599,6 +608,7 @@ def test_init_presents_the_present_answers_and_enter_keeps_them(ready: Path) -> 
         assert settings(ready) == config
 
 
+@pytest.mark.whole
 def test_init_beside_the_running_server_keeps_its_port(ready: Path) -> None:
     with Server(ready) as server:
         photos.write_config(ready / ".photos", photos.Config(port=server.port))
@@ -608,6 +618,7 @@ def test_init_beside_the_running_server_keeps_its_port(ready: Path) -> None:
     assert settings(ready).port == server.port
 
 
+@pytest.mark.whole
 def test_a_password_left_out_registers_nobody(library: Path) -> None:
     with Terminal("init", "--port", str(free_port()), folder=library) as terminal:
         press_enter_until(terminal, "Your user name?")
@@ -618,6 +629,7 @@ def test_a_password_left_out_registers_nobody(library: Path) -> None:
     assert photos.UserStore(library / ".photos").names() == []
 
 
+@pytest.mark.whole
 def test_answers_of_the_first_run_go_before_flags(library: Path) -> None:
     flagged, answered = free_port(), free_port()
     with Terminal("serve", "--port", str(flagged), folder=library) as terminal:
@@ -629,6 +641,7 @@ def test_answers_of_the_first_run_go_before_flags(library: Path) -> None:
         assert f"http://127.0.0.1:{answered}/" in terminal.screen
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("typed", [False, True], ids=["offered", "typed"])
 def test_a_taken_port_is_noticed_while_asking(library: Path, typed: bool) -> None:
     with socket.socket() as taken:
@@ -643,6 +656,7 @@ def test_a_taken_port_is_noticed_while_asking(library: Path, typed: bool) -> Non
             terminal.expect(QUESTIONS["port"])
 
 
+@pytest.mark.whole
 def test_register_asks_twice_and_explains(ready: Path) -> None:
     with Terminal("register", "bob", folder=ready) as terminal:
         terminal.answer(
@@ -658,6 +672,7 @@ def test_register_asks_twice_and_explains(ready: Path) -> None:
     assert photos.UserStore(ready / ".photos").verify("bob", PASSWORD.encode())
 
 
+@pytest.mark.whole
 def test_leaving_the_password_prompt_registers_nobody(ready: Path) -> None:
     with Terminal("register", "bob", folder=ready) as terminal:
         terminal.expect("Password: ")
@@ -666,6 +681,7 @@ def test_leaving_the_password_prompt_registers_nobody(ready: Path) -> None:
     assert photos.UserStore(ready / ".photos").names() == ["anna"]
 
 
+@pytest.mark.whole
 def test_index_shows_progress_and_an_estimate_at_a_terminal(ready: Path) -> None:
     with Terminal("index", folder=ready) as terminal:
         assert terminal.end(30) == 0
@@ -694,6 +710,7 @@ def test_a_state_folder_elsewhere_remembers_where_the_albums_are(
     assert photos.read_config(state).library == str(library)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("words", [["index"], ["check"], ["users"]])
 def test_a_library_that_is_named_needs_no_first_run(
     words: list[str], library: Path, tmp_path: Path, command: Command
