@@ -128,6 +128,7 @@ WORKERS = min(4, os.cpu_count() or 1)
 IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
 HEAD_BYTES = 65536  # read of each file to tell its content: holds EXIF and the boxes of HEIC
 TAIL_BYTES = 4096
+UNCOMPRESSED = (b"BM", b"II*\0", b"MM\0*", b"\x89PNG", b"GIF8")  # formats whose pixels may be so
 LIVE_BYTES = 20_000_000  # a live photo's video lasts three seconds; a longer one is an item of its own
 
 SETTLE_SECONDS = 2.0  # a file that changed this recently may still be being copied
@@ -642,10 +643,9 @@ def content_key(path: str, found: os.stat_result, head: bytes) -> str:
     facts = f"{found.st_size} {found.st_mtime_ns} {len(head)} ".encode()
     digest = hashlib.blake2b(facts + head, digest_size=12)
     with open(path, "rb") as file:
-        # Compressed pictures that differ, differ at once in size; of others all has to be looked at.
-        squeezed = head[:2] == b"\xff\xd8" or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
-        squeezed = squeezed or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3")
-        file.seek(max(0, found.st_size - TAIL_BYTES) if squeezed else len(head))
+        # Two scans without compression may differ in the middle alone; anything else that differs,
+        # differs in its size, its head or its tail.
+        file.seek(len(head) if head.startswith(UNCOMPRESSED) else max(0, found.st_size - TAIL_BYTES))
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -1109,11 +1109,11 @@ def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
     info = Info(kind=expected_kind(path))
     try:
         found = os.stat(path)
+        if suffix in RAW_SUFFIXES:
+            return dataclasses.replace(info, kind=RAW, problem="RAW: export it as JPEG to show it")
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
         info = dataclasses.replace(info, key=content_key(path, found, head))
-        if suffix in RAW_SUFFIXES:
-            return dataclasses.replace(info, kind=RAW, problem="RAW: export it as JPEG to show it")
         if not head:
             raise ValueError("the file is empty")
         container = container_of(head)
@@ -1323,10 +1323,8 @@ class Renderer:
             if job is None:
                 worker = self._replace(worker, None)
                 continue
-            info, failed = (
-                None,
-                Info(kind=expected_kind(job.path), problem="it crashes the decoder", lasting=False),
-            )
+            info = None
+            failed = Info(kind=expected_kind(job.path), problem="it crashes the decoder", lasting=False)
             for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
                 try:
                     worker = worker or self._replace(None, Worker(self._cache))

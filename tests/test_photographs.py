@@ -1227,3 +1227,16 @@ def test_two_scans_that_differ_in_the_middle_alone_have_keys_of_their_own(
 def test_an_exposure_too_short_to_be_true_is_none() -> None:
     assert photos._number(5e-324) == 0
     assert photos.exposure_text(photos.Info(exposure_time=0.008)) == "1/125 s"
+
+
+def test_of_a_large_file_that_is_no_photo_only_head_and_tail_are_read(tmp_path: Path) -> None:
+    keys = set()
+    for number in range(2):
+        path = tmp_path / f"{number}.iso"
+        path.write_bytes(b"x" * 200_000 + bytes([number]) + b"x" * 200_000)
+        os.utime(path, (10**9, 10**9))
+        keys.add(photos.develop(os.fspath(path), tmp_path / "cache", None).key)
+    assert len(keys) == 1
+    raw = path.rename(tmp_path / "photo.nef")
+    info = photos.develop(os.fspath(raw), tmp_path / "cache", None)
+    assert (info.kind, info.key) == (photos.RAW, "")
