@@ -45,6 +45,7 @@ import math
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -124,6 +125,10 @@ WEBP_PIXELS = 40_000_000  # a larger WebP is left to ffmpeg
 WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
 RENDER_SECONDS = 20.0  # a photo that takes longer costs itself, never the server
 WORKER_COMMAND = "render-worker"  # how the program starts itself for that
+# A worker imports what the server does from the same places and nowhere else: no other site-packages (-S),
+# nothing from the folder that it is started in (-P).
+WORKER_SCRIPT = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); import photos; photos.main()"
+WORKER_FLAGS = ("-P", "-S", "-c", WORKER_SCRIPT)
 WORKERS = min(4, os.cpu_count() or 1)
 IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
 HEAD_BYTES = 65536  # read of each file to tell its content: holds EXIF and the boxes of HEIC
@@ -467,6 +472,20 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def try_lock(path: Path) -> int | None:
+    """Take a lock file for as long as the descriptor is open; None: another process has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        os.close(file)
+        return None
+    return file
+
+
 def read_state(path: Path) -> dict[str, Any] | None:
     """Read a JSON state file; None: it does not exist.
 
@@ -538,6 +557,21 @@ def library_root(state: Path, config: Config) -> Path:
     if not root.is_dir():
         raise StateError(f"There is no folder {root}. Is its disk connected? Another one: --library FOLDER")
     return root
+
+
+def announce(state: Path, version: str) -> None:
+    """Note which version serves. The note counts for as long as this process holds its lock: to its end."""
+    if try_lock(state / "cache" / "serving.lock") is not None:
+        write_atomically(state / "cache" / "serving", version.encode())
+
+
+def serving_version(state: Path) -> str:
+    """Return which version serves now; '': none does."""
+    lock = try_lock(state / "cache" / "serving.lock")
+    if lock is not None:
+        os.close(lock)
+        return ""
+    return (state / "cache" / "serving").read_text()
 
 
 def write_config(state: Path, config: Config) -> None:
@@ -1181,13 +1215,13 @@ class Worker:
     """One worker process, which reads and renders files one after the other."""
 
     def __init__(self, cache: Path) -> None:
+        modules = [*filter(None, sys.path), os.path.dirname(os.path.abspath(__file__))]
         self._process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), WORKER_COMMAND, os.fspath(cache)],
+            [sys.executable, *WORKER_FLAGS, json.dumps(modules), WORKER_COMMAND, os.fspath(cache)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="ascii",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # Ctrl-C in the terminal is for the server
         )
         self._deadline = math.inf
@@ -2081,12 +2115,16 @@ def parse_password(text: str) -> bytes:
     return password
 
 
-def hash_password(password: bytes) -> str:
-    """Return `scrypt$n$r$p$salt$hash` (RFC 7914) with a new salt."""
-    salt = secrets.token_bytes(16)
-    digest = hashlib.scrypt(password, salt=salt, maxmem=SCRYPT_MEMORY, **SCRYPT)
+def encode_hash(salt: bytes, digest: bytes) -> str:
+    """Return `scrypt$n$r$p$salt$hash`, the last two in Base64."""
     encoded = (base64.b64encode(part).decode() for part in (salt, digest))
     return "$".join(("scrypt", *map(str, SCRYPT.values()), *encoded))
+
+
+def hash_password(password: bytes) -> str:
+    """Return the hash of a password (RFC 7914) with a new salt."""
+    salt = secrets.token_bytes(16)
+    return encode_hash(salt, hashlib.scrypt(password, salt=salt, maxmem=SCRYPT_MEMORY, **SCRYPT))
 
 
 def is_password(password: bytes, hashed: str) -> bool:
@@ -2130,7 +2168,7 @@ class UserStore:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(HASHES_AT_ONCE)
         self._queue = threading.BoundedSemaphore(HASHES_WAITING)
-        self._nobody = hash_password(secrets.token_bytes(16))
+        self._nobody = encode_hash(secrets.token_bytes(16), secrets.token_bytes(64))
 
     def _read(self) -> dict[str, dict[str, Any]]:
         with self._lock:
@@ -3218,9 +3256,17 @@ def is_terminal() -> bool:
 
 
 def state_folder(args: argparse.Namespace) -> Path:
-    """Return the state folder that the flags mean: by default in the library, by default here."""
-    library = Path(getattr(args, "library", ""))
+    """Return the state folder that the flags mean: by default in the library, by default at home."""
+    library = Path(getattr(args, "library", args.home))
     return Path(getattr(args, "state", library / STATE_FOLDER)).expanduser().absolute()
+
+
+def how_to(args: argparse.Namespace, command: str) -> str:
+    """Return what to type for another command on the same library."""
+    flags = [
+        f"--{name} {shlex.quote(getattr(args, name))}" for name in ("library", "state") if hasattr(args, name)
+    ]
+    return " ".join([args.program, *flags, command])
 
 
 def flags_given(args: argparse.Namespace) -> dict[str, Any]:
@@ -3249,7 +3295,7 @@ def parse_free_port(text: str, ours: int = 0) -> int:
     return port
 
 
-def ask_settings(state: Path, present: Config | None, given: Mapping[str, Any]) -> Config:
+def ask_settings(state: Path, home: str, present: Config | None, given: Mapping[str, Any]) -> Config:
     """Ask the questions of the first run, present answers as defaults."""
     config, ours = present or Config(), present.port if present else 0
     answers: dict[str, Any] = {}
@@ -3259,7 +3305,7 @@ def ask_settings(state: Path, present: Config | None, given: Mapping[str, Any]) 
         if not meta["question"]:
             answers[name] = known
         elif name == "library":
-            here = os.fspath(state.parent) if present or state.name == STATE_FOLDER else os.getcwd()
+            here = os.fspath(state.parent) if present or state.name == STATE_FOLDER else home
             answers[name] = ask(meta["question"], known or here, parse_library)
         elif name == "host":
             default = "no" if known in ("127.0.0.1", "localhost", "::1") else "yes"
@@ -3273,9 +3319,7 @@ def ask_settings(state: Path, present: Config | None, given: Mapping[str, Any]) 
 
 def ask_first_user() -> tuple[str, bytes] | None:
     """Ask for the first user; None: the owner wants none yet."""
-    print(
-        "\nYou log in to see private albums and hidden ones in the lists. Others you add with: register NAME"
-    )
+    print("\nUsers log in, and see private albums, and hidden ones in the lists. You are the first.")
     try:
         default = parse_user(getpass.getuser())
     except (ValueError, OSError, KeyError):
@@ -3296,11 +3340,11 @@ def set_up(
         print(
             "A few questions; Enter takes the answer in brackets. Nothing is written before the last one.\n"
         )
-        chosen = ask_settings(state, config, given)
+        chosen = ask_settings(state, args.home, config, given)
         user = ask_first_user() if not users.names() else None
     else:
         chosen = dataclasses.replace(chosen, **given)
-    here = os.path.abspath(getattr(args, "library", "."))
+    here = os.path.abspath(getattr(args, "library", args.home))
     library = Path(chosen.library or (os.fspath(state.parent) if config else here))
     in_library = state == library / STATE_FOLDER
     chosen = dataclasses.replace(chosen, library="" if in_library else os.fspath(library))
@@ -3311,8 +3355,14 @@ def set_up(
     write_config(state, chosen)
     print(f"\nWrote the settings to {state}")
     if not users.names():
-        print("Nobody can log in yet. To add somebody: register NAME")
+        print("Nobody can log in yet.")
+    print(f"To add somebody: {how_to(args, 'register NAME')}")
     return chosen
+
+
+def describe_build(args: argparse.Namespace) -> str:
+    """Name the version; in photos.pyz also what it was built from."""
+    return f"photos {__version__}{f', build {args.build}' if args.build else ''}"
 
 
 def open_state(args: argparse.Namespace) -> tuple[Path, Config]:
@@ -3394,6 +3444,7 @@ def run_serve(args: argparse.Namespace) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     app = create_app(state, config=config, background=False)
     server = make_server(app, config)
+    announce(state, describe_build(args))
     app.start()
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -3436,7 +3487,9 @@ def run_register(args: argparse.Namespace) -> None:
     state, _ = open_state(args)
     users, name = UserStore(state), parse_user(args.user)
     if name in users.names():
-        raise PhotosError(f"There is a user {name} already. To change the password: passwd {name}")
+        raise PhotosError(
+            f"There is a user {name} already. To change the password: {how_to(args, f'passwd {name}')}"
+        )
     users.register(name, new_password(args))
     print(f"Registered {name}.")
 
@@ -3446,7 +3499,7 @@ def run_passwd(args: argparse.Namespace) -> None:
     state, _ = open_state(args)
     users, name = UserStore(state), parse_user(args.user)
     if name not in users.names():
-        raise PhotosError(f"There is no user {name}. To add one: register {name}")
+        raise PhotosError(f"There is no user {name}. To add one: {how_to(args, f'register {name}')}")
     users.set_password(name, new_password(args))
     print(f"Changed the password of {name}; who was logged in with the old one is no longer.")
 
@@ -3543,8 +3596,8 @@ def describe_reach(library: Library) -> Iterator[str]:
             yield f"Everybody can open {display('/'.join(parts))}: .private and .hidden count at the end only."
 
 
-def describe_state(state: Path) -> Iterator[str]:
-    """Say whether the state files are in order."""
+def describe_state(args: argparse.Namespace, state: Path) -> Iterator[str]:
+    """Say whether the state files are in order, and whether an older version serves."""
     for name, wanted in (("", 0o700), ("config.json", 0o600), ("users.json", 0o600), ("secret.key", 0o600)):
         path = state / name
         if path.exists() and sys.platform != "win32":
@@ -3553,20 +3606,28 @@ def describe_state(state: Path) -> Iterator[str]:
             yield f"{path}: {'only you can read it' if good else f'others can read it: chmod {wanted:o} it'}."
     try:
         names = UserStore(state).names()
-        yield f"Users: {', '.join(names) or 'none. To add one: register NAME'}."
+        yield (
+            f"Users: {', '.join(names)}."
+            if names
+            else f"Users: none. To add one: {how_to(args, 'register NAME')}"
+        )
     except StateError as error:
         yield f"Nobody can log in: {error}"
+    if (serving := serving_version(state)) not in ("", describe_build(args)):
+        yield f"An upgrade waits: the server still is {serving}. Stop it and start it again."
 
 
-def describe_versions() -> Iterator[str]:
+def describe_versions(args: argparse.Namespace) -> Iterator[str]:
     """Say which versions run, and what they can."""
-    yield f"photos {__version__}, Python {sys.version.split()[0]}, Pillow {PIL.__version__}."
-    heif = bool(importlib.util.find_spec("pillow_heif"))
-    yield (
-        "HEIC photos (iPhone) are shown."
-        if heif
-        else "HEIC photos are listed, not shown: pip install pillow-heif."
-    )
+    heif = importlib.import_module("pillow_heif") if importlib.util.find_spec("pillow_heif") else None
+    libheif = f", libheif {heif.libheif_version()}" if heif else ""
+    yield f"{describe_build(args)}, Python {sys.version.split()[0]}, Pillow {PIL.__version__}{libheif}."
+    if heif:
+        yield "HEIC photos (iPhone) are shown."
+    elif args.build:
+        yield "HEIC photos are listed, not shown: this photos.pyz was built without HEIC."
+    else:
+        yield "HEIC photos are listed, not shown: pip install pillow-heif."
     ffmpeg = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
     yield "Videos have posters." if ffmpeg else "Videos have no posters: install ffmpeg."
 
@@ -3574,11 +3635,11 @@ def describe_versions() -> Iterator[str]:
 def run_check(args: argparse.Namespace) -> None:
     """Say in plain words what visitors can reach and what is wrong."""
     state, _ = open_state(args)
-    print(*describe_versions(), *describe_state(state), sep="\n")
+    print(*describe_versions(args), *describe_state(args, state), sep="\n")
     with opened_library(args) as library:
         print(*describe_reach(library), sep="\n")
         if new := library.unread(0):
-            print(f"Not read yet: {_counted(len(new), 'file')}. To do it now: index")
+            print(f"Not read yet: {_counted(len(new), 'file')}. To do it now: {how_to(args, 'index')}")
         print_problems(library)
 
 
@@ -3597,15 +3658,27 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
 }
 
 
+class ShowVersion(argparse.Action):
+    """The flag --version. Argparse's own would load libheif at each start to name its version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, *_: object) -> NoReturn:
+        print(*describe_versions(args))
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; the flags of settings come from Config."""
     where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    where.add_argument("--library", metavar="FOLDER", help="folder of the albums (default: this folder)")
+    where.add_argument(
+        "--library",
+        metavar="FOLDER",
+        help="folder of the albums (default: this folder, or that of photos.pyz)",
+    )
     where.add_argument("--state", metavar="FOLDER", help="state folder (default: .photos in the library)")
     parser = argparse.ArgumentParser(
         prog="photos", description="Photo albums from folders.", parents=[where], allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=" ".join(describe_versions()))
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="name versions and build")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (run, help) in COMMANDS.items():
         command = commands.add_parser(
@@ -3635,8 +3708,14 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:at], "serve", *arguments[at:]] if none else list(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0, 1 (it failed, stderr says why) or 2 (usage)."""
+def main(
+    arguments: Sequence[str] | None = None, *, home: str = "", program: str = "photos", build: str = ""
+) -> int:
+    """Run one command; return the exit status: 0, 1 (it failed, stderr says why) or 2 (usage).
+
+    `home` is the library unless one is named, by default the current folder; `program` what the
+    owner types to run this; `build` names the photos.pyz that it comes from.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [WORKER_COMMAND]:
         work(Path(arguments[1]))
@@ -3644,7 +3723,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
-    args = make_parser().parse_args(with_command(arguments))
+    known = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)
+    args = make_parser().parse_args(with_command(arguments), known)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
@@ -3662,4 +3742,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(program=shlex.join([Path(sys.executable).stem, sys.argv[0]])))

@@ -1,0 +1,430 @@
+#!/usr/bin/env python3
+"""Build `photos.pyz`: the album server with all that it needs, in one file.
+
+    python3 build_zipapp.py [--for this|linux|mac|windows|musl|all] [--no-heif] [-o FILE]
+    python3 build_zipapp.py --renew        writes wheels.lock anew, from the newest releases
+
+The file is a zip archive that Python runs. In it, sorted by name:
+
+    NOTICE, licenses/     whose works are inside, and on which terms
+    __main__.py           says so where Python is too old, else calls the bootstrap
+    bootstrap.py          unpacks what this machine needs, once, and starts photos.py from there
+    build.json            version, build id, list of the app, targets with their lists
+    files/SHA256          each distinct file, once
+    lists/SHA256          what a folder holds: lines of `SHA256 SIZE PATH`
+
+Equal input gives equal bytes: sorted names, one date, and no compression of our own. Files of
+wheels keep the deflate streams that they have there; ours are stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.machinery
+import itertools
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HOME = Path(__file__).resolve().parent
+LOCK, WHEELS = HOME / "wheels.lock", HOME / ".wheels"
+PACKAGES = ("bottle", "pillow", "pillow-heif", "pyjwt", "waitress")
+HEIF = "pillow_heif"
+PYTHONS = ("311", "312", "313", "314", "315")
+# The oldest systems that pip shall find wheels for; those of still older ones fit, too.
+PLATFORMS = {
+    "linux": ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64"),
+    "mac": ("macosx_10_15_x86_64", "macosx_11_0_arm64"),
+    "windows": ("win_amd64", "win_arm64"),
+    "musl": ("musllinux_1_2_x86_64", "musllinux_1_2_aarch64"),
+}
+DOWNLOADS = 4  # at a time
+
+# The first line lets a shell run the file. The second names a text encoding that nobody has: Python
+# shows it where the end of the file is missing, in which a zip archive has its directory, since it
+# then takes the file for a script. Of a complete file it reads neither.
+PREFIX = b"#!/usr/bin/env python3\n# coding: this-file-is-incomplete--copy-it-again\n"
+
+MAIN = '''\
+"""Start the album server. This file must parse on any Python."""
+import sys
+
+if sys.version_info < (3, 11):
+    sys.stderr.write("photos: photos.pyz needs Python 3.11 or newer, this is %d.%d.\\n" % sys.version_info[:2])
+    sys.exit(3)
+
+import bootstrap
+
+sys.exit(bootstrap.main(__loader__))
+'''
+
+HEIF_NOTICE = """
+The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-2.0), whose terms hold for
+a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
+python3 build_zipapp.py --no-heif
+"""
+
+
+class BuildError(Exception):
+    """Says in one sentence why nothing was built."""
+
+
+class Platform(NamedTuple):
+    """What a platform tag says (PEP 425, 600 and 656)."""
+
+    system: str  # manylinux, musllinux, macosx or win
+    version: tuple[int, ...]  # of the C library or of macOS, at least; () for Windows
+    machine: str
+
+    @classmethod
+    def parse(cls, tag: str) -> Platform:
+        """Read a tag, such as manylinux_2_28_x86_64 or win_amd64."""
+        system, _, rest = tag.partition("_")
+        version = re.match(r"(\d+)_(\d+)_", rest)
+        numbers = tuple(map(int, version.groups())) if version else ()
+        return cls(system, numbers, rest[version.end() :] if version else rest)
+
+
+class Wheel(NamedTuple):
+    """A line of the lock file: a wheel, whose name tells what it is for (PEP 427)."""
+
+    sha256: str
+    filename: str
+
+    @property
+    def package(self) -> str:
+        return self.filename.split("-")[0]
+
+    @property
+    def version(self) -> str:
+        return self.filename.split("-")[1]
+
+    @property
+    def python(self) -> str:
+        """The version that its native modules are for, such as 311."""
+        return self.filename.split("-")[-2].removeprefix("cp")
+
+    @property
+    def tag(self) -> str:
+        """The platform; of several tags the first, which is the oldest system."""
+        return self.filename.removesuffix(".whl").split("-")[-1].split(".")[0]
+
+    @property
+    def path(self) -> Path:
+        return WHEELS / self.filename
+
+
+class Stream(NamedTuple):
+    """A file as a zip archive holds it."""
+
+    sha256: str
+    method: int  # 0: stored, 8: deflated
+    crc: int
+    size: int  # bytes of the file
+    raw: bytes
+
+
+Files = dict[str, Stream]  # by their paths
+
+
+# --- Wheels ------------------------------------------------------------------------------------
+
+
+def platform_tags(which: str) -> list[str]:
+    """Return the platforms that a value of --for means."""
+    if which == "this":
+        return [this_platform()]
+    return [tag for name, tags in PLATFORMS.items() if which in ("all", name) for tag in tags]
+
+
+def this_platform() -> str:
+    """Return the tag of this interpreter, which may be a 32-bit one on a 64-bit system."""
+    suffix, name = importlib.machinery.EXTENSION_SUFFIXES[0], sysconfig.get_platform()
+    if sys.platform == "darwin":  # one build of Python may be for two processors
+        name = f"macosx-{os.uname().machine}"
+    for tag in platform_tags("all"):
+        system, _, machine = Platform.parse(tag)
+        libc = {"manylinux": "gnu", "musllinux": "musl"}.get(system)
+        if f"-{machine}-linux-{libc}." in suffix or re.fullmatch(rf"{system}\b.*-{machine}", name):
+            return tag
+    raise BuildError(f"There are no wheels for this machine ({name}). To build for others: --for all")
+
+
+def locked_wheels() -> list[Wheel]:
+    """Return the wheels of the lock file, whose lines are those of `sha256sum`."""
+    return [Wheel(*line.split()) for line in LOCK.read_text(encoding="ascii").splitlines()]
+
+
+def choose(wheels: Iterable[Wheel], tag: str, python: str) -> list[Wheel]:
+    """Return the native wheels for a platform and a version of Python."""
+    wanted = Platform.parse(tag)._replace(version=())
+    return [
+        each
+        for each in wheels
+        if each.python == python and Platform.parse(each.tag)._replace(version=()) == wanted
+    ]
+
+
+def is_there(wheel: Wheel) -> bool:
+    """Whether a wheel was downloaded before, every byte of it."""
+    return wheel.path.exists() and hashlib.sha256(wheel.path.read_bytes()).hexdigest() == wheel.sha256
+
+
+def find_pip(folder: str) -> list[str]:
+    """Return a command that runs pip: this Python's, else that of a new environment in a folder."""
+    own = [sys.executable, "-m", "pip"]
+    if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
+        return own
+    if subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, check=False).returncode:
+        raise BuildError(
+            "This needs pip. On Debian, Ubuntu and Raspberry Pi OS: sudo apt install python3-pip"
+        )
+    return [os.path.join(folder, "Scripts" if os.name == "nt" else "bin", "python"), "-m", "pip"]
+
+
+def run_pip(pip: list[str], *arguments: str) -> str:
+    """Run pip and return what it prints. Raises BuildError with its last words."""
+    flags = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-q"]
+    done = subprocess.run([*pip, *arguments, *flags], capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = re.findall(r"^ERROR: (.+)$", done.stderr, re.MULTILINE) or ["it does not say why"]
+        raise BuildError(f"pip failed: {words[-1]}")
+    return done.stdout
+
+
+def target_flags(tag: str, python: str) -> list[str]:
+    """Return the flags that make pip choose for another machine."""
+    return ["--platform", tag, "--python-version", python, "--implementation", "cp", "--abi", f"cp{python}"]
+
+
+def fetch(pip: list[str], wheel: Wheel) -> None:
+    """Download a wheel, which must have the bytes that the lock file knows."""
+    flags = [] if wheel.tag == "any" else target_flags(wheel.tag, wheel.python)
+    with tempfile.TemporaryDirectory(dir=WHEELS) as folder:
+        wanted = Path(folder, "requirements.txt")
+        wanted.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
+        run_pip(pip, "download", "--require-hashes", "-r", os.fspath(wanted), "-d", folder, *flags)
+        Path(folder, wheel.filename).replace(wheel.path)
+    if not is_there(wheel):
+        raise BuildError(f"pip brought something else than {wheel.filename}.")
+
+
+def provide(wheels: Iterable[Wheel]) -> None:
+    """Download the wheels that are not there yet, with a line for each."""
+    WHEELS.mkdir(exist_ok=True)
+    if missing := [each for each in wheels if not is_there(each)]:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(DOWNLOADS) as pool:
+            pip = find_pip(folder)
+            print(f"Fetching {len(missing)} wheels", flush=True)
+            for wheel, _ in zip(missing, pool.map(lambda each: fetch(pip, each), missing), strict=True):
+                print(f"{wheel.path.stat().st_size / 1e6:6.1f} MB  {wheel.filename}", flush=True)
+
+
+def renew() -> None:
+    """Write the lock file: the newest release of each package, the same for all machines."""
+    found: set[Wheel] = set()
+    pins = list(PACKAGES)
+    with tempfile.TemporaryDirectory() as folder:
+        pip = find_pip(folder)
+        for tag, python in itertools.product(platform_tags("all"), PYTHONS):
+            report = ["install", "--dry-run", "--ignore-installed", "--target", folder, "--report", "-"]
+            told = json.loads(run_pip(pip, *report, *target_flags(tag, python), *pins))
+            for each in (each["download_info"] for each in told["install"]):
+                name = each["url"].rpartition("/")[2]
+                found.add(Wheel(each["archive_info"]["hashes"]["sha256"], name))
+            pins = sorted({f"{wheel.package}=={wheel.version}" for wheel in found})
+            print(f"{tag}, Python {python}: {', '.join(pins)}", flush=True)
+    lines = (f"{each.sha256}  {each.filename}\n" for each in sorted(found, key=lambda each: each.filename))
+    LOCK.write_text("".join(lines), encoding="ascii")
+
+
+# --- Files -------------------------------------------------------------------------------------
+
+
+def stored(content: bytes) -> Stream:
+    """Return a file of ours. It is not compressed: versions of zlib need not agree."""
+    return Stream(hashlib.sha256(content).hexdigest(), 0, zlib.crc32(content), len(content), content)
+
+
+def files_of(wheel: Wheel) -> Files:
+    """Return the files of a wheel, with the compressed bytes that it has of them."""
+    files = {}
+    content = wheel.path.read_bytes()
+    with zipfile.ZipFile(wheel.path) as archive:
+        for info in archive.infolist():
+            # APPNOTE.TXT 4.3.7: 30 bytes, of which the last two numbers are the lengths of name and extra.
+            start = info.header_offset + 30 + sum(struct.unpack_from("<HH", content, info.header_offset + 26))
+            raw = content[start : start + info.compress_size]
+            sha256 = hashlib.sha256(archive.read(info)).hexdigest()
+            if not info.is_dir():
+                files[info.filename] = Stream(sha256, info.compress_type, info.CRC, info.file_size, raw)
+    return files
+
+
+def is_code(path: str) -> bool:
+    """Whether a file of a wheel is needed to run it: no metadata, scripts or type stubs."""
+    return not re.search(r"^[^/]+\.(dist-info|data)/|\.pyi$|/py\.typed$", path)
+
+
+def app_version() -> str:
+    """Return the version that photos.py states."""
+    found = re.search(
+        r'^__version__ = "(.+)"$', (HOME / "photos.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert found
+    return found[1]
+
+
+def app_files() -> Files:
+    """Return our own files."""
+    paths = [HOME / "photos.py", *(path for path in (HOME / "templates").iterdir() if path.is_file())]
+    return {path.relative_to(HOME).as_posix(): stored(path.read_bytes()) for path in paths}
+
+
+def licence_files(wheels: Mapping[Wheel, Files]) -> Files:
+    """Return the licences of all parts; one that is not the same on all platforms, for each."""
+    found = {"licenses/photos/LICENSE": stored((HOME / "LICENSE").read_bytes())}
+    for wheel, files in wheels.items():
+        for path, stream in files.items():
+            if name := re.match(r"[^/]+\.dist-info/(?:licenses/)?((?:LICEN|COPYING|AUTHORS).*)", path):
+                entry = f"licenses/{wheel.package}/{name[1]}"
+                if found.setdefault(entry, stream).sha256 != stream.sha256:
+                    found[f"{entry}.{wheel.tag}"] = stream
+    return found
+
+
+def notice(wheels: Iterable[Wheel]) -> bytes:
+    """Return the text that names all parts and their licences."""
+    lines = {f"photos {app_version()}: MIT"}
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel.path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            terms = re.search(r"^License(?:-Expression)?: (.+)$", archive.read(name).decode(), re.MULTILINE)
+        lines.add(f"{wheel.package} {wheel.version}: {terms[1].strip() if terms else 'its own'}")
+    text = "photos.pyz holds works of several authors; their licences are in licenses/ of this archive.\n\n"
+    heif = HEIF_NOTICE if any(wheel.package == HEIF for wheel in wheels) else ""
+    return "".join([text, *(f"{line}\n" for line in sorted(lines)), heif]).encode()
+
+
+# --- The archive -------------------------------------------------------------------------------
+
+
+def add_folder(entries: Files, files: Files) -> str:
+    """Add what a folder shall hold, each distinct file once; return the SHA-256 of its list."""
+    lines = []
+    for path, stream in sorted(files.items()):
+        entries[f"files/{stream.sha256}"] = entries.get(f"files/{stream.sha256}", stream)
+        lines.append(f"{stream.sha256} {stream.size} {path}\n")
+    listed = stored("".join(lines).encode())
+    entries[f"lists/{listed.sha256}"] = listed
+    return listed.sha256
+
+
+def add_target(entries: Files, wheels: Mapping[Wheel, Files]) -> dict[str, Any]:
+    """Add the native packages for one platform and Python; return how a machine knows that they fit."""
+    needs = max(Platform.parse(wheel.tag) for wheel in wheels)
+    files = {path: each for content in wheels.values() for path, each in content.items() if is_code(path)}
+    module = next(path for path in files if path.startswith("PIL/_imaging."))
+    return {
+        **needs._asdict(),
+        "python": next(iter(wheels)).python,
+        "suffix": module.removeprefix("PIL/_imaging"),
+        "files": add_folder(entries, files),
+    }
+
+
+def write(entries: Files, path: Path) -> None:
+    """Write the archive, runnable, at once (APPNOTE.TXT 4.3.7, 4.3.12 and 4.3.16)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    directory = b""
+    with temporary.open("wb") as output:
+        output.write(PREFIX)
+        for name, (_, method, crc, size, raw) in sorted(entries.items()):
+            # It needs version 2.0 and no flags, and is of 1980-01-01, 0:00.
+            common = struct.pack("<HHHHHLLL", 20, 0, method, 0, 0x21, crc, len(raw), size)
+            common += struct.pack("<HH", len(name), 0)
+            # Made by Unix, a plain file of mode 0644.
+            directory += (
+                b"PK\1\2\x14\3" + common + struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16, output.tell())
+            )
+            directory += name.encode("ascii")
+            output.write(b"PK\3\4" + common + name.encode("ascii") + raw)
+        counts = (len(entries), len(entries), len(directory), output.tell())
+        output.write(directory + b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, *counts, 0))
+    temporary.chmod(0o755)
+    temporary.replace(path)
+
+
+def build(which: str, output: Path, *, heif: bool) -> str:
+    """Build the file; return its build id, 12 hexadecimal digits that stand for all that is in it."""
+    locked = [each for each in locked_wheels() if heif or each.package != HEIF]
+    pairs = itertools.product(platform_tags(which), PYTHONS)
+    targets = [wheels for pair in pairs if (wheels := choose(locked, *pair))]
+    pure = [each for each in locked if each.tag == "any"]
+    wheels = [*pure, *itertools.chain.from_iterable(targets)]
+    provide(wheels)
+    content = {wheel: files_of(wheel) for wheel in wheels}
+    app = app_files() | {
+        path: each for wheel in pure for path, each in content[wheel].items() if is_code(path)
+    }
+    entries = {
+        "NOTICE": stored(notice(wheels)),
+        "__main__.py": stored(MAIN.encode()),
+        "bootstrap.py": stored((HOME / "bootstrap.py").read_bytes()),
+        **licence_files(content),
+    }
+    told: dict[str, Any] = {"version": app_version(), "app": add_folder(entries, app)}
+    told["targets"] = [add_target(entries, {wheel: content[wheel] for wheel in each}) for each in targets]
+    names = "".join(f"{name} {entries[name].sha256}\n" for name in sorted(entries))
+    told["build"] = hashlib.sha256((names + json.dumps(told)).encode()).hexdigest()[:12]
+    entries["build.json"] = stored(json.dumps(told, indent=1, sort_keys=True).encode())
+    write(entries, output)
+    return str(told["build"])
+
+
+def main() -> int:
+    """Build, or renew the lock file; return the exit status."""
+    parser = argparse.ArgumentParser(description="Build photos.pyz.", allow_abbrev=False)
+    choices = ["this", *PLATFORMS, "all"]
+    parser.add_argument(
+        "--for", dest="which", default="this", choices=choices, help="machines (default: this)"
+    )
+    parser.add_argument(
+        "--no-heif", action="store_true", help="leave out HEIC, whose decoders are GPL and LGPL"
+    )
+    parser.add_argument("-o", dest="output", type=Path, default=HOME / "dist" / "photos.pyz", metavar="FILE")
+    parser.add_argument("--renew", action="store_true", help="write wheels.lock anew and build nothing")
+    args = parser.parse_args()
+    try:
+        if args.renew:
+            renew()
+            return 0
+        build_id = build(args.which, args.output, heif=not args.no_heif)
+    except (BuildError, OSError) as error:
+        print(f"build_zipapp.py: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, version {app_version()}, build {build_id}"
+    )
+    if not args.no_heif:
+        print(
+            "It contains libheif and libde265 (LGPL) and x265 (GPL), for HEIC photos; --no-heif leaves them out."
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
