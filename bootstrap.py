@@ -30,8 +30,10 @@ import shlex
 import shutil
 import stat
 import sys
+import sysconfig
 import tempfile
 import time
+import warnings
 import zipimport
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,30 +115,27 @@ def fits(target: dict[str, Any]) -> bool:
 
 
 def describe(targets: Iterable[dict[str, Any]]) -> str:
-    """Name the machines that the file has native packages for."""
+    """Name the machines that the file was built for."""
     names = {
-        "manylinux": "Linux (glibc {})",
-        "musllinux": "Linux (musl {})",
-        "macosx": "macOS {}",
+        "manylinux": "Linux with glibc",
+        "musllinux": "Linux with musl",
+        "macosx": "macOS",
         "win": "Windows",
     }
-    found: dict[str, list[int]] = {}
+    pythons: dict[str, list[str]] = {}
     for each in targets:
-        system = names[each["system"]].format(".".join(map(str, each["version"])))
-        found.setdefault(f"{system} {each['machine']}", []).append(int(each["python"]))
-    return "; ".join(
-        f"{system}, Python 3.{min(pythons) - 300} to 3.{max(pythons) - 300}"
-        for system, pythons in found.items()
-    )
+        version = ".".join(map(str, each["version"]))
+        system = f"{names[each['system']]}{f' {version} or newer' if version else ''} on {each['machine']}"
+        pythons.setdefault(system, []).append(f"3.{each['python'][1:]}")
+    return "; ".join(f"Python {', '.join(versions)} for {system}" for system, versions in pythons.items())
 
 
 def describe_machine() -> str:
-    """Name this machine in the same words."""
-    import sysconfig
-
+    """Name this machine in similar words."""
     version = ".".join(map(str, system_version()))
-    system = f"{sysconfig.get_platform()}{f' ({version})' if version else ''}"
-    return f"{system}, Python {sys.version_info.major}.{sys.version_info.minor} ({importlib.machinery.EXTENSION_SUFFIXES[0]})"
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor} for {sysconfig.get_platform()}"
+    return f"{python}{f' {version}' if version else ''} ({suffix})"
 
 
 def standard_library() -> list[str]:
@@ -406,14 +405,15 @@ def check_own_pillow(rest: Sequence[str], why: str) -> None:
         from PIL import __version__, features
     except ImportError:
         raise CannotStart(
-            f"{why} To go on, install Pillow for this Python, or build photos.pyz for this machine."
+            f"{why} Install Pillow for this Python, or build photos.pyz for this machine."
         ) from None
     if tuple(map(int, __version__.split(".")[:2])) < OLDEST_PILLOW:
         needed = ".".join(map(str, OLDEST_PILLOW))
         raise CannotStart(
             f"{why} This machine's own Pillow {__version__} is too old; it takes {needed} or newer."
         )
-    lacks = [name for name in ("jpg", "zlib", "webp", "avif", "littlecms2") if not features.check(name)]
+    with warnings.catch_warnings(action="ignore"):  # of names that it does not know yet
+        lacks = [name for name in ("jpg", "zlib", "webp", "avif", "littlecms2") if not features.check(name)]
     heif = [] if importlib.util.find_spec("pillow_heif") else ["pillow-heif"]
     say(
         f"{why} Using this machine's own Pillow {__version__}{', without ' if lacks else ''}{', '.join(lacks + heif)}."
@@ -424,7 +424,7 @@ def import_photos(archive: zipimport.zipimporter, told: Mapping[str, Any]) -> Mo
     """Unpack what is missing and import photos.py: with the Pillow of the archive, else with the machine's own."""
     machine = [path for path in sys.path if path != archive.archive]
     native = next((each["files"] for each in told["targets"] if fits(each)), "")
-    why = "" if native else f"This is {describe_machine()}; the file is for {describe(told['targets'])}."
+    why = "" if native else f"It was built for {describe(told['targets'])}; this is {describe_machine()}."
     for anew in (False, True) if native else ():
         folders = place(archive, {APP: told["app"], NATIVE: native}, anew=anew)
         try:

@@ -3624,10 +3624,8 @@ def describe_versions(args: argparse.Namespace) -> Iterator[str]:
     yield f"{describe_build(args)}, Python {sys.version.split()[0]}, Pillow {PIL.__version__}{libheif}."
     if heif:
         yield "HEIC photos (iPhone) are shown."
-    elif args.build:
-        yield "HEIC photos are listed, not shown: this photos.pyz was built without HEIC."
     else:
-        yield "HEIC photos are listed, not shown: pip install pillow-heif."
+        yield "HEIC photos are listed, not shown: pillow-heif is missing (pip install pillow-heif, or a photos.pyz with it)."
     ffmpeg = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
     yield "Videos have posters." if ffmpeg else "Videos have no posters: install ffmpeg."
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import processes
 import pytest
 from conftest import PASSWORD, draw, exif
 from processes import Server, Terminal, eventually, free_port, processes_about, request
@@ -50,6 +51,19 @@ PICTURES = """() => [...document.images].filter(image => image.getClientRects().
 
 
 pytestmark = pytest.mark.whole
+
+
+@pytest.fixture(autouse=True, params=["photos.py", "photos.pyz"])
+def program(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """What all tests here run: the source, and the one file with a cache of its own."""
+    if request.param == "photos.pyz":
+        archive = request.getfixturevalue("photos_pyz")
+        monkeypatch.setattr(processes, "PROGRAM", (sys.executable, os.fspath(archive)))
+        cache = tmp_path_factory.getbasetemp() / "cache of photos.pyz"
+        monkeypatch.setenv("PHOTOS_CACHE_DIR", os.fspath(cache))
+    return str(request.param)
 
 
 def needed(program: str) -> str:
