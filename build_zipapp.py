@@ -273,9 +273,15 @@ def files_of(wheel: Wheel) -> Files:
     return files
 
 
-def is_code(path: str) -> bool:
-    """Whether a file of a wheel is needed to run it: no metadata, scripts or type stubs."""
-    return not re.search(r"^[^/]+\.(dist-info|data)/|\.pyi$|/py\.typed$", path)
+def installed(wheels: Iterable[Files]) -> Files:
+    """Return the files of wheels where pip puts them (PEP 427), without metadata, scripts and type stubs."""
+    found = {
+        re.sub(r"^[^/]+\.data/(platlib|purelib)/", "", path): stream
+        for files in wheels
+        for path, stream in files.items()
+    }
+    unneeded = re.compile(r"^[^/]+\.(dist-info|data)/|\.pyi$|/py\.typed$")
+    return {path: stream for path, stream in found.items() if not unneeded.search(path)}
 
 
 def app_version() -> str:
@@ -335,7 +341,7 @@ def add_folder(entries: Files, files: Files) -> str:
 def add_target(entries: Files, wheels: Mapping[Wheel, Files]) -> dict[str, Any]:
     """Add the native packages for one platform and Python; return how a machine knows that they fit."""
     needs = max(Platform.parse(wheel.tag) for wheel in wheels)
-    files = {path: each for content in wheels.values() for path, each in content.items() if is_code(path)}
+    files = installed(wheels.values())
     module = next(path for path in files if path.startswith("PIL/_imaging."))
     return {
         **needs._asdict(),
@@ -377,9 +383,7 @@ def build(which: str, output: Path, *, heif: bool) -> str:
     wheels = [*pure, *itertools.chain.from_iterable(targets)]
     provide(wheels)
     content = {wheel: files_of(wheel) for wheel in wheels}
-    app = app_files() | {
-        path: each for wheel in pure for path, each in content[wheel].items() if is_code(path)
-    }
+    app = app_files() | installed(content[wheel] for wheel in pure)
     entries = {
         "NOTICE": stored(notice(wheels)),
         "__main__.py": stored(MAIN.encode()),
