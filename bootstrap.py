@@ -25,13 +25,12 @@ import importlib.util
 import itertools
 import json
 import os
+import re
 import secrets
-import shlex
 import shutil
 import stat
 import sys
 import sysconfig
-import tempfile
 import time
 import warnings
 import zipimport
@@ -44,16 +43,18 @@ from typing import Any, NamedTuple
 
 if sys.platform != "win32":
     import fcntl
+else:
+    import msvcrt
 
 CACHE_VARIABLE = "PHOTOS_CACHE_DIR"
-CACHE_NAME, RUN_PREFIX = "photos.pyz", "photos.pyz-run-"
-TEMPORARY = "tmp-"
+CACHE_NAME = "photos.pyz"
 APP, NATIVE = "app", "native"
 COMPLETE = ".complete"
+# Seconds since a folder was last started from, by our names. One that is being unpacked, which takes
+# seconds, and one for a single run are removed when that process ends; these were left by a crash.
+LIFETIMES = {rf"({APP}|{NATIVE})-[0-9a-f]{{16}}": 30 * 86400, rf"({CACHE_NAME}|tmp)-[0-9a-f]{{16}}": 3600}
 CANNOT_START = 3  # exit status
 OLDEST_PILLOW = (11, 1)  # that photos.py can run with, where the machine's own has to do
-KEEP_SECONDS = 30 * 86400  # for folders that nobody starts from
-UNPACKING_SECONDS = 3600  # for folders being unpacked, which takes seconds
 WAIT_SECONDS = 30.0  # for another process that unpacks
 WRITERS = 16  # threads; they wait for the disk, one fsync after the other would take ten times as long
 
@@ -75,18 +76,38 @@ def say(text: str) -> None:
     print(f"photos: {text}", file=sys.stderr, flush=True)
 
 
-def read(archive: zipimport.zipimporter, name: str) -> bytes:
-    """Return a file of the archive. Raises CannotStart where it cannot be read."""
+def damaged(archive: zipimport.zipimporter, why: object) -> CannotStart:
+    """Return what to say where the archive does not hold what it should."""
+    return CannotStart(f"{archive.archive} is damaged; copy it again. ({why})")
+
+
+def read(archive: zipimport.zipimporter, name: str, sha256: str = "") -> bytes:
+    """Return a file of the archive, checked if `sha256` is given. Raises CannotStart."""
     try:
-        return archive.get_data(name)
-    except (OSError, EOFError, ImportError, zlib.error) as error:
-        raise CannotStart(f"{archive.archive} is damaged; copy it again. ({error})") from None
+        content = archive.get_data(name)
+    except (EOFError, ImportError, zlib.error) as error:
+        raise damaged(archive, error) from None
+    except OSError as error:
+        raise CannotStart(f"{archive.archive} cannot be read: {error.strerror or 'copy it again'}.") from None
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise damaged(archive, name)
+    return content
 
 
-def read_list(archive: zipimport.zipimporter, name: str) -> list[File]:
-    """Return what a folder shall hold."""
-    lines = (line.split(" ", 2) for line in read(archive, f"lists/{name}").decode().splitlines())
-    return [File(sha256, int(size), path) for sha256, size, path in lines]
+def read_list(archive: zipimport.zipimporter, sha256: str) -> list[File]:
+    """Return what a folder shall hold. Raises CannotStart."""
+    text = read(archive, f"lists/{sha256}", sha256).decode()
+    lines = (line.split(" ", 2) for line in text.splitlines())
+    return [File(digest, int(size), path) for digest, size, path in lines]
+
+
+def read_build(archive: zipimport.zipimporter) -> dict[str, Any]:
+    """Return what build_zipapp.py noted. Raises CannotStart."""
+    try:
+        told = json.loads(read(archive, "build.json"))
+        return {name: told[name] for name in ("app", "build", "targets")}
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged(archive, error) from None
 
 
 # --- What fits this machine --------------------------------------------------------------------
@@ -94,11 +115,11 @@ def read_list(archive: zipimport.zipimporter, name: str) -> list[File]:
 
 def system_version() -> tuple[int, ...]:
     """Return the version of macOS or glibc; () for anything else."""
-    if sys.platform == "darwin":
-        import platform
-
-        return tuple(map(int, platform.mac_ver()[0].split(".")))
     with contextlib.suppress(AttributeError, OSError, ValueError):
+        if sys.platform == "darwin":
+            import platform
+
+            return tuple(map(int, platform.mac_ver()[0].split(".")))
         library, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
         return tuple(map(int, version.split("."))) if library == "glibc" else ()
     return ()
@@ -156,7 +177,7 @@ def standard_library() -> list[str]:
 def cache_folder() -> str:
     """Return where this user's cache is: as the owner says, else where the system has it; '' if nowhere."""
     if chosen := os.environ.get(CACHE_VARIABLE):
-        return os.path.abspath(chosen)
+        return os.path.abspath(os.path.expanduser(chosen))
     home = os.path.expanduser("~")
     if sys.platform == "win32":
         caches = os.environ.get("LOCALAPPDATA", "")
@@ -166,13 +187,6 @@ def cache_folder() -> str:
         named = os.environ.get("XDG_CACHE_HOME", "")
         caches = named if os.path.isabs(named) else os.path.join(home, ".cache")
     return os.path.join(caches, CACHE_NAME) if os.path.isabs(caches) else ""
-
-
-def others_may_write(status: os.stat_result) -> bool:
-    """Whether anybody but root and this user can change what is in a folder."""
-    if status.st_uid not in (0, os.getuid()) or status.st_mode & stat.S_IWOTH:
-        return True
-    return bool(status.st_mode & stat.S_IWGRP) and not is_group_of_one(status.st_gid)
 
 
 def is_group_of_one(group: int) -> bool:
@@ -187,27 +201,37 @@ def is_group_of_one(group: int) -> bool:
     return user.pw_gid == group and found.gr_name == user.pw_name and not {*found.gr_mem} - {user.pw_name}
 
 
-def open_folder(folder: str) -> str:
-    """Make a folder, if need be, and return its real path. Raises OSError saying why it is not safe."""
-    above = os.path.dirname(folder)
-    os.makedirs(above, exist_ok=True)
-    above = os.path.realpath(above)
-    folder = os.path.join(above, os.path.basename(folder))
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
+def check_folder(folder: str, *, sticky: bool) -> None:
+    """Raise OSError if anybody but root and this user can change what is in a folder.
+
+    `sticky`: it may be a sticky one, such as /tmp, where nobody can replace what belongs to somebody else.
+    """
     status = os.lstat(folder)
     if not stat.S_ISDIR(status.st_mode):
-        raise PermissionError("it is not a folder")
-    if sys.platform == "win32":  # where the folders of a user are closed to others
-        return folder
-    if status.st_uid != os.getuid() or others_may_write(status):
-        raise PermissionError("others can write to it")
-    for each in (above, *map(str, Path(above).parents)):
-        status = os.stat(each)
-        # In a sticky folder, such as /tmp, nobody can replace what belongs to somebody else.
-        if others_may_write(status) and not status.st_mode & stat.S_ISVTX:
-            raise PermissionError(f"others can write to {each}")
-    if os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
+        raise PermissionError("it is a link, or no folder")
+    # In a container without root, some other user owns all that root owns outside.
+    if status.st_uid not in (0, os.getuid(), os.stat("/").st_uid):
+        raise PermissionError(f"{folder} belongs to somebody else")
+    if sticky and status.st_mode & stat.S_ISVTX:
+        return
+    if status.st_mode & stat.S_IWOTH or (
+        status.st_mode & stat.S_IWGRP and not is_group_of_one(status.st_gid)
+    ):
+        raise PermissionError(f"others can write to {folder}")
+
+
+def open_folder(folder: str) -> str:
+    """Make a folder, if need be, and return its real path. Raises OSError saying why it is not safe."""
+    above = os.path.realpath(os.path.dirname(folder))
+    folder = os.path.join(above, os.path.basename(folder))
+    # From the top down: nobody can exchange what is in a folder that was found safe.
+    for each in (*map(str, reversed(Path(folder).parents)), folder):
+        with contextlib.suppress(FileExistsError):
+            if not os.path.lexists(each):
+                os.mkdir(each, 0o700)
+        if sys.platform != "win32":  # where the folders of a user are closed to others
+            check_folder(each, sticky=each != folder)
+    if sys.platform != "win32" and os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
         raise PermissionError("no program may run from there (noexec)")
     return folder
 
@@ -240,15 +264,18 @@ def is_whole(folder: str, files: Iterable[File]) -> bool:
 
 @contextlib.contextmanager
 def alone(root: str) -> Iterator[None]:
-    """Let one process unpack at a time, as long as that is no hindrance: without the lock, all would do the same."""
+    """Let one process unpack at a time. Where there are no locks, all unpack, and the first one wins."""
     file = os.open(os.path.join(root, ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + WAIT_SECONDS
     try:
-        while sys.platform != "win32" and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if sys.platform == "win32":
+                    msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+                else:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
+            except (BlockingIOError, PermissionError):
                 time.sleep(0.02)
             except OSError:
                 break
@@ -275,16 +302,19 @@ def sync(folder: str) -> None:
             os.close(opened)
 
 
+def temporary_name(folder: str) -> str:
+    """Return a new name beside a folder, for what is not there yet or no longer."""
+    return os.path.join(os.path.dirname(folder), f"tmp-{secrets.token_hex(8)}")
+
+
 def unpack(archive: zipimport.zipimporter, files: Sequence[File], folder: str) -> None:
     """Make a folder from the archive: it is there with all that it shall hold, or not at all."""
 
     def write_checked(file: File) -> None:
-        content = read(archive, f"files/{file.sha256}")
-        if hashlib.sha256(content).hexdigest() != file.sha256:
-            raise CannotStart(f"{archive.archive} is damaged; copy it again.")
-        write(os.path.join(fresh, file.path), content)
+        write(os.path.join(fresh, file.path), read(archive, f"files/{file.sha256}", file.sha256))
 
-    fresh = tempfile.mkdtemp(prefix=TEMPORARY, dir=os.path.dirname(folder))
+    fresh, damaged = temporary_name(folder), temporary_name(folder)
+    os.mkdir(fresh, 0o700)
     try:
         inner = sorted({os.path.dirname(file.path) for file in files})
         for name in inner:
@@ -295,29 +325,35 @@ def unpack(archive: zipimport.zipimporter, files: Sequence[File], folder: str) -
         for name in {"", *inner}:
             sync(os.path.join(fresh, name))
         if os.path.lexists(folder):
-            os.rename(folder, f"{fresh}-damaged")
+            os.rename(folder, damaged)
         os.rename(fresh, folder)
         sync(os.path.dirname(folder))
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(f"{fresh}-damaged", ignore_errors=True)
+        shutil.rmtree(damaged, ignore_errors=True)
 
 
 def provide(archive: zipimport.zipimporter, listed: str, folder: str, *, anew: bool) -> None:
-    """Unpack a folder if it is not there whole, or if it shall be made anew."""
+    """Unpack a folder if it is not there whole, or if it shall be made anew, and hold it."""
     files = read_list(archive, listed)
-    if anew or not (hold(folder) and is_whole(folder, files)):
-        with alone(os.path.dirname(folder)):
-            if anew or not (hold(folder) and is_whole(folder, files)):
-                if sys.stderr.isatty():
-                    say(f"Unpacking {sum(file.size for file in files) / 1e6:.0f} MB to {folder}, once.")
-                unpack(archive, files, folder)
+    if not anew and hold(folder) and is_whole(folder, files):
+        return
+    with alone(os.path.dirname(folder)):
+        if not anew and hold(folder) and is_whole(folder, files):
+            return
+        if sys.stderr and sys.stderr.isatty():
+            say(f"Unpacking {sum(file.size for file in files) / 1e6:.0f} MB to {folder}, once.")
+        try:
+            unpack(archive, files, folder)
+        except OSError:
+            if not is_whole(folder, files):  # another process may have been faster
+                raise
         hold(folder)
 
 
 def discard(folder: str) -> None:
     """Remove a folder. Raises OSError if a process runs from it."""
-    gone = f"{folder}-gone"
+    gone = temporary_name(folder)
     with contextlib.ExitStack() as locks:
         for marker in Path(folder).rglob(COMPLETE) if sys.platform != "win32" else ():
             file = os.open(marker, os.O_RDONLY)
@@ -327,34 +363,43 @@ def discard(folder: str) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def is_older(folder: str, seconds: float) -> bool:
-    """Whether a folder of ours was last used longer ago than that."""
+def is_outdated(folder: str, seconds: float) -> bool:
+    """Whether a folder is ours and was last used longer ago than that."""
     status = os.lstat(folder)
-    marker = os.path.join(folder, COMPLETE)
-    used = os.stat(marker).st_mtime if os.path.exists(marker) else status.st_mtime
-    ours = sys.platform == "win32" or status.st_uid == os.getuid()
-    return stat.S_ISDIR(status.st_mode) and ours and time.time() - used > seconds
+    ours = stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.getuid())
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(os.path.join(folder, COMPLETE))
+    return ours and time.time() - status.st_mtime > seconds
 
 
-def prune(root: str, lifetimes: Mapping[str, float]) -> None:
-    """Remove folders that nobody needs any longer: by the beginnings of their names, after so many seconds."""
+def prune(root: str) -> None:
+    """Remove what nobody needs any longer, of the folders that have a name that we give."""
     with contextlib.suppress(OSError):
         for name in os.listdir(root):
-            for prefix, seconds in lifetimes.items():
+            for pattern, seconds in LIFETIMES.items():
                 folder = os.path.join(root, name)
                 with contextlib.suppress(OSError):
-                    if name.startswith(prefix) and is_older(folder, seconds):
+                    if re.fullmatch(pattern, name) and is_outdated(folder, seconds):
                         discard(folder)
 
 
 def temporary_folders() -> Iterator[str]:
     """Yield folders for this run alone, removed when it ends; what earlier runs could not remove goes, too."""
-    above = [tempfile.gettempdir(), "/var/tmp"] if sys.platform != "win32" else [tempfile.gettempdir()]  # noqa: S108
-    for folder in dict.fromkeys(above):
-        prune(folder, {RUN_PREFIX: UNPACKING_SECONDS})
-        folder = os.path.join(folder, RUN_PREFIX + secrets.token_hex(8))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        yield folder
+    # Not tempfile.gettempdir(), which may well be the current folder: the photos.
+    usual = os.environ.get("TEMP" if sys.platform == "win32" else "TMPDIR") or "/tmp"  # noqa: S108
+    for above in dict.fromkeys((usual, "/var/tmp")):  # noqa: S108
+        if os.path.isdir(above) and os.path.isabs(above):
+            prune(above)
+            folder = os.path.join(above, f"{CACHE_NAME}-{secrets.token_hex(8)}")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            yield folder
+
+
+def keep_from_cleaners(folder: str) -> None:
+    """Lock a folder, which systemd-tmpfiles then leaves alone, however long this process runs."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
 
 
 def place(archive: zipimport.zipimporter, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
@@ -369,15 +414,12 @@ def place(archive: zipimport.zipimporter, wanted: Mapping[str, str], *, anew: bo
         except OSError as error:
             say(f"Not using {root}: {error.strerror or error}.")
             continue
-        prune(safe, {TEMPORARY: UNPACKING_SECONDS, APP: KEEP_SECONDS, NATIVE: KEEP_SECONDS})
+        prune(safe)
         if root != usual:
-            say(
-                f"Unpacked for this run alone. For faster starts, name a folder of yours in {CACHE_VARIABLE}."
-            )
+            keep_from_cleaners(safe)
+            say(f"Unpacked for this run alone. To start faster, name a folder of yours in {CACHE_VARIABLE}.")
         return folders
-    raise CannotStart(
-        f"There is no folder to run from. Name one of yours, with 100 MB of room, in {CACHE_VARIABLE}."
-    )
+    raise CannotStart(f"There is no folder to run from. Name one with 100 MB of room in {CACHE_VARIABLE}.")
 
 
 # --- Starting ----------------------------------------------------------------------------------
@@ -399,54 +441,53 @@ def load(folders: Sequence[str], rest: Sequence[str]) -> ModuleType:
 
 
 def check_own_pillow(rest: Sequence[str], why: str) -> None:
-    """Raise CannotStart unless the machine has a Pillow of its own that is good enough; say what it lacks."""
+    """Say what the machine's own Pillow lacks. Raises CannotStart where there is none that is good enough."""
     sys.path[:] = rest
     try:
         from PIL import __version__, features
-    except ImportError:
-        raise CannotStart(
-            f"{why} Install Pillow for this Python, or build photos.pyz for this machine."
-        ) from None
-    if tuple(map(int, __version__.split(".")[:2])) < OLDEST_PILLOW:
+    except Exception:  # it may be broken in any way
+        raise CannotStart(f"{why} Install Pillow for this Python, or build photos.pyz for it.") from None
+    version = re.match(r"(\d+)\.(\d+)", __version__)
+    if not version or tuple(map(int, version.groups())) < OLDEST_PILLOW:
         needed = ".".join(map(str, OLDEST_PILLOW))
-        raise CannotStart(
-            f"{why} This machine's own Pillow {__version__} is too old; it takes {needed} or newer."
-        )
+        raise CannotStart(f"{why} Its own Pillow {__version__} is too old; {needed} or newer would do.")
     with warnings.catch_warnings(action="ignore"):  # of names that it does not know yet
         lacks = [name for name in ("jpg", "zlib", "webp", "avif", "littlecms2") if not features.check(name)]
-    heif = [] if importlib.util.find_spec("pillow_heif") else ["pillow-heif"]
-    say(
-        f"{why} Using this machine's own Pillow {__version__}{', without ' if lacks else ''}{', '.join(lacks + heif)}."
-    )
+    if not importlib.util.find_spec("pillow_heif"):
+        lacks.append("pillow-heif")
+    say(f"{why} Using its own Pillow {__version__}{', without ' if lacks else ''}{', '.join(lacks)}.")
 
 
 def import_photos(archive: zipimport.zipimporter, told: Mapping[str, Any]) -> ModuleType:
     """Unpack what is missing and import photos.py: with the Pillow of the archive, else with the machine's own."""
     machine = [path for path in sys.path if path != archive.archive]
     native = next((each["files"] for each in told["targets"] if fits(each)), "")
-    why = "" if native else f"It was built for {describe(told['targets'])}; this is {describe_machine()}."
+    why = (
+        ""
+        if native
+        else f"photos.pyz was built for {describe(told['targets'])}; here is {describe_machine()}."
+    )
     for anew in (False, True) if native else ():
         folders = place(archive, {APP: told["app"], NATIVE: native}, anew=anew)
         try:
             return load(folders, standard_library())
         except Exception as error:  # whatever the code of a damaged file raises
-            why = f"What is in {folders[-1]} cannot be loaded ({error})."
+            why = f"What is in {' and '.join(folders)} cannot be loaded here ({error})."
             forget(folders)
     check_own_pillow(machine, why)
-    return load(place(archive, {APP: told["app"]}), machine)
+    try:
+        return load(place(archive, {APP: told["app"]}), machine)
+    except Exception as error:
+        raise CannotStart(f"This Python cannot run the server ({error}).") from None
 
 
 def main(archive: zipimport.zipimporter) -> int:
     """Start the server, or run the command that was given; return the exit status."""
-    path = os.path.abspath(archive.archive)
+    home = os.path.dirname(os.path.abspath(archive.archive))
     try:
-        told = json.loads(read(archive, "build.json"))
+        told = read_build(archive)
         photos = import_photos(archive, told)
     except CannotStart as error:
         say(str(error))
         return CANNOT_START
-    except KeyboardInterrupt:
-        say("Stopped.")
-        return 1
-    program = shlex.join([Path(sys.executable).stem, sys.argv[0]])
-    return int(photos.main(home=os.path.dirname(path), program=program, build=told["build"]))
+    return int(photos.main(home=home, script=sys.argv[0], build=told["build"]))

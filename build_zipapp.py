@@ -61,13 +61,16 @@ MAIN = '''\
 """Start the album server. This file must parse on any Python."""
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036
     sys.stderr.write("photos: photos.pyz needs Python 3.11 or newer, this is %d.%d.\\n" % sys.version_info[:2])
     sys.exit(3)
 
-import bootstrap
+try:
+    import bootstrap
 
-sys.exit(bootstrap.main(__loader__))
+    sys.exit(bootstrap.main(__loader__))
+except KeyboardInterrupt:
+    sys.exit("\\nStopped.")
 '''
 
 HEIF_NOTICE = """
@@ -75,6 +78,10 @@ The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-
 a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
 python3 build_zipapp.py --no-heif
 """
+
+
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("build_zipapp.py needs Python 3.11 or newer.")
 
 
 class BuildError(Exception):
@@ -164,7 +171,7 @@ def this_platform() -> str:
 
 def locked_wheels() -> list[Wheel]:
     """Return the wheels of the lock file, whose lines are those of `sha256sum`."""
-    return [Wheel(*line.split()) for line in LOCK.read_text(encoding="ascii").splitlines()]
+    return [Wheel(*line.split()) for line in LOCK.read_text(encoding="ascii").splitlines() if line]
 
 
 def choose(wheels: Iterable[Wheel], tag: str, python: str) -> list[Wheel]:
@@ -200,7 +207,7 @@ def run_pip(pip: list[str], *arguments: str) -> str:
     done = subprocess.run([*pip, *arguments, *flags], capture_output=True, text=True, check=False)
     if done.returncode:
         words = re.findall(r"^ERROR: (.+)$", done.stderr, re.MULTILINE) or ["it does not say why"]
-        raise BuildError(f"pip failed: {words[-1]}")
+        raise BuildError(f"pip failed: {words[-1]} (Is there a network?)")
     return done.stdout
 
 
@@ -227,7 +234,7 @@ def provide(wheels: Iterable[Wheel]) -> None:
     if missing := [each for each in wheels if not is_there(each)]:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(DOWNLOADS) as pool:
             pip = find_pip(folder)
-            print(f"Fetching {len(missing)} wheels", flush=True)
+            print(f"Fetching {len(missing)} of the wheels", flush=True)
             for wheel, _ in zip(missing, pool.map(lambda each: fetch(pip, each), missing), strict=True):
                 print(f"{wheel.path.stat().st_size / 1e6:6.1f} MB  {wheel.filename}", flush=True)
 
@@ -295,7 +302,7 @@ def app_version() -> str:
 
 def app_files() -> Files:
     """Return our own files."""
-    paths = [HOME / "photos.py", *(path for path in (HOME / "templates").iterdir() if path.is_file())]
+    paths = [HOME / "photos.py", *(HOME / "templates").glob("[!.]*[!~]")]
     return {path.relative_to(HOME).as_posix(): stored(path.read_bytes()) for path in paths}
 
 
@@ -351,27 +358,31 @@ def add_target(entries: Files, wheels: Mapping[Wheel, Files]) -> dict[str, Any]:
     }
 
 
-def write(entries: Files, path: Path) -> None:
-    """Write the archive, runnable, at once (APPNOTE.TXT 4.3.7, 4.3.12 and 4.3.16)."""
+def pack(entries: Files) -> bytes:
+    """Return the archive, runnable (APPNOTE.TXT 4.3.7, 4.3.12 and 4.3.16)."""
+    packed, directory = bytearray(PREFIX), b""
+    for name, (_, method, crc, size, raw) in sorted(entries.items()):
+        # It needs version 2.0 and no flags, and is of 1980-01-01, 0:00.
+        common = struct.pack("<HHHHHLLL", 20, 0, method, 0, 0x21, crc, len(raw), size)
+        common += struct.pack("<HH", len(name), 0)
+        # Made by Unix, a plain file of mode 0644.
+        directory += b"PK\1\2\x14\3" + common + struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16, len(packed))
+        directory += name.encode("ascii")
+        packed += b"PK\3\4" + common + name.encode("ascii") + raw
+    counts = (len(entries), len(entries), len(directory), len(packed))
+    return bytes(packed + directory + b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, *counts, 0))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write the file at once, runnable: a server may be running from the one that is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    directory = b""
-    with temporary.open("wb") as output:
-        output.write(PREFIX)
-        for name, (_, method, crc, size, raw) in sorted(entries.items()):
-            # It needs version 2.0 and no flags, and is of 1980-01-01, 0:00.
-            common = struct.pack("<HHHHHLLL", 20, 0, method, 0, 0x21, crc, len(raw), size)
-            common += struct.pack("<HH", len(name), 0)
-            # Made by Unix, a plain file of mode 0644.
-            directory += (
-                b"PK\1\2\x14\3" + common + struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16, output.tell())
-            )
-            directory += name.encode("ascii")
-            output.write(b"PK\3\4" + common + name.encode("ascii") + raw)
-        counts = (len(entries), len(entries), len(directory), output.tell())
-        output.write(directory + b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, *counts, 0))
-    temporary.chmod(0o755)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def build(which: str, output: Path, *, heif: bool) -> str:
@@ -395,7 +406,7 @@ def build(which: str, output: Path, *, heif: bool) -> str:
     names = "".join(f"{name} {entries[name].sha256}\n" for name in sorted(entries))
     told["build"] = hashlib.sha256((names + json.dumps(told)).encode()).hexdigest()[:12]
     entries["build.json"] = stored(json.dumps(told, indent=1, sort_keys=True).encode())
-    write(entries, output)
+    write(output, pack(entries))
     return str(told["build"])
 
 

@@ -473,14 +473,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def try_lock(path: Path) -> int | None:
-    """Take a lock file for as long as the descriptor is open; None: another process has it."""
+    """Take a lock file for as long as the descriptor is open; None: another process has it. Raises OSError."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    except OSError:
+    except (BlockingIOError, PermissionError):
         os.close(file)
         return None
     return file
@@ -561,17 +561,21 @@ def library_root(state: Path, config: Config) -> Path:
 
 def announce(state: Path, version: str) -> None:
     """Note which version serves. The note counts for as long as this process holds its lock: to its end."""
-    if try_lock(state / "cache" / "serving.lock") is not None:
-        write_atomically(state / "cache" / "serving", version.encode())
+    with contextlib.suppress(OSError):  # a disk without locks
+        if try_lock(state / "cache" / "serving.lock") is not None:
+            write_atomically(state / "cache" / "serving", version.encode())
 
 
 def serving_version(state: Path) -> str:
-    """Return which version serves now; '': none does."""
-    lock = try_lock(state / "cache" / "serving.lock")
-    if lock is not None:
+    """Return which version serves now; '': none does, or none that can tell."""
+    try:
+        lock = try_lock(state / "cache" / "serving.lock")
+        if lock is None:
+            return (state / "cache" / "serving").read_text()
         os.close(lock)
-        return ""
-    return (state / "cache" / "serving").read_text()
+    except OSError:  # no cache folder yet, no note yet, no locks on this disk
+        pass
+    return ""
 
 
 def write_config(state: Path, config: Config) -> None:
@@ -1215,7 +1219,8 @@ class Worker:
     """One worker process, which reads and renders files one after the other."""
 
     def __init__(self, cache: Path) -> None:
-        modules = [*filter(None, sys.path), os.path.dirname(os.path.abspath(__file__))]
+        here = os.path.dirname(os.path.abspath(__file__))
+        modules = [*([] if here in sys.path else [here]), *filter(None, sys.path)]
         self._process = subprocess.Popen(
             [sys.executable, *WORKER_FLAGS, json.dumps(modules), WORKER_COMMAND, os.fspath(cache)],
             stdin=subprocess.PIPE,
@@ -3261,12 +3266,21 @@ def state_folder(args: argparse.Namespace) -> Path:
     return Path(getattr(args, "state", library / STATE_FOLDER)).expanduser().absolute()
 
 
+def quoted(words: Sequence[str]) -> str:
+    """Return words as the machine's shell takes them."""
+    return shlex.join(words) if sys.platform != "win32" else subprocess.list2cmdline(words)
+
+
+def invocation(script: str) -> str:
+    """Return what to type to run a script again with this Python."""
+    name = os.path.basename(sys.executable)
+    return quoted([name if shutil.which(name) == sys.executable else sys.executable, script])
+
+
 def how_to(args: argparse.Namespace, command: str) -> str:
     """Return what to type for another command on the same library."""
-    flags = [
-        f"--{name} {shlex.quote(getattr(args, name))}" for name in ("library", "state") if hasattr(args, name)
-    ]
-    return " ".join([args.program, *flags, command])
+    given = [(f"--{name}", getattr(args, name)) for name in ("library", "state") if hasattr(args, name)]
+    return " ".join([args.program, *map(quoted, given), command])
 
 
 def flags_given(args: argparse.Namespace) -> dict[str, Any]:
@@ -3706,13 +3720,11 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:at], "serve", *arguments[at:]] if none else list(arguments)
 
 
-def main(
-    arguments: Sequence[str] | None = None, *, home: str = "", program: str = "photos", build: str = ""
-) -> int:
+def main(arguments: Sequence[str] | None = None, *, home: str = "", script: str = "", build: str = "") -> int:
     """Run one command; return the exit status: 0, 1 (it failed, stderr says why) or 2 (usage).
 
-    `home` is the library unless one is named, by default the current folder; `program` what the
-    owner types to run this; `build` names the photos.pyz that it comes from.
+    `home` is the library unless one is named, by default the current folder; `script` the file that
+    the owner runs, '' for the installed command; `build` names the photos.pyz that it comes from.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [WORKER_COMMAND]:
@@ -3721,6 +3733,7 @@ def main(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
+    program = invocation(script) if script else "photos"
     known = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)
     args = make_parser().parse_args(with_command(arguments), known)
     logging.basicConfig(format="%(levelname)s: %(message)s")
@@ -3740,4 +3753,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(main(program=shlex.join([Path(sys.executable).stem, sys.argv[0]])))
+    sys.exit(main(script=sys.argv[0]))
