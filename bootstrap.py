@@ -50,6 +50,7 @@ CACHE_VARIABLE = "PHOTOS_CACHE_DIR"
 CACHE_NAME = "photos.pyz"
 APP, NATIVE = "app", "native"
 COMPLETE = ".complete"
+PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".split())
 # Seconds since a folder was last started from, by our names. One that is being unpacked, which takes
 # seconds, and one for a single run are removed when that process ends; these were left by a crash.
 LIFETIMES = {rf"({APP}|{NATIVE})-[0-9a-f]{{16}}": 30 * 86400, rf"({CACHE_NAME}|tmp)-[0-9a-f]{{16}}": 3600}
@@ -61,6 +62,10 @@ WRITERS = 16  # threads; they wait for the disk, one fsync after the other would
 
 class CannotStart(Exception):
     """Says in one sentence why the server cannot start on this machine."""
+
+
+class CannotLoad(CannotStart):
+    """Says which folders hold code that does not run on this machine."""
 
 
 class File(NamedTuple):
@@ -178,7 +183,7 @@ def cache_folder() -> str:
     """Return where this user's cache is: as the owner says, else where the system has it; '' if nowhere."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return os.path.abspath(os.path.expanduser(chosen))
-    home = os.path.expanduser("~")
+    home = os.environ.get("HOME", os.path.expanduser("~"))  # '~' would make '/' of an empty one
     if sys.platform == "win32":
         caches = os.environ.get("LOCALAPPDATA", "")
     elif sys.platform == "darwin":
@@ -425,17 +430,13 @@ def place(archive: zipimport.zipimporter, wanted: Mapping[str, str], *, anew: bo
 # --- Starting ----------------------------------------------------------------------------------
 
 
-def forget(folders: Sequence[str]) -> None:
-    """Undo the import of what lies in folders."""
-    for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(tuple(folders)):
-            del sys.modules[name]
-
-
 def load(folders: Sequence[str], rest: Sequence[str]) -> ModuleType:
     """Import photos.py with Pillow, looking nowhere but in these folders."""
     sys.path[:] = [*folders, *rest]
     importlib.invalidate_caches()
+    for name in [*sys.modules]:  # an attempt before this one, or the machine's start-up files, may have them
+        if name.partition(".")[0] in PACKAGES:
+            del sys.modules[name]
     importlib.import_module("PIL._imaging")
     return importlib.import_module("photos")
 
@@ -458,27 +459,36 @@ def check_own_pillow(rest: Sequence[str], why: str) -> None:
     say(f"{why} Using its own Pillow {__version__}{', without ' if lacks else ''}{', '.join(lacks)}.")
 
 
+def unpack_and_load(
+    archive: zipimport.zipimporter, wanted: Mapping[str, str], rest: Sequence[str]
+) -> ModuleType:
+    """Import photos.py from where it is unpacked; what cannot be loaded is unpacked anew once."""
+    for anew in (False, True):
+        folders = place(archive, wanted, anew=anew)
+        try:
+            return load(folders, rest)
+        except Exception as error:  # whatever the code of a damaged file raises
+            why = f"What is in {' and '.join(folders)} cannot be loaded here ({error})."
+    raise CannotLoad(why)
+
+
 def import_photos(archive: zipimport.zipimporter, told: Mapping[str, Any]) -> ModuleType:
-    """Unpack what is missing and import photos.py: with the Pillow of the archive, else with the machine's own."""
+    """Import photos.py, with the Pillow of the archive or else with the machine's own. Raises CannotStart."""
     machine = [path for path in sys.path if path != archive.archive]
+    app = {APP: told["app"]}
     native = next((each["files"] for each in told["targets"] if fits(each)), "")
     why = (
         ""
         if native
         else f"photos.pyz was built for {describe(told['targets'])}; here is {describe_machine()}."
     )
-    for anew in (False, True) if native else ():
-        folders = place(archive, {APP: told["app"], NATIVE: native}, anew=anew)
+    if native:
         try:
-            return load(folders, standard_library())
-        except Exception as error:  # whatever the code of a damaged file raises
-            why = f"What is in {' and '.join(folders)} cannot be loaded here ({error})."
-            forget(folders)
+            return unpack_and_load(archive, {**app, NATIVE: native}, standard_library())
+        except CannotLoad as error:
+            why = str(error)
     check_own_pillow(machine, why)
-    try:
-        return load(place(archive, {APP: told["app"]}), machine)
-    except Exception as error:
-        raise CannotStart(f"This Python cannot run the server ({error}).") from None
+    return unpack_and_load(archive, app, machine)
 
 
 def main(archive: zipimport.zipimporter) -> int:

@@ -1194,10 +1194,8 @@ def work(cache: Path) -> None:
     warnings.simplefilter("ignore")  # of Pillow, on odd metadata
     Image.MAX_IMAGE_PIXELS = None  # `_open` checks, by format
     Image.init()
-    if importlib.util.find_spec("pillow_heif"):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+    with contextlib.suppress(ImportError):  # it is not installed, or broken, which `check` says
+        importlib.import_module("pillow_heif").register_heif_opener()
     if sys.platform != "win32":
         os.nice(10)
         with contextlib.suppress(ValueError, OSError):  # not every system has this limit
@@ -3633,13 +3631,13 @@ def describe_state(args: argparse.Namespace, state: Path) -> Iterator[str]:
 
 def describe_versions(args: argparse.Namespace) -> Iterator[str]:
     """Say which versions run, and what they can."""
-    heif = importlib.import_module("pillow_heif") if importlib.util.find_spec("pillow_heif") else None
-    libheif = f", libheif {heif.libheif_version()}" if heif else ""
-    yield f"{describe_build(args)}, Python {sys.version.split()[0]}, Pillow {PIL.__version__}{libheif}."
-    if heif:
+    versions = f"{describe_build(args)}, Python {sys.version.split()[0]}, Pillow {PIL.__version__}"
+    try:
+        yield f"{versions}, libheif {importlib.import_module('pillow_heif').libheif_version()}."
         yield "HEIC photos (iPhone) are shown."
-    else:
-        yield "HEIC photos are listed, not shown: pillow-heif is missing (pip install pillow-heif, or a photos.pyz with it)."
+    except ImportError as error:
+        yield f"{versions}."
+        yield f"HEIC photos are listed, not shown: {error} (pip install pillow-heif, or a photos.pyz that has it)."
     ffmpeg = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
     yield "Videos have posters." if ffmpeg else "Videos have no posters: install ffmpeg."
 

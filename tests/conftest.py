@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import io
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
 import photos
 
+HOME = Path(photos.__file__).resolve().parent
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "photos"
 PASSWORD = "correct horse battery"
 StartPython = Callable[..., subprocess.Popen[str]]
@@ -205,6 +208,51 @@ def start_python() -> Iterator[StartPython]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def photos_pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos.pyz for this machine; without wheels and network, a test that needs it is skipped."""
+    path = tmp_path_factory.mktemp("built") / "photos.pyz"
+    build = Path(photos.__file__).with_name("build_zipapp.py")
+    command = [sys.executable, os.fspath(build), "-o", os.fspath(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if "pip failed" in done.stderr or "needs pip" in done.stderr:
+        pytest.skip(f"photos.pyz cannot be built: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def copy_project(folder: Path, version: str = "") -> Path:
+    """Copy what a build takes, the templates in another order; say that it is another version."""
+    for name in ("photos.py", "bootstrap.py", "build_zipapp.py", "wheels.lock", "LICENSE"):
+        shutil.copy(HOME / name, folder)
+    (folder / ".wheels").symlink_to(HOME / ".wheels")
+    (folder / "templates").mkdir()
+    for name in sorted(os.listdir(HOME / "templates"), reverse=True):
+        if (HOME / "templates" / name).is_file():
+            shutil.copy(HOME / "templates" / name, folder / "templates")
+    if version:
+        path = folder / "photos.py"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r'(?m)^__version__ = ".+"$', f'__version__ = "{version}"', text), "utf-8")
+    return folder
+
+
+def build(project: Path, output: Path, *flags: str, python: str = sys.executable, **options: Any) -> str:
+    """Build photos.pyz; return what that printed."""
+    command = [python, project / "build_zipapp.py", "-o", output, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def newer_pyz(photos_pyz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos.pyz of the next version."""
+    project = copy_project(tmp_path_factory.mktemp("newer"), version="99.1.0")
+    build(project, project / "dist" / "photos.pyz")
+    return project / "dist" / "photos.pyz"
 
 
 def run_together(processes: list[subprocess.Popen[str]]) -> list[str]:
