@@ -34,6 +34,7 @@ import gzip
 import hashlib
 import heapq
 import hmac
+import html
 import http
 import importlib.util
 import io
@@ -57,6 +58,7 @@ import tempfile
 import threading
 import time
 import unicodedata
+import uuid
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,7 +72,7 @@ import bottle
 import jwt
 import PIL
 import waitress
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, IptcImagePlugin, UnidentifiedImageError
 
 if sys.platform != "win32":
     import fcntl
@@ -141,7 +143,10 @@ SURVEY_SECONDS = 30.0  # pause between two background passes over a library that
 SURVEY_BATCH = 48  # renditions asked for between two looks at what is newest
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
 PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
+FEED_ITEMS = 50
 ALBUM_TEXT_BYTES = 65536
+XMP_TEXT_BYTES = 65536  # of one property in all its languages
+CAPTION_LENGTH = 1000  # characters
 DEPTH = 64  # of albums in albums; deeper ones are ignored
 
 PASSWORD_BYTES = range(8, 257)
@@ -167,9 +172,11 @@ ANSWER_THREADS = 16
 WAITING_THREADS = 240
 PATH_BYTES = 4096  # as long as a path can be on Linux
 HEADER_BYTES = 16384
+LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
 STOP_SECONDS = 1.5
 BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 YEAR_SECONDS = 31_536_000
+PAGES_VARY = "Cookie, Accept-Encoding, Accept-Language"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
@@ -207,7 +214,10 @@ log = logging.getLogger("photos")
 
 
 class PhotosError(Exception):
-    """The root of all errors that a person caused and can understand; `status` is the HTTP answer."""
+    """The root of all errors that a person caused and can understand.
+
+    `status` is the HTTP answer; pages tell it in the visitor's language, by that number.
+    """
 
     status = 400
     retry_after: int | None = None  # seconds
@@ -621,6 +631,7 @@ class Info:
     height: int = 0
     animated: bool = False
     taken: str = ""
+    caption: str = ""
     camera: str = ""
     lens: str = ""
     exposure_time: float = 0  # s (EXIF 0x829A)
@@ -789,9 +800,11 @@ def _number(value: Any) -> float:
     return number if math.isfinite(number) and number > 1e-6 else 0
 
 
-def _label(value: Any) -> str:
+def _label(value: Any, most: int = 100) -> str:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:100]
+    # Joiners: Persian words and emoji of several people fall apart without them.
+    shown = (c if c.isprintable() or c in "\u200c\u200d" else " " for c in text)
+    return " ".join("".join(shown).split())[:most].rstrip()
 
 
 def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
@@ -815,19 +828,62 @@ def _directory(exif: Image.Exif, tag: int) -> Mapping[int, Any]:
         return {}
 
 
+_XMP_TEXT = re.compile(rb"(?:\A|<rdf:li\b)([^<>]*)>([^<]+)")
+
+
+def _decoded(text: bytes, errors: str = "strict") -> str:
+    try:
+        return text.decode("utf-8", errors)
+    except UnicodeDecodeError:
+        return text.decode("cp1252", "ignore")  # Latin-1 as Windows extends it
+
+
+def _xmp_text(xmp: bytes, name: bytes) -> str:
+    """Return a text of XMP's Dublin Core in the default language, else in the first (XMP part 1, 8.2.2.4)."""
+    block, end, _ = xmp.partition(b"<dc:" + name)[2].partition(b"</dc:" + name)
+    found = _XMP_TEXT.findall(block[:XMP_TEXT_BYTES]) if end else []
+    found.sort(key=lambda each: b"x-default" not in each[0])
+    texts = (_label(html.unescape(_decoded(text)), CAPTION_LENGTH) for _, text in found)
+    return next(filter(None, texts), "")
+
+
+def _iptc_text(iptc: Mapping[tuple[int, int], Any], dataset: int) -> str:
+    """Return a text of IPTC's application record (IIM 4.2, 6)."""
+    value = iptc.get((2, dataset))
+    text = (value[0] if isinstance(value, list) else value) or b""
+    # Coded character set 1:90 says UTF-8: it may still be cut within a character, by the old limits.
+    is_utf8 = b"\x1b%G" in (iptc.get((1, 90)) or b"")
+    return _label(_decoded(text, "ignore" if is_utf8 else "strict"), CAPTION_LENGTH)
+
+
+def read_caption(image: Image.Image, xmp: bytes) -> str:
+    """Return the description of a photo, else its title; XMP before IPTC, '' where there is none.
+
+    Not EXIF's ImageDescription: cameras write their own name there.
+    """
+    iptc: Mapping[tuple[int, int], Any] = {}
+    with contextlib.suppress(*METADATA_ERRORS):
+        if isinstance(image, ImageFile.ImageFile):
+            iptc = IptcImagePlugin.getiptcinfo(image) or {}
+    description = _xmp_text(xmp, b"description") or _iptc_text(iptc, 120)
+    return description or _xmp_text(xmp, b"title") or _iptc_text(iptc, 5)
+
+
 def read_metadata(image: Image.Image) -> dict[str, Any]:
-    """Return the fields of Info that come from EXIF and XMP. Bad metadata costs itself alone."""
+    """Return the fields of Info that come from EXIF, XMP and IPTC. Bad metadata costs itself alone."""
     exif = Image.Exif()
     with contextlib.suppress(*METADATA_ERRORS):
         if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode the whole PNG
             exif = image.getexif()
     details, gps = _directory(exif, 0x8769), _directory(exif, 0x8825)
     xmp = image.info.get("xmp", b"")
-    taken = date_taken(details, gps, xmp if isinstance(xmp, bytes) else str(xmp).encode())
+    xmp = xmp if isinstance(xmp, bytes) else str(xmp).encode()
+    taken = date_taken(details, gps, xmp)
     latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
     make, model = _label(exif.get(0x010F)), _label(exif.get(0x0110))
     return {
         "taken": taken.isoformat() if taken else "",
+        "caption": read_caption(image, xmp),
         "camera": model if model.lower().startswith(make.lower()) else f"{make} {model}".strip(),
         "lens": _label(details.get(0xA434)),
         "exposure_time": _number(details.get(0x829A)),
@@ -1456,14 +1512,19 @@ class File:
     path: str
     identity: str
     size: int
-    mtime: float
-    changed: float  # s since the epoch, the later of mtime and ctime
+    mtime: float  # s since the epoch
+    added: float  # s since the epoch: ctime, which every way of putting a file into a folder sets
     visibility: Visibility = Visibility.PUBLIC  # not public only for a link into another album
 
     @property
     def suffix(self) -> str:
         """The file name's suffix in lower case, with its dot."""
         return os.path.splitext(self.name)[1].lower()
+
+    @property
+    def changed(self) -> float:
+        """When it was written or put here, whichever is later; s since the epoch."""
+        return max(self.mtime, self.added)
 
 
 def live_photos(files: Mapping[str, File]) -> dict[str, File]:
@@ -1532,6 +1593,11 @@ class Item:
         """Whether renditions exist or can be made, as far as is known."""
         return self.info is None or self.info.has_picture
 
+    @property
+    def added(self) -> int:
+        """When it came into the library, s since the epoch."""
+        return int(self.file.added)
+
     @functools.cached_property
     def taken(self) -> dt.datetime:
         """When it was taken, local time: from its metadata, else its name, else the file's mtime."""
@@ -1554,6 +1620,7 @@ class Album:
     videos: int
     first: dt.datetime | None
     last: dt.datetime | None
+    newest: int  # when the last of them came into the library, s since the epoch; 0: there is none
     cover: Item | None
 
 
@@ -1565,6 +1632,19 @@ class Place:
     visibility: Visibility
     folder: Folder | None = None  # of the album, or of the one that holds the file
     file: File | None = None
+
+
+def item_of(parts: Parts, folder: Folder, file: File, info: Info | None) -> Item:
+    """Return the item that a file of a folder is. A caption in album.txt goes before the file's own."""
+    caption = folder.captions.get(file.name, info.caption if info else "")
+    return Item(parts, file, info, folder.lives.get(file.name), caption)
+
+
+def items_below(album: Album) -> Iterator[Item]:
+    """Yield the items of an album and of all albums in it."""
+    yield from album.items
+    for child in album.albums:
+        yield from items_below(child)
 
 
 def as_instants(items: Iterable[Item]) -> dict[Parts, dt.datetime]:
@@ -1680,8 +1760,8 @@ class Index:
 def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility) -> File:
     # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
     identity = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
-    changed = max(found.st_mtime, found.st_ctime)
-    return File(name, path, identity, found.st_size, plausible(found.st_mtime), changed, visibility)
+    mtime, added = plausible(found.st_mtime), plausible(found.st_ctime)
+    return File(name, path, identity, found.st_size, mtime, added, visibility)
 
 
 def _is_made(path: Path) -> bool:
@@ -1877,6 +1957,7 @@ class Library:
             videos=sum(album.videos for album in everything),
             first=min((album.first for album in everything if album.first), key=_instant, default=None),
             last=max((album.last for album in everything if album.last), key=_instant, default=None),
+            newest=max(album.newest for album in everything),
             cover=next((album.cover for album in everything if album.cover), None),
         )
 
@@ -1899,6 +1980,7 @@ class Library:
             videos=len(items) - photos,
             first=items[0].taken if items else None,
             last=items[-1].taken if items else None,
+            newest=max((item.added for item in items), default=0),
             cover=_cover(items),
         )
         self._albums[parts, see_all] = folder, infos, album
@@ -1912,8 +1994,7 @@ class Library:
             info = self.index.get(file.identity)
             listed = info.kind in (PHOTO, VIDEO) if info else file.suffix in PHOTO_SUFFIXES | VIDEO_SUFFIXES
             if listed and name not in hidden and (see_all or file.visibility == Visibility.PUBLIC):
-                live, caption = folder.lives.get(name), folder.captions.get(name, "")
-                found.append(Item((*parts, name), file, info, live, caption))
+                found.append(item_of((*parts, name), folder, file, info))
         moments = as_instants(found)
         return tuple(sorted(found, key=lambda item: (moments[item.parts], natural(item.file.name))))
 
@@ -1926,15 +2007,18 @@ class Library:
             return None
         file = _as_file(place.file.name, place.file.path, found, place.file.visibility)
         info = self.index.get(file.identity) or self._wait(self._submit(file, None, Urgency.NOW))
-        live = place.folder.lives.get(file.name)
-        caption = place.folder.captions.get(file.name, "")
-        return Item(place.parts, file, info, live, caption) if info.kind in (PHOTO, VIDEO) else None
+        return item_of(place.parts, place.folder, file, info) if info.kind in (PHOTO, VIDEO) else None
 
     def siblings(self, album: Place, see_all: bool) -> tuple[Item, ...]:
         """Return the items of an album alone, as somebody sees them."""
         folder = self._scan(album.parts)
         self._read(folder, READ_PATIENCE)
         return self._own(album.parts, folder, see_all).items
+
+    def newest(self, place: Place) -> list[Item]:
+        """Return what was added last of all that a visitor finds from an album on, as far as it was read."""
+        read = (item for item in items_below(self.album(place, see_all=False)) if item.info)
+        return heapq.nlargest(FEED_ITEMS, read, key=lambda item: item.added)
 
     def title(self, parts: Parts) -> str:
         """Return the title of an album."""
@@ -2437,12 +2521,17 @@ ROUTES = (
     Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
     Route("GET", "/api/album", "send_album", Access.MEDIA),
     Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
+    Route("GET", "/feed.atom", "send_feed", Access.MEDIA),
     Route("GET", "/login", "show_login", Access.ANYONE),
     Route("POST", "/login", "log_in", Access.ANYONE),
     Route("POST", "/logout", "log_out", Access.ANYONE),
     Route("GET", "/static/<name>", "send_static", Access.ANYONE),
+    Route("GET", "/manifest.webmanifest", "send_manifest", Access.ANYONE),
     Route("GET", "/healthz", "send_health", Access.ANYONE),
 )
+
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -2479,6 +2568,11 @@ class Links:
     def preview(self, item: Item) -> str:
         return self._to("preview", item.parts, v=item.version)
 
+    def view(self, item: Item) -> str:
+        """What the viewer shows: the preview, or the original where it moves."""
+        moves = item.info and item.info.animated and item.info.browser_shows
+        return self.original(item) if moves else self.preview(item)
+
     def full_size(self, item: Item) -> str:
         """All pixels, in a format that browsers show."""
         if item.info and not item.info.browser_shows:
@@ -2496,6 +2590,12 @@ class Links:
 
     def api(self, parts: Parts) -> str:
         return self._to("api/album", parts) if parts else f"{self.prefix}/api/album"
+
+    def manifest(self) -> str:
+        return f"{self.prefix}/manifest.webmanifest"
+
+    def feed(self) -> str:
+        return f"{self.prefix}/feed.atom"
 
     def login(self, target: str = "") -> str:
         return f"{self.prefix}/login" + (f"?{urlencode({'next': target})}" if target else "")
@@ -2606,19 +2706,17 @@ def grid_span(item: Item) -> int:
 
 
 def date_text(date: dt.datetime) -> str:
-    """Return a date as text: 14 April 2024."""
-    return f"{date.day} {date:%B} {date.year}"
+    """Return a date as text that every language knows (ISO 8601): 2024-04-14."""
+    return date.date().isoformat()
 
 
 def dates_text(first: dt.datetime | None, last: dt.datetime | None) -> str:
-    """Return a range of dates as text, as short as it can be."""
+    """Return a range of dates as text, as short as it can be: 2024-04-14, 2024-04 – 2024-06, 2019 – 2024."""
     if first is None or last is None:
         return ""
-    if first.date() == last.date():
-        return date_text(last)
-    if first.year != last.year:
-        return f"{first.year} – {last.year}"
-    return f"{last:%B} {last.year}" if first.month == last.month else f"{first:%B} – {last:%B} {last.year}"
+    start, end = date_text(first), date_text(last)
+    length = 4 if first.year != last.year else 7 if start != end else 10
+    return " – ".join(dict.fromkeys((start[:length], end[:length])))
 
 
 def duration_text(seconds: float) -> str:
@@ -2655,6 +2753,16 @@ def exposure_text(info: Info) -> str:
         )
         if value
     )
+
+
+def utc_text(moment: int) -> str:
+    """Return a moment, s since the epoch, as feeds write it (RFC 3339)."""
+    return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat()
+
+
+def urn(*names: str) -> str:
+    """Return an identifier that is the same wherever the names are (RFC 9562, 5.5)."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(names)).urn
 
 
 def item_as_json(item: Item, links: Links, user: str | None) -> dict[str, Any]:
@@ -2722,15 +2830,69 @@ def takes_gzip(header: str) -> bool:
     return re.search(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", header) is not None
 
 
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """The interface's texts in one language: a column of texts.tsv."""
+
+    language: str  # BCP 47
+    texts: Mapping[str, str]
+
+    def text(self, key: str, **values: object) -> str:
+        return self.texts[key].format(**values)
+
+    def counted(self, key: str, count: int) -> str:
+        """How many there are of something; '': none."""
+        return self.text(f"{key}_one" if count == 1 else f"{key}_many", count=count) if count else ""
+
+    def error(self, status: int, seconds: int | None = None) -> str:
+        """What a visitor is told; without a text of its own it is a request that makes no sense."""
+        key = f"error_{status}"
+        return self.text(key if key in self.texts else "error_400", seconds=seconds)
+
+
+def read_texts(path: Path) -> dict[str, Texts]:
+    """Read the table of texts: by language tag in lower case, the language of the first column first.
+
+    The head of a column is the tag of its language, then others that mean it: `zh-Hans zh`.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    keys, *columns = zip(*(line.split("\t") for line in lines), strict=True)
+    read = {tags: Texts(tags.split()[0], dict(zip(keys[1:], cells, strict=True))) for tags, *cells in columns}
+    return {tag.lower(): texts for tags, texts in read.items() for tag in tags.split()}
+
+
+def choose_language(header: str, languages: Mapping[str, Texts]) -> Texts:
+    """Evaluate Accept-Language (RFC 9110, 12.5.4) by lookup (RFC 4647, 3.4); none of them: the first."""
+    asked: dict[str, float] = {}
+    for part in header[:LANGUAGES_BYTES].lower().split(","):
+        pattern = r"\s*(\*|[a-z]{1,8}(?:-[a-z\d]{1,8})*)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?"
+        if match := re.fullmatch(pattern, part, re.ASCII):
+            asked[match[1]] = float(match[2] or 1)
+    refused = [languages[tag] for tag, weight in asked.items() if tag in languages and not weight]
+    for tag in sorted(filter(asked.get, asked), key=asked.__getitem__, reverse=True):
+        tags = itertools.accumulate(tag.split("-"), "{}-{}".format)  # zh, zh-hant, zh-hant-hk
+        for each in languages if tag == "*" else reversed(list(tags)):
+            if each in languages and languages[each] not in refused:
+                return languages[each]
+    return next(iter(languages.values()))
+
+
 def read_statics(folder: Path) -> dict[str, Static]:
-    """Read the css, js and icon files that may be sent, by name."""
-    found = {}
-    for path in folder.iterdir():
-        if path.suffix in STATIC_TYPES:
-            body = path.read_bytes()
-            version = hashlib.blake2b(body, digest_size=6).hexdigest()
-            found[path.name] = Static(body, STATIC_TYPES[path.suffix], version)
-    return found
+    """Read the css, js and icon files that may be sent, by name; one version stands for them all.
+
+    The scripts import each other by their versions, too: a browser never mixes those of two releases.
+    """
+    found = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES}
+    version = hashlib.blake2b(b"".join(found.values()), digest_size=6).hexdigest()
+    imports = re.compile(rb'(from "\./[a-z]+\.js)"')
+    return {
+        name: Static(
+            imports.sub(rb'\1?v=%s"' % version.encode(), body),
+            STATIC_TYPES[os.path.splitext(name)[1]],
+            version,
+        )
+        for name, body in found.items()
+    }
 
 
 def _marked(answer: bottle.HTTPResponse, error: PhotosError) -> bottle.HTTPResponse:
@@ -2760,10 +2922,10 @@ class Site:
         self._statics = read_statics(folder)
         self._templates = {
             path.stem: bottle.SimpleTemplate(name=path.name, lookup=[os.fspath(folder)])
-            for path in folder.glob("*.html")
+            for path in folder.iterdir()
+            if path.suffix in (".html", ".xml")
         }
-        lines = (folder / "texts.tsv").read_text(encoding="utf-8").splitlines()
-        self._texts = dict(line.split("\t")[:2] for line in lines if line)
+        self._languages = read_texts(folder / "texts.tsv")
         self._app = bottle.Bottle()
         self._app.default_error_handler = self._show_error
         for route in ROUTES:
@@ -2812,17 +2974,17 @@ class Site:
             headers = request_headers()
             own = f"{bottle.request.environ['wsgi.url_scheme']}://{headers.get('Host', '')}"
             if not is_same_origin(headers, (own, self._config.origin)):
-                raise Forbidden("This form was sent from another site. Go back, reload the page, try again.")
+                raise Forbidden
         start, variable, _ = route.rule.partition("<")
         raw = bottle.request.environ["bottle.raw_path"] or "/"
         rest = raw.removeprefix(start)
         if not raw.startswith(start) or (rest and not variable):  # Bottle matched without the odd bytes
-            raise NotFound(self._texts["error_404"])
+            raise NotFound
         session = self._session()
         if route.access is Access.ANYONE:
             return Visit(self._links(), session, Place((), Visibility.PUBLIC), False)
         if len(raw) > PATH_BYTES:
-            raise NotFound(self._texts["error_404"])
+            raise NotFound
         path = os.fsdecode(rest.encode("latin-1"))
         parts = tuple(path.removesuffix("/").split("/")) if path else ()
         named = self._library.named(parts)
@@ -2896,26 +3058,30 @@ class Site:
     def _refuse(self, route: Route, error: PhotosError) -> bottle.HTTPResponse:
         if isinstance(error, StateError):
             self._log_once(str(error))
-            error = Busy("Logging in is not possible at the moment. The owner finds the reason in the log.")
+            error = Busy()
         if isinstance(error, NoPicture):
             answer = bottle.HTTPResponse(self._statics["placeholder.svg"].body, 404)
             answer.content_type = "image/svg+xml"
             answer.set_header("Content-Security-Policy", MEDIA_POLICY)
         elif route.access is Access.MEDIA:
-            answer = bottle.HTTPResponse(f"{error}\n", error.status)
+            told = str(error) or http.HTTPStatus(error.status).phrase
+            answer = bottle.HTTPResponse(f"{told}\n", error.status)
             answer.content_type = "text/plain; charset=utf-8"
         else:
-            title = http.HTTPStatus(error.status).phrase
-            answer = self._page("error", error.status, error=str(error), title=title, user=self._user())
+            texts = self._texts()
+            told = texts.error(error.status, error.retry_after)
+            answer = self._page(
+                "error", error.status, title=texts.text("no_page"), error=told, user=self._user()
+            )
         return _marked(answer, error)
 
     def _show_error(self, error: bottle.HTTPError) -> bytes:
         """Render the errors that Bottle finds itself: no such route, wrong method, a bug."""
         bottle.response.set_header("Cache-Control", "no-store")
-        words = {404: self._texts["error_404"], 405: self._texts["error_405"], 500: self._texts["error_500"]}
-        message = words.get(error.status_code, error.body)
-        title = http.HTTPStatus(error.status_code).phrase
-        return self._render("error", error=message, title=title, user=self._user())
+        bottle.response.set_header("Vary", PAGES_VARY)
+        texts = self._texts()
+        told = texts.error(error.status_code)
+        return self._render("error", title=texts.text("no_page"), error=told, user=self._user())
 
     @property
     def title(self) -> str:
@@ -2932,21 +3098,22 @@ class Site:
                 log.error("%s The title stays what it was.", error)
         return self._config.title
 
-    def _text(self, key: str, **values: object) -> str:
-        return self._texts[key].format(**values)
-
-    def _count(self, key: str, count: int) -> str:
-        return self._text(f"{key}_one" if count == 1 else f"{key}_many", count=count) if count else ""
+    def _texts(self) -> Texts:
+        """The texts in the visitor's language."""
+        return choose_language(request_headers().get("Accept-Language", ""), self._languages)
 
     def _render(self, template: str, **values: Any) -> bytes:
+        texts = self._texts()
         text: str = self._templates[template].render(
             {
                 "site": self.title,
                 "url": self._links(),
+                "origin": self._config.origin,
                 "user": None,
-                "text": self._text,
+                "lang": texts.language,
+                "text": texts.text,
                 "widths": THUMBNAIL_WIDTHS,
-                "counted": self._count,
+                "counted": texts.counted,
                 "date_text": date_text,
                 "dates_text": dates_text,
                 "duration_text": duration_text,
@@ -2961,7 +3128,9 @@ class Site:
     ) -> bottle.HTTPResponse:
         values |= {"user": visit.user, "place": visit.place} if visit else {}
         kept = visit is not None and visit.place.visibility < Visibility.PRIVATE and status == 200
-        return self._document(self._render(template, **values), "text/html; charset=utf-8", status, kept)
+        answer = self._document(self._render(template, **values), "text/html; charset=utf-8", status, kept)
+        answer.set_header("Vary", PAGES_VARY)
+        return answer
 
     def _document(
         self, body: bytes, media_type: str, status: int = 200, kept: bool = False
@@ -3021,7 +3190,7 @@ class Site:
         if place.file and not visit.slash:
             return self.show_photo(visit)
         if place.folder is None or place.file:
-            raise NotFound(self._texts["error_404"])
+            raise NotFound
         if not visit.slash or not place.parts:
             return self._go_to(visit.links.album(place.parts))
         return self.show_album(visit)
@@ -3033,7 +3202,7 @@ class Site:
         asked = bottle.request.query.get("page", "1")
         page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 0
         if not 1 <= page <= pages:
-            raise NotFound(self._texts["error_404"])
+            raise NotFound
         items = album.items[(page - 1) * PAGE_ITEMS : page * PAGE_ITEMS]
         self._library.expect(items)
         return self._page(
@@ -3041,6 +3210,7 @@ class Site:
             visit=visit,
             album=album,
             items=items,
+            first=(page - 1) * PAGE_ITEMS + 1,
             page=page,
             pages=pages,
             trail=self._trail(visit.place.parts[:-1]) if visit.place.parts else [],
@@ -3068,7 +3238,8 @@ class Site:
             trail=self._trail(item.parts[:-1]),
             exposure=exposure_text(item.info or Info()),
             size=size_text(item.file.size),
-            picture=preview_size(item.info or Info()),
+            size_shown=preview_size(item.info or Info()),
+            album_title=self._library.title(item.parts[:-1]) if item.parts[1:] else self.title,
         )
 
     def _trail(self, parts: Parts) -> list[tuple[str, str]]:
@@ -3079,7 +3250,7 @@ class Site:
     def _item(self, visit: Visit) -> Item:
         item = self._library.item(visit.place) if visit.place.file and not visit.slash else None
         if item is None:
-            raise NotFound(self._texts["error_404"])
+            raise NotFound
         return item
 
     # Media
@@ -3131,16 +3302,42 @@ class Site:
         kept = visit.place.visibility < Visibility.PRIVATE
         return self._document(body, "application/json", kept=kept)
 
+    def send_feed(self, visit: Visit) -> bottle.HTTPResponse:
+        """What was added last, as Atom (RFC 4287): the same for everybody, without what only users find."""
+        public = self._config.public_address
+        url = Links(public, self._statics) if public else visit.links
+        items = self._library.newest(visit.place)
+        text = self._render("feed", url=url, items=items, urn=urn, utc_text=utc_text).decode()
+        kept = visit.place.visibility < Visibility.PRIVATE
+        body = _NOT_XML.sub("\ufffd", text).encode()
+        return self._document(body, "application/atom+xml; charset=utf-8", kept=kept)
+
     def send_static(self, visit: Visit) -> bottle.HTTPResponse:
         """A css, js or icon file."""
         static = self._statics.get(bottle.request.url_args["name"])
         if static is None:
-            raise NotFound(self._texts["error_404"])
+            raise NotFound
         answer = self._document(static.body, static.media_type, kept=True)
         if bottle.request.query.get("v") == static.version:
             answer.set_header("Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable")
         answer.set_header("Vary", "Accept-Encoding")
         return answer
+
+    def send_manifest(self, visit: Visit) -> bottle.HTTPResponse:
+        """What a phone needs to put the site among its apps (W3C Web Application Manifest)."""
+        icons = [("icon.svg", "any"), ("icon-192.png", "192x192"), ("icon-512.png", "512x512")]
+        facts = {
+            "name": self.title,
+            "id": f"{visit.links.prefix}/",
+            "start_url": f"{visit.links.prefix}/",
+            "scope": f"{visit.links.prefix}/",
+            "display": "standalone",
+            "background_color": "#fcfbf8",
+            "theme_color": "#fcfbf8",
+            "icons": [{"src": visit.links.static(name), "sizes": sizes} for name, sizes in icons],
+        }
+        body = json.dumps(facts, ensure_ascii=False).encode()
+        return self._document(body, STATIC_TYPES[".webmanifest"], kept=True)
 
     def send_health(self, visit: Visit) -> bottle.HTTPResponse:
         """A word for whoever watches the server."""
@@ -3158,14 +3355,15 @@ class Site:
         """Check name and password; start a session and go to where the visitor came from."""
         kind = bottle.request.environ.get("CONTENT_TYPE", "")
         if kind and not kind.startswith("application/x-www-form-urlencoded"):
-            raise BadForm("This is not the login form of this site.")
+            raise BadForm
         form = bottle.request.forms
         target = safe_next(form.getunicode("next") or "", visit.links.prefix)
         given = form.getunicode("user") or ""
         try:
             name, epoch = self._checked(given, form.getunicode("password") or "")
         except (LoginFailed, TooManyAttempts, Busy) as error:
-            answer = self._page("login", error.status, target=target, error=str(error), name=given[:64])
+            told = self._texts().error(error.status, error.retry_after)
+            answer = self._page("login", error.status, target=target, error=told, name=given[:64])
             return _marked(answer, error)
         answer = self._go_to(target)
         self._set_cookie(answer, self._tokens.issue(name, epoch))
@@ -3180,7 +3378,7 @@ class Site:
         try:
             name, secret = parse_user(given), parse_password(password)
         except ValueError:
-            raise LoginFailed(self._texts["login_failed"]) from None
+            raise LoginFailed from None
         self._limits.attempt(name, address)
         try:
             epoch = self._users.verify(name, secret)
@@ -3188,7 +3386,7 @@ class Site:
             self._limits.withdraw(name, address)
             raise
         if epoch is None:
-            raise LoginFailed(self._texts["login_failed"])
+            raise LoginFailed
         self._limits.succeeded(name, address)
         return name, epoch
 

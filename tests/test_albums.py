@@ -179,6 +179,19 @@ def test_an_album_shows_what_its_album_txt_says_now(library: Path, quiet: Open) 
     assert look(opened, "Trip").title == "Trip"
 
 
+def test_a_caption_in_album_txt_goes_before_that_of_the_file(library: Path, quiet: Open) -> None:
+    for name in ("own", "told", "none"):
+        draw(library / "Trip" / f"{name}.jpg", xmp=b"<dc:title>Its own</dc:title>")
+    (library / "Trip" / "album.txt").write_text("\n".join(("Trip", "told.jpg: Told", "none.jpg: ")))
+    opened = quiet()
+    captions = {item.file.name: item.caption for item in look(opened, "Trip").items}
+    wanted = {"own.jpg": "Its own", "told.jpg": "Told", "none.jpg": "", "one.jpg": "", "two.jpg": ""}
+    assert captions == wanted
+    for name, caption in wanted.items():
+        item = opened.item(opened.find(("Trip", name)))
+        assert item and item.caption == caption
+
+
 # Dates
 
 
@@ -271,6 +284,17 @@ def test_an_index_of_another_version_is_read_anew_once_and_not_for_ever(
     index.put("two", KNOWN)
     index = reopened(index, tmp_path)
     assert index.get("two") == KNOWN
+    index.close()
+
+
+def test_what_was_read_before_there_were_captions_is_read_again(tmp_path: Path) -> None:
+    index = photos.Index(tmp_path)
+    index.put("one", KNOWN)
+    index.close()
+    path = tmp_path / "index.jsonl"
+    path.write_text(path.read_text().replace('"caption", ', ""))
+    index = photos.Index(tmp_path)
+    assert index.get("one") is None
     index.close()
 
 
@@ -549,6 +573,46 @@ def test_a_visitor_finds_public_albums_and_counts_dates_and_covers_of_these_alon
     assert [child.cover and child.cover.file.name for child in front.albums] == ["one.jpg", "home.jpg"]
     told = repr(dataclasses.astuple(front))
     assert not [word for word in ("private", "hidden", "faces", "(2090", "(2091", "(1990") if word in told]
+
+
+def added(path: Path) -> int:
+    """Return when a file was put where it is, s since the epoch."""
+    return int(path.stat().st_ctime)
+
+
+def test_the_newest_moment_of_an_album_is_of_what_somebody_may_see(mixed: Path, quiet: Open) -> None:
+    time.sleep(1.1)
+    late = draw(mixed / "Trip" / "Inner.private" / "late.jpg")
+    opened = quiet()
+    seen, known = look(opened), look(opened, user=True)
+    assert known.newest == known.albums[1].newest == added(late)
+    assert 0 < seen.newest == max(item.added for item in photos.items_below(seen)) < added(late)
+    assert {item.file.name: item.added for item in known.items} == {"loose.jpg": added(mixed / "loose.jpg")}
+    assert look(opened, "Empty").newest == 0
+
+
+def test_copying_a_photo_with_its_old_dates_adds_it_now(library: Path, quiet: Open) -> None:
+    old = draw(library / "Trip" / "old.jpg")
+    os.utime(old, (1e9, 1e9))
+    item = next(item for item in look(quiet(), "Trip").items if item.file.name == "old.jpg")
+    assert item.file.mtime == 1e9
+    assert item.added == added(old) > time.time() - 60
+
+
+def test_the_newest_are_of_what_a_visitor_finds_and_the_last_added_goes_first(
+    mixed: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ["loose.jpg", "one.jpg", "two.jpg", "sand.png", "home.jpg"]
+    opened = quiet()
+    assert sorted(item.file.name for item in opened.newest(opened.find(()))) == sorted(found)
+    time.sleep(1.1)
+    os.utime(mixed / "Trip" / "two.jpg", (1e9, 1e9))  # its ctime is now
+    read(opened)
+    monkeypatch.setattr(photos, "FEED_ITEMS", 3)
+    newest = opened.newest(opened.find(()))
+    assert len(newest) == 3 and newest[0].file.name == "two.jpg"
+    draw(mixed / "Trip" / "unread.jpg")
+    assert opened.newest(opened.find(()))[0].file.name == "two.jpg"
 
 
 def test_a_user_finds_everything_and_sees_who_else_may(mixed: Path, quiet: Open) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import string
 import symtable
 from collections.abc import Iterator
 from itertools import pairwise
@@ -212,7 +213,14 @@ def test_every_text_of_a_template_is_in_the_table() -> None:
 def test_every_text_of_the_table_is_used() -> None:
     written = literals(TREE).union(*(literals(code_of(path)) for path in TEMPLATES))
     keys = [line.split("\t")[0] for line in TEXTS[1:]]
-    assert not [key for key in keys if not {key, re.sub("_(one|many)$", "", key)} & written]
+    assert not [key for key in keys if not {key, re.sub(r"_(one|many)$|(?<=^error_)\d+$", "", key)} & written]
+
+
+def test_every_text_of_an_error_is_of_an_answer_that_there_is() -> None:
+    errors = (each for each in vars(photos).values() if isinstance(each, type))
+    answered = {each.status for each in errors if issubclass(each, photos.PhotosError)} | {500}
+    told = {int(key[6:]) for line in TEXTS if (key := line.split("\t")[0]).startswith("error_")}
+    assert {400, 401, 404, 500} <= told <= answered
 
 
 def test_the_table_of_texts_is_complete() -> None:
@@ -221,6 +229,22 @@ def test_the_table_of_texts_is_complete() -> None:
     assert {len(row) for row in rows} == {len(rows[0])}
     assert all(cell == cell.strip() != "" for row in rows for cell in row)
     assert len({row[0] for row in rows}) == len(rows)
+
+
+def test_the_languages_are_named_by_tags_and_none_twice() -> None:
+    heads = [head.split() for head in TEXTS[0].split("\t")[1:]]
+    assert [tags[0] for tags in heads] == ["en", "zh-Hant", "zh-Hans", "ms", "de", "fr", "es", "ja"]
+    tags = [tag for tags in heads for tag in tags]
+    assert len({tag.lower() for tag in tags}) == len(tags)
+    assert all(re.fullmatch(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|\d{3}))?", tag) for tag in tags)
+
+
+@pytest.mark.parametrize("row", TEXTS[1:], ids=lambda row: row.split("\t")[0])
+def test_a_text_has_the_same_values_in_every_language(row: str) -> None:
+    parsed = [string.Formatter().parse(cell) for cell in row.split("\t")[1:]]
+    values = [sorted(name for _, name, *_ in parts if name is not None) for parts in parsed]
+    assert values == [values[0]] * len(values)
+    assert all(name.isidentifier() for name in values[0])
 
 
 @pytest.mark.parametrize("name", photos.SETTINGS)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy
 import pytest
 from conftest import SAMPLES, Client, StartPython, draw, exif, manifest
-from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat
+from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat, PngImagePlugin
 
 import photos
 
@@ -386,6 +386,134 @@ def test_the_exposure_is_read_and_nonsense_in_it_is_not(tmp_path: Path, develop:
     info = develop(draw(tmp_path / "b.jpg", exif=block.tobytes())).info
     assert (info.exposure_time, info.f_number, info.iso) == (0, 0, 0)
     assert json.loads(json.dumps(dataclasses.asdict(info), allow_nan=False))["focal_length"] == 24.0
+
+
+# Captions
+
+
+def xmp_packet(**texts: str) -> bytes:
+    """Return an XMP packet with texts of Dublin Core as they stand in it."""
+    told = "".join(f"<dc:{name}>{text}</dc:{name}>" for name, text in texts.items())
+    return f"<x:xmpmeta><rdf:RDF><rdf:Description>{told}</rdf:Description></rdf:RDF></x:xmpmeta>".encode()
+
+
+def alternatives(**texts: str) -> str:
+    """Return a text in several languages."""
+    found = (f'<rdf:li xml:lang="{name.replace("_", "-")}">{text}</rdf:li>' for name, text in texts.items())
+    return f"\n <rdf:Alt>\n  {' '.join(found)}\n </rdf:Alt>\n"
+
+
+def iptc_block(texts: dict[int, bytes], charset: bytes = b"") -> bytes:
+    """Return an IPTC block of application records, after a coded character set."""
+    records = [(1, 90, charset)] * bool(charset) + [(2, number, text) for number, text in texts.items()]
+    return b"".join(struct.pack(">BBBH", 28, *pair, len(text)) + text for *pair, text in records)
+
+
+def with_iptc(path: Path, block: bytes) -> Path:
+    """Put an IPTC block into a JPEG, the way that Photoshop does (APP13)."""
+    resource_block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(block)) + block + b"\0" * (len(block) % 2)
+    segment = b"Photoshop 3.0\0" + resource_block
+    content = path.read_bytes()
+    path.write_bytes(content[:2] + b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment + content[2:])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("xmp", "caption"),
+    [
+        (xmp_packet(description=alternatives(x_default="At sea")), "At sea"),
+        (xmp_packet(description=alternatives(de_DE="Auf See", x_default="At sea")), "At sea"),
+        (xmp_packet(description=alternatives(de_DE="Auf See", fr="En mer")), "Auf See"),
+        (xmp_packet(description=alternatives(x_default=" ", fr="En mer")), "En mer"),
+        (xmp_packet(description="At sea"), "At sea"),
+        (xmp_packet(title="A title", description="At sea"), "At sea"),
+        (xmp_packet(title="A title", description=alternatives(x_default="")), "A title"),
+        (b"<dc:description/><dc:subject><rdf:li>tag</rdf:li></dc:subject>", ""),
+        (b"<dc:description><rdf:li>never ends</rdf:li>", ""),
+        (xmp_packet(title="&lt;b&gt; &amp;amp; &#x5199;&#30495; &quot;"), '<b> &amp; 写真 "'),
+        (xmp_packet(title="a\n\t b\0\x07c\u202ed&#0;&#xd800;"), "a b c d\ufffd\ufffd"),
+        (xmp_packet(title="می\u200cخواهم 👨\u200d👩\u200d👧"), "می\u200cخواهم 👨\u200d👩\u200d👧"),
+        (xmp_packet(title="x" * 5000), "x" * 1000),
+        (b"<dc:title>caf\xe9 \x93au lait\x94</dc:title>", "café “au lait”"),
+        (b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><dc:title>&e;</dc:title>', "&e;"),
+        (b"<dc:title>" * 6000, ""),
+        (b"", ""),
+    ],
+)
+def test_a_caption_is_read_from_xmp(xmp: bytes, caption: str, tmp_path: Path, develop: Any) -> None:
+    done = develop(draw(tmp_path / "a.jpg", xmp=xmp))
+    assert (done.info.caption, done.info.problem) == (caption, "")
+
+
+@pytest.mark.parametrize(
+    ("block", "caption"),
+    [
+        (iptc_block({120: b"At sea", 5: b"A title"}), "At sea"),
+        (iptc_block({5: b"A title"}), "A title"),
+        (iptc_block({120: b" \0 ", 5: b"A title"}), "A title"),
+        (iptc_block({120: "Café".encode()}), "Café"),
+        (iptc_block({120: b"Caf\xe9"}), "Café"),
+        (iptc_block({120: "Café".encode()}, b"\x1b%G"), "Café"),
+        (iptc_block({120: "au café".encode()[:-1]}, b"\x1b%G"), "au caf"),
+        (iptc_block({120: b"one"}) + iptc_block({120: b"two"}), "one"),
+        (iptc_block({120: b""}), ""),
+        (iptc_block({120: b"At sea"})[:-2], "At s"),
+        (b"\x1c\x02\x78\xff\xff" + b"\xff" * 9, ""),
+        (b"\xff" * 50, ""),
+    ],
+)
+def test_a_caption_is_read_from_iptc(block: bytes, caption: str, tmp_path: Path, develop: Any) -> None:
+    done = develop(with_iptc(draw(tmp_path / "a.jpg"), block))
+    assert (done.info.caption, done.info.problem) == (caption, "")
+    if caption:
+        assert develop(draw(tmp_path / "a.tif", tiffinfo={33723: block})).info.caption == caption
+
+
+@pytest.mark.parametrize(
+    ("xmp", "iptc", "caption"),
+    [
+        ({"title": "a", "description": "b"}, {5: b"c", 120: b"d"}, "b"),
+        ({"title": "a"}, {5: b"c", 120: b"d"}, "d"),
+        ({"title": "a"}, {5: b"c"}, "a"),
+    ],
+)
+def test_a_description_goes_before_a_title_and_xmp_before_iptc(
+    xmp: dict[str, str], iptc: dict[int, bytes], caption: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(tmp_path / "a.jpg", xmp=xmp_packet(**xmp), exif=exif(tag010E="OLYMPUS DIGITAL CAMERA"))
+    assert develop(with_iptc(path, iptc_block(iptc))).info.caption == caption
+    assert not develop(draw(path, exif=exif(tag010E="OLYMPUS DIGITAL CAMERA"))).info.caption
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
+def test_captions_are_read_from_every_format_that_has_xmp(suffix: str, tmp_path: Path, develop: Any) -> None:
+    packet, chunk = xmp_packet(description="写真"), PngImagePlugin.PngInfo()
+    chunk.add_itxt("XML:com.adobe.xmp", packet.decode())
+    special = {"png": {"pnginfo": chunk}, "tif": {"tiffinfo": {700: packet}}}
+    path = draw(tmp_path / f"a.{suffix}", **special.get(suffix, {"xmp": packet}))
+    assert develop(path).info.caption == "写真"
+
+
+def test_the_caption_of_a_heic_photo_is_read(tmp_path: Path, renderer: photos.Renderer) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    heif.from_pillow(quarters()).save(path, xmp=xmp_packet(description="写真"))
+    assert ask(renderer, path).result(20).caption == "写真"
+
+
+@pytest.mark.parametrize(
+    ("path", "caption"),
+    [
+        ("cameras/canon_6400x.jpg", "Mongol Els"),
+        ("colour/cmyk_o6.jpg", "Myleen Hollero / Wikimedia Foundation / Cc-by-sa-3.0"),
+        ("dates/year_1601.jpg", "Bambi Caption"),
+        ("names/test image öüóőúéáű-.,.jpg", "Test caption"),
+        ("sidecar/IMG_5910.jpg", "Squirrel at berkely"),
+        ("phones/pixel7pro.jpg", ""),
+    ],
+)
+def test_captions_of_real_photos(path: str, caption: str, samples: Path, tmp_path: Path) -> None:
+    assert photos.develop(os.fspath(samples / path), tmp_path, None).caption == caption
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # workers ignore it
@@ -926,7 +1054,7 @@ ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
     "gps/zero_coordinate.jpg": ({"offset": "+01:00"}, BY_GPS_TIME),
     "heic/iphone7.heic": ({"offset": "-05:00"}, BY_GPS_TIME),
     "pano/iphone7_pano_p3.jpg": ({"offset": "-07:00"}, BY_GPS_TIME),
-    "dates/offset_-04.jpg": ({"offset": ""}, "only IPTC tells the offset; IPTC is not read"),
+    "dates/offset_-04.jpg": ({"offset": ""}, "only IPTC tells the offset; dates of IPTC are not read"),
     "gps/gps_as_string.jpg": ({"place": (52.843, 11.183)}, "its degrees are decimal commas: 52° 50' 34.01\""),
     "animated/star.avifs": ({"taken": ""}, "only its container has a date; those of photos are not read"),
     "animated/frames.heif": ({"taken": ""}, "only its container has a date; those of photos are not read"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlencode, urljoin
 from wsgiref.util import FileWrapper, setup_testing_defaults
+from xml.etree import ElementTree
 
 import pytest
 from conftest import PASSWORD, Answer, Client, draw, exif
@@ -42,6 +43,9 @@ NAMES = [
 FOLDERS = [b"two\nlines", b"<i>\"&'", b"caf\xe9", b"50% off?#;+", b"back\\slash", "日本 🗻".encode()]
 
 BROKEN = "Trip/Beach/<b>broken.jpg"
+
+TEXTS = photos.read_texts(Path(photos.__file__).with_name("templates") / "texts.tsv")
+LANGUAGES = list({texts.language: texts for texts in TEXTS.values()}.values())
 
 # What must never reach a visitor: names, texts, years and sizes of the private albums of the gallery.
 PRIVATE_WORDS = re.compile(
@@ -255,10 +259,12 @@ PLACES = {
 FIXED = {
     ("GET", "/"): (200, 200),
     ("GET", "/api/album"): (200, 200),
+    ("GET", "/feed.atom"): (200, 200),
     ("GET", "/login"): (200, 303),
     ("POST", "/login"): (303, 303),
     ("POST", "/logout"): (303, 303),
     ("GET", "/static/<name>"): (200, 200),
+    ("GET", "/manifest.webmanifest"): (200, 200),
     ("GET", "/healthz"): (200, 200),
 }
 WITH_PATH = [route for route in photos.ROUTES if "<path" in route.rule]
@@ -319,11 +325,10 @@ def test_a_library_that_is_private_itself_shows_visitors_nothing(
     shutil.copytree(gallery.root, root, symlinks=True, ignore=shutil.ignore_patterns("cache", "Names"))
     app = photos.create_app(root / ".photos", background=False)
     client = dataclasses.replace(gallery, app=app).client(kind)
-    statuses = [
-        client.get(path).status for path in ("/", "/api/album", "/album/Trip/", "/photo/Trip/one.jpg")
-    ]
+    paths = ("/", "/api/album", "/album/Trip/", "/photo/Trip/one.jpg", "/feed.atom")
+    statuses = [client.get(path).status for path in paths]
     app.close()
-    assert statuses == ([200] * 4 if kind == "user" else [303, 401, 303, 401])
+    assert statuses == ([200] * 5 if kind == "user" else [303, 401, 303, 401, 401])
 
 
 def test_a_route_without_an_access_rule_fails_at_the_start(
@@ -363,12 +368,14 @@ def test_a_path_under_a_private_name_answers_the_same_whether_it_exists_or_not(
 
 def test_nothing_of_private_albums_reaches_a_visitor(gallery: Gallery) -> None:
     def check(address: str, answer: Answer) -> None:
-        assert not PRIVATE_WORDS.findall(everything(answer)), address
+        is_script = answer.headers["content-type"].startswith("text/javascript")  # the same on every site
+        assert is_script or not PRIVATE_WORDS.findall(everything(answer)), address
 
     places = ("/api/album", "/album/Quartz.private/", "/album/Quartz.private/zebra.jpg")
     known = " ".join(gallery.client("user").get(place).text for place in places)
     assert len({word.lower() for word in PRIVATE_WORDS.findall(known)}) >= 7
-    answers = crawl(gallery.client(), "/", "/api/album", "/api/album/Trip", "/nothing", each=check)
+    starts = ("/", "/api/album", "/api/album/Trip", "/feed.atom", "/nothing")
+    answers = crawl(gallery.client(), *starts, each=check)
     assert sum(answer.status == 200 for answer in answers.values()) > 150
 
 
@@ -627,6 +634,7 @@ CACHED = [
     ("user", "/api/album/Quartz.private", "no-store", False),
     ("visitor", "/login", "no-store", False),
     ("visitor", "/healthz", "no-store", False),
+    ("visitor", "/feed.atom", "private, no-cache", True),
     ("visitor", "/photo/Trip/one.jpg", "public, no-cache", True),
     ("visitor", "/download/Trip/one.jpg", "public, no-cache", True),
     ("visitor", "/photo/Drafts.hidden/draft.jpg", "private, no-cache", True),
@@ -648,7 +656,7 @@ def test_what_caches_are_told(gallery: Gallery, kind: str, address: str, wanted:
     assert ("etag" in answer.headers) == has_etag
     assert re.fullmatch(r'"[^"]+"', answer.headers.get("etag", '"-"'))
     if "html" in answer.headers["content-type"]:
-        assert "Cookie" in answer.headers["vary"]
+        assert answer.headers["vary"] == "Cookie, Accept-Encoding, Accept-Language"
 
 
 @pytest.mark.parametrize(
@@ -682,7 +690,7 @@ def test_static_files_are_kept_for_as_long_as_their_version(gallery: Gallery) ->
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/album/Trip/", "/album/Trip/one.jpg", "/api/album", "/static/style.css"]
+    "address", ["/", "/album/Trip/", "/album/Trip/one.jpg", "/api/album", "/feed.atom", "/static/style.css"]
 )
 def test_a_page_that_did_not_change_is_not_sent_again(gallery: Gallery, address: str) -> None:
     client = gallery.client()
@@ -716,7 +724,7 @@ def test_the_page_of_a_private_album_is_never_answered_with_304(gallery: Gallery
 )
 def test_texts_are_compressed_for_who_takes_that(gallery: Gallery, accepted: str, zipped: bool) -> None:
     client = gallery.client()
-    for address in ("/album/Trip/", "/api/album", "/static/style.css"):
+    for address in ("/album/Trip/", "/api/album", "/feed.atom", "/static/style.css"):
         plain, answer = client.get(address), client.get(address, Accept_Encoding=accepted)
         assert ("content-encoding" in answer.headers) == zipped
         assert (gzip.decompress(answer.body) if zipped else answer.body) == plain.body
@@ -732,7 +740,8 @@ def test_photos_are_not_compressed(gallery: Gallery) -> None:
 
 
 def test_the_host_that_a_request_names_is_never_echoed(gallery: Gallery) -> None:
-    for address in ("/", "/album/Trip", "/album/Quartz.private/", "/login", "/nothing", "/api/album"):
+    paths = ("/", "/album/Trip", "/album/Quartz.private/", "/login", "/nothing", "/api/album", "/feed.atom")
+    for address in paths:
         assert "evil" not in everything(gallery.client().get(address, Host="evil.example"))
 
 
@@ -1074,7 +1083,8 @@ def test_an_odd_address_has_a_clear_answer(gallery: Gallery, address: str, statu
     answer = gallery.client("user").get(address)
     assert answer.status == status
     assert "x-evil" not in answer.headers
-    assert re.search("nothing at this address|is one of|what browsers show|no such album", answer.text)
+    told = "nothing at this address|is one of|what browsers show|no such album|^Not Found$"
+    assert re.search(told, answer.text)
 
 
 def post(app: photos.Site, body: bytes, content_type: str) -> Answer:
@@ -1146,7 +1156,7 @@ def test_cookies_of_other_sites_on_the_same_host_do_no_harm(gallery: Gallery, fo
 
 
 ODD_HEADERS = (
-    *("If_None_Match", "If_Modified_Since", "If_Range", "Range", "Accept_Encoding"),
+    *("If_None_Match", "If_Modified_Since", "If_Range", "Range", "Accept_Encoding", "Accept_Language"),
     *("Host", "Origin", "Sec_Fetch_Site", "Cookie", "Referer", "User_Agent"),
 )
 
@@ -1400,7 +1410,7 @@ def test_a_damaged_users_file_closes_the_login_and_nothing_else(
     answer = visitor.log_in()
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert "set-cookie" not in answer.headers
-    assert "Logging in is not possible" in answer.text and "users.json" not in answer.text
+    assert "not possible at the moment" in answer.text and "users.json" not in answer.text
     assert [str(path) in record.getMessage() for record in caplog.records] == [True]
     path.write_bytes(whole)
     assert user.get("/photo/Secret.private/faces.jpg").status == 200
@@ -1423,6 +1433,175 @@ def test_a_token_is_renewed_when_it_is_a_day_old(library: Path, site: photos.Sit
             client.request("POST", "/logout", **OWN)
             client.cookies["photos"] = old
             assert client.get("/photo/Secret.private/faces.jpg").status == 401
+
+
+# Languages
+
+
+ASKED = {
+    "en": [
+        *("", "en-GB,en;q=0.9", "nl, pt-BR", "*", "nl, *;q=0.5", "de;q=0.1, *", "*;q=0", "en;q=0"),
+        *("de;q=0, de-AT", "zh;q=0, zh-CN", "de;q=0.", "de;q=2", "de;q=-1", "de;q=", "de;level=1", "de q=1"),
+        *("\xff", ";q=1", "-", "de-", "deutschland", "d", "x," * 5000 + "de"),
+    ],
+    "zh-Hant": [
+        *("zh-TW", "zh-HK", "zh-MO", "zh-Hant", "zh-Hant-HK", "zh-TW,zh;q=0.9,en-US;q=0.8,en;q=0.7"),
+        *("en;q=0, *", "zh;q=0, zh-HK"),
+    ],
+    "zh-Hans": ["zh", "zh-CN", "zh-SG", "zh-hans-cn"],
+    "ms": ["ms-MY", "en;q=0.9, ms"],
+    "de": [
+        *("de", "DE-at", "de-AT, fr", "de;q=1.000", ",, de,", "*;q=0.5, de", "*;q=0, de;q=0.1"),
+        *("de-AT;q=0, de", "de," * 5000, "de-" * 5000, "de" + " " * 5000),
+    ],
+    "fr": ["fr-CA,fr;q=0.9,en;q=0.8", "fr, es", "en;q=0, fr;q=0.1"],
+    "es": ["es-419", "fr;q=0.3, es;q=0.7", "es;q=0.5,fr;q=0.5"],
+    "ja": ["ja-JP", "nl, ja;q=0.1", "fr\t;\tq=0.001 , JA;Q=0.002", "de;q=2, ja;q=0.1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [(header, language) for language, headers in ASKED.items() for header in headers],
+    ids=lambda value: repr(value)[:40],
+)
+def test_the_language_is_the_best_of_those_that_a_browser_asks_for(header: str, language: str) -> None:
+    assert photos.choose_language(header, TEXTS).language == language
+
+
+def english_left(page: str, texts: photos.Texts) -> list[str]:
+    """Return the English texts in a page that are others in its language."""
+    texts_and_patterns = [
+        (english, re.sub(r"\\{\w+\\}", r"\\d+", re.escape(english)))
+        for key, english in TEXTS["en"].texts.items()
+        if texts.texts[key] != english
+    ]
+    return [text for text, pattern in texts_and_patterns if re.search(rf"(?<!\w){pattern}(?!\w)", page)]
+
+
+@pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
+@pytest.mark.parametrize(
+    ("kind", "address", "keys"),
+    [
+        ("visitor", "/login", ["skip", "log_in", "user_name", "password", "login_hint"]),
+        ("visitor", "/", ["skip", "log_in"]),
+        ("user", "/", ["log_out", "hidden", "private"]),
+        ("visitor", "/album/Trip/", ["trail"]),
+        ("visitor", "/album/Trip/one.jpg", ["next_photo", "download", "file", "dimensions", "size"]),
+        ("user", "/album/Trip/one.jpg", ["location"]),
+        ("visitor", f"/album/{quote(BROKEN)}", ["not_shown"]),
+        ("visitor", "/nothing", ["no_page", "error_404", "to_front"]),
+        ("visitor", "/album/Trip/nothing.jpg", ["no_page", "error_404", "to_front"]),
+    ],
+)
+def test_a_page_is_in_the_language_of_the_visitor(
+    gallery: Gallery, texts: photos.Texts, kind: str, address: str, keys: list[str]
+) -> None:
+    answer = gallery.client(kind).get(address, Accept_Language=f"{texts.language}-x-test, en;q=0.5")
+    assert f'<html lang="{texts.language}"' in answer.text
+    assert answer.headers["vary"] == "Cookie, Accept-Encoding, Accept-Language"
+    assert not [key for key in keys if texts.text(key) not in answer.text]
+    assert not english_left(answer.text, texts)
+    assert not re.search("January|February|April|August|September|October|November", answer.text)
+
+
+@pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
+def test_an_empty_library_and_a_count_are_told_in_the_language_of_the_visitor(
+    tmp_path: Path, texts: photos.Texts
+) -> None:
+    root = tmp_path / "Album"
+    (root / "Empty").mkdir(parents=True)
+    app = photos.create_app(root / ".photos", background=False)
+    empty = [Client(app).get(path, Accept_Language=texts.language).text for path in ("/", "/album/Empty/")]
+    counts = []
+    for name in ("one.jpg", "two.jpg"):
+        draw(root / name)
+        counts.append(Client(app).get("/", Accept_Language=texts.language).text)
+    app.close()
+    for page, key in zip(empty, ("empty_library", "empty_album"), strict=True):
+        assert texts.text(key) in page
+        assert not english_left(page, texts)
+    assert texts.text("empty_visitor") in empty[0]
+    for page, (key, count) in zip(counts, (("photos_one", 1), ("photos_many", 2)), strict=True):
+        assert texts.text(key, count=count) in page
+        assert not english_left(page, texts)
+
+
+@pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
+@pytest.mark.parametrize(
+    ("method", "address", "body", "headers", "environ", "status", "key"),
+    [
+        ("POST", "/login", b"", {}, {}, 403, "error_403"),
+        ("POST", "/logout", b"", {"Sec_Fetch_Site": "cross-site"}, {}, 403, "error_403"),
+        ("POST", "/login", b"", OWN, {"CONTENT_TYPE": "multipart/form-data"}, 415, "error_400"),
+        ("POST", "/login", b"x" * 200_000, OWN, {}, 413, "error_400"),
+        ("POST", "/album/Trip/", b"", OWN, {}, 405, "error_400"),
+        ("GET", "/static/nothing.css", b"", {}, {}, 404, "error_404"),
+        ("GET", "/?page=9", b"", {}, {}, 404, "error_404"),
+    ],
+)
+def test_an_error_is_told_in_the_language_of_the_visitor(
+    gallery: Gallery,
+    texts: photos.Texts,
+    method: str,
+    address: str,
+    body: bytes,
+    headers: dict[str, str],
+    environ: dict[str, str],
+    status: int,
+    key: str,
+) -> None:
+    client = gallery.client(**environ)
+    answer = client.request(method, address, body, **headers, Accept_Language=texts.language)
+    assert answer.status == status
+    assert answer.headers["vary"] == "Cookie, Accept-Encoding, Accept-Language"
+    assert texts.text(key) in answer.text and f"<h1>{texts.text('no_page')}</h1>" in answer.text
+    assert not english_left(answer.text, texts)
+
+
+@pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
+def test_why_a_login_failed_is_told_in_the_language_of_the_visitor(
+    site: photos.Site, library: Path, texts: photos.Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(site, HTTP_ACCEPT_LANGUAGE=texts.language)
+
+    def busy(*_: object) -> None:
+        raise photos.Busy
+
+    with monkeypatch.context() as patch:
+        patch.setattr(photos.UserStore, "verify", busy)
+        answers = [client.log_in()]
+    answers += [client.log_in(password="not this one") for _ in range(6)]
+    (library / ".photos" / "users.json").write_text("{")
+    answers += [client.log_in(user="otto")]
+    assert [answer.status for answer in answers] == [503, *[401] * 5, 429, 503]
+    for answer in answers:
+        assert texts.text(f"error_{answer.status}", seconds=1) in answer.text
+        assert not english_left(answer.text, texts)
+
+
+def test_a_page_that_is_known_in_one_language_is_another_one_in_another(gallery: Gallery) -> None:
+    client = gallery.client()
+    for address in ("/", "/album/Trip/", "/album/Trip/one.jpg"):
+        known = client.get(address, Accept_Language="de")
+        etag = known.headers["etag"]
+        again = client.get(address, Accept_Language="de-CH", If_None_Match=etag)
+        assert (again.status, again.headers["vary"]) == (304, known.headers["vary"])
+        assert client.get(address, Accept_Language="fr", If_None_Match=etag).status == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/api/album", "/api/album/Trip", "/api/album/Quartz.private", "/feed.atom", "/static/style.css"),
+        *("/thumbnail/Trip/one.jpg", "/photo/Trip/one.jpg", "/photo/Quartz.private/zebra.jpg"),
+        *("/photo/Trip/nothing.jpg", f"/thumbnail/{quote(BROKEN)}", "/healthz"),
+    ],
+)
+def test_what_is_no_page_is_the_same_in_every_language(gallery: Gallery, address: str) -> None:
+    answers = [gallery.client().get(address, Accept_Language=tags) for tags in ("", "ja", "de, *;q=0")]
+    assert answers[0] == answers[1] == answers[2]
+    assert "Language" not in answers[0].headers.get("vary", "")
 
 
 # Below a prefix
@@ -1456,6 +1635,120 @@ def test_logging_in_and_out_stays_below_the_prefix(gallery: Gallery) -> None:
         assert client.log_in(target=elsewhere).headers["location"] == "/photos/"
     assert client.get("/photo/Quartz.private/zebra.jpg").status == 200
     assert client.request("POST", "/logout", **OWN).headers["location"] == "/photos/"
+
+
+# The feed
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+@dataclasses.dataclass
+class Feed:
+    """An Atom feed as a reader sees it."""
+
+    root: ElementTree.Element
+
+    @property
+    def entries(self) -> list[ElementTree.Element]:
+        return self.root.findall(f"{ATOM}entry")
+
+    def texts(self, name: str) -> list[str]:
+        """Return a text of each entry."""
+        return [entry.findtext(f"{ATOM}{name}", "") for entry in self.entries]
+
+    def link(self, rel: str) -> str:
+        return next(
+            link.attrib["href"] for link in self.root.findall(f"{ATOM}link") if link.attrib["rel"] == rel
+        )
+
+    @property
+    def pages(self) -> list[str]:
+        return [link.attrib["href"] for entry in self.entries for link in entry.findall(f"{ATOM}link")]
+
+
+def feed(client: Client) -> Feed:
+    answer = client.get("/feed.atom")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/atom+xml; charset=utf-8")
+    return Feed(ElementTree.fromstring(answer.body))
+
+
+def read_all(client: Client, path: str = "", prefix: str = "") -> None:
+    """Have all files that a visitor finds read: an album waits for its own alone."""
+    for album in json.loads(client.get(f"/api/album{path}").body)["albums"]:
+        read_all(client, album["api"].removeprefix(f"{prefix}/api/album"), prefix)
+
+
+def test_the_feed_has_what_a_visitor_finds_whoever_asks(gallery: Gallery) -> None:
+    answers = {kind: gallery.client(kind).get("/feed.atom").body for kind in VISITORS}
+    assert len(set(answers.values())) == 1
+    found = feed(gallery.client())
+    albums = {unquote(page).split("/")[2] for page in found.pages}
+    assert albums == {"loose.jpg", "Trip", "Names", "Folders"}
+    assert len(found.entries) == gallery.json("")["photos"] == len(NAMES) + len(FOLDERS) + 7
+    assert len(set(found.texts("id"))) == len(found.entries)
+    assert {gallery.client().get(page).status for page in found.pages} == {200}
+
+
+def test_the_feed_is_as_rfc_4287_wants_it(library: Path, visitor: Client) -> None:
+    (library / "Trip" / "album.txt").write_text("Trip\none.jpg: Fish & <chips> ]]> \x07")
+    read_all(visitor)
+    found = feed(visitor)
+    titles = [found.root.findtext(f"{ATOM}{path}") for path in ("title", f"author/{ATOM}name")]
+    assert titles == ["Our photos"] * 2
+    assert (found.link("self"), found.link("alternate")) == ("/feed.atom", "/")
+    moments = found.texts("updated")
+    assert found.root.findtext(f"{ATOM}updated") == moments[0] == max(moments)
+    assert moments == found.texts("published") == sorted(moments, reverse=True)
+    ids = [found.root.findtext(f"{ATOM}id", ""), *found.texts("id")]
+    assert all(re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", each) for each in ids)
+    at = found.pages.index("/album/Trip/one.jpg")
+    seconds = int((library / "Trip" / "one.jpg").stat().st_ctime)
+    assert moments[at] == time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(seconds))
+    assert found.texts("title")[at] == "Fish & <chips> ]]> \ufffd"
+    assert sorted(found.texts("title"))[1:] == ["loose.jpg", "sand.png", "two.jpg"]
+    page = Page(found.texts("content")[at])
+    assert visitor.get(page.images[0]).headers["content-type"] == "image/webp"
+    assert page.texts.count("Fish & <chips> ]]> \ufffd") == 2
+    assert "chips" not in page.tags
+
+
+def test_a_photo_keeps_its_id_in_the_feed_until_its_content_changes(library: Path, visitor: Client) -> None:
+    read_all(visitor)
+    before = dict(zip(feed(visitor).pages, feed(visitor).texts("id"), strict=True))
+    (library / "Trip" / "album.txt").write_text("Journey\none.jpg: The first day")
+    draw(library / "Trip" / "two.jpg", colour="red")
+    read_all(visitor)
+    after = dict(zip(feed(visitor).pages, feed(visitor).texts("id"), strict=True))
+    assert {page for page in before if before[page] != after[page]} == {"/album/Trip/two.jpg"}
+
+
+@pytest.mark.parametrize("name", ["Trip.private", "Trip.hidden"])
+def test_an_album_leaves_the_feed_when_it_is_renamed(name: str, library: Path, visitor: Client) -> None:
+    read_all(visitor)
+    before = visitor.get("/feed.atom")
+    (library / "Trip").rename(library / name)
+    after = visitor.get("/feed.atom", If_None_Match=before.headers["etag"])
+    assert "Trip" in before.text
+    assert (after.status, "Trip" in after.text, feed(visitor).pages) == (200, False, ["/album/loose.jpg"])
+
+
+def test_the_feed_of_an_empty_library_is_empty(visitor: Client, library: Path) -> None:
+    (library / "loose.jpg").unlink()
+    (library / "Trip").rename(library / "Trip.private")
+    assert feed(visitor).entries == []
+
+
+@pytest.mark.parametrize("prefix", ["", "/our"])
+def test_the_feed_is_complete_with_a_public_address_and_stays_below_the_prefix_without(
+    prefix: str, make_site: Callable[..., photos.Site], gallery: Gallery
+) -> None:
+    public = f"https://photos.example.org{prefix}"
+    client = Client(make_site(public_address=public), SCRIPT_NAME=prefix)
+    read_all(client, prefix=prefix)
+    for start, found in ((public, feed(client)), (prefix, feed(gallery.client(SCRIPT_NAME=prefix)))):
+        images = [image for content in found.texts("content") for image in Page(content).images]
+        addresses = [found.link("self"), found.link("alternate"), *found.pages, *images]
+        assert len(addresses) > 7 and all(each.startswith(f"{start}/") for each in addresses)
 
 
 # Real photos

@@ -1,0 +1,65 @@
+// The items of an album: the links of its grid, page after page.
+export class Grid {
+  // `page`: the document of an album's page, which may be the one on screen.
+  constructor(page) {
+    this.list = page.querySelector(".grid");
+    this.nav = page.querySelector(".pages");
+    this.addresses = {};
+    this.#learn(page, ["prev", "next"]);
+  }
+
+  static async parse(address) {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`${answer.status} ${address}`);
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
+  }
+
+  static async open(address) {
+    return new Grid(await Grid.parse(address));
+  }
+
+  get links() {
+    return this.list ? [...this.list.querySelectorAll("a")] : [];
+  }
+
+  get count() {
+    return Number(this.list?.dataset.count);
+  }
+
+  get first() {
+    return Number(this.list?.dataset.first);
+  }
+
+  // Adds the page before (prev) or after (next); returns how many items it has.
+  more(rel) {
+    this.pending ??= this.#add(rel).finally(() => (this.pending = undefined));
+    return this.pending;
+  }
+
+  async #add(rel) {
+    const address = this.addresses[rel];
+    if (!address) return 0;
+    const page = await Grid.parse(address);
+    const list = page.querySelector(".grid");
+    const items = [...(list?.children ?? [])];
+    if (rel === "next") this.list.append(...items);
+    else {
+      this.list.prepend(...items);
+      this.list.dataset.first = list.dataset.first;
+    }
+    this.#learn(page, [rel]);
+    this.list.dispatchEvent(new Event("grown", { bubbles: true }));
+    return items.length;
+  }
+
+  #learn(page, rels) {
+    for (const rel of rels) {
+      const link = page.querySelector(`.pages a[rel=${rel}]`);
+      this.addresses[rel] = link?.getAttribute("href");
+      const shown = this.nav?.querySelector(`a[rel=${rel}]`);
+      if (shown && shown !== link) link ? (shown.href = link.href) : shown.remove();
+    }
+  }
+}
+
+export const grid = new Grid(document);

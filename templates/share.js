@@ -1,0 +1,26 @@
+// Shares the address of this page with the system's own sheet; where there is none, copies it.
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = document.createElement("textarea"); // a plain-HTTP address of the home network
+  field.value = text;
+  (document.querySelector("dialog[open] .screen") ?? document.body).append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
+
+for (const button of document.querySelectorAll("[data-share]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const shared = { title: document.title, url: location.href.split("?")[0] };
+    if (navigator.share) return navigator.share(shared).catch(() => {}); // thought better of it
+    await copy(shared.url);
+    const said = button.closest(".screen, main").querySelector("[role=status]");
+    said.textContent = button.dataset.copied;
+    said.classList.add("shown");
+    setTimeout(() => {
+      said.textContent = "";
+      said.classList.remove("shown");
+    }, 3000);
+  });
+}
