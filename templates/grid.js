@@ -5,6 +5,7 @@ export class Grid {
     this.list = page.querySelector(".grid");
     this.nav = page.querySelector(".pages");
     this.addresses = {};
+    this.pending = {};
     this.#learn(page, ["prev", "next"]);
   }
 
@@ -32,8 +33,8 @@ export class Grid {
 
   // Adds the page before (prev) or after (next); returns how many items it has.
   more(rel) {
-    this.pending ??= this.#add(rel).finally(() => (this.pending = undefined));
-    return this.pending;
+    this.pending[rel] ??= this.#add(rel).finally(() => delete this.pending[rel]);
+    return this.pending[rel];
   }
 
   async #add(rel) {

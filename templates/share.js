@@ -10,7 +10,6 @@ async function copy(text) {
 }
 
 for (const button of document.querySelectorAll("[data-share]")) {
-  button.hidden = false;
   button.addEventListener("click", async () => {
     const shared = { title: document.title, url: location.href.split("?")[0] };
     if (navigator.share) return navigator.share(shared).catch(() => {}); // thought better of it

@@ -23,12 +23,7 @@ const width = () => area.clientWidth || 1;
 
 // --- A slide
 
-function make(link) {
-  const slide = document.createElement("div");
-  slide.className = "slide";
-  slide.link = link;
-  return slide;
-}
+const create = (name, properties) => Object.assign(document.createElement(name), properties);
 
 function fill(slide) {
   if (!slide || slide.firstChild) return;
@@ -36,57 +31,51 @@ function fill(slide) {
   const { dataset } = link;
   const small = link.querySelector("img");
   if (dataset.kind === "video") {
-    const video = Object.assign(document.createElement("video"), { controls: true, playsInline: true, preload: "metadata" });
-    if (small) video.poster = small.currentSrc || small.src;
-    video.src = dataset.view;
-    slide.append(video);
+    const poster = small ? small.currentSrc || small.src : "";
+    slide.append(create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view }));
   } else if (small) {
-    const frame = document.createElement("div");
-    frame.className = "frame";
-    frame.style.setProperty("--ratio", small.getAttribute("width") / small.getAttribute("height"));
-    frame.style.setProperty("--width", `${small.getAttribute("width")}px`);
-    frame.append(Object.assign(new Image(), { src: small.currentSrc || small.src, alt: "" }));
+    const frame = create("div", { className: "frame" });
+    const [wide, high] = ["width", "height"].map((name) => small.getAttribute(name));
+    frame.style.setProperty("--ratio", wide / high);
+    frame.style.setProperty("--width", `${wide}px`);
+    frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
     slide.append(frame);
     slide.ready = show(frame, dataset.view, small.alt);
-    if (dataset.live) slide.append(liveButton(frame, dataset.live, link));
+    slide.wide = wide;
+    const mark = link.querySelector(".live");
+    if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
   } else slide.append(link.querySelector(".tile").cloneNode(true));
 }
 
 // Lays a picture over what the frame has, as soon as it is there.
 function show(frame, address, alt) {
-  const image = Object.assign(new Image(), { className: "over", alt, draggable: false });
+  const image = create("img", { className: "over", alt, draggable: false });
   image.dataset.retry = "";
-  const there = new Promise((resolve) => image.addEventListener("load", () => {
-    image.classList.add("there");
-    resolve();
-  }));
   image.src = address;
   frame.append(image);
-  return there;
+  return new Promise((resolve) => (image.onload = resolve)).then(() => image.classList.add("there"));
 }
 
-function liveButton(frame, address, link) {
-  const button = Object.assign(document.createElement("button"), { className: "mark live", textContent: link.querySelector(".live").textContent });
-  let video;
+// A live photo moves while the mouse is on its mark, or a finger rests on the picture.
+function liveButton(frame, src, className, textContent) {
+  const button = create("button", { className, textContent });
+  const video = create("video", { src, playsInline: true, loop: true, muted: true, preload: "none", className: "over there" });
+  let wait;
+  const stop = () => {
+    clearTimeout(wait);
+    video.remove();
+  };
   const play = () => {
-    video ??= Object.assign(document.createElement("video"), { src: address, playsInline: true, loop: true, muted: true, className: "over there" });
     frame.append(video);
     video.play().catch(stop);
   };
-  const stop = () => video?.remove();
-  button.addEventListener("pointerenter", play);
-  button.addEventListener("pointerleave", stop);
-  button.addEventListener("click", (event) => event.detail === 0 && (video?.isConnected ? stop() : play()));
-  let wait;
-  frame.addEventListener("pointerdown", () => (wait = setTimeout(play, 400)));
-  for (const name of ["pointerup", "pointercancel", "pointermove"]) {
-    frame.addEventListener(name, (event) => {
-      if (name === "pointermove" && Math.hypot(event.movementX, event.movementY) < 4) return;
-      clearTimeout(wait);
-      stop();
-    });
-  }
-  frame.addEventListener("contextmenu", (event) => event.preventDefault());
+  button.onpointerenter = play;
+  button.onpointerleave = stop;
+  button.onclick = (event) => event.detail === 0 && (video.isConnected ? stop() : play()); // by a key
+  frame.onpointerdown = () => (wait = setTimeout(play, 400));
+  frame.onpointermove = (event) => Math.hypot(event.movementX, event.movementY) > 4 && stop();
+  frame.onpointerup = frame.onpointercancel = stop;
+  frame.oncontextmenu = () => false;
   return button;
 }
 
@@ -96,7 +85,7 @@ function sync() {
   const links = source.links;
   const fresh = links.filter((link) => !link.slide || link.slide.parentNode !== area);
   if (!fresh.length) return;
-  for (const link of fresh) link.slide = make(link);
+  for (const link of fresh) link.slide = create("div", { className: "slide", link });
   const before = slides().length && links[0] === fresh[0] ? fresh.length : 0;
   area[before ? "prepend" : "append"](...fresh.map((link) => link.slide));
   if (before) {
@@ -130,7 +119,7 @@ function arrive(index) {
   if (!slide) return;
   fill(slide);
   const frame = slide.querySelector(".frame");
-  zoom.take(frame, frame ? Math.max(3, parseFloat(frame.style.getPropertyValue("--width")) / (frame.offsetWidth || 1)) : 1);
+  zoom.take(frame, Math.max(3, slide.wide / (frame?.offsetWidth || 1) || 0));
   Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 1500))]).then(() => {
     if (here() === slide) [at + 1, at - 1].forEach((near) => fill(slides()[near]));
   });
@@ -152,7 +141,6 @@ function tell() {
   const { title } = link.dataset;
   part(".place").textContent = `${number} / ${source.count}`;
   part(".caption").textContent = "caption" in link.dataset ? title : "";
-  part("[data-do=download]").href = link.dataset.download;
   part("[data-do=previous]").hidden = at === 0;
   part("[data-do=next]").hidden = at === slides().length - 1;
   document.title = `${title} · ${dialog.dataset.site}`;
@@ -191,9 +179,12 @@ function shut() {
   here().querySelectorAll("video").forEach((video) => video.pause());
   const thumbnail = link.isConnected && link.querySelector("img");
   if (thumbnail) link.scrollIntoView({ block: "nearest" });
-  morph(here().querySelector(".frame"), () => dialog.close(), () => thumbnail);
-  document.title = before;
-  link.focus({ preventScroll: true });
+  const close = () => {
+    dialog.close();
+    document.title = before;
+    link.focus({ preventScroll: true });
+  };
+  morph(here().querySelector(".frame"), close, () => thumbnail);
 }
 
 function leave() {
@@ -256,7 +247,10 @@ const player = new Slideshow(part("[data-interval]"), async () => {
 
 // After the last photo comes the first, of the album as it is now.
 async function begin() {
-  source = await Grid.open(photoPage ? photoPage.dataset.album : location.pathname);
+  const { album, seen } = (photoPage ?? document.querySelector("[data-seen]")).dataset;
+  const now = await Grid.open(album ?? seen);
+  if (!now.links.length) return;
+  source = now;
   area.replaceChildren();
   at = -1;
   sync();
@@ -270,6 +264,7 @@ const actions = {
   previous: () => turn(-1),
   next: () => turn(1),
   details: () => details(),
+  download: () => create("a", { href: here().link.dataset.download, download: "" }).click(),
   slideshow: () => (player.plays ? player.stop() : player.start()),
   full: () => full().catch(() => {}),
   help: () => part("[data-help]").showModal(),
@@ -282,7 +277,7 @@ const keys = {
   " ": actions.slideshow,
   f: actions.full,
   i: actions.details,
-  d: () => part("[data-do=download]").click(),
+  d: actions.download,
   "+": () => zoom.to(Math.min(zoom.scale * 1.5, zoom.most), undefined, undefined, true),
   "-": () => zoom.to(Math.max(zoom.scale / 1.5, 1), undefined, undefined, true),
   0: () => zoom.to(1, undefined, undefined, true),
@@ -357,5 +352,4 @@ async function start() {
   if (asked) player.start();
 }
 
-document.querySelector("[data-slideshow]")?.removeAttribute("hidden");
 start().catch(() => {}); // the page is complete without it

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -1822,3 +1823,86 @@ def test_a_sound_without_picture_has_a_player(site: photos.Site, visitor: Client
     assert "<video" in page
     assert "poster=" not in page
     assert visitor.get("/photo/Trip/sound.mp4").headers["content-type"] == "video/mp4"
+
+
+# Scripts, styles and what browsers ask beside pages
+
+
+def sent(suffixes: tuple[str, ...]) -> dict[str, str]:
+    folder = Path(photos.__file__).with_name("templates")
+    statics = photos.read_statics(folder)
+    return {name: static.body.decode() for name, static in statics.items() if name.endswith(suffixes)}
+
+
+def test_all_scripts_and_styles_together_are_small() -> None:
+    assert 10_000 < sum(len(text) for text in sent((".js", ".css")).values()) < 40_000
+
+
+def test_scripts_import_each_other_by_the_version_of_this_release(visitor: Client) -> None:
+    page = visitor.get("/").text
+    (version,) = set(re.findall(r"/static/[\w.-]+\?v=(\w+)", page))
+    imports = [name for text in sent((".js",)).values() for name in re.findall(r'from "([^"]+)"', text)]
+    assert len(imports) >= 5
+    for name in imports:
+        assert name.endswith(f".js?v={version}")
+        answer = visitor.get(f"/static/{name.removeprefix('./')}")
+        assert answer.status == 200 and "immutable" in answer.headers["cache-control"]
+
+
+def test_one_changed_script_is_a_new_version_of_all(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates"))
+    before = photos.read_statics(folder)
+    (folder / "zoom.js").write_text("export class Zoom {}")
+    after = photos.read_statics(folder)
+    assert before.keys() == after.keys()
+    assert not [name for name in before if before[name].version == after[name].version]
+    assert after["viewer.js"].body != before["viewer.js"].body
+
+
+def test_comments_and_indentation_are_not_sent_and_nothing_else_is_left_out() -> None:
+    source = (
+        b"/* Two\n   lines */\n:root {\n  --a: url(//x); /* kept */\n}\n// gone\n  // gone\nlet a; // kept\n"
+    )
+    left = b":root {\n--a: url(//x); /* kept */\n}\nlet a; // kept\n"
+    assert photos._UNSENT.sub(b"", source) == left
+
+
+def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> None:
+    answer = visitor.get("/manifest.webmanifest")
+    assert answer.headers["content-type"] == "application/manifest+json"
+    facts = json.loads(answer.text)
+    assert (facts["name"], facts["start_url"], facts["display"]) == ("Our photos", "/", "standalone")
+    for icon in facts["icons"]:
+        body = visitor.get(icon["src"]).body
+        if icon["sizes"] != "any":
+            assert "x".join(map(str, Image.open(io.BytesIO(body)).size)) == icon["sizes"]
+    assert {icon["sizes"] for icon in facts["icons"]} >= {"any", "192x192", "512x512"}
+    assert 'rel="manifest" href="/manifest.webmanifest"' in visitor.get("/").text
+
+
+def test_a_link_in_a_chat_shows_the_cover_but_nothing_of_a_private_album(library: Path, user: Client) -> None:
+    state = library / ".photos"
+    photos.write_config(state, photos.Config(title="Our photos", public_address="https://p.example/x"))
+    app = photos.create_app(state, background=False)
+    try:
+        public = Client(app, wsgi_url_scheme="https", HTTP_HOST="p.example", SCRIPT_NAME="/x")
+        for path in ("/album/Trip/", "/album/Drafts.hidden/", "/album/Trip/one.jpg"):
+            tags = dict(
+                re.findall(r'<meta (?:property|name)="(\w+:\w+)" content="([^"]*)">', public.get(path).text)
+            )
+            assert tags["og:url"] == f"https://p.example/x{path}"
+            assert tags["og:image"].startswith("https://p.example/x/thumbnail/")
+            assert tags["twitter:card"] == "summary_large_image"
+            assert tags["og:title"] in ("Trip", "Drafts", "one.jpg") and tags["og:site_name"] == "Our photos"
+            image = unescape(tags["og:image"]).removeprefix("https://p.example/x")
+            assert public.get(image).headers["content-type"] == "image/webp"
+        login = public.get(public.get("/album/Secret.private/").headers["location"].removeprefix("/x")).text
+        assert re.findall(r'property="og:(\w+)" content="([^"]*)"', login) == [
+            ("site_name", "Our photos"),
+            ("title", "Our photos"),
+        ]
+    finally:
+        app.close()
+    secret = user.get("/album/Secret.private/").text
+    assert "Secret" in secret and 'og:title" content="Our photos"' in secret and "og:image" not in secret
+    assert "og:image" not in user.get("/album/Trip/").text  # without a public address there is none to give
