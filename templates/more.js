@@ -21,7 +21,7 @@ async function start() {
 
 if (grid.list && grid.nav) {
   start().catch(() => near.disconnect()); // the links are still there
-  addEventListener("pagehide", () => {
-    history.replaceState({ ...history.state, more: pages, top: scrollY }, "");
-  });
+  const keep = () => history.replaceState({ ...history.state, more: pages, top: scrollY }, "");
+  addEventListener("pagehide", keep);
+  grid.list.addEventListener("click", keep, true); // before the viewer goes to the address of a photo
 }

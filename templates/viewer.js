@@ -35,16 +35,23 @@ function fill(slide) {
     slide.append(create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view }));
   } else if (small) {
     const frame = create("div", { className: "frame" });
-    const [wide, high] = ["width", "height"].map((name) => small.getAttribute(name));
-    frame.style.setProperty("--ratio", wide / high);
-    frame.style.setProperty("--width", `${wide}px`);
     frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
     slide.append(frame);
-    slide.ready = show(frame, dataset.view, small.alt);
-    slide.wide = wide;
+    fit(slide, small.getAttribute("width"), small.getAttribute("height"));
+    slide.ready = show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
+      if (naturalWidth <= slide.wide) return;
+      fit(slide, naturalWidth, naturalHeight); // the page was made before the server knew the size
+      if (slide === here()) aim();
+    });
     const mark = link.querySelector(".live");
     if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
   } else slide.append(link.querySelector(".tile").cloneNode(true));
+}
+
+function fit(slide, wide, high) {
+  slide.wide = wide;
+  slide.firstChild.style.setProperty("--ratio", wide / high);
+  slide.firstChild.style.setProperty("--width", `${wide}px`);
 }
 
 // Lays a picture over what the frame has, as soon as it is there.
@@ -53,7 +60,12 @@ function show(frame, address, alt) {
   image.dataset.retry = "";
   image.src = address;
   frame.append(image);
-  return new Promise((resolve) => (image.onload = resolve)).then(() => image.classList.add("there"));
+  return new Promise((resolve) => {
+    image.onload = () => {
+      image.classList.add("there");
+      resolve(image);
+    };
+  });
 }
 
 // A live photo moves while the mouse is on its mark, or a finger rests on the picture.
@@ -92,7 +104,7 @@ function sync() {
     at += before;
     jump(at);
   }
-  if (at >= 0) tell();
+  if (at >= 0 && dialog.open) tell();
 }
 
 function jump(index, smooth = false) {
@@ -110,6 +122,11 @@ function turn(step) {
   jump(next, Math.abs(step) === 1 && zoom.scale === 1);
 }
 
+function aim() {
+  const frame = here().querySelector(".frame");
+  zoom.take(frame, Math.max(3, here().wide / (frame?.offsetWidth || 1) || 0));
+}
+
 function arrive(index) {
   if (index === target) target = undefined;
   if (index === at && here()?.firstChild) return;
@@ -118,8 +135,7 @@ function arrive(index) {
   const slide = here();
   if (!slide) return;
   fill(slide);
-  const frame = slide.querySelector(".frame");
-  zoom.take(frame, Math.max(3, slide.wide / (frame?.offsetWidth || 1) || 0));
+  aim();
   Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 1500))]).then(() => {
     if (here() === slide) [at + 1, at - 1].forEach((near) => fill(slides()[near]));
   });
@@ -196,13 +212,21 @@ function leave() {
 addEventListener("popstate", () => {
   const link = history.state?.viewer && source.links.find((each) => each.href === location.href);
   if (link) open(link);
-  else if (dialog.open && !photoPage) shut();
+  else if (photoPage) {
+    // After a reload, going back stays in this document, which is not that of the album.
+    if (!source.links.some((each) => each.pathname === location.pathname)) location.reload();
+  } else if (dialog.open) shut();
 });
 
 grid.list?.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
+  if (source !== grid) { // a slideshow that began again went on with another
+    area.replaceChildren();
+    at = -1;
+  }
+  [source, tied] = [grid, true];
   history.pushState({ ...history.state, viewer: true }, "", link.href);
   morph(link.querySelector("img"), () => open(link), () => here().querySelector(".frame"));
 });
@@ -311,8 +335,8 @@ function wake() {
 }
 
 dialog.addEventListener("click", (event) => actions[event.target.closest("[data-do]")?.dataset.do]?.());
-dialog.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || part("[data-help]").open) return;
+document.addEventListener("keydown", (event) => { // not of the dialog: a button that vanishes leaves the focus nowhere
+  if (!dialog.open || event.altKey || event.ctrlKey || event.metaKey || part("[data-help]").open) return;
   wake();
   const taken = event.key === " " ? "button, a, select, video" : "select, video";
   if (!keys[event.key] || event.target.closest(taken)) return;
@@ -337,7 +361,7 @@ area.addEventListener("scroll", () => {
   });
 });
 area.addEventListener("pointerdown", () => (target = undefined));
-new ResizeObserver(() => dialog.open && at >= 0 && area.scrollTo({ left: at * width(), behavior: "instant" })).observe(area);
+new ResizeObserver(() => dialog.open && at >= 0 && jump(target ?? at)).observe(area);
 
 // --- The page of a photo, and an album as a photo frame
 

@@ -20,7 +20,7 @@ export class Zoom {
     for (const name of ["pointerup", "pointercancel"]) area.addEventListener(name, (event) => this.#up(event));
     area.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     area.addEventListener("dblclick", (event) => this.#mouse(event) && this.toggle(event.clientX, event.clientY));
-    area.addEventListener("click", (event) => this.#mouse(event) && !event.target.closest(".frame, .tile") && on.backdrop());
+    area.addEventListener("click", (event) => this.#mouse(event) && this.scale === 1 && !this.dragged && !event.target.closest(".frame, .tile") && on.backdrop());
     // Two fingers, or one on what is zoomed, are never a scroll.
     area.addEventListener("touchmove", (event) => {
       if (event.cancelable && (event.touches.length > 1 || this.scale > 1)) event.preventDefault();
@@ -122,6 +122,7 @@ export class Zoom {
     const start = this.#start;
     if (this.#fingers.size) return this.#begin(event.timeStamp);
     this.#start = null;
+    this.dragged = start.moved;
     const { pulled = 0 } = this;
     this.pulled = 0;
     if (pulled) {

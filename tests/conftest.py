@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -22,11 +23,20 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
+from processes import Server, eventually
+
 import photos
 
 HOME = Path(photos.__file__).resolve().parent
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "photos"
 PASSWORD = "correct horse battery"
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 3,
+    "is_mobile": True,
+    "has_touch": True,
+}
+DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 StartPython = Callable[..., subprocess.Popen[str]]
 
 
@@ -284,6 +294,106 @@ def samples() -> Path:
     if not SAMPLES.is_dir():
         pytest.skip(f"no real photos at {SAMPLES}")
     return SAMPLES
+
+
+# In the browser
+
+
+def needed(program: str) -> str:
+    """Return a program's path; without it the test is skipped, or fails where CI promised it."""
+    path = shutil.which(program)
+    if not path:
+        missing = f"{program} is not installed"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The system's browser."""
+    path = needed("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], Server]]:
+    """Starts servers that run until the windows are closed."""
+    with contextlib.ExitStack() as running:
+        yield lambda library: running.enter_context(Server(library))
+
+
+@pytest.fixture
+def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
+    """Opens windows of a site, each with its own cookies; fails at the end if any had to complain.
+
+    That is: errors in the console (a breach of the content security policy is one), exceptions,
+    failed answers, requests to anybody else.
+    """
+    complaints: list[str] = []
+    contexts = []
+
+    def open_it(address: str, **options: Any) -> Any:
+        contexts.append(chromium.new_context(base_url=address, **{**DESKTOP, **options}))
+        origin = "://".join(urlsplit(address)[:2])
+        page = contexts[-1].new_page()
+        page.set_default_timeout(15_000)
+
+        def watch(request: Any) -> None:
+            if not request.url.startswith((f"{origin}/", "data:")):
+                complaints.append(f"request to {request.url}")
+
+        def check(response: Any) -> None:
+            if response.status >= 400:
+                complaints.append(f"{response.status} {response.url}")
+
+        page.on("request", watch)
+        page.on("response", check)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None,
+        )
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+PICTURES = """() => [...document.images].filter(image => image.getClientRects().length)
+    .map(image => [image.currentSrc || image.src, image.complete && image.naturalWidth])"""
+
+
+def set_up(library: Path, **settings: Any) -> Path:
+    """Do what the first run does: write settings, register anna."""
+    state = library / photos.STATE_FOLDER
+    photos.make_state_folder(state)
+    photos.write_config(state, photos.Config(title="Our photos", **settings))
+    photos.UserStore(state).register("anna", PASSWORD.encode())
+    return library
+
+
+def sees_all_pictures(page: Any) -> int:
+    """Scroll through the page until every picture shows; return how many there are."""
+    page.evaluate("scrollTo(0, 0)")
+    height = page.evaluate("document.scrollingElement.scrollHeight")
+    for top in range(0, height, 500):
+        page.evaluate(f"scrollTo(0, {top})")
+    eventually(lambda: all(width for _, width in page.evaluate(PICTURES)))
+    return len(page.evaluate(PICTURES))
+
+
+def log_in(page: Any, password: str = PASSWORD, name: str = "Anna") -> None:
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

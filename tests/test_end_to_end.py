@@ -19,13 +19,11 @@ from urllib.parse import urlencode, urlsplit
 
 import processes
 import pytest
-from conftest import PASSWORD, draw, exif
+from conftest import DESKTOP, PASSWORD, PHONE, PICTURES, draw, exif, log_in, needed, sees_all_pictures, set_up
 from processes import Server, Terminal, eventually, free_port, processes_about, request
 
 import photos
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 3, "is_mobile": True}
-DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 ALBUMS = {
     "Thailand 2024": (
         "orientation/Landscape_1.jpg",
@@ -46,8 +44,6 @@ ALBUMS = {
     "Silly faces.private": ("phones/pixel7pro.jpg", "gps/south_east.jpg"),
     "Wedding drafts.hidden": ("hdr/apple_gainmap.jpg",),
 }
-PICTURES = """() => [...document.images].filter(image => image.getClientRects().length)
-    .map(image => [image.currentSrc || image.src, image.complete && image.naturalWidth])"""
 
 
 pytestmark = pytest.mark.whole
@@ -66,74 +62,6 @@ def program(
     return str(request.param)
 
 
-def needed(program: str) -> str:
-    """Return a program's path; without it the test is skipped, or fails where CI promised it."""
-    path = shutil.which(program)
-    if not path:
-        missing = f"{program} is not installed"
-        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
-    return path
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The system's browser."""
-    path = needed("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Path], Server]]:
-    """Starts servers that run until the windows are closed."""
-    with contextlib.ExitStack() as running:
-        yield lambda library: running.enter_context(Server(library))
-
-
-@pytest.fixture
-def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
-    """Opens windows of a site, each with its own cookies; fails at the end if any had to complain.
-
-    That is: errors in the console (a breach of the content security policy is one), exceptions,
-    failed answers, requests to anybody else.
-    """
-    complaints: list[str] = []
-    contexts = []
-
-    def open_it(address: str, **options: Any) -> Any:
-        contexts.append(chromium.new_context(base_url=address, **{**DESKTOP, **options}))
-        origin = "://".join(urlsplit(address)[:2])
-        page = contexts[-1].new_page()
-        page.set_default_timeout(15_000)
-
-        def watch(request: Any) -> None:
-            if not request.url.startswith((f"{origin}/", "data:")):
-                complaints.append(f"request to {request.url}")
-
-        def check(response: Any) -> None:
-            if response.status >= 400:
-                complaints.append(f"{response.status} {response.url}")
-
-        page.on("request", watch)
-        page.on("response", check)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None,
-        )
-        return page
-
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
 @pytest.fixture
 def albums(samples: Path, tmp_path: Path) -> Path:
     """A folder with albums of real photos."""
@@ -143,31 +71,6 @@ def albums(samples: Path, tmp_path: Path) -> Path:
         for name in names:
             shutil.copy2(samples / name, root / album)
     return root
-
-
-def set_up(library: Path, **settings: Any) -> Path:
-    """Do what the first run does: write settings, register anna."""
-    state = library / photos.STATE_FOLDER
-    photos.make_state_folder(state)
-    photos.write_config(state, photos.Config(title="Our photos", **settings))
-    photos.UserStore(state).register("anna", PASSWORD.encode())
-    return library
-
-
-def sees_all_pictures(page: Any) -> int:
-    """Scroll through the page until every picture shows; return how many there are."""
-    page.evaluate("scrollTo(0, 0)")
-    height = page.evaluate("document.scrollingElement.scrollHeight")
-    for top in range(0, height, 500):
-        page.evaluate(f"scrollTo(0, {top})")
-    eventually(lambda: all(width for _, width in page.evaluate(PICTURES)))
-    return len(page.evaluate(PICTURES))
-
-
-def log_in(page: Any, password: str = PASSWORD, name: str = "Anna") -> None:
-    page.get_by_label("User name").fill(name)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
 
 
 def cookie_of(server: Server, user: str, password: str) -> dict[str, str]:
@@ -283,30 +186,36 @@ def leaf_through(page: Any, albums: Path) -> None:
     follow(page, page.get_by_role("link", name="Thailand 2024"))
     count = len(ALBUMS["Thailand 2024"])
     assert sees_all_pictures(page) == count + 1
-    follow(page, page.locator(".grid a").first)
+    album = page.url
+    follow(page, page.locator(".grid a").first)  # the viewer opens, over the album
     first = page.url
+    viewer = page.get_by_role("dialog", name="Photo viewer")
+    following = viewer.get_by_role("button", name="Next photo")
     for number in range(1, count + 1):
-        assert f" · {number} of {count}" in page.inner_text(".details .facts")
-        assert sees_all_pictures(page) == 2, page.url
+        viewer.get_by_text(f"{number} / {count}", exact=True).wait_for()
+        eventually(lambda: all(width for _, width in page.evaluate(PICTURES)))
         if number < count:
-            follow(page, page.get_by_role("link", name="Next photo"))
-    assert page.get_by_role("link", name="Next photo").count() == 0
+            following.click()
+    assert following.count() == 0
 
     page.goto(first)
-    second = page.get_by_role("link", name="Next photo").evaluate("link => link.href")
+    viewer.get_by_text(f"1 / {count}", exact=True).wait_for()
     page.keyboard.press("ArrowRight")
-    page.wait_for_url(lambda url: url == second)
+    viewer.get_by_text(f"2 / {count}", exact=True).wait_for()
+    assert page.url != first
     page.keyboard.press("ArrowLeft")
-    page.wait_for_url(lambda url: url == first)
+    viewer.get_by_text(f"1 / {count}", exact=True).wait_for()
+    page.wait_for_url(first)
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download").click()
-    name = page.locator("dd").first.inner_text()
+        page.keyboard.press("d")
+    name = page.locator(".details dd").first.text_content()
     assert download.value.suggested_filename == name
     assert Path(download.value.path()).read_bytes() == (albums / "Thailand 2024" / name).read_bytes()
-    follow(page, page.get_by_role("link", name="Back to the album"))
+    viewer.get_by_role("button", name="Close").click()
+    page.wait_for_url(album)
     page.go_back()
-    assert page.url == first
-    assert sees_all_pictures(page) == 2
+    page.wait_for_url(first)
+    viewer.get_by_text(f"1 / {count}", exact=True).wait_for()
 
 
 def test_private_albums_need_a_login_that_leads_back(
@@ -320,7 +229,8 @@ def test_private_albums_need_a_login_that_leads_back(
     assert "Silly" not in page.inner_text("body") and "faces" not in page.title()
     log_in(page)
     page.wait_for_url(f"**{asked}")
-    assert sees_all_pictures(page) == 2
+    page.get_by_role("dialog", name="Photo viewer").wait_for()
+    assert sees_all_pictures(page) > 2
 
     page.goto("/")
     assert page.locator(".card", has_text="Silly faces").locator(".badge").inner_text() == "Private"
@@ -424,7 +334,7 @@ def test_a_video_plays_in_ranges(
     page.goto("/album/Film/")
     assert sees_all_pictures(page) == 2  # the poster and the icon
     page.locator(".grid a").click()
-    video = page.locator("video")
+    video = page.get_by_role("dialog").locator("video")
     video.evaluate("async video => { video.muted = true; await video.play() }")
     eventually(lambda: video.evaluate("video => video.readyState >= 2 && video.currentTime > 0"))
     assert statuses and set(statuses) == {206}
@@ -698,8 +608,11 @@ def test_behind_a_tls_proxy_below_a_prefix(
     page.get_by_role("link", name="Our photos").first.click()
     page.get_by_role("link", name="Thailand 2024").click()
     page.locator(".grid a[href*=yes]").click()
-    assert sees_all_pictures(page) == 2
-    page.locator("a.turn").first.click()
+    viewer = page.get_by_role("dialog", name="Photo viewer")
+    viewer.get_by_role("button", name="Next photo").click()
+    sees_all_pictures(page)
+    viewer.get_by_role("button", name="Close").click()
+    viewer.wait_for(state="hidden")
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url(f"{public}/")
     assert page.context.cookies() == [] and page.get_by_text("Silly faces").count() == 0
