@@ -2878,7 +2878,7 @@ def choose_language(header: str, languages: Mapping[str, Texts]) -> Texts:
 
 
 # Comments that have lines of their own, and indentation: a tenth of all CSS and JavaScript.
-_UNSENT = re.compile(rb"^\s*(?:/\*.*?\*/|//[^\n]*)\n|^[ \t]+", re.MULTILINE | re.DOTALL)
+_UNSENT = re.compile(rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)\n|^[ \t]+", re.MULTILINE)
 _IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
 
 

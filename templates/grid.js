@@ -5,13 +5,14 @@ export class Grid {
     this.list = page.querySelector(".grid");
     this.nav = page.querySelector(".pages");
     this.addresses = {};
+    this.pages = 0; // added after the first
     this.pending = {};
     this.#learn(page, ["prev", "next"]);
   }
 
   static async parse(address) {
     const answer = await fetch(address);
-    if (!answer.ok) throw new Error(`${answer.status} ${address}`);
+    if (!answer.ok || answer.redirected) throw new Error(`${answer.status} ${address}`);
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   }
 
@@ -43,8 +44,10 @@ export class Grid {
     const page = await Grid.parse(address);
     const list = page.querySelector(".grid");
     const items = [...(list?.children ?? [])];
-    if (rel === "next") this.list.append(...items);
-    else {
+    if (rel === "next") {
+      this.list.append(...items);
+      this.pages += 1;
+    } else {
       this.list.prepend(...items);
       this.list.dataset.first = list.dataset.first;
     }

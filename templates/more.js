@@ -1,27 +1,21 @@
 // Appends the next page of a long album when its end comes near, and keeps the position on the way back.
 import { grid } from "./grid.js";
 
-let pages = 0;
 const near = new IntersectionObserver(async ([entry]) => {
   if (!entry.isIntersecting) return;
-  while (grid.addresses.next && grid.nav.getBoundingClientRect().top < innerHeight + 1500) await add();
+  while (grid.addresses.next && grid.nav.getBoundingClientRect().top < innerHeight + 1500) await grid.more("next");
 }, { rootMargin: "1500px" });
-
-async function add() {
-  await grid.more("next");
-  pages += 1;
-}
 
 async function start() {
   const { more, top } = history.state ?? {};
-  while (pages < (more ?? 0) && grid.addresses.next) await add();
+  while (grid.pages < (more ?? 0) && grid.addresses.next) await grid.more("next");
   if (more) scrollTo(0, top);
   near.observe(grid.nav);
 }
 
 if (grid.list && grid.nav) {
   start().catch(() => near.disconnect()); // the links are still there
-  const keep = () => history.replaceState({ ...history.state, more: pages, top: scrollY }, "");
+  const keep = () => history.replaceState({ ...history.state, more: grid.pages, top: scrollY }, "");
   addEventListener("pagehide", keep);
   grid.list.addEventListener("click", keep, true); // before the viewer goes to the address of a photo
 }

@@ -14,6 +14,7 @@ for (const button of document.querySelectorAll("[data-share]")) {
     const shared = { title: document.title, url: location.href.split("?")[0] };
     if (navigator.share) return navigator.share(shared).catch(() => {}); // thought better of it
     await copy(shared.url);
+    button.focus();
     const said = button.closest(".screen, main").querySelector("[role=status]");
     said.textContent = button.dataset.copied;
     said.classList.add("shown");

@@ -8,13 +8,19 @@ const dialog = document.querySelector("[data-viewer]");
 const part = (selector) => dialog.querySelector(selector);
 const [screen, area, panel, said] = [".screen", ".slides", ".panel", ".said"].map(part);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const photoPage = document.querySelector("[data-back]"); // of which this is the enhancement, or null
 const before = document.title;
-const panels = new Map(); // what is known of each item, by its address
+// The page of a photo, which this enhances; null on an album's page.
+const photoPage = document.querySelector("[data-back]");
+// What is known of each item, by its address.
+const panels = new Map();
 
-let source = grid; // where the items come from
-let at = -1; // which one is on screen
-let tied = true; // the address is that of the item
+// Where the items come from; which one is on screen, and which on its way.
+let source = grid;
+let at = -1;
+let target;
+// Whether the address is that of the item; whether the way back has begun.
+let tied = true;
+let leaving = false;
 let idle;
 
 const slides = () => area.children;
@@ -32,7 +38,7 @@ function fill(slide) {
   const small = link.querySelector("img");
   if (dataset.kind === "video") {
     const poster = small ? small.currentSrc || small.src : "";
-    slide.append(create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view }));
+    slide.append(create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view, ariaLabel: small?.alt ?? dataset.title }));
   } else if (small) {
     const frame = create("div", { className: "frame" });
     frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
@@ -61,8 +67,10 @@ function show(frame, address, alt) {
   image.src = address;
   frame.append(image);
   return new Promise((resolve) => {
-    image.onload = () => {
+    image.onload = async () => {
+      await image.decode().catch(() => {});
       image.classList.add("there");
+      while (image.previousElementSibling) image.previousElementSibling.remove(); // it would shine through
       resolve(image);
     };
   });
@@ -93,18 +101,30 @@ function liveButton(frame, src, className, textContent) {
 
 // --- Going through them
 
+const slideOf = (link) => (link.slide ??= create("div", { className: "slide", inert: true, link }));
+
+// Gives each link of the source its slide, in the same order.
 function sync() {
-  const links = source.links;
-  const fresh = links.filter((link) => !link.slide || link.slide.parentNode !== area);
-  if (!fresh.length) return;
-  for (const link of fresh) link.slide = create("div", { className: "slide", link });
-  const before = slides().length && links[0] === fresh[0] ? fresh.length : 0;
-  area[before ? "prepend" : "append"](...fresh.map((link) => link.slide));
-  if (before) {
-    at += before;
-    jump(at);
-  }
-  if (at >= 0 && dialog.open) tell();
+  const { links } = source;
+  const is = (link) => link.slide?.parentNode === area;
+  const first = links.findIndex(is);
+  const before = links.slice(0, Math.max(first, 0));
+  area.prepend(...before.map(slideOf));
+  area.append(...links.filter((link) => !is(link)).map(slideOf));
+  if (at < 0 || !dialog.open) return;
+  const to = (target ?? at) + before.length;
+  at += before.length;
+  target = undefined;
+  if (before.length) jump(to);
+  tell();
+}
+
+function take(from) {
+  if (source === from) return;
+  source = from;
+  area.replaceChildren();
+  at = -1;
+  sync();
 }
 
 function jump(index, smooth = false) {
@@ -113,13 +133,14 @@ function jump(index, smooth = false) {
 }
 
 // The one that is on its way counts, so that two presses turn two photos.
-let target;
 function turn(step) {
+  if (player.plays) player.start(); // its time begins anew
   const from = target ?? at;
   const next = Math.min(Math.max(from + step, 0), slides().length - 1);
   if (next === at && target === undefined) return;
+  const alone = target === undefined;
   target = next;
-  jump(next, Math.abs(step) === 1 && zoom.scale === 1);
+  jump(next, alone && Math.abs(step) === 1 && zoom.scale === 1);
 }
 
 function aim() {
@@ -139,9 +160,14 @@ function arrive(index) {
   Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 1500))]).then(() => {
     if (here() === slide) [at + 1, at - 1].forEach((near) => fill(slides()[near]));
   });
-  [...slides()].forEach((each, place) => Math.abs(place - at) > 2 && each.firstChild && each.replaceChildren());
-  if (tied) history.replaceState(history.state, "", slide.link.href);
+  [...slides()].forEach((each, place) => {
+    each.inert = place !== at;
+    if (Math.abs(place - at) > 2 && each.firstChild) each.replaceChildren();
+  });
   tell();
+  try {
+    if (tied) history.replaceState(history.state, "", slide.link.href);
+  } catch {} // Safari allows a hundred in ten seconds
   if (!panel.hidden) fillPanel();
   if (at > slides().length - 4) more("next");
   if (at < 3) more("prev");
@@ -160,6 +186,7 @@ function tell() {
   part("[data-do=previous]").hidden = at === 0;
   part("[data-do=next]").hidden = at === slides().length - 1;
   document.title = `${title} · ${dialog.dataset.site}`;
+  said.classList.remove("shown"); // the next words are not for eyes
   if (!player.plays) said.textContent = `${number} / ${source.count}: ${link.querySelector("img")?.alt ?? title}`;
 }
 
@@ -181,52 +208,56 @@ async function morph(from, update, to) {
 }
 
 function open(link) {
+  document.querySelector(".stage video")?.pause();
   if (!dialog.open) dialog.showModal();
   sync();
   at = -1;
+  dialog.classList.remove("bare");
   jump([...slides()].indexOf(link.slide));
   wake();
 }
 
 function shut() {
-  const { link } = here();
+  const { href } = here().link;
+  const link = grid.links.find((each) => each.href === href);
   player.stop();
   if (document.fullscreenElement) document.exitFullscreen();
   here().querySelectorAll("video").forEach((video) => video.pause());
-  const thumbnail = link.isConnected && link.querySelector("img");
-  if (thumbnail) link.scrollIntoView({ block: "nearest" });
   const close = () => {
     dialog.close();
     document.title = before;
-    link.focus({ preventScroll: true });
+    link?.focus({ preventScroll: true });
+    link?.scrollIntoView({ block: "nearest" });
   };
-  morph(here().querySelector(".frame"), close, () => thumbnail);
+  morph(here().querySelector(".frame"), close, () => link?.querySelector("img"));
 }
 
 function leave() {
-  if (history.state?.viewer) history.back();
-  else if (photoPage) location.href = photoPage.dataset.back;
+  if (history.state?.viewer) {
+    if (!leaving) history.back();
+    leaving = true;
+  } else if (photoPage) location.href = photoPage.dataset.back;
   else shut();
 }
 
 addEventListener("popstate", () => {
+  leaving = false;
   const link = history.state?.viewer && source.links.find((each) => each.href === location.href);
   if (link) open(link);
   else if (photoPage) {
     // After a reload, going back stays in this document, which is not that of the album.
     if (!source.links.some((each) => each.pathname === location.pathname)) location.reload();
-  } else if (dialog.open) shut();
+  } else if (history.state?.viewer) location.reload(); // of a page that is not here
+  else if (dialog.open) setTimeout(shut); // after the browser has scrolled to where the page was
 });
 
 grid.list?.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  if (source !== grid) { // a slideshow that began again went on with another
-    area.replaceChildren();
-    at = -1;
-  }
-  [source, tied] = [grid, true];
+  if (event.detail > 1) return; // the second of a double click
+  take(grid);
+  tied = true;
   history.pushState({ ...history.state, viewer: true }, "", link.href);
   morph(link.querySelector("img"), () => open(link), () => here().querySelector(".frame"));
 });
@@ -236,9 +267,10 @@ grid.list?.addEventListener("click", (event) => {
 async function fillPanel() {
   const { href } = here().link;
   if (!panels.has(href)) panels.set(href, Grid.parse(href).then((page) => page.querySelector(".details")));
-  const details = await panels.get(href).catch(() => panels.delete(href));
-  if (!details?.cloneNode || here()?.link.href !== href) return;
-  panel.replaceChildren(details.cloneNode(true));
+  const details = await panels.get(href).catch(() => {});
+  if (!details) panels.delete(href);
+  if (here().link.href !== href) return;
+  panel.replaceChildren(details?.cloneNode(true) ?? "");
   localize(panel);
 }
 
@@ -254,11 +286,16 @@ const player = new Slideshow(part("[data-interval]"), async () => {
   const video = here().querySelector("video:not(.over)");
   if (video && !video.paused && !video.ended) return;
   if (at === slides().length - 1) await more("next");
-  if (at === slides().length - 1) await begin();
-  const next = slides()[at + 1] ?? here();
-  fill(next);
-  await Promise.race([next.ready, new Promise((resolve) => setTimeout(resolve, 15000))]);
-  const step = () => jump([...slides()].indexOf(next));
+  const end = at === slides().length - 1;
+  const from = end ? await again() : source;
+  const slide = slideOf(from.links[end ? 0 : at + 1]);
+  fill(slide);
+  await Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 15000))]);
+  if (!player.plays) return;
+  const step = () => {
+    take(from);
+    jump([...slides()].indexOf(slide));
+  };
   if (document.startViewTransition && !calm.matches && !document.hidden) await document.startViewTransition(step).finished;
   else step();
   const film = here().querySelector("video:not(.over)");
@@ -270,14 +307,10 @@ const player = new Slideshow(part("[data-interval]"), async () => {
 });
 
 // After the last photo comes the first, of the album as it is now.
-async function begin() {
+async function again() {
   const { album, seen } = (photoPage ?? document.querySelector("[data-seen]")).dataset;
-  const now = await Grid.open(album ?? seen);
-  if (!now.links.length) return;
-  source = now;
-  area.replaceChildren();
-  at = -1;
-  sync();
+  const now = await Grid.open(album ?? seen).catch(() => source);
+  return now.links.length ? now : source;
 }
 
 // --- Controls
@@ -289,7 +322,11 @@ const actions = {
   next: () => turn(1),
   details: () => details(),
   download: () => create("a", { href: here().link.dataset.download, download: "" }).click(),
-  slideshow: () => (player.plays ? player.stop() : player.start()),
+  slideshow() {
+    if (player.plays) return player.stop();
+    player.start();
+    if (!document.fullscreenElement) actions.full();
+  },
   full: () => full().catch(() => {}),
   help: () => part("[data-help]").showModal(),
 };
@@ -360,7 +397,7 @@ area.addEventListener("scroll", () => {
     if (dialog.open && index !== at && (target === undefined || index === target)) arrive(index);
   });
 });
-area.addEventListener("pointerdown", () => (target = undefined));
+for (const name of ["pointerdown", "wheel"]) area.addEventListener(name, () => (target = undefined));
 new ResizeObserver(() => dialog.open && at >= 0 && jump(target ?? at)).observe(area);
 
 // --- The page of a photo, and an album as a photo frame
@@ -369,7 +406,7 @@ async function start() {
   const asked = new URLSearchParams(location.search).has("slideshow");
   if (photoPage) source = await Grid.open(photoPage.dataset.back);
   const { links } = source;
-  const link = photoPage ? links.find((each) => each.pathname === location.pathname) : asked && links[0];
+  const link = photoPage ? links.find((each) => each.getAttribute("href") === photoPage.dataset.here) : asked && links[0];
   if (!link) return;
   tied = !asked || Boolean(photoPage);
   open(link);

@@ -6,7 +6,10 @@ const PULL = 90; // CSS pixels down, after which the picture is let go
 export class Zoom {
   #fingers = new Map();
   #tap = { time: 0 };
-  #start = null; // of a gesture with one or two fingers
+  // Of a gesture with one or two fingers.
+  #start = null;
+  // On this picture: the first of a double click may have opened it.
+  #presses = 0;
   scale = 1;
   x = 0;
   y = 0;
@@ -19,8 +22,8 @@ export class Zoom {
     area.addEventListener("pointermove", (event) => this.#move(event));
     for (const name of ["pointerup", "pointercancel"]) area.addEventListener(name, (event) => this.#up(event));
     area.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    area.addEventListener("dblclick", (event) => this.#mouse(event) && this.toggle(event.clientX, event.clientY));
-    area.addEventListener("click", (event) => this.#mouse(event) && this.scale === 1 && !this.dragged && !event.target.closest(".frame, .tile") && on.backdrop());
+    area.addEventListener("dblclick", (event) => this.#mouse(event) && this.#presses > 1 && this.toggle(event.clientX, event.clientY));
+    area.addEventListener("click", (event) => this.#mouse(event) && event.detail < 2 && this.scale === 1 && !this.dragged && event.target.matches(".slide") && on.backdrop());
     // Two fingers, or one on what is zoomed, are never a scroll.
     area.addEventListener("touchmove", (event) => {
       if (event.cancelable && (event.touches.length > 1 || this.scale > 1)) event.preventDefault();
@@ -31,6 +34,7 @@ export class Zoom {
   take(frame, most) {
     this.reset();
     this.frame = frame;
+    this.#presses = 0;
     this.most = most;
   }
 
@@ -83,6 +87,7 @@ export class Zoom {
 
   #down(event) {
     this.touched = event.pointerType === "touch";
+    this.#presses += 1;
     if (event.target.closest("video, button, a") || event.button) return;
     this.#fingers.set(event.pointerId, event);
     if (event.pointerType === "mouse" && this.scale > 1) this.area.setPointerCapture(event.pointerId);
@@ -145,7 +150,7 @@ export class Zoom {
 
   #wheel(event) {
     const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY) && !event.ctrlKey;
-    if (sideways && this.scale === 1) return; // two fingers on a touch pad leaf
+    if (sideways && this.scale < 1.01) return; // two fingers on a touch pad leaf
     event.preventDefault();
     const pixels = event.deltaMode ? event.deltaY * 30 : event.deltaY;
     const scale = this.scale * Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002));
