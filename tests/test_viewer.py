@@ -1030,6 +1030,118 @@ RECORD_SHARES = """window.shares = [];
 navigator.share = data => { shares.push(data); return Promise.resolve(); };"""
 
 
+# What has gone wrong before
+
+
+def test_two_presses_of_close_lead_no_further_than_to_the_album(
+    gallery: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(gallery.address)
+    page.goto("/")
+    viewer = view(page, "Trip", "b.jpg")
+    viewer.button("close").evaluate("button => { button.click(); button.click(); }")
+    viewer.is_closed("/album/Trip/")
+    frames(page, 10)
+    viewer.is_closed("/album/Trip/")
+    view(page, "Trip", "c.jpg")
+
+
+def test_after_closing_the_photo_that_was_left_is_on_screen(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address)
+    viewer = view(page, "Long", "003.jpg")
+    page.keyboard.press("End")
+    eventually(lambda: viewer.name != "003.jpg")
+    page.keyboard.press("Escape")
+    viewer.is_closed("/album/Long/")
+    shown = """() => {
+        const box = document.activeElement.getBoundingClientRect();
+        return document.activeElement.matches(".grid a") && box.top >= 0 && box.bottom <= innerHeight;
+    }"""
+    eventually(lambda: page.evaluate(shown))
+    frames(page, 5)
+    assert page.evaluate(shown) and page.evaluate("scrollY") > 1000
+
+
+def test_a_double_click_on_a_thumbnail_opens_it_once(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address, reduced_motion="reduce")
+    page.goto("/album/Trip/")
+    page.locator(".grid a[href$='/b.jpg']").dblclick()
+    viewer = Viewer(page)
+    viewer.shows("b.jpg")
+    frames(page, 10)
+    viewer.zooms_to(1)
+    page.go_back()
+    viewer.is_closed("/album/Trip/")
+
+
+def test_a_key_that_is_held_shows_each_picture_at_once(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address)
+    viewer = view(page, "Long", "001.jpg")
+    press = "dialog => dialog.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))"
+    for number in range(2, 32):
+        viewer.dialog.evaluate(press)
+        if number > 2:  # the first glides
+            assert viewer.place == f"{number} / {LONG}"
+    viewer.shows("031.jpg", f"31 / {LONG}")
+    viewer.has_preview()
+
+
+def test_a_page_that_comes_before_moves_nothing(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address)
+    held: list[Any] = []
+    page.route(re.compile(r"/album/Long/\?page=2$"), lambda route: held.append(route))
+    page.goto("/album/Long/?page=3")
+    page.locator(".grid a").first.click()
+    viewer = Viewer(page)
+    viewer.shows("201.jpg", f"201 / {LONG}")
+    eventually(lambda: (page.wait_for_timeout(20), held)[1])
+    page.keyboard.press("ArrowRight")
+    held[0].continue_()
+    viewer.shows("202.jpg", f"202 / {LONG}")
+    page.keyboard.press("ArrowRight")
+    viewer.shows("203.jpg", f"203 / {LONG}")
+    eventually(lambda: viewer.evaluate("area => area.childElementCount") >= 130)
+    viewer.shows("203.jpg", f"203 / {LONG}")
+
+
+def test_details_of_another_photo_are_never_shown(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address)
+    page.route("**/album/Trip/c.jpg", lambda route: route.fulfill(body="<p>Log in", content_type="text/html"))
+    viewer = view(page, "Trip", "b.jpg")
+    page.keyboard.press("i")
+    panel = viewer.dialog.locator(".panel")
+    eventually(lambda: "b.jpg" in (panel.text_content() or ""))
+    page.keyboard.press("ArrowRight")
+    viewer.shows("c.jpg")
+    eventually(lambda: panel.text_content() == "")
+    page.keyboard.press("ArrowRight")
+    eventually(lambda: "d.jpg" in (panel.text_content() or ""))
+    page.unroute("**/album/Trip/c.jpg")
+    page.keyboard.press("ArrowLeft")
+    eventually(lambda: "c.jpg" in (panel.text_content() or ""))
+
+
+def test_controls_that_are_hidden_do_not_react(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address, **PHONE)
+    viewer = view(page, "Trip", "b.jpg")
+    box = viewer.button("details").bounding_box()
+    fingers = Fingers(page)
+    fingers.tap(200, 420)
+    eventually(lambda: "bare" in viewer.dialog.get_attribute("class"))
+    fingers.tap(box["x"] + 20, box["y"] + 20)
+    eventually(lambda: "bare" not in viewer.dialog.get_attribute("class"))
+    assert viewer.dialog.locator(".panel").is_hidden()
+
+
+def test_an_address_may_be_spelled_in_other_ways(trip: Path, serve: Serve, open_window: OpenWindow) -> None:
+    (trip / "Trip" / "a.jpg").rename(trip / "Trip" / "it's (1) & more!.jpg")
+    page = open_window(serve(trip).address)
+    page.goto("/album/Trip/it's%20(1)%20&%20more!.jpg")
+    viewer = Viewer(page)
+    eventually(lambda: viewer.is_open)
+    assert viewer.place in ("1 / 2", "2 / 2")
+
+
 def test_sharing_copies_the_address_where_the_system_cannot_share(
     gallery: Server, open_window: OpenWindow
 ) -> None:
