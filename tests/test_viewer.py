@@ -1074,14 +1074,15 @@ def test_a_double_click_on_a_thumbnail_opens_it_once(gallery: Server, open_windo
     viewer.is_closed("/album/Trip/")
 
 
-def test_a_key_that_is_held_shows_each_picture_at_once(gallery: Server, open_window: OpenWindow) -> None:
+def test_a_key_that_is_held_shows_one_picture_after_the_other(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Long", "001.jpg")
     press = "dialog => dialog.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))"
     for number in range(2, 32):
         viewer.dialog.evaluate(press)
-        if number > 2:  # the first glides
-            assert viewer.place == f"{number} / {LONG}"
+        assert int(viewer.place.split()[0]) >= number - 1  # one may still be gliding in
     viewer.shows("031.jpg", f"31 / {LONG}")
     viewer.has_preview()
 
