@@ -291,8 +291,8 @@ const player = new Slideshow(part("[data-interval]"), async () => {
   const slide = slideOf(from.links[end ? 0 : at + 1]);
   fill(slide);
   await Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 15000))]);
-  if (!player.plays) return;
   const step = () => {
+    if (!player.plays) return; // it was stopped while the next picture came
     take(from);
     jump([...slides()].indexOf(slide));
   };

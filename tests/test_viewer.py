@@ -946,8 +946,23 @@ def test_an_old_tablet_shows_an_album_for_ever(trip: Path, serve: Serve, open_wi
     assert viewer.is_open
     page.keyboard.press("Escape")
     eventually(lambda: not viewer.is_open)
+
+
+def test_after_a_photo_frame_addresses_follow_the_photos_again(
+    gallery: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(gallery.address)
+    page.goto("/album/Trip/?slideshow")
+    viewer = Viewer(page)
+    eventually(lambda: viewer.is_open)
+    viewer.has_preview()
+    page.keyboard.press("Space")
+    viewer.button("close").click()
+    eventually(lambda: not viewer.is_open)
+    rests(page)
     page.locator(".grid a[href$='/a.jpg']").click()
     viewer.shows("a.jpg")
+    rests(page)
     page.keyboard.press("ArrowRight")
     viewer.shows("b.jpg")
 
