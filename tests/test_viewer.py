@@ -15,9 +15,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from conftest import DESKTOP, PHONE, SAMPLES, draw, exif, log_in, needed, set_up
+from conftest import DESKTOP, PASSWORD, PHONE, SAMPLES, draw, exif, log_in, needed, set_up
 from playwright.sync_api import Error
 from processes import Server, eventually
+
+import photos
 
 pytestmark = pytest.mark.whole
 
@@ -1324,6 +1326,61 @@ def test_nothing_is_wider_than_a_small_screen(gallery: Server, open_window: Open
     right_to_left = view(page, f"{ARABIC}/شاطئ", "a.jpg")
     page.keyboard.press("ArrowRight")
     right_to_left.shows("b.jpg", "2 / 2")
+
+
+# Takes a page away from its end, element by element: so it looked while it came over a slow line.
+MOVED = """() => {
+    const hasText = each => [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    const placed = () => [...document.querySelectorAll("body *")]
+        .filter(each => each.checkVisibility() && (each.matches("img, svg, input") || hasText(each)))
+        .map(each => [each, each.getBoundingClientRect()]);
+    const moved = [];
+    document.querySelectorAll("dialog").forEach(dialog => dialog.remove());
+    for (const last of [...document.querySelectorAll("body *")].reverse()) {
+        const before = placed();
+        last.remove();
+        for (const [each, box] of before.filter(([each]) => each.isConnected)) {
+            const { x, y, width } = each.getBoundingClientRect();
+            if (width && Math.hypot(x - box.x, y - box.y) >= 1) moved.push([each.outerHTML, last.outerHTML]);
+        }
+    }
+    return moved;
+}"""
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("title", ["Photos", "Photos of the whole family from 1957 until today, and more"])
+def test_nothing_moves_when_the_rest_of_a_page_arrives(
+    tmp_path: Path, serve: Serve, open_window: OpenWindow, title: str, screen: dict[str, Any]
+) -> None:
+    library = tmp_path / "Album"
+    make_trip(library / "Trip", TRIP[:2])
+    make_trip(library, TRIP[:1])
+    tiny = draw(library / "Long" / "001.jpg", (90, 60))
+    for number in range(2, LONG + 1):
+        os.link(tiny, library / "Long" / f"{number:03}.jpg")
+    set_up(library)
+    user = "grandmother.anna-maria.from.the.house.by.the.seaside"
+    photos.write_config(library / photos.STATE_FOLDER, photos.Config(title=title))
+    photos.UserStore(library / photos.STATE_FOLDER).register(user, PASSWORD.encode())
+    page = open_window(serve(library).address, **screen)
+    paths = (
+        "/",
+        "/album/Trip/",
+        "/album/Trip/a.jpg",
+        *(f"/album/Long/?page={n}" for n in (1, 2, 3)),
+        "/login",
+    )
+    for path in paths:
+        page.goto(path)
+        assert page.evaluate(MOVED) == [], path
+    page.goto("/login")
+    log_in(page, name=user)
+    for path in paths[:2]:
+        page.goto(path)
+        assert page.get_by_role("button", name="Log out").is_visible()
+        assert page.evaluate(WIDER) == [], path
+        assert page.evaluate(MOVED) == [], path
 
 
 # Everybody
