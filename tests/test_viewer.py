@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from conftest import DESKTOP, PASSWORD, PHONE, SAMPLES, draw, exif, log_in, needed, set_up
+from conftest import DESKTOP, PASSWORD, PHONE, PICTURES, SAMPLES, draw, exif, log_in, needed, set_up
 from playwright.sync_api import Error
 from processes import Server, eventually
 
@@ -1184,6 +1184,34 @@ def test_sharing_opens_the_systems_own_sheet(gallery: Server, open_window: OpenW
     shared = {"title": "Sunset at the pier · Our photos", "url": f"{gallery.address}/album/Trip/b.jpg"}
     eventually(lambda: page.evaluate("shares") == [shared])
     assert viewer.dialog.get_by_text("The link is copied.").count() == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/album/Trip/", "/album/Trip/b.jpg"])
+@pytest.mark.parametrize("late", [False, True], ids=["", "the script comes late"])
+def test_a_picture_that_is_not_ready_is_asked_for_again(
+    gallery: Server, open_window: OpenWindow, path: str, late: bool
+) -> None:
+    page = open_window(gallery.address)
+    asked: list[str] = []
+    scripts: list[Any] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        if asked.count(route.request.url) > 1:
+            route.continue_()
+        else:  # as good as 503, which the console would complain of
+            route.fulfill(body="", content_type="image/jpeg")
+
+    page.route(re.compile("/(thumbnail|preview)/"), answer)
+    page.route("**/retry.js*", lambda route: scripts.append(route) if late else route.continue_())
+    page.goto(path, wait_until="commit")
+    if late:
+        eventually(
+            lambda: page.evaluate("[...document.images].some(each => each.complete && !each.naturalWidth)")
+        )
+        scripts[0].continue_()
+    eventually(lambda: page.evaluate(PICTURES) and all(width for _, width in page.evaluate(PICTURES)))
+    assert len(asked) > len(set(asked)) > 0
 
 
 # What is new
