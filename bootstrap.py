@@ -8,7 +8,8 @@ is unpacked once, to a cache folder of this user, and everything runs from real 
     tmp-*           being unpacked, or being removed
 
 HASH stands for all that is in a folder: a new version never runs old code. Each folder has a file
-`.complete`, written last, locked by the processes that run from the folder, and touched when one starts.
+`.complete`, written last, locked by the processes that run from the folder, and touched when a start
+finds that all is well in it, which is looked into once a day.
 
 A folder that others could have written to is never used; where none is left, a temporary one serves
 for this run. Exit status 3: the server cannot start on this machine, and one line on stderr says why.
@@ -56,6 +57,7 @@ PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".s
 LIFETIMES = {rf"({APP}|{NATIVE})-[0-9a-f]{{16}}": 30 * 86400, rf"({CACHE_NAME}|tmp)-[0-9a-f]{{16}}": 3600}
 CANNOT_START = 3  # exit status
 OLDEST_PILLOW = (11, 1)  # that photos.py can run with, where the machine's own has to do
+CHECK_SECONDS = 86400  # since all files were read and found well: 0.1 s for 50 MB, against 2 ms for sizes
 WAIT_SECONDS = 30.0  # for another process that unpacks
 WRITERS = 16  # threads; they wait for the disk, one fsync after the other would take ten times as long
 
@@ -251,20 +253,33 @@ def hold(folder: str) -> bool:
         file = os.open(marker, os.O_RDONLY)  # never closed
     except OSError:
         return False
-    with contextlib.suppress(OSError):  # on a read-only disk, or a network disk without locks
-        os.utime(marker)
     if sys.platform != "win32":  # where nobody can move a folder in which a file is open
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a network disk without locks
             fcntl.flock(file, fcntl.LOCK_SH)
     return True
 
 
-def is_whole(folder: str, files: Iterable[File]) -> bool:
-    """Whether a folder has all files in their sizes; what they hold was checked when they were written."""
+def is_well(path: str, file: File) -> bool:
+    """Whether a file on disk holds what it should. Raises OSError."""
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+
+
+def is_whole(folder: str, files: Sequence[File]) -> bool:
+    """Whether a folder has all files in their sizes and, once a day, with what they should hold."""
+    marker = os.path.join(folder, COMPLETE)
+    paths = {os.path.join(folder, file.path): file for file in files}
     try:
-        return all(os.lstat(os.path.join(folder, file.path)).st_size == file.size for file in files)
+        if any(os.lstat(path).st_size != file.size for path, file in paths.items()):
+            return False
+        if time.time() - os.stat(marker).st_mtime > CHECK_SECONDS:
+            if not all(is_well(path, file) for path, file in paths.items()):
+                return False
+            with contextlib.suppress(OSError):  # on a read-only disk
+                os.utime(marker)
     except OSError:
         return False
+    return True
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -442,4 +443,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads no further, as `head`, ends it quietly
     sys.exit(main())

@@ -486,10 +486,27 @@ def test_what_is_there_is_not_unpacked_again_unless_it_is_damaged(pack: Pack, ro
     assert provide(anew=True) != third
 
 
+def test_damage_that_leaves_the_size_as_it_was_is_found_once_a_day(pack: Pack, root: Path) -> None:
+    archive, name, folder = pack(APP), sha256(listed(APP)), root / "app-1"
+    damaged = APP["photos.py"][:-1] + b"?"
+
+    def provide() -> bytes:
+        bootstrap.provide(archive, name, os.fspath(folder), anew=False)
+        return (folder / "photos.py").read_bytes()
+
+    assert provide() == APP["photos.py"]
+    (folder / "photos.py").write_bytes(damaged)
+    assert provide() == damaged
+    os.utime(folder / ".complete", (time.time() - bootstrap.CHECK_SECONDS - 60,) * 2)
+    assert provide() == APP["photos.py"]
+    (folder / "photos.py").write_bytes(damaged)
+    assert provide() == damaged
+
+
 def test_a_start_is_noted_and_keeps_the_folder(pack: Pack, root: Path) -> None:
     bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), anew=False)
     os.utime(root / "app-1" / ".complete", (1, 1))
-    assert bootstrap.hold(os.fspath(root / "app-1"))
+    bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), anew=False)
     assert not bootstrap.is_outdated(os.fspath(root / "app-1"), 60)
     with pytest.raises(BlockingIOError):
         bootstrap.discard(os.fspath(root / "app-1"))
