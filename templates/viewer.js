@@ -1,18 +1,18 @@
 // Looking at the items of an album, one after the other, over the page. Without this, their links lead to pages.
-import { localize } from "./dates.js";
+import { Details } from "./details.js";
 import { Grid, grid } from "./grid.js";
+import { create, fill, show, slideOf } from "./slide.js";
 import { Slideshow } from "./slideshow.js";
+import { calm, fade, morph } from "./transition.js";
 import { Zoom } from "./zoom.js";
 
 const dialog = document.querySelector("[data-viewer]");
 const part = (selector) => dialog.querySelector(selector);
-const [screen, area, panel, said] = [".screen", ".slides", ".panel", ".said"].map(part);
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const [screen, area, said] = [".screen", ".slides", ".said"].map(part);
+const details = new Details(part(".panel"), part("[data-do=details]"));
 const before = document.title;
 // The page of a photo, which this enhances; null on an album's page.
 const photoPage = document.querySelector("[data-back]");
-// What is known of each item, by its address.
-const panels = new Map();
 
 // Where the items come from; which one is on screen, and which on its way.
 let source = grid;
@@ -27,81 +27,7 @@ const slides = () => area.children;
 const here = () => slides()[at];
 const width = () => area.clientWidth || 1;
 
-// --- A slide
-
-const create = (name, properties) => Object.assign(document.createElement(name), properties);
-
-function fill(slide) {
-  if (!slide || slide.firstChild) return;
-  const { link } = slide;
-  const { dataset } = link;
-  const small = link.querySelector("img");
-  if (dataset.kind === "video") {
-    const poster = small ? small.currentSrc || small.src : "";
-    slide.append(create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view, ariaLabel: small?.alt ?? dataset.title }));
-  } else if (small) {
-    const frame = create("div", { className: "frame" });
-    frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
-    slide.append(frame);
-    fit(slide, small.getAttribute("width"), small.getAttribute("height"));
-    slide.ready = show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
-      if (naturalWidth <= slide.wide) return;
-      fit(slide, naturalWidth, naturalHeight); // the page was made before the server knew the size
-      if (slide === here()) aim();
-    });
-    const mark = link.querySelector(".live");
-    if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
-  } else slide.append(link.querySelector(".tile").cloneNode(true));
-}
-
-function fit(slide, wide, high) {
-  slide.wide = wide;
-  slide.firstChild.style.setProperty("--ratio", wide / high);
-  slide.firstChild.style.setProperty("--width", `${wide}px`);
-}
-
-// Lays a picture over what the frame has, as soon as it is there.
-function show(frame, address, alt) {
-  const image = create("img", { className: "over", alt, draggable: false });
-  image.dataset.retry = "";
-  image.src = address;
-  frame.append(image);
-  return new Promise((resolve) => {
-    image.onload = async () => {
-      await image.decode().catch(() => {});
-      image.classList.add("there");
-      while (image.previousElementSibling) image.previousElementSibling.remove(); // it would shine through
-      resolve(image);
-    };
-  });
-}
-
-// A live photo moves while the mouse is on its mark, or a finger rests on the picture.
-function liveButton(frame, src, className, textContent) {
-  const button = create("button", { className, textContent });
-  const video = create("video", { src, playsInline: true, loop: true, muted: true, preload: "none", className: "over there" });
-  let wait;
-  const stop = () => {
-    clearTimeout(wait);
-    video.remove();
-  };
-  const play = () => {
-    frame.append(video);
-    video.play().catch(stop);
-  };
-  button.onpointerenter = play;
-  button.onpointerleave = stop;
-  button.onclick = (event) => event.detail === 0 && (video.isConnected ? stop() : play()); // by a key
-  frame.onpointerdown = () => (wait = setTimeout(play, 400));
-  frame.onpointermove = (event) => Math.hypot(event.movementX, event.movementY) > 4 && stop();
-  frame.onpointerup = frame.onpointercancel = stop;
-  frame.oncontextmenu = () => false;
-  return button;
-}
-
 // --- Going through them
-
-const slideOf = (link) => (link.slide ??= create("div", { className: "slide", inert: true, link }));
 
 // Gives each link of the source its slide, in the same order.
 function sync() {
@@ -157,6 +83,7 @@ function arrive(index) {
   if (!slide) return;
   fill(slide);
   aim();
+  slide.ready?.then((larger) => larger && here() === slide && aim());
   Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 1500))]).then(() => {
     if (here() === slide) [at + 1, at - 1].forEach((near) => fill(slides()[near]));
   });
@@ -168,7 +95,7 @@ function arrive(index) {
   try {
     if (tied) history.replaceState(history.state, "", slide.link.href);
   } catch {} // Safari allows a hundred in ten seconds
-  if (!panel.hidden) fillPanel();
+  details.take(slide.link.href);
   if (at > slides().length - 4) more("next");
   if (at < 3) more("prev");
 }
@@ -191,21 +118,6 @@ function tell() {
 }
 
 // --- Opening and closing
-
-// Lets one picture grow into another, where the browser can and the visitor likes that.
-async function morph(from, update, to) {
-  if (!document.startViewTransition || calm.matches || !from) return update();
-  from.style.viewTransitionName = "picture";
-  let other;
-  const transition = document.startViewTransition(() => {
-    from.style.viewTransitionName = "";
-    update();
-    other = to();
-    if (other) other.style.viewTransitionName = "picture";
-  });
-  await transition.finished.catch(() => {});
-  if (other) other.style.viewTransitionName = "";
-}
 
 function open(link) {
   document.querySelector(".stage video")?.pause();
@@ -262,24 +174,6 @@ grid.list?.addEventListener("click", (event) => {
   morph(link.querySelector("img"), () => open(link), () => here().querySelector(".frame"));
 });
 
-// --- Details
-
-async function fillPanel() {
-  const { href } = here().link;
-  if (!panels.has(href)) panels.set(href, Grid.parse(href).then((page) => page.querySelector(".details")));
-  const details = await panels.get(href).catch(() => {});
-  if (!details) panels.delete(href);
-  if (here().link.href !== href) return;
-  panel.replaceChildren(details?.cloneNode(true) ?? "");
-  localize(panel);
-}
-
-function details(wanted = panel.hidden) {
-  panel.hidden = !wanted;
-  part("[data-do=details]").setAttribute("aria-expanded", wanted);
-  if (wanted) fillPanel();
-}
-
 // --- Slideshow
 
 const player = new Slideshow(part("[data-interval]"), async () => {
@@ -296,8 +190,7 @@ const player = new Slideshow(part("[data-interval]"), async () => {
     take(from);
     jump([...slides()].indexOf(slide));
   };
-  if (document.startViewTransition && !calm.matches && !document.hidden) await document.startViewTransition(step).finished;
-  else step();
+  await fade(step);
   const film = here().querySelector("video:not(.over)");
   if (film) Object.assign(film, { muted: true }).play().catch(() => {});
 }, (plays) => {
@@ -320,7 +213,7 @@ const actions = {
   close: leave,
   previous: () => turn(-1),
   next: () => turn(1),
-  details: () => details(),
+  details: () => details.toggle(),
   download: () => create("a", { href: here().link.dataset.download, download: "" }).click(),
   slideshow() {
     if (player.plays) return player.stop();
@@ -353,7 +246,7 @@ const zoom = new Zoom(area, {
     screen.style.removeProperty("--seen");
     leave();
   },
-  lift: () => details(true),
+  lift: () => details.toggle(true),
   backdrop: () => leave(),
   zoomed(scale) {
     const frame = here()?.querySelector(".frame");

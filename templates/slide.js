@@ -1,0 +1,74 @@
+// One item of the viewer: a picture, a video, a live photo, or a tile with its name.
+export const create = (name, properties) => Object.assign(document.createElement(name), properties);
+
+// The slide of a link, which is empty until it is filled.
+export const slideOf = (link) => (link.slide ??= create("div", { className: "slide", inert: true, link }));
+
+// Afterwards `slide.ready` resolves when the picture is there: to whether it is larger than the page knew.
+export function fill(slide) {
+  if (!slide || slide.firstChild) return;
+  const { link } = slide;
+  const { dataset } = link;
+  const small = link.querySelector("img");
+  if (dataset.kind === "video") {
+    const poster = small ? small.currentSrc || small.src : "";
+    slide.append(create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view, ariaLabel: small?.alt ?? dataset.title }));
+  } else if (small) {
+    const frame = create("div", { className: "frame" });
+    frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
+    slide.append(frame);
+    fit(slide, frame, small.getAttribute("width"), small.getAttribute("height"));
+    slide.ready = show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
+      const larger = naturalWidth > slide.wide; // the page was made before the server knew the size
+      if (larger) fit(slide, frame, naturalWidth, naturalHeight);
+      return larger;
+    });
+    const mark = link.querySelector(".live");
+    if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
+  } else slide.append(link.querySelector(".tile").cloneNode(true));
+}
+
+function fit(slide, { style }, wide, high) {
+  slide.wide = wide;
+  style.setProperty("--ratio", wide / high);
+  style.setProperty("--width", `${wide}px`);
+}
+
+// Lays a picture over what the frame has, as soon as it is there.
+export function show(frame, address, alt) {
+  const image = create("img", { className: "over", alt, draggable: false });
+  image.dataset.retry = "";
+  image.src = address;
+  frame.append(image);
+  return new Promise((resolve) => {
+    image.onload = async () => {
+      await image.decode().catch(() => {});
+      image.classList.add("there");
+      while (image.previousElementSibling) image.previousElementSibling.remove(); // it would shine through
+      resolve(image);
+    };
+  });
+}
+
+// A live photo moves while the mouse is on its mark, or a finger rests on the picture.
+function liveButton(frame, src, className, textContent) {
+  const button = create("button", { className, textContent });
+  const video = create("video", { src, playsInline: true, loop: true, muted: true, preload: "none", className: "over there" });
+  let wait;
+  const stop = () => {
+    clearTimeout(wait);
+    video.remove();
+  };
+  const play = () => {
+    frame.append(video);
+    video.play().catch(stop);
+  };
+  button.onpointerenter = play;
+  button.onpointerleave = stop;
+  button.onclick = (event) => event.detail === 0 && (video.isConnected ? stop() : play()); // by a key
+  frame.onpointerdown = () => (wait = setTimeout(play, 400));
+  frame.onpointermove = (event) => Math.hypot(event.movementX, event.movementY) > 4 && stop();
+  frame.onpointerup = frame.onpointercancel = stop;
+  frame.oncontextmenu = () => false;
+  return button;
+}

@@ -1,0 +1,24 @@
+// What moves between two states of the page, where the browser can and the visitor likes that.
+export const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const can = () => document.startViewTransition && !calm.matches && !document.hidden;
+
+// Lets one picture grow into another.
+export async function morph(from, update, to) {
+  if (!can() || !from) return update();
+  from.style.viewTransitionName = "picture";
+  let other;
+  const transition = document.startViewTransition(() => {
+    from.style.viewTransitionName = "";
+    update();
+    other = to();
+    if (other) other.style.viewTransitionName = "picture";
+  });
+  await transition.finished.catch(() => {});
+  if (other) other.style.viewTransitionName = "";
+}
+
+// Lets what is on screen fade into what comes.
+export async function fade(update) {
+  if (can()) await document.startViewTransition(update).finished;
+  else update();
+}
