@@ -72,7 +72,7 @@ import bottle
 import jwt
 import PIL
 import waitress
-from PIL import Image, ImageCms, ImageFile, IptcImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, IptcImagePlugin, UnidentifiedImageError
 
 if sys.platform != "win32":
     import fcntl
@@ -687,17 +687,18 @@ def rendition_path(cache: Path, key: str, name: str) -> Path:
     return cache / RENDITIONS_FOLDER / key[:2] / f"{key}-{name}.webp"
 
 
-def content_key(path: str, found: os.stat_result, head: bytes) -> str:
-    """Return 24 hexadecimal digits that change with a file's content, whatever its name."""
-    facts = f"{found.st_size} {found.st_mtime_ns} {len(head)} ".encode()
-    digest = hashlib.blake2b(facts + head, digest_size=12)
+def read_head(path: str) -> tuple[bytes, str]:
+    """Return a file's first bytes, and 24 hexadecimal digits that change with its content. Raises OSError."""
     with open(path, "rb") as file:
+        found, head = os.fstat(file.fileno()), file.read(HEAD_BYTES)
+        facts = f"{found.st_size} {found.st_mtime_ns} {len(head)} ".encode()
+        digest = hashlib.blake2b(facts + head, digest_size=12)
         # Two scans without compression may differ in the middle alone; anything else that differs,
         # differs in its size, its head or its tail.
         file.seek(len(head) if head.startswith(UNCOMPRESSED) else max(0, found.st_size - TAIL_BYTES))
         while block := file.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest()
+    return head, digest.hexdigest()
 
 
 def container_of(head: bytes) -> str:
@@ -740,7 +741,7 @@ def parse_date(text: str, offset: str = "") -> dt.datetime | None:
     try:
         year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
         date = dt.datetime(year, month, day, hour, minute, second)
-        zone = (zone or offset).replace("Z", "+00:00").strip("\0 ")
+        zone = (zone or offset).strip("\0 ")
         return date.replace(tzinfo=dt.datetime.strptime(zone, "%z").tzinfo) if zone else date
     except ValueError:
         return None
@@ -751,12 +752,8 @@ def date_in_name(name: str) -> dt.datetime | None:
     match = _NAME_DATE.search(name)
     if not match:
         return None
-    year, _, month, day, *clock = match.groups()
-    try:
-        hour, minute, second = (int(number or 0) for number in clock)
-        return dt.datetime(int(year), int(month), int(day), hour, minute, second)
-    except ValueError:
-        return None
+    year, _, month, day, *clock = match.groups(default="00")
+    return parse_date(f"{year}:{month}:{day} {':'.join(clock)}")
 
 
 def offset_from_gps(local: dt.datetime, gps: Mapping[int, Any]) -> dt.datetime:
@@ -779,24 +776,28 @@ def date_taken(exif: Mapping[int, Any], gps: Mapping[int, Any], xmp: bytes) -> d
     Order: DateTimeOriginal (0x9003), DateTimeDigitized (0x9004), then XMP.
     """
     for tag, offsets in ((0x9003, (0x9011, 0x9012, 0x9010)), (0x9004, (0x9012, 0x9011, 0x9010))):
+        text = str(exif.get(tag, ""))
         offset = next((str(exif[each]) for each in offsets if exif.get(each)), "")
-        date = parse_date(str(exif.get(tag, "")), offset) or parse_date(str(exif.get(tag, "")))
-        if date:
+        if date := parse_date(text, offset) or parse_date(text):
             return date if date.tzinfo else offset_from_gps(date, gps)
-    for match in _XMP_DATE.finditer(xmp):
-        if date := parse_date(match[1].decode("ascii", "replace")):
-            return date
-    return None
+    dates = (parse_date(match[1].decode("ascii", "replace")) for match in _XMP_DATE.finditer(xmp))
+    return next(filter(None, dates), None)
 
 
 # Metadata
 
+_getexif = Image.Image.getexif  # that of PNG files would decode all pixels first
+
+
+def _legible(read: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function reads; None where the metadata are so bad that it raises."""
+    with contextlib.suppress(*METADATA_ERRORS):
+        return read(*arguments)
+    return None
+
 
 def _number(value: Any) -> float:
-    try:
-        number = float(value[0] if isinstance(value, tuple) else value)
-    except METADATA_ERRORS:
-        return 0
+    number: float = _legible(lambda: float(value[0] if isinstance(value, tuple) else value)) or 0
     return number if math.isfinite(number) and number > 1e-6 else 0
 
 
@@ -819,13 +820,6 @@ def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
         return None
     sign = -1 if str(gps.get(tag - 1, "")).strip("\0 ").upper() in ("S", "W") else 1
     return sign * total if math.isfinite(total) and total <= 180 else None
-
-
-def _directory(exif: Image.Exif, tag: int) -> Mapping[int, Any]:
-    try:
-        return exif.get_ifd(tag)
-    except METADATA_ERRORS:
-        return {}
 
 
 _XMP_TEXT = re.compile(rb"(?:\A|<rdf:li\b)([^<>]*)>([^<]+)")
@@ -856,30 +850,25 @@ def _iptc_text(iptc: Mapping[tuple[int, int], Any], dataset: int) -> str:
     return _label(_decoded(text, "ignore" if is_utf8 else "strict"), CAPTION_LENGTH)
 
 
-def read_caption(image: Image.Image, xmp: bytes) -> str:
+def read_caption(image: ImageFile.ImageFile, xmp: bytes) -> str:
     """Return the description of a photo, else its title; XMP before IPTC, '' where there is none.
 
     Not EXIF's ImageDescription: cameras write their own name there.
     """
-    iptc: Mapping[tuple[int, int], Any] = {}
-    with contextlib.suppress(*METADATA_ERRORS):
-        if isinstance(image, ImageFile.ImageFile):
-            iptc = IptcImagePlugin.getiptcinfo(image) or {}
+    iptc = _legible(IptcImagePlugin.getiptcinfo, image) or {}
     description = _xmp_text(xmp, b"description") or _iptc_text(iptc, 120)
     return description or _xmp_text(xmp, b"title") or _iptc_text(iptc, 5)
 
 
-def read_metadata(image: Image.Image) -> dict[str, Any]:
+def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
     """Return the fields of Info that come from EXIF, XMP and IPTC. Bad metadata costs itself alone."""
-    exif = Image.Exif()
-    with contextlib.suppress(*METADATA_ERRORS):
-        if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode the whole PNG
-            exif = image.getexif()
-    details, gps = _directory(exif, 0x8769), _directory(exif, 0x8825)
+    exif = _legible(_getexif, image) or Image.Exif()
+    details, gps = (_legible(exif.get_ifd, tag) or {} for tag in (0x8769, 0x8825))
     xmp = image.info.get("xmp", b"")
     xmp = xmp if isinstance(xmp, bytes) else str(xmp).encode()
     taken = date_taken(details, gps, xmp)
-    latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
+    place = _degrees(gps, 2), _degrees(gps, 4)
+    latitude, longitude = place if None not in place else (None, None)
     make, model = _label(exif.get(0x010F)), _label(exif.get(0x0110))
     return {
         "taken": taken.isoformat() if taken else "",
@@ -890,8 +879,8 @@ def read_metadata(image: Image.Image) -> dict[str, Any]:
         "f_number": _number(details.get(0x829D)),
         "iso": int(_number(details.get(0x8827))),
         "focal_length": _number(details.get(0x920A)),
-        "latitude": latitude if longitude is not None else None,
-        "longitude": longitude if latitude is not None else None,
+        "latitude": latitude,
+        "longitude": longitude,
     }
 
 
@@ -899,16 +888,12 @@ def _orientation(image: Image.Image, path: str) -> int:
     """Return EXIF orientation 1 to 8 (0x0112) as far as Pillow does not apply it itself."""
     if image.format == "TIFF":
         return 1
-    if image.format == "HEIF":
-        value = image.info.get("original_orientation") or 1
-        if value != 1:
-            # pillow_heif turns by the boxes alone; a file with only the tag would lie on its side.
-            content = Path(path).read_bytes()  # some phones write the boxes last
-            value = 1 if b"irot" in content or b"imir" in content else value
-    else:
-        value = 1
-        with contextlib.suppress(*METADATA_ERRORS):
-            value = image.getexif().get(0x0112, 1)
+    if image.format != "HEIF":
+        value = _legible(lambda: _getexif(image)[0x0112])
+    elif (value := image.info.get("original_orientation") or 1) != 1:
+        # pillow_heif turns by the boxes alone; a file with only the tag would lie on its side.
+        content = Path(path).read_bytes()  # some phones write the boxes last
+        value = 1 if b"irot" in content or b"imir" in content else value
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
@@ -921,8 +906,7 @@ def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int]
     if 0 in numbers[1::2]:
         return None
     width, height, across, down = (n / d for n, d in zip(numbers[::2], numbers[1::2], strict=True))
-    left = (image.width - width) / 2 + across
-    top = (image.height - height) / 2 + down
+    left, top = (image.width - width) / 2 + across, (image.height - height) / 2 + down
     if left < 0 or top < 0 or left + width > image.width or top + height > image.height:
         return None
     left, top = round(left), round(top)
@@ -931,18 +915,8 @@ def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int]
 
 # Pixels
 
-TURNS = {  # by EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
-
-def _open(path: str) -> Image.Image:
+def _open(path: str) -> ImageFile.ImageFile:
     """Open a photo by its content. Raises OSError, ValueError, SyntaxError, MemoryError."""
     image = Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
     most = JPEG_PIXELS if image.format in ("JPEG", "MPO") else OTHER_PIXELS
@@ -968,89 +942,78 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert to sRGB by the embedded ICC profile; a wrong or corrupt one is passed over."""
     if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            target = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, *METADATA_ERRORS):
-            pass
-        else:
-            return converted or image
+        with contextlib.suppress(ImageCms.PyCMSError, *METADATA_ERRORS):
+            source, target = io.BytesIO(profile), ImageCms.createProfile("sRGB")
+            return ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
     return image.convert("RGB")
 
 
-def _pixels(path: str, head: bytes, side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a photo: upright, sRGB, on white, at most `side` pixels a side; and its full upright size."""
-    with _open(path) as image:
-        size, profile = image.size, image.info.get("icc_profile")
-        shrink = min(1.0, side / max(size))
-        # In the photo's shape: a square would make the decoder keep four times the pixels.
-        drafted = image.draft(None, (max(1, int(size[0] * shrink)), max(1, int(size[1] * shrink))))
-        image.load()
-        size = size if drafted else image.size
-        orientation = _orientation(image, path)
-        crop = clean_aperture(image, head)
-        picture: Image.Image = image.crop(crop) if crop else image
-        size = picture.size if crop else size
-        if picture.mode[0] in "IF":
-            picture = _eight_bit(picture)
-        elif picture.mode in ("1", "P", "PA", "LA", "La") or "transparency" in picture.info:
-            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-        if max(picture.size) > side:
-            picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
-        if picture.mode in ("RGBA", "RGBa"):
-            white = Image.new("RGB", picture.size, "white")
-            white.paste(picture, mask=picture.getchannel("A"))
-            picture = white
-        picture = _to_srgb(picture, profile)
-        picture = picture.transpose(TURNS[orientation]) if orientation > 1 else picture
-        return picture, size[::-1] if orientation >= 5 else size
+def _run(program: str, path: str, form: str, before: Sequence[str], *after: str) -> bytes:
+    """Return what ffmpeg or ffprobe print of a file, options before and after its name.
 
-
-def _run(*command: str) -> bytes:
-    """Return what a program prints. Raises OSError where it fails."""
+    `form`: what its content is, as ffmpeg calls it. Raises OSError where it fails.
+    """
+    # A video may name other files or addresses: only this file, only as what its content says.
+    source = ("-protocol_whitelist", "file", "-f", form, "-i", f"file:{path}")
+    command = (program, "-v", "error", *before, *source, *after)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise OSError(done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:200])
     return done.stdout
 
 
-def _ffmpeg_input(path: str, form: str) -> tuple[str, ...]:
-    # A video may name other files or addresses: only this file, only as what its content says.
-    return ("-protocol_whitelist", "file", "-f", form, "-i", f"file:{path}")
-
-
 def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
-    """Return one frame of a file, `at` so many seconds, at most as large as a preview. Raises OSError.
-
-    `form`: what its content is, as ffmpeg calls it.
-    """
+    """Return one frame of a file, `at` so many seconds, at most as large as a preview. Raises OSError."""
     fit = f"scale='min({PREVIEW_SIDE},iw)':'min({PREVIEW_SIDE},ih)':force_original_aspect_ratio=decrease"
-    how = ("-frames:v", "1", "-vf", fit, "-f", "image2pipe", "-c:v", "png", "-")
+    made = ("-frames:v", "1", "-vf", fit, "-f", "image2pipe", "-c:v", "png", "-")
     seek = ("-ss", f"{at:.2f}") if at else ()
-    frame = _run("ffmpeg", "-v", "error", "-threads", "1", *seek, *_ffmpeg_input(path, form), *how)
+    frame = _run("ffmpeg", path, form, ("-threads", "1", *seek), *made)
     with Image.open(io.BytesIO(frame), formats=["PNG"]) as image:
         return image.convert("RGB")
 
 
+# By kind of WebP (RFC 9649), in bits of the first chunk's content: where width and height begin, and how
+# long they are; then what they leave off.
+_WEBP_SIZES = {b"VP8 ": (48, 64, 14, 0), b"VP8L": (8, 22, 14, 1), b"VP8X": (32, 56, 24, 1)}
+
+
 def huge_webp(head: bytes) -> tuple[int, int] | None:
-    """Return width and height of a WebP file too large for Pillow, which needs 15 bytes a pixel (RFC 9649)."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+    """Return width and height of a WebP file too large for Pillow, which needs 15 bytes a pixel."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or head[12:16] not in _WEBP_SIZES or len(head) < 30:
         return None
-    if head[12:16] == b"VP8X":
-        size = 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
-    elif head[12:16] == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        size = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    else:
-        size = int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
-    return size if size[0] * size[1] > WEBP_PIXELS else None
+    across, down, length, less = _WEBP_SIZES[head[12:16]]
+    bits = int.from_bytes(head[20:30], "little")
+    width, height = ((bits >> at) % (1 << length) + less for at in (across, down))
+    return (width, height) if width * height > WEBP_PIXELS else None
 
 
-def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
-    copy = image.copy()
-    copy.thumbnail((width, height), RESAMPLING, reducing_gap=1.5)
-    return copy
+def _pixels(path: str, head: bytes, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a photo: upright, sRGB, on white, at most `side` pixels a side; and its full upright size."""
+    if huge := huge_webp(head):
+        return ffmpeg_frame(path, "webp_pipe"), huge  # 2 bytes a pixel
+    with _open(path) as image:
+        size, profile = image.size, image.info.get("icc_profile")
+        shrink = min(1.0, side / max(size))
+        # In the photo's shape: a square would make the decoder keep four times the pixels.
+        drafted = image.draft(None, (max(1, int(size[0] * shrink)), max(1, int(size[1] * shrink))))
+        image.load()
+        crop = clean_aperture(image, head)
+        picture: Image.Image = image.crop(crop) if crop else image
+        size = size if drafted else picture.size
+        if picture.mode[0] in "IF":
+            picture = _eight_bit(picture)
+        elif picture.mode in ("1", "P", "PA", "LA", "La") or "transparency" in picture.info:
+            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
+        if picture.mode == "RGBA":
+            white = Image.new("RGB", picture.size, "white")
+            white.paste(picture, mask=picture)
+            picture = white
+        picture = _to_srgb(picture, profile)
+        picture.info = {}  # Pillow shall go by the tag that follows, and by nothing else
+        picture.getexif()[0x0112] = orientation = _orientation(image, path)
+        ImageOps.exif_transpose(picture, in_place=True)
+        return picture, size[::-1] if orientation >= 5 else size
 
 
 def _save(image: Image.Image, path: Path) -> None:
@@ -1065,18 +1028,21 @@ def _save(image: Image.Image, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def save_renditions(image: Image.Image, cache: Path, key: str, names: Sequence[str]) -> str:
-    """Make the named renditions of an upright sRGB picture; return its mean colour, '#rrggbb'.
+# The largest that each may be, pixels, from the largest down: each is made from the one before.
+RENDITION_SIZES = {
+    FULL: (WEBP_SIDE, WEBP_SIDE),
+    PREVIEW: (PREVIEW_SIDE, PREVIEW_SIDE),
+    **{str(width): (width, 3 * width) for width in reversed(THUMBNAIL_WIDTHS)},
+}
 
-    A thumbnail is as wide as its name says and at most three times as high.
-    """
-    smaller = _fit(image, PREVIEW_SIDE, PREVIEW_SIDE)
-    for name in (FULL, PREVIEW, *map(str, reversed(THUMBNAIL_WIDTHS))):
-        if name.isdigit():
-            smaller = _fit(smaller, int(name), 3 * int(name))
+
+def save_renditions(image: Image.Image, cache: Path, key: str, names: Sequence[str]) -> str:
+    """Make the named renditions of an upright sRGB picture, which shrinks; return its mean colour, '#rrggbb'."""
+    for name, size in RENDITION_SIZES.items():
+        image.thumbnail(size, RESAMPLING, reducing_gap=1.5)
         if name in names:
-            _save(image if name == FULL else smaller, rendition_path(cache, key, name))
-    return "#{:02x}{:02x}{:02x}".format(*smaller.resize((1, 1), Image.Resampling.BOX).tobytes())
+            _save(image, rendition_path(cache, key, name))
+    return "#{:02x}{:02x}{:02x}".format(*image.resize((1, 1), Image.Resampling.BOX).tobytes())
 
 
 def render_photo(path: str, head: bytes, info: Info, cache: Path, names: Sequence[str]) -> Info:
@@ -1085,14 +1051,11 @@ def render_photo(path: str, head: bytes, info: Info, cache: Path, names: Sequenc
     What is damaged is shown as far as it decodes. Raises like Pillow where nothing does.
     """
     side = WEBP_SIDE if FULL in names else PREVIEW_SIDE
-    if set(names) <= set(map(str, THUMBNAIL_WIDTHS)) and info.width:
+    if all(name.isdigit() for name in names):  # thumbnails alone
         side = min(side, math.ceil(THUMBNAIL_WIDTHS[-1] * max(1, info.height / info.width)))
     problem = ""
     try:
-        if size := huge_webp(head):
-            picture = ffmpeg_frame(path, "webp_pipe")  # 2 bytes a pixel
-        else:
-            picture, size = _pixels(path, head, side)
+        picture, size = _pixels(path, head, side)
     except METADATA_ERRORS as error:
         problem = f"damaged, shown as far as it goes: {error}"
         # Global in Pillow, and it switches a guard of PNG off: only now, only in a worker.
@@ -1116,25 +1079,20 @@ def read_photo(path: str, head: bytes, info: Info) -> Info:
     with _open(path) as image:
         crop = clean_aperture(image, head)
         size = (crop[2] - crop[0], crop[3] - crop[1]) if crop else image.size
-        if image.format != "PNG" or "exif" in image.info:
-            size = size[::-1] if _orientation(image, path) >= 5 else size
-        animated = False
-        with contextlib.suppress(*METADATA_ERRORS):
-            animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+        size = size[::-1] if _orientation(image, path) >= 5 else size
+        moves = image.format not in ("MPO", "HEIF") and _legible(getattr, image, "is_animated", False)
         return dataclasses.replace(
             info,
             kind=PHOTO,
             media_type=f"image/{'jpeg' if image.format == 'MPO' else (image.format or '').lower()}",
             width=size[0],
             height=size[1],
-            animated=animated and image.format != "HEIF",
+            animated=bool(moves),
             **read_metadata(image),
         )
 
 
 # Videos
-
-FFMPEG_FORMS = {"mov": "mov", "webm": "matroska"}
 
 
 def read_video(path: str, container: str, info: Info) -> Info:
@@ -1143,12 +1101,11 @@ def read_video(path: str, container: str, info: Info) -> Info:
     info = dataclasses.replace(info, kind=VIDEO, media_type=kind, no_poster=not shutil.which("ffmpeg"))
     if not shutil.which("ffprobe"):
         return info
-    asked = ("-v", "error", "-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
-    found = json.loads(_run("ffprobe", *asked, *_ffmpeg_input(path, FFMPEG_FORMS[container])))
+    asked = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
+    found = json.loads(_run("ffprobe", path, container, asked))
     stream: dict[str, Any] = next(iter(found.get("streams", [])), {})
     size = int(stream.get("width", 0)), int(stream.get("height", 0))
-    sides = stream.get("side_data_list", [])
-    turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
+    turned = any(int(side.get("rotation", 0)) % 180 for side in stream.get("side_data_list", []))
     form = found.get("format", {})
     tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
     date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
@@ -1167,7 +1124,7 @@ def render_video(path: str, container: str, info: Info, cache: Path, names: Sequ
     """Make the poster of a video with ffmpeg, where the machine has it."""
     for at in (min(1.0, info.duration / 2), 0.0):
         try:
-            picture = ffmpeg_frame(path, FFMPEG_FORMS[container], at)
+            picture = ffmpeg_frame(path, container, at)
         except OSError:  # it may be shorter than it says, or hold sound alone
             continue
         return dataclasses.replace(info, colour=save_renditions(picture, cache, info.key, names))
@@ -1189,9 +1146,10 @@ def describe(error: BaseException) -> str:
 
 
 def expected_kind(path: str) -> str:
-    """Return PHOTO, VIDEO or '' as a file's suffix says, for one that was not read."""
+    """Return the kind that a file's suffix says, for one that was not read."""
     suffix = os.path.splitext(path)[1].lower()
-    return PHOTO if suffix in PHOTO_SUFFIXES else VIDEO if suffix in VIDEO_SUFFIXES else ""
+    kinds = {PHOTO: PHOTO_SUFFIXES, VIDEO: VIDEO_SUFFIXES, RAW: RAW_SUFFIXES}
+    return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), "")
 
 
 def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
@@ -1199,22 +1157,18 @@ def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
 
     Never raises for what a file holds: the problem is in the answer.
     """
-    suffix = os.path.splitext(path)[1].lower()
     info = Info(kind=expected_kind(path))
+    if info.kind == RAW:
+        return dataclasses.replace(info, problem="RAW: export it as JPEG to show it")
     try:
-        found = os.stat(path)
-        if suffix in RAW_SUFFIXES:
-            return dataclasses.replace(info, kind=RAW, problem="RAW: export it as JPEG to show it")
-        with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
-        info = dataclasses.replace(info, key=content_key(path, found, head))
+        head, key = read_head(path)
+        info = dataclasses.replace(info, key=key)
         if not head:
             raise ValueError("the file is empty")
         container = container_of(head)
-        if container in FFMPEG_FORMS:
+        if container in ("mov", "webm"):
             info = read_video(path, container, info)
-            wanted = names and not info.no_poster
-            return render_video(path, container, info, cache, names or ()) if wanted else info
+            return render_video(path, container, info, cache, names) if names and info.has_picture else info
         if container == "heif" and "HEIF" not in Image.OPEN:
             media_type, problem = "image/heif", "HEIC needs pillow-heif: pip install 'photos[heic]'"
             return dataclasses.replace(info, kind=PHOTO, media_type=media_type, problem=problem)
@@ -1224,9 +1178,7 @@ def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
         machine = isinstance(error, OSError) and error.errno is not None
         lasting = not machine and not isinstance(error, MemoryError)
         passing = machine and not isinstance(error, PermissionError)
-        return dataclasses.replace(
-            info, problem=describe(error), partial=False, lasting=lasting, passing=passing
-        )
+        return dataclasses.replace(info, problem=describe(error), lasting=lasting, passing=passing)
 
 
 def is_older(moment: float, seconds: float) -> bool:
@@ -1236,11 +1188,10 @@ def is_older(moment: float, seconds: float) -> bool:
 
 def is_settled(path: str) -> bool:
     """Say whether a file has not changed for two seconds, so that nobody is copying it any more."""
-    try:
+    with contextlib.suppress(OSError):
         found = os.stat(path)
-    except OSError:
-        return False
-    return is_older(max(found.st_mtime, found.st_ctime), SETTLE_SECONDS)
+        return is_older(max(found.st_mtime, found.st_ctime), SETTLE_SECONDS)
+    return False
 
 
 def work(cache: Path) -> None:
@@ -1256,17 +1207,14 @@ def work(cache: Path) -> None:
         os.nice(10)
         with contextlib.suppress(ValueError, OSError):  # not every system has this limit
             resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
+    set_alarm = getattr(signal, "alarm", lambda seconds: None)  # Windows has none
     for line in sys.stdin:
         path, names = json.loads(line)
-        if sys.platform != "win32":  # nobody else kills a worker whose server is gone
-            signal.alarm(int(RENDER_SECONDS) + 5)
+        set_alarm(int(RENDER_SECONDS) + 5)  # nobody else kills a worker whose server is gone
         info = develop(path, cache, names)
-        try:
-            os.write(answers, json.dumps(dataclasses.asdict(info)).encode("ascii") + b"\n")
-        except BrokenPipeError:  # the server is gone
-            return
-        if sys.platform != "win32":
-            signal.alarm(0)
+        with contextlib.suppress(BrokenPipeError):  # the server is gone, and stdin ends
+            os.write(answers, json.dumps(vars(info)).encode("ascii") + b"\n")
+        set_alarm(0)
 
 
 class Worker:
@@ -1317,11 +1265,7 @@ class Worker:
     def close(self) -> None:
         """End the process and wait for that."""
         self.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # a dead process takes nothing more
-                if pipe:
-                    pipe.close()
-        self._process.wait()
+        self._process.communicate()
 
 
 class Urgency(enum.IntEnum):
@@ -1412,28 +1356,30 @@ class Renderer:
         """Bring one worker process job after job. Runs in a thread of its own."""
         worker: Worker | None = None
         while not self._closed.is_set():
-            job = self._next(IDLE_SECONDS if worker else None)
-            if job is None:
+            if job := self._next(IDLE_SECONDS if worker else None):
+                worker, info = self._develop(job, worker)
+                self._answer(job, info)
+            else:
                 worker = self._replace(worker, None)
-                continue
-            info = None
-            failed = Info(kind=expected_kind(job.path), problem="it crashes the decoder", lasting=False)
-            for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
-                try:
-                    worker = worker or self._replace(None, Worker(self._cache))
-                except OSError as error:
-                    why = f"no worker process can be started: {error}"
-                    failed = dataclasses.replace(failed, problem=why, passing=True)
-                    break
-                info = worker.ask(job.path, job.names)
-                if worker.was_late:
-                    failed = dataclasses.replace(failed, problem=f"gave up after {RENDER_SECONDS:.0f} s")
-                if info or worker.was_late or self._closed.is_set():
-                    break
-                worker = self._replace(worker, None)
-            worker = worker if info else self._replace(worker, None)
-            self._answer(job, info or failed)
         self._replace(worker, None)
+
+    def _develop(self, job: Job, worker: Worker | None) -> tuple[Worker | None, Info]:
+        """Have a job done; return the worker that waits now, if one does, and what came of the file."""
+        failed = Info(kind=expected_kind(job.path), problem="it crashes the decoder", lasting=False)
+        for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
+            try:
+                worker = worker or self._replace(None, Worker(self._cache))
+            except OSError as error:
+                why = f"no worker process can be started: {error}"
+                return None, dataclasses.replace(failed, problem=why, passing=True)
+            if info := worker.ask(job.path, job.names):
+                return worker, info
+            was_late, worker = worker.was_late, self._replace(worker, None)
+            if was_late:
+                return None, dataclasses.replace(failed, problem=f"gave up after {RENDER_SECONDS:.0f} s")
+            if self._closed.is_set():
+                break
+        return None, failed
 
     def _answer(self, job: Job, info: Info) -> None:
         with self._ready:
