@@ -155,14 +155,18 @@ def describe(targets: Iterable[dict[str, Any]]) -> str:
         version = ".".join(map(str, each["version"]))
         system = f"{names[each['system']]}{f' {version} or newer' if version else ''} on {each['machine']}"
         pythons.setdefault(system, []).append(f"3.{each['python'][1:]}")
-    return "; ".join(f"Python {', '.join(versions)} for {system}" for system, versions in pythons.items())
+    systems: dict[str, list[str]] = {}
+    for system, versions in pythons.items():
+        systems.setdefault(", ".join(versions), []).append(system)
+    return "; ".join(f"Python {versions} for {', '.join(named)}" for versions, named in systems.items())
 
 
 def describe_machine() -> str:
     """Name this machine in similar words."""
     version = ".".join(map(str, system_version()))
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
-    python = f"Python {sys.version_info.major}.{sys.version_info.minor} for {sysconfig.get_platform()}"
+    bits = "32-bit " if sys.maxsize < 1 << 32 else ""  # the platform is named after the kernel, often of 64
+    python = f"{bits}Python {sys.version_info.major}.{sys.version_info.minor} for {sysconfig.get_platform()}"
     return f"{python}{f' {version}' if version else ''} ({suffix})"
 
 
@@ -459,14 +463,15 @@ def load(folders: Sequence[str], rest: Sequence[str]) -> ModuleType:
 def check_own_pillow(rest: Sequence[str], why: str) -> None:
     """Say what the machine's own Pillow lacks. Raises CannotStart where there is none that is good enough."""
     sys.path[:] = rest
+    needed = f"{'.'.join(map(str, OLDEST_PILLOW))} or newer"
     try:
         from PIL import __version__, features
     except Exception:  # it may be broken in any way
-        raise CannotStart(f"{why} Install Pillow for this Python, or build photos.pyz for it.") from None
+        hint = f"Install Pillow {needed} for this Python, or build photos.pyz for it."
+        raise CannotStart(f"{why} {hint}") from None
     version = re.match(r"(\d+)\.(\d+)", __version__)
     if not version or tuple(map(int, version.groups())) < OLDEST_PILLOW:
-        needed = ".".join(map(str, OLDEST_PILLOW))
-        raise CannotStart(f"{why} Its own Pillow {__version__} is too old; {needed} or newer would do.")
+        raise CannotStart(f"{why} Its own Pillow {__version__} is too old; {needed} would do.")
     with warnings.catch_warnings(action="ignore"):  # of names that it does not know yet
         lacks = [name for name in ("jpg", "zlib", "webp", "avif", "littlecms2") if not features.check(name)]
     if not importlib.util.find_spec("pillow_heif"):

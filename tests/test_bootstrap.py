@@ -166,8 +166,16 @@ def test_the_machines_that_a_file_is_for_are_named() -> None:
     said = bootstrap.describe([linux, {**linux, "python": "312"}, TARGET])
     for word in ("Linux", "glibc", "2.28", "x86_64", "3.11", "3.12", "Windows", "amd64"):
         assert word in said
+    same = [linux, {**linux, "machine": "aarch64"}]
+    assert bootstrap.describe(same).count("Python 3.") == 1
     version = "{}.{}".format(*sys.version_info)
     assert version in bootstrap.describe_machine() and SUFFIX in bootstrap.describe_machine()
+
+
+def test_a_python_of_32_bits_is_told_from_the_kernel_of_64(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "32-bit" not in bootstrap.describe_machine()
+    monkeypatch.setattr(sys, "maxsize", (1 << 31) - 1)
+    assert bootstrap.describe_machine().startswith("32-bit Python 3.")
 
 
 def test_only_the_standard_library_stays_in_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
