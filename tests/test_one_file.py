@@ -895,7 +895,7 @@ def test_on_another_machine_damaged_code_is_repaired_too(foreign: Machine) -> No
 
 
 def test_on_another_machine_without_pillow_it_says_what_to_do(foreign: Machine) -> None:
-    done = refuses(foreign.run("--version", flags=["-I", "-S"]), "nstall Pillow for this Python")
+    done = refuses(foreign.run("--version", flags=["-I", "-S"]), "nstall Pillow 11.1 or newer for this Python")
     assert len(done.stderr.splitlines()) == 1 and " for linux-" in done.stderr
     assert os.listdir(foreign.home) == []
 
@@ -904,8 +904,8 @@ def test_on_another_machine_without_pillow_it_says_what_to_do(foreign: Machine) 
     ("code", "sentence"),
     [
         ("__version__ = '9.4.0'; features = None", "Pillow 9.4.0 is too old"),
-        ("raise RuntimeError('broken')", "nstall Pillow for this Python"),
-        ("raise ImportError('libjpeg.so.62: cannot open')", "nstall Pillow for this Python"),
+        ("raise RuntimeError('broken')", "nstall Pillow 11.1 or newer for this Python"),
+        ("raise ImportError('libjpeg.so.62: cannot open')", "nstall Pillow 11.1 or newer for this Python"),
     ],
     ids=["old", "broken", "incomplete"],
 )
