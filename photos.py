@@ -65,7 +65,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NamedTuple, NoReturn, TextIO, TypeAlias
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import bottle
@@ -176,7 +176,6 @@ LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
 STOP_SECONDS = 1.5
 BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 YEAR_SECONDS = 31_536_000
-PAGES_VARY = "Cookie, Accept-Encoding, Accept-Language"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
@@ -2431,13 +2430,13 @@ def safe_next(target: str, prefix: str) -> str:
 
 def cache_control(visibility: Visibility, *, versioned: bool) -> str:
     """Return how media may be cached: what anyone may see also by caches on the way, for 5 minutes."""
-    if visibility == Visibility.PUBLIC:
-        shared = f"max-age={YEAR_SECONDS}, s-maxage=300, immutable"
-        return f"public, {shared if versioned else 'no-cache'}"
-    return f"private, {f'max-age={YEAR_SECONDS}, immutable' if versioned else 'no-cache'}"
+    kind, shared = ("public", "s-maxage=300, ") if visibility == Visibility.PUBLIC else ("private", "")
+    return f"{kind}, {f'max-age={YEAR_SECONDS}, {shared}immutable' if versioned else 'no-cache'}"
 
 
 # --- Web ---------------------------------------------------------------------------------------
+
+Answer: TypeAlias = bottle.HTTPResponse
 
 
 class Access(enum.Enum):
@@ -2477,33 +2476,21 @@ ROUTES = (
 )
 
 
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
-
-
-@dataclasses.dataclass(frozen=True)
-class Static:
-    """A css, js or icon file, as it is sent."""
-
-    body: bytes
-    media_type: str
-    version: str
-
-
 class Links:
     """Makes every address of the site, below the prefix that a proxy may ask for."""
 
-    def __init__(self, prefix: str, statics: Mapping[str, Static]) -> None:
+    def __init__(self, prefix: str, version: str) -> None:
         self.prefix = prefix
-        self._statics = statics
+        self._version = version  # of the static files
 
-    def _to(self, kind: str, parts: Parts, **query: object) -> str:
-        path = "/".join(quote(os.fsencode(part), safe="") for part in parts)
+    def _to(self, kind: str, parts: Parts = (), **query: object) -> str:
+        path = "/".join((kind, *(quote(os.fsencode(part), safe="") for part in parts)))
         asked = urlencode({name: value for name, value in query.items() if value})
-        return f"{self.prefix}/{kind}/{path}" + (f"?{asked}" if asked else "")
+        return f"{self.prefix}/{path}" + (f"?{asked}" if asked else "")
 
     def album(self, parts: Parts, page: int = 1) -> str:
-        path = self._to("album", (*parts, "")) if parts else f"{self.prefix}/"
-        return f"{path}?page={page}" if page > 1 else path
+        query = page if page > 1 else ""
+        return self._to("album", (*parts, ""), page=query) if parts else self._to("", page=query)
 
     def photo_page(self, item: Item) -> str:
         return self._to("album", item.parts)
@@ -2535,22 +2522,22 @@ class Links:
         return self._to("download", item.parts)
 
     def api(self, parts: Parts) -> str:
-        return self._to("api/album", parts) if parts else f"{self.prefix}/api/album"
+        return self._to("api/album", parts)
 
     def manifest(self) -> str:
-        return f"{self.prefix}/manifest.webmanifest"
+        return self._to("manifest.webmanifest")
 
     def feed(self) -> str:
-        return f"{self.prefix}/feed.atom"
+        return self._to("feed.atom")
 
     def login(self, target: str = "") -> str:
-        return f"{self.prefix}/login" + (f"?{urlencode({'next': target})}" if target else "")
+        return self._to("login", next=target)
 
     def logout(self) -> str:
-        return f"{self.prefix}/logout"
+        return self._to("logout")
 
     def static(self, name: str) -> str:
-        return f"{self.prefix}/static/{name}?v={self._statics[name].version}"
+        return self._to("static", (name,), v=self._version)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -2567,28 +2554,10 @@ class Visit:
         return self.session.user if self.session else None
 
 
-def is_current(header: str | None, etag: str) -> bool:
+def is_current(header: str, etag: str) -> bool:
     """Evaluate If-None-Match (RFC 9110, 13.1.2; weak comparison)."""
-    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
     return tags == ["*"] or etag.removeprefix("W/") in tags
-
-
-def byte_range(header: str, size: int) -> tuple[int, int] | None:
-    """Return start and end of a single byte range; None: to be ignored (RFC 9110, 14.2).
-
-    Raises ValueError where it lies outside the file.
-    """
-    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})\s*", header, re.ASCII)
-    if not match or match[0].strip() == "bytes=-":
-        return None
-    first, last = match.groups()
-    start = int(first) if first else max(0, size - int(last))
-    end = min(size, int(last) + 1) if first and last else size
-    if first and last and int(last) < int(first):
-        return None
-    if start >= size or start >= end:
-        raise ValueError("outside the file")
-    return start, end
 
 
 def is_unchanged(asked: Mapping[str, str], etag: str, modified: str) -> bool:
@@ -2606,13 +2575,14 @@ def part_asked(asked: Mapping[str, str], etag: str, modified: str, size: int) ->
     """
     if is_unchanged(asked, etag, modified):
         return 304, 0, 0
-    if asked.get("If-Range", etag) in (etag, modified):
-        try:
-            if part := byte_range(asked.get("Range", ""), size):
-                return 206, *part
-        except ValueError:
-            return 416, 0, 0
-    return 200, 0, size
+    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})\s*", asked.get("Range", ""), re.ASCII)
+    first, last = match.groups() if match else ("", "")
+    makes_sense = (first or last) and not (first and last and int(last) < int(first))
+    if not makes_sense or asked.get("If-Range", etag) not in (etag, modified):
+        return 200, 0, size
+    start = int(first) if first else max(0, size - int(last))
+    end = min(size, int(last) + 1) if first and last else size
+    return (206, start, end) if start < size else (416, 0, 0)
 
 
 def attachment(name: str) -> str:
@@ -2656,10 +2626,8 @@ def date_text(date: dt.datetime) -> str:
     return date.date().isoformat()
 
 
-def dates_text(first: dt.datetime | None, last: dt.datetime | None) -> str:
+def dates_text(first: dt.datetime, last: dt.datetime) -> str:
     """Return a range of dates as text, as short as it can be: 2024-04-14, 2024-04 – 2024-06, 2019 – 2024."""
-    if first is None or last is None:
-        return ""
     start, end = date_text(first), date_text(last)
     length = 4 if first.year != last.year else 7 if start != end else 10
     return " – ".join(dict.fromkeys((start[:length], end[:length])))
@@ -2689,16 +2657,16 @@ def size_text(size: float) -> str:
 def exposure_text(info: Info) -> str:
     """Return the exposure as photographers write it: 1/125 s · f/2.8 · ISO 100 · 24 mm."""
     seconds = info.exposure_time
-    return " · ".join(
-        text
-        for value, text in (
-            (seconds, f"1/{round(1 / seconds)} s" if 0 < seconds < 0.3 else f"{seconds:.3g} s"),
-            (info.f_number, f"f/{info.f_number:.3g}"),
-            (info.iso, f"ISO {info.iso}"),
-            (info.focal_length, f"{info.focal_length:.3g} mm"),
-        )
-        if value
+    facts = (
+        f"1/{round(1 / seconds)} s" if 0 < seconds < 0.3 else f"{seconds:.3g} s" if seconds else "",
+        f"f/{info.f_number:.3g}" if info.f_number else "",
+        f"ISO {info.iso}" if info.iso else "",
+        f"{info.focal_length:.3g} mm" if info.focal_length else "",
     )
+    return " · ".join(filter(None, facts))
+
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
 def utc_text(moment: int) -> str:
@@ -2739,9 +2707,9 @@ def item_as_json(item: Item, links: Links, user: str | None) -> dict[str, Any]:
     return facts
 
 
-def album_as_json(album: Album, links: Links, user: str | None, *, items: bool = True) -> dict[str, Any]:
-    """Return what a page shows of an album; `items` False: as a child of another one."""
-    facts: dict[str, Any] = {
+def album_as_json(album: Album, links: Links) -> dict[str, Any]:
+    """Return what a page shows of an album, without what is in it."""
+    return {
         "title": album.title,
         "description": album.description,
         "visibility": album.visibility.name.lower(),
@@ -2753,14 +2721,10 @@ def album_as_json(album: Album, links: Links, user: str | None, *, items: bool =
         "api": links.api(album.parts),
         "cover": album.cover and links.thumbnail(album.cover, THUMBNAIL_WIDTHS[-1]),
     }
-    if items:
-        facts["albums"] = [album_as_json(child, links, user, items=False) for child in album.albums]
-        facts["items"] = [item_as_json(item, links, user) for item in album.items]
-    return facts
 
 
 def request_headers() -> dict[str, str]:
-    """Return the request's headers as the server gives them; Bottle's own view fails where they are not UTF-8."""
+    """Return the request's headers as the server gives them; Bottle's fail where they are not UTF-8."""
     given = bottle.request.environ.items()
     return {name[5:].replace("_", "-").title(): value for name, value in given if name.startswith("HTTP_")}
 
@@ -2829,23 +2793,20 @@ _UNSENT = re.compile(rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\
 _IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
 
 
-def read_statics(folder: Path) -> dict[str, Static]:
-    """Read the css, js and icon files that may be sent, by name; one version stands for them all.
+def read_statics(folder: Path) -> tuple[str, dict[str, bytes]]:
+    """Read the css, js and icon files as they are sent, by name, and the version that stands for them all.
 
     The scripts import each other by that version, too: a browser never mixes those of two releases.
     """
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES]
-    bodies = [path.read_bytes() for path in paths]
-    version = hashlib.blake2b(b"".join(bodies), digest_size=6).hexdigest()
-    found = {}
-    for path, body in zip(paths, bodies, strict=True):
-        if path.suffix in (".css", ".js"):
-            body = _IMPORT.sub(rb"\g<0>?v=%s" % version.encode(), _UNSENT.sub(b"", body))
-        found[path.name] = Static(body, STATIC_TYPES[path.suffix], version)
-    return found
+    statics = {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.suffix in STATIC_TYPES}
+    version = hashlib.blake2b(b"".join(statics.values()), digest_size=6).hexdigest()
+    for name, body in statics.items():
+        if name.endswith((".css", ".js")):
+            statics[name] = _IMPORT.sub(rb"\g<0>?v=%s" % version.encode(), _UNSENT.sub(b"", body))
+    return version, statics
 
 
-def _marked(answer: bottle.HTTPResponse, error: PhotosError) -> bottle.HTTPResponse:
+def _marked(answer: Answer, error: PhotosError) -> Answer:
     """Add the headers that the answer to an error needs."""
     answer.set_header("Cache-Control", "no-store")
     if error.retry_after:
@@ -2869,7 +2830,7 @@ class Site:
         self._trouble = ""
         beside = Path(__file__).with_name("photos_templates")  # so an installed package calls them
         folder = beside if beside.is_dir() else Path(__file__).with_name("templates")
-        self._statics = read_statics(folder)
+        self._version, self._statics = read_statics(folder)
         self._templates = {
             path.stem: bottle.SimpleTemplate(name=path.name, lookup=[os.fspath(folder)])
             for path in folder.iterdir()
@@ -2907,7 +2868,7 @@ class Site:
         if not isinstance(route.access, Access):
             raise TypeError(f"{route.rule} has no access rule")
 
-        def guarded(**_: str) -> bottle.HTTPResponse:
+        def guarded(**_: str) -> Answer:
             try:
                 visit = self._visit(route)
                 if not may_open(visit.place.visibility, visit.user):
@@ -2919,33 +2880,34 @@ class Site:
         self._app.route(route.rule, route.method, guarded)
 
     def _visit(self, route: Route) -> Visit:
-        """Find out who asks for what: the one place where a path becomes names."""
-        if route.method not in ("GET", "HEAD"):
+        """Find out who asks for what."""
+        if route.method != "GET":
             headers = request_headers()
             own = f"{bottle.request.environ['wsgi.url_scheme']}://{headers.get('Host', '')}"
             if not is_same_origin(headers, (own, self._config.origin)):
                 raise Forbidden
         start, variable, _ = route.rule.partition("<")
         raw = bottle.request.environ["bottle.raw_path"] or "/"
-        rest = raw.removeprefix(start)
-        if not raw.startswith(start) or (rest and not variable):  # Bottle matched without the odd bytes
+        path = raw.removeprefix(start)
+        if not raw.startswith(start) or (path and not variable):  # Bottle matched without the odd bytes
             raise NotFound
-        session = self._session()
-        if route.access is Access.ANYONE:
-            return Visit(self._links(), session, Place((), Visibility.PUBLIC), False)
-        if len(raw) > PATH_BYTES:
+        session, place = self._session(), Place((), Visibility.PUBLIC)
+        if route.access is not Access.ANYONE:
+            place = self._place(path, session.user if session else None)
+        return Visit(self._links(), session, place, path.endswith("/"))
+
+    def _place(self, path: str, user: str | None) -> Place:
+        """Find what is at a path: the one place where a path becomes names."""
+        if len(path) > PATH_BYTES:
             raise NotFound
-        path = os.fsdecode(rest.encode("latin-1"))
-        parts = tuple(path.removesuffix("/").split("/")) if path else ()
+        parts = tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/")) if path else ()
         named = self._library.named(parts)
         # Not looked at, so that not even the time of the answer tells whether it exists.
-        closed = not may_open(named, session.user if session else None)
-        place = Place(parts, named) if closed else self._library.find(parts)
-        return Visit(self._links(), session, place, path.endswith("/"))
+        return self._library.find(parts) if may_open(named, user) else Place(parts, named)
 
     def _links(self) -> Links:
         prefix = bottle.request.environ.get("SCRIPT_NAME", "").rstrip("/")
-        return Links(quote(prefix.encode("latin-1")), self._statics)
+        return Links(quote(prefix.encode("latin-1")), self._version)
 
     def _is_secure(self) -> bool:
         """Whether the visitor's browser speaks HTTPS, with this server or with the public address."""
@@ -2968,31 +2930,25 @@ class Site:
             self._log_once(str(error))
         return None
 
-    def _user(self) -> str | None:
-        session = self._session()
-        return session.user if session else None
-
     def _log_once(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
             log.error("%s Until then nobody can log in.", trouble)
 
-    def _set_cookie(self, answer: bottle.HTTPResponse, token: str) -> None:
+    def _set_cookie(self, answer: Answer, token: str) -> None:
+        name, secure = self._cookie_name(), self._is_secure()
         age = SESSION_SECONDS if token else 0
-        secure = self._is_secure()
-        answer.set_cookie(
-            self._cookie_name(), token, path="/", secure=secure, httponly=True, samesite="lax", max_age=age
-        )
+        answer.set_cookie(name, token, path="/", secure=secure, httponly=True, samesite="lax", max_age=age)
 
-    def _turn_away(self, route: Route, visit: Visit) -> bottle.HTTPResponse:
-        if route.access is Access.PAGE:
-            environ, query = bottle.request.environ, bottle.request.query_string
-            path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
-            target = quote(path.encode("latin-1")) + (f"?{query}" if query else "")
-            return self._go_to(visit.links.login(target if len(target) < NEXT_BYTES else ""))
-        return self._refuse(route, LoginNeeded("Only registered users may see this."))
+    def _turn_away(self, route: Route, visit: Visit) -> Answer:
+        if route.access is Access.MEDIA:
+            raise LoginNeeded("Only registered users may see this.")
+        environ, query = bottle.request.environ, bottle.request.query_string
+        path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
+        target = quote(path.encode("latin-1")) + (f"?{query}" if query else "")
+        return self._go_to(visit.links.login(target if len(target) < NEXT_BYTES else ""))
 
-    def _finish(self, answer: bottle.HTTPResponse, route: Route, visit: Visit) -> bottle.HTTPResponse:
+    def _finish(self, answer: Answer, route: Route, visit: Visit) -> Answer:
         if visit.place.visibility == Visibility.HIDDEN:
             answer.set_header("X-Robots-Tag", "noindex")
         if route.access is Access.PAGE and visit.session and visit.session.is_old:
@@ -3002,48 +2958,44 @@ class Site:
 
     # Answers
 
-    def _go_to(self, target: str) -> bottle.HTTPResponse:
-        return bottle.HTTPResponse(status=303, headers={"Location": target, "Cache-Control": "no-store"})
+    def _go_to(self, target: str) -> Answer:
+        return Answer(status=303, headers={"Location": target, "Cache-Control": "no-store"})
 
-    def _refuse(self, route: Route, error: PhotosError) -> bottle.HTTPResponse:
+    def _refuse(self, route: Route, error: PhotosError) -> Answer:
         if isinstance(error, StateError):
             self._log_once(str(error))
             error = Busy()
         if isinstance(error, NoPicture):
-            answer = bottle.HTTPResponse(self._statics["placeholder.svg"].body, 404)
-            answer.content_type = "image/svg+xml"
-            answer.set_header("Content-Security-Policy", MEDIA_POLICY)
+            headers = {"Content-Type": "image/svg+xml", "Content-Security-Policy": MEDIA_POLICY}
+            answer = Answer(self._statics["placeholder.svg"], error.status, headers)
         elif route.access is Access.MEDIA:
             told = str(error) or http.HTTPStatus(error.status).phrase
-            answer = bottle.HTTPResponse(f"{told}\n", error.status)
-            answer.content_type = "text/plain; charset=utf-8"
+            headers = {"Content-Type": "text/plain; charset=utf-8"}
+            answer = Answer(f"{told}\n", error.status, headers)
         else:
-            texts = self._texts()
-            told = texts.error(error.status, error.retry_after)
-            answer = self._page(
-                "error", error.status, title=texts.text("no_page"), error=told, user=self._user()
-            )
+            answer = self._error_page(error.status, error.retry_after)
         return _marked(answer, error)
 
-    def _show_error(self, error: bottle.HTTPError) -> bytes:
-        """Render the errors that Bottle finds itself: no such route, wrong method, a bug."""
-        bottle.response.set_header("Cache-Control", "no-store")
-        bottle.response.set_header("Vary", PAGES_VARY)
-        texts = self._texts()
-        told = texts.error(error.status_code)
-        return self._render("error", title=texts.text("no_page"), error=told, user=self._user())
+    def _error_page(self, status: int, seconds: int | None = None) -> Answer:
+        texts, session = self._texts(), self._session()
+        told, user = texts.error(status, seconds), session.user if session else None
+        return self._page("error", status, title=texts.text("no_page"), error=told, user=user)
+
+    def _show_error(self, error: bottle.HTTPError) -> Answer:
+        """Answer the errors that Bottle finds itself: no such route, wrong method, a bug."""
+        answer = self._error_page(error.status_code)
+        answer.headers.update(error.headers)  # Allow
+        return answer
 
     @property
     def title(self) -> str:
         """The site's title as config.json says now; where that is damaged, as it said before."""
-        path = self._state / "config.json"
-        now = signature(path)
+        now = signature(self._state / "config.json")
         if now != self._signature:
             self._signature = now
             try:
-                self._config = dataclasses.replace(
-                    self._config, title=(read_config(self._state) or Config()).title
-                )
+                read = read_config(self._state) or Config()
+                self._config = dataclasses.replace(self._config, title=read.title)
             except StateError as error:
                 log.error("%s The title stays what it was.", error)
         return self._config.title
@@ -3073,35 +3025,29 @@ class Site:
         )
         return text.encode()
 
-    def _page(
-        self, template: str, status: int = 200, visit: Visit | None = None, **values: Any
-    ) -> bottle.HTTPResponse:
+    def _page(self, template: str, status: int = 200, visit: Visit | None = None, **values: Any) -> Answer:
         values |= {"user": visit.user, "place": visit.place} if visit else {}
-        kept = visit is not None and visit.place.visibility < Visibility.PRIVATE and status == 200
-        answer = self._document(self._render(template, **values), "text/html; charset=utf-8", status, kept)
-        answer.set_header("Vary", PAGES_VARY)
+        body = self._render(template, **values)
+        answer = self._document(body, "text/html; charset=utf-8", visit, status)
+        answer.set_header("Vary", "Cookie, Accept-Encoding, Accept-Language")
         return answer
 
-    def _document(
-        self, body: bytes, media_type: str, status: int = 200, kept: bool = False
-    ) -> bottle.HTTPResponse:
-        """Answer with text, compressed where the browser takes that; `kept`: with an ETag."""
+    def _document(self, body: bytes, media_type: str, visit: Visit | None, status: int = 200) -> Answer:
+        """Answer with text, compressed where the browser takes that; `visit` None: kept by no cache."""
         asked = request_headers()
         zipped = len(body) > 1000 and takes_gzip(asked.get("Accept-Encoding", ""))
-        etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{"z" if zipped else ""}"'
-        headers = {"Content-Type": media_type, "Vary": "Cookie, Accept-Encoding"}
-        headers |= {"Cache-Control": "private, no-cache" if kept else "no-store"}
-        headers |= {"ETag": etag} if kept else {}
-        if kept and is_current(asked.get("If-None-Match"), etag):
-            return bottle.HTTPResponse(status=304, headers=headers)
+        headers = {"Content-Type": media_type, "Vary": "Cookie, Accept-Encoding", "Cache-Control": "no-store"}
+        if visit and visit.place.visibility < Visibility.PRIVATE:
+            etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{"z" if zipped else ""}"'
+            headers |= {"Cache-Control": "private, no-cache", "ETag": etag}
+            if is_current(asked.get("If-None-Match", ""), etag):
+                return Answer(status=304, headers=headers)
         if zipped:
             body = gzip.compress(body, 6, mtime=0)
             headers["Content-Encoding"] = "gzip"
-        return bottle.HTTPResponse(body, status, headers)
+        return Answer(body, status, headers)
 
-    def _file(
-        self, visit: Visit, path: str | Path, media_type: str, versioned: bool, name: str = ""
-    ) -> bottle.HTTPResponse:
+    def _file(self, visit: Visit, path: Path, media_type: str, *, versioned: bool, name: str = "") -> Answer:
         """Answer with a file or a range of it (RFC 9110, 13 and 14); `name`: as attachment."""
         try:
             file = open(path, "rb")
@@ -3126,15 +3072,15 @@ class Site:
             file.close()
             if status == 416:
                 headers = {"Content-Range": f"bytes */{found.st_size}", "Cache-Control": "no-store"}
-            return bottle.HTTPResponse(status=status, headers=headers)
+            return Answer(status=status, headers=headers)
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
         headers["Content-Length"] = str(end - start)
-        return bottle.HTTPResponse(FilePart(file, start, end), status, headers)
+        return Answer(FilePart(file, start, end), status, headers)
 
     # Pages
 
-    def show_place(self, visit: Visit) -> bottle.HTTPResponse:
+    def show_place(self, visit: Visit) -> Answer:
         """An album's page, or a photo's page."""
         place = visit.place
         if place.file and not visit.slash:
@@ -3145,7 +3091,7 @@ class Site:
             return self._go_to(visit.links.album(place.parts))
         return self.show_album(visit)
 
-    def show_album(self, visit: Visit) -> bottle.HTTPResponse:
+    def show_album(self, visit: Visit) -> Answer:
         """One page of an album: child albums, then photos."""
         album = self._library.album(visit.place, visit.user is not None, patience=READ_PATIENCE)
         pages = max(1, math.ceil(len(album.items) / PAGE_ITEMS))
@@ -3168,7 +3114,7 @@ class Site:
             sizes=GRID_SIZES,
         )
 
-    def show_photo(self, visit: Visit) -> bottle.HTTPResponse:
+    def show_photo(self, visit: Visit) -> Answer:
         """One photo's page: the picture, what is known of it, previous and next."""
         item = self._item(visit)
         album = self._library.find(item.parts[:-1])
@@ -3205,15 +3151,12 @@ class Site:
 
     # Media
 
-    def _is_versioned(self, item: Item) -> bool:
-        version: str = bottle.request.query.get("v", "")
-        return bool(version and version == item.version)
-
-    def _send_rendition(self, visit: Visit, item: Item, name: str) -> bottle.HTTPResponse:
+    def _send_rendition(self, visit: Visit, item: Item, name: str) -> Answer:
         path = self._library.rendition(item, name)
-        return self._file(visit, path, "image/webp", self._is_versioned(item))
+        versioned = item.version != "" and bottle.request.query.get("v") == item.version
+        return self._file(visit, path, "image/webp", versioned=versioned)
 
-    def send_thumbnail(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_thumbnail(self, visit: Visit) -> Answer:
         """A thumbnail, made now if it is missing."""
         item = self._item(visit)
         width = bottle.request.query.get("w") or str(THUMBNAIL_WIDTHS[-1])
@@ -3222,7 +3165,7 @@ class Site:
         narrow = item.info is None or width not in rendition_names(item.info)
         return self._send_rendition(visit, item, str(THUMBNAIL_WIDTHS[0]) if narrow else width)
 
-    def send_preview(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_preview(self, visit: Visit) -> Answer:
         """The picture for the viewer; with size=full all pixels of what browsers cannot show."""
         item = self._item(visit)
         full = bottle.request.query.get("size") == FULL
@@ -3230,78 +3173,75 @@ class Site:
             raise NotFound("The original is what browsers show: see /photo/.")
         return self._send_rendition(visit, item, FULL if full else PREVIEW)
 
-    def send_photo(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_photo(self, visit: Visit, *, attached: bool = False) -> Answer:
         """The original, inline."""
         item = self._item(visit)
         media_type = (item.info and item.info.media_type) or "application/octet-stream"
-        return self._file(visit, item.file.path, media_type, versioned=False)
+        name = item.title if attached else ""
+        return self._file(visit, Path(item.file.path), media_type, versioned=False, name=name)
 
-    def send_download(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_download(self, visit: Visit) -> Answer:
         """The original, as attachment."""
-        item = self._item(visit)
-        media_type = (item.info and item.info.media_type) or "application/octet-stream"
-        return self._file(visit, item.file.path, media_type, versioned=False, name=item.title)
+        return self.send_photo(visit, attached=True)
 
-    def send_album(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_album(self, visit: Visit) -> Answer:
         """An album as JSON, all its items at once."""
         if visit.place.folder is None or visit.place.file:
             raise NotFound("There is no such album.")
         album = self._library.album(visit.place, visit.user is not None, patience=READ_PATIENCE)
-        facts = album_as_json(album, visit.links, visit.user)
+        facts = album_as_json(album, visit.links)
+        facts["albums"] = [album_as_json(child, visit.links) for child in album.albums]
+        facts["items"] = [item_as_json(item, visit.links, visit.user) for item in album.items]
         body = json.dumps(facts, ensure_ascii=False, indent=1).encode()
-        kept = visit.place.visibility < Visibility.PRIVATE
-        return self._document(body, "application/json", kept=kept)
+        return self._document(body, "application/json", visit)
 
-    def send_feed(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_feed(self, visit: Visit) -> Answer:
         """What was added last, as Atom (RFC 4287): the same for everybody, without what only users find."""
         public = self._config.public_address
-        url = Links(public, self._statics) if public else visit.links
+        url = Links(public, self._version) if public else visit.links
         items = self._library.newest(visit.place)
         text = self._render("feed", url=url, items=items, urn=urn, utc_text=utc_text).decode()
-        kept = visit.place.visibility < Visibility.PRIVATE
         body = _NOT_XML.sub("\ufffd", text).encode()
-        return self._document(body, "application/atom+xml; charset=utf-8", kept=kept)
+        return self._document(body, "application/atom+xml; charset=utf-8", visit)
 
-    def send_static(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_static(self, visit: Visit) -> Answer:
         """A css, js or icon file."""
-        static = self._statics.get(bottle.request.url_args["name"])
-        if static is None:
+        name = bottle.request.url_args["name"]
+        if name not in self._statics:
             raise NotFound
-        answer = self._document(static.body, static.media_type, kept=True)
-        if bottle.request.query.get("v") == static.version:
+        answer = self._document(self._statics[name], STATIC_TYPES[os.path.splitext(name)[1]], visit)
+        if bottle.request.query.get("v") == self._version:
             answer.set_header("Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable")
         answer.set_header("Vary", "Accept-Encoding")
         return answer
 
-    def send_manifest(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_manifest(self, visit: Visit) -> Answer:
         """What a phone needs to put the site among its apps (W3C Web Application Manifest)."""
         icons = [("icon.svg", "any"), ("icon-192.png", "192x192"), ("icon-512.png", "512x512")]
         facts = {
             "name": self.title,
-            "id": f"{visit.links.prefix}/",
-            "start_url": f"{visit.links.prefix}/",
-            "scope": f"{visit.links.prefix}/",
+            **dict.fromkeys(("id", "start_url", "scope"), visit.links.album(())),
             "display": "standalone",
             "background_color": "#fcfbf8",
             "theme_color": "#fcfbf8",
             "icons": [{"src": visit.links.static(name), "sizes": sizes} for name, sizes in icons],
         }
         body = json.dumps(facts, ensure_ascii=False).encode()
-        return self._document(body, STATIC_TYPES[".webmanifest"], kept=True)
+        return self._document(body, STATIC_TYPES[".webmanifest"], visit)
 
-    def send_health(self, visit: Visit) -> bottle.HTTPResponse:
+    def send_health(self, visit: Visit) -> Answer:
         """A word for whoever watches the server."""
         headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
-        return bottle.HTTPResponse("ok\n", headers=headers)
+        return Answer("ok\n", headers=headers)
 
     # Login
 
-    def show_login(self, visit: Visit) -> bottle.HTTPResponse:
+    def show_login(self, visit: Visit) -> Answer:
         """The login form; somebody who is logged in goes on at once."""
         target = safe_next(bottle.request.query.get("next", ""), visit.links.prefix)
         return self._go_to(target) if visit.user else self._page("login", target=target, error="", name="")
 
-    def log_in(self, visit: Visit) -> bottle.HTTPResponse:
+    def log_in(self, visit: Visit) -> Answer:
         """Check name and password; start a session and go to where the visitor came from."""
         kind = bottle.request.environ.get("CONTENT_TYPE", "")
         if kind and not kind.startswith("application/x-www-form-urlencoded"):
@@ -3340,7 +3280,7 @@ class Site:
         self._limits.succeeded(name, address)
         return name, epoch
 
-    def log_out(self, visit: Visit) -> bottle.HTTPResponse:
+    def log_out(self, visit: Visit) -> Answer:
         """End this session everywhere it was copied to."""
         if visit.session:
             expires = int(time.time()) + SESSION_SECONDS
@@ -3348,10 +3288,16 @@ class Site:
                 self._users.revoke(visit.session.user, visit.session.jti, expires)
             except StateError as error:  # the browser shall forget the session all the same
                 log.error("%s A session could not be ended everywhere.", error)
-        answer = self._go_to(f"{visit.links.prefix}/")
+        answer = self._go_to(visit.links.album(()))
         self._set_cookie(answer, "")
         answer.set_header("Clear-Site-Data", '"cache"')
         return answer
+
+
+def open_library(state: Path, config: Config) -> Library:
+    """Open the library of a state folder, which is made if need be. Raises StateError."""
+    make_state_folder(state)
+    return Library(library_root(state, config), state / "cache", follow_symlinks=config.follow_symlinks)
 
 
 def create_app(
@@ -3363,10 +3309,8 @@ def create_app(
     workers. Raises StateError.
     """
     folder = Path(state).absolute()
-    make_state_folder(folder)
     config = config or read_config(folder) or Config()
-    root = library_root(folder, config)
-    site = Site(folder, config, Library(root, folder / "cache", follow_symlinks=config.follow_symlinks))
+    site = Site(folder, config, open_library(folder, config))
     if background:
         site.start()
     return site
@@ -3385,20 +3329,17 @@ def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = ""
             print(f"  {error}")
 
 
-def ask_password(*, optional: bool = False) -> bytes | None:
-    """Ask for a password twice; None: it was left out, which `optional` allows."""
-    while True:
-        first = getpass.getpass("Password: ")
-        if not first and optional:
-            return None
+def ask_password(*, optional: bool = False) -> bytes:
+    """Ask for a password twice; b'': it was left out, which `optional` allows."""
+    while (first := getpass.getpass("Password: ")) or not optional:
         try:
             password = parse_password(first)
+            if getpass.getpass("The same again: ") == first:
+                return password
+            print("  These were two different passwords.")
         except ValueError as error:
             print(f"  {error}")
-            continue
-        if getpass.getpass("The same again: ") == first:
-            return password
-        print("  These were two different passwords.")
+    return b""
 
 
 def is_terminal() -> bool:
@@ -3444,36 +3385,30 @@ def flags_given(args: argparse.Namespace) -> dict[str, Any]:
 def parse_free_port(text: str, ours: int = 0) -> int:
     """Return a port that no other program uses; `ours`: one that our server may be using now."""
     port = parse_port(text)
-    if port == ours:
-        return port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ValueError(f"Port {port} cannot be used ({error.strerror}). Try another one.") from None
+    try:
+        if port != ours:
+            socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)  # its own names the address once more
+        raise ValueError(f"Port {port} cannot be used ({reason}). Try another one.") from None
     return port
 
 
 def ask_settings(state: Path, home: str, present: Config | None, given: Mapping[str, Any]) -> Config:
     """Ask the questions of the first run, present answers as defaults."""
-    config, ours = present or Config(), present.port if present else 0
-    answers: dict[str, Any] = {}
+    known = {**dataclasses.asdict(present or Config()), **given}
+    here = os.fspath(state.parent) if present or state.name == STATE_FOLDER else home
+    open_to_others = "no" if known["host"] in ("127.0.0.1", "localhost", "::1") else "yes"
+    offered = known | {"library": known["library"] or here, "host": open_to_others}
+    answers = dict(known)
     for name, field in SETTINGS.items():
-        known = given.get(name, getattr(config, name))
-        meta = field.metadata
-        if not meta["question"]:
-            answers[name] = known
-        elif name == "library":
-            here = os.fspath(state.parent) if present or state.name == STATE_FOLDER else home
-            answers[name] = ask(meta["question"], known or here, parse_library)
-        elif name == "host":
-            default = "no" if known in ("127.0.0.1", "localhost", "::1") else "yes"
-            answer = ask(meta["question"], default, parse_host, meta["hint"])
-            answers[name] = known if answer == parse_host(default) else answer
-        else:
-            parse = functools.partial(parse_free_port, ours=ours) if name == "port" else meta["parse"]
-            answers[name] = ask(meta["question"], known, parse, meta["hint"])
+        meta, parse = field.metadata, field.metadata["parse"]
+        if name == "port":
+            parse = functools.partial(parse_free_port, ours=present.port if present else 0)
+        if meta["question"]:
+            answers[name] = ask(meta["question"], offered[name], parse, meta["hint"])
+    if answers["host"] == parse_host(open_to_others):
+        answers["host"] = known["host"]  # which may say more than yes or no
     return Config(**answers)
 
 
@@ -3490,20 +3425,17 @@ def ask_first_user() -> tuple[str, bytes] | None:
     return (name, password) if password else None
 
 
-def set_up(
-    args: argparse.Namespace, state: Path, config: Config | None, *, asking: bool | None = None
-) -> Config:
-    """Ask, or take flags and defaults without a terminal; then write the state files."""
-    given, chosen, user = flags_given(args), config or Config(), None
-    users = UserStore(state)
-    if is_terminal() if asking is None else asking:
+def set_up(args: argparse.Namespace, state: Path, config: Config | None, *, asking: bool) -> Config:
+    """Ask, or take flags and defaults; then write the state files."""
+    given, users, user = flags_given(args), UserStore(state), None
+    if asking:
         print(
             "A few questions; Enter takes the answer in brackets. Nothing is written before the last one.\n"
         )
         chosen = ask_settings(state, args.home, config, given)
         user = ask_first_user() if not users.names() else None
     else:
-        chosen = dataclasses.replace(chosen, **given)
+        chosen = dataclasses.replace(config or Config(), **given)
     here = os.path.abspath(getattr(args, "library", args.home))
     library = Path(chosen.library or (os.fspath(state.parent) if config else here))
     in_library = state == library / STATE_FOLDER
@@ -3525,30 +3457,18 @@ def describe_build(args: argparse.Namespace) -> str:
     return f"photos {__version__}{f', build {args.build}' if args.build else ''}"
 
 
-def open_state(args: argparse.Namespace) -> tuple[Path, Config]:
-    """Return state folder and settings; a library that is named is set up with defaults if need be."""
+def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Path, Config]:
+    """Return state folder and settings.
+
+    Where there are none yet, the first run asks, and a library that is named is set up with defaults.
+    """
     state = state_folder(args)
-    config = read_config(state)
-    if config is None and hasattr(args, "library"):
-        config = set_up(args, state, None, asking=False)
-    if config is None:
-        raise PhotosError(
-            f"There are no settings in {state}. Start once without a command, or name the library with --library."
-        )
-    return state, dataclasses.replace(config, **flags_given(args))
-
-
-@contextlib.contextmanager
-def opened_library(args: argparse.Namespace) -> Iterator[Library]:
-    """Open the library for a command that does not serve."""
-    state, config = open_state(args)
-    make_state_folder(state)
-    root = library_root(state, config)
-    library = Library(root, state / "cache", follow_symlinks=config.follow_symlinks)
-    try:
-        yield library
-    finally:
-        library.close()
+    if config := read_config(state):
+        return state, dataclasses.replace(config, **flags_given(args))
+    if first_run or hasattr(args, "library"):
+        return state, set_up(args, state, None, asking=first_run and is_terminal())
+    hint = "Start once without a command, or name the library with --library."
+    raise PhotosError(f"There are no settings in {state}. {hint}")
 
 
 def addresses(config: Config) -> list[str]:
@@ -3565,10 +3485,6 @@ def addresses(config: Config) -> list[str]:
 
 def make_server(app: Site, config: Config) -> Any:
     """Return waitress, listening. Raises PhotosError where the port is taken."""
-    proxy: dict[str, Any] = {}
-    if config.trusted_proxy:
-        told = "x-forwarded-for x-forwarded-proto"
-        proxy = {"trusted_proxy": config.trusted_proxy, "trusted_proxy_headers": told}
     try:
         return waitress.create_server(
             app,
@@ -3582,30 +3498,17 @@ def make_server(app: Site, config: Config) -> Any:
             ident=None,
             max_request_body_size=BODY_BYTES,
             max_request_header_size=HEADER_BYTES,
+            trusted_proxy=config.trusted_proxy,
+            trusted_proxy_headers="x-forwarded-for x-forwarded-proto" if config.trusted_proxy else "",
             clear_untrusted_proxy_headers=True,
-            **proxy,
         )
     except OSError as error:
         why = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
         raise PhotosError(f"{why} Another one: --port NUMBER") from None
 
 
-def run_serve(args: argparse.Namespace) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
-    state = state_folder(args)
-    found = read_config(state)
-    config = dataclasses.replace(found, **flags_given(args)) if found else set_up(args, state, None)
-    try:
-        UserStore(state).names()
-    except StateError as error:
-        log.error("%s Until then nobody can log in.", error)
-    if sys.platform != "win32":  # each connection may have a file open
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
-    app = create_app(state, config=config, background=False)
-    server = make_server(app, config)
-    announce(state, describe_build(args))
-    app.start()
+def stop_by_signals(app: Site) -> None:
+    """Have Ctrl-C and SIGTERM stop the server."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         for each in (signal.SIGINT, signal.SIGTERM):
@@ -3619,6 +3522,23 @@ def run_serve(args: argparse.Namespace) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+
+
+def run_serve(args: argparse.Namespace) -> None:
+    """Serve the albums; what happens without a command."""
+    state, config = open_state(args, first_run=True)
+    try:
+        UserStore(state).names()
+    except StateError as error:
+        log.error("%s Until then nobody can log in.", error)
+    if sys.platform != "win32":  # each connection may have a file open
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    app = create_app(state, config=config, background=False)
+    server = make_server(app, config)
+    announce(state, describe_build(args))
+    app.start()
+    stop_by_signals(app)
     print(f"Serving {library_root(state, config)}. Open:", *addresses(config), sep="\n  ")
     print("Ctrl-C stops it.", flush=True)
     server.run()
@@ -3628,7 +3548,13 @@ def run_serve(args: argparse.Namespace) -> None:
 def run_init(args: argparse.Namespace) -> None:
     """Ask the questions of the first run again."""
     state = state_folder(args)
-    set_up(args, state, read_config(state))
+    set_up(args, state, read_config(state), asking=is_terminal())
+
+
+def open_users(args: argparse.Namespace) -> UserStore:
+    """Return the registered users. Raises PhotosError before the first run."""
+    state, _ = open_state(args)
+    return UserStore(state)
 
 
 def new_password(args: argparse.Namespace) -> bytes:
@@ -3637,27 +3563,22 @@ def new_password(args: argparse.Namespace) -> bytes:
         return parse_password(sys.stdin.readline().rstrip("\r\n"))
     if not is_terminal():
         raise PhotosError("A password comes from a terminal, or with --password-stdin.")
-    password = ask_password()
-    assert password is not None
-    return password
+    return ask_password()
 
 
 def run_register(args: argparse.Namespace) -> None:
-    """Register a user."""
-    state, _ = open_state(args)
-    users, name = UserStore(state), parse_user(args.user)
+    """Add a user, who may log in and see everything."""
+    users, name = open_users(args), parse_user(args.user)
     if name in users.names():
-        raise PhotosError(
-            f"There is a user {name} already. To change the password: {how_to(args, f'passwd {name}')}"
-        )
+        hint = f"To change the password: {how_to(args, f'passwd {name}')}"
+        raise PhotosError(f"There is a user {name} already. {hint}")
     users.register(name, new_password(args))
     print(f"Registered {name}.")
 
 
 def run_passwd(args: argparse.Namespace) -> None:
-    """Change a user's password and end all of that user's sessions."""
-    state, _ = open_state(args)
-    users, name = UserStore(state), parse_user(args.user)
+    """Change a user's password; ends that user's sessions."""
+    users, name = open_users(args), parse_user(args.user)
     if name not in users.names():
         raise PhotosError(f"There is no user {name}. To add one: {how_to(args, f'register {name}')}")
     users.set_password(name, new_password(args))
@@ -3665,16 +3586,14 @@ def run_passwd(args: argparse.Namespace) -> None:
 
 
 def run_remove(args: argparse.Namespace) -> None:
-    """Remove a user and end all of that user's sessions."""
-    state, _ = open_state(args)
-    UserStore(state).remove(parse_user(args.user))
+    """Remove a user; ends that user's sessions."""
+    open_users(args).remove(parse_user(args.user))
     print(f"Removed {args.user}.")
 
 
 def run_users(args: argparse.Namespace) -> None:
-    """List the users, one a line."""
-    state, _ = open_state(args)
-    for name in UserStore(state).names():
+    """List the users."""
+    for name in open_users(args).names():
         print(name)
 
 
@@ -3711,8 +3630,8 @@ def print_problems(library: Library) -> None:
 
 
 def run_index(args: argparse.Namespace) -> None:
-    """Read all new files and make every missing rendition now."""
-    with opened_library(args) as library:
+    """Make all missing thumbnails and previews now, and name the files that cannot be shown."""
+    with contextlib.closing(open_library(*open_state(args))) as library:
         for _ in range(3):
             work_off(library, "Reading", [(file, None) for file in library.unread(0)])
             work_off(library, "Rendering", list(library.unrendered(0)))
@@ -3740,37 +3659,30 @@ def describe_reach(library: Library) -> Iterator[str]:
     if root.visibility == Visibility.PRIVATE:
         yield "The library's own name makes all of it private: only users find and open anything."
     for see_all, who in ((False, "Everybody finds"), (True, "Users find")):
-        if not may_open(root.visibility, "somebody" if see_all else None):
-            continue
-        album = library.album(library.find(()), see_all)
-        albums = _counted(_count_albums(album), "album")
-        yield f"{who} {albums} with {_counted(album.photos, 'photo')} and {_counted(album.videos, 'video')}."
-    for visibility, who in (
-        (Visibility.HIDDEN, "Who has the link can open, and nobody finds"),
-        (Visibility.PRIVATE, "Only users can open"),
-    ):
-        paths = [display("/".join(p)) for p, _ in library.walk() if library.find(p).visibility == visibility]
-        yield f"{who}: {', '.join(sorted(path or 'the whole library' for path in paths)) or 'nothing'}."
-    for parts, _ in library.walk():  # as file managers name copies: Trip.private (2)
-        if _SUFFIX_INSIDE.search("/".join(parts)) and library.find(parts).visibility == Visibility.PUBLIC:
-            yield f"Everybody can open {display('/'.join(parts))}: .private and .hidden count at the end only."
+        if may_open(root.visibility, "somebody" if see_all else None):
+            album = library.album(root, see_all)
+            photos, videos = _counted(album.photos, "photo"), _counted(album.videos, "video")
+            yield f"{who} {_counted(_count_albums(album), 'album')} with {photos} and {videos}."
+    paths: dict[Visibility, list[str]] = {visibility: [] for visibility in Visibility}
+    for parts, _ in library.walk():
+        paths[library.find(parts).visibility].append(display("/".join(parts)) or "the whole library")
+    hidden, private = sorted(paths[Visibility.HIDDEN]), sorted(paths[Visibility.PRIVATE])
+    yield f"Who has the link can open, and nobody finds: {', '.join(hidden) or 'nothing'}."
+    yield f"Only users can open: {', '.join(private) or 'nothing'}."
+    for path in filter(_SUFFIX_INSIDE.search, paths[Visibility.PUBLIC]):  # Trip.private (2): a copy
+        yield f"Everybody can open {path}: .private and .hidden count at the end only."
 
 
 def describe_state(args: argparse.Namespace, state: Path) -> Iterator[str]:
     """Say whether the state files are in order, and whether an older version serves."""
-    for name, wanted in (("", 0o700), ("config.json", 0o600), ("users.json", 0o600), ("secret.key", 0o600)):
-        path = state / name
+    for name in ("", "config.json", "users.json", "secret.key"):
+        path, wanted = state / name, 0o600 if name else 0o700
         if path.exists() and sys.platform != "win32":
-            mode = stat_module.S_IMODE(path.stat().st_mode)
-            good = not mode & ~wanted
+            good = not stat_module.S_IMODE(path.stat().st_mode) & ~wanted
             yield f"{path}: {'only you can read it' if good else f'others can read it: chmod {wanted:o} it'}."
     try:
-        names = UserStore(state).names()
-        yield (
-            f"Users: {', '.join(names)}."
-            if names
-            else f"Users: none. To add one: {how_to(args, 'register NAME')}"
-        )
+        names = ", ".join(UserStore(state).names())
+        yield f"Users: {names}." if names else f"Users: none. To add one: {how_to(args, 'register NAME')}"
     except StateError as error:
         yield f"Nobody can log in: {error}"
     if (serving := serving_version(state)) not in ("", describe_build(args)):
@@ -3785,34 +3697,26 @@ def describe_versions(args: argparse.Namespace) -> Iterator[str]:
         yield "HEIC photos (iPhone) are shown."
     except ImportError as error:
         yield f"{versions}."
-        yield f"HEIC photos are listed, not shown: {error} (pip install pillow-heif, or a photos.pyz that has it)."
+        hint = "pip install pillow-heif, or a photos.pyz that has it"
+        yield f"HEIC photos are listed, not shown: {error} ({hint})."
     ffmpeg = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
     yield "Videos have posters." if ffmpeg else "Videos have no posters: install ffmpeg."
 
 
 def run_check(args: argparse.Namespace) -> None:
-    """Say in plain words what visitors can reach and what is wrong."""
-    state, _ = open_state(args)
+    """Say in plain words who can see what, and what is wrong."""
+    state, config = open_state(args)
     print(*describe_versions(args), *describe_state(args, state), sep="\n")
-    with opened_library(args) as library:
+    with contextlib.closing(open_library(state, config)) as library:
         print(*describe_reach(library), sep="\n")
         if new := library.unread(0):
             print(f"Not read yet: {_counted(len(new), 'file')}. To do it now: {how_to(args, 'index')}")
         print_problems(library)
 
 
-COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
-    "serve": (run_serve, "serve the albums; what happens without a command"),
-    "init": (run_init, "ask the questions of the first run again"),
-    "register": (run_register, "add a user, who may log in and see everything"),
-    "passwd": (run_passwd, "change a user's password; ends that user's sessions"),
-    "remove": (run_remove, "remove a user; ends that user's sessions"),
-    "users": (run_users, "list the users"),
-    "index": (
-        run_index,
-        "make all missing thumbnails and previews now, and name the files that cannot be shown",
-    ),
-    "check": (run_check, "say in plain words who can see what, and what is wrong"),
+COMMANDS = {
+    run.__name__.removeprefix("run_"): run
+    for run in (run_serve, run_init, run_register, run_passwd, run_remove, run_users, run_index, run_check)
 }
 
 
@@ -3827,21 +3731,18 @@ class ShowVersion(argparse.Action):
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; the flags of settings come from Config."""
     where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    where.add_argument(
-        "--library",
-        metavar="FOLDER",
-        help="folder of the albums (default: this folder, or that of photos.pyz)",
-    )
+    help = "folder of the albums (default: this folder, or that of photos.pyz)"
+    where.add_argument("--library", metavar="FOLDER", help=help)
     where.add_argument("--state", metavar="FOLDER", help="state folder (default: .photos in the library)")
     parser = argparse.ArgumentParser(
         prog="photos", description="Photo albums from folders.", parents=[where], allow_abbrev=False
     )
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="name versions and build")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, (run, help) in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=[where], allow_abbrev=False
-        )
+    for name, run in COMMANDS.items():
+        told = run.__doc__ or ""  # one line each
+        help = told[:1].lower() + told[1:].rstrip(".")
+        command = commands.add_parser(name, help=help, description=told, parents=[where], allow_abbrev=False)
         command.set_defaults(run=run)
         if name in ("serve", "init"):
             for field in SETTINGS.values():
@@ -3860,10 +3761,10 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     at = 0
     while at < len(arguments) and arguments[at].startswith(("--library", "--state")):
         at += 1 if "=" in arguments[at] else 2
-    none = at >= len(arguments) or (
-        arguments[at][:1] == "-" and arguments[at] not in ("-h", "--help", "--version")
-    )
-    return [*arguments[:at], "serve", *arguments[at:]] if none else list(arguments)
+    first = next(iter(arguments[at:]), "-")
+    if first.startswith("-") and first not in ("-h", "--help", "--version"):
+        return [*arguments[:at], "serve", *arguments[at:]]
+    return list(arguments)
 
 
 def main(arguments: Sequence[str] | None = None, *, home: str = "", script: str = "", build: str = "") -> int:
@@ -3886,16 +3787,14 @@ def main(arguments: Sequence[str] | None = None, *, home: str = "", script: str 
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
         args.run(args)
+        return 0
     except (PhotosError, ValueError) as error:
         print(f"photos: {error}", file=sys.stderr)
-        return 1
     except OSError as error:
         print(f"photos: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return 1
     except (KeyboardInterrupt, EOFError):
         print("\nStopped.", file=sys.stderr)
-        return 1
-    return 0
+    return 1
 
 
 if __name__ == "__main__":

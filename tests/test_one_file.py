@@ -895,7 +895,9 @@ def test_on_another_machine_damaged_code_is_repaired_too(foreign: Machine) -> No
 
 
 def test_on_another_machine_without_pillow_it_says_what_to_do(foreign: Machine) -> None:
-    done = refuses(foreign.run("--version", flags=["-I", "-S"]), "nstall Pillow 11.1 or newer for this Python")
+    done = refuses(
+        foreign.run("--version", flags=["-I", "-S"]), "nstall Pillow 11.1 or newer for this Python"
+    )
     assert len(done.stderr.splitlines()) == 1 and " for linux-" in done.stderr
     assert os.listdir(foreign.home) == []
 
