@@ -65,7 +65,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn, TextIO, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import bottle
@@ -165,6 +165,7 @@ RENEW_SECONDS = 86400
 TOKEN_BYTES = 4096
 NEXT_BYTES = 4096  # of an address to come back to after login
 AUDIENCE = "photos session"
+CLAIMS = ["exp", "iat", "sub", "aud", "jti", "epoch"]
 
 # Threads: 16 answer, the others may wait for renditions. A waiting thread costs about 40 KB and no
 # CPU, so that hundreds of cold thumbnails never keep a page waiting.
@@ -343,8 +344,8 @@ def parse_switch(text: str) -> bool:
 
 
 def parse_proxy(text: str) -> str:
-    """Return an IP address, or ''."""
-    return str(ipaddress.ip_address(text)) if text else ""
+    """Return an IP address."""
+    return str(ipaddress.ip_address(text))
 
 
 def _setting(default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = "") -> Any:
@@ -356,12 +357,7 @@ def _setting(default: Any, parse: Callable[[str], Any], help: str, question: str
 class Config:
     """What the owner may choose. Prompts, flags, config.json and the README's table come from here."""
 
-    library: str = _setting(
-        "",
-        parse_library,
-        "folder of the albums, where it is not the one that holds the state folder",
-        "Which folder holds your albums?",
-    )
+    library: str = _setting("", parse_library, "folder of the albums", "Which folder holds your albums?")
     title: str = _setting("Photos", parse_title, "title of the site", "What should the site be called?")
     port: int = _setting(8080, parse_port, "TCP port to listen on", "Which port may it use?")
     host: str = _setting(
@@ -393,18 +389,14 @@ class Config:
     @property
     def origin(self) -> str:
         """The origin of the public address (RFC 6454), such as 'https://photos.example.org', or ''."""
-        parts = urlsplit(self.public_address)
-        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+        return self.public_address.removesuffix(self.prefix)
 
 
 SETTINGS = {field.name: field for field in dataclasses.fields(Config)}
 
 
 def parse_setting(name: str, value: object) -> Any:
-    """Check one value of config.json or a flag.
-
-    Raises ValueError with a sentence for the owner.
-    """
+    """Check one value of config.json or a flag. Raises ValueError with a sentence for the owner."""
     if not isinstance(value, (str, int)):
         raise ValueError("It is neither text nor a number nor true nor false.")
     if value == "" == SETTINGS[name].default:
@@ -420,23 +412,18 @@ def display(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def is_within(path: str, folder: str) -> bool:
-    """Say whether a real path is the folder or below it."""
-    try:
-        return os.path.commonpath([path, folder]) == folder
-    except ValueError:  # another drive
-        return False
-
-
 def plausible(mtime: float) -> float:
     """Return a file's time as one that a calendar of 1 to 9999 can show, seconds since the epoch."""
     return min(max(mtime, -62_000_000_000.0), 253_000_000_000.0)
 
 
-def signature(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is replaced or written: inode, size, mtime; None: no file."""
+Signature = tuple[int, int, int]  # inode, size, mtime in ns
+
+
+def signature(path: str | Path) -> Signature | None:
+    """Return what changes when a file is replaced or written, or a folder's list; None: nothing is there."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
@@ -457,10 +444,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             owner = path.parent.stat()
             os.chown(temporary, owner.st_uid, owner.st_gid)
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    finally:
+        Path(temporary).unlink(missing_ok=True)
     if sys.platform != "win32":  # Windows cannot open a folder to sync it
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -496,10 +481,7 @@ def try_lock(path: Path) -> int | None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """Read a JSON state file; None: it does not exist.
-
-    Raises StateError where it is damaged, not readable, or of a newer version.
-    """
+    """Read a JSON state file; None: it does not exist. Raises StateError where it cannot be used."""
     try:
         state = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -507,10 +489,8 @@ def read_state(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise StateError(
-            f"{path} is damaged ({error}). Repair it in a text editor, put a copy back, "
-            f"or move it away to start anew."
-        ) from None
+        what_to_do = "Repair it in a text editor, put a copy back, or move it away to start anew."
+        raise StateError(f"{path} is damaged ({error}). {what_to_do}") from None
     if not isinstance(state, dict) or not isinstance(state.get("version"), int):
         raise StateError(f'{path} is damaged: it has no "version". Put a copy back or move it away.')
     if state["version"] > STATE_VERSION:
@@ -521,30 +501,24 @@ def read_state(path: Path) -> dict[str, Any] | None:
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a JSON state file: UTF-8, indented, keys sorted."""
     text = json.dumps({**state, "version": STATE_VERSION}, indent=2, sort_keys=True, ensure_ascii=False)
-    write_atomically(
-        path, f"{text}\n".encode("utf-8", "backslashreplace")
-    )  # lone surrogates, as JSON has them
+    # Lone surrogates as JSON has them.
+    write_atomically(path, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def make_state_folder(state: Path) -> None:
     """Make the state folder, mode 0700. Raises StateError where that is not possible."""
     try:
         for folder in (state, state / "cache"):
-            folder.mkdir(mode=0o700, parents=folder == state, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if state.name == STATE_FOLDER:  # another one is the owner's to guard
             os.chmod(state, 0o700)
     except OSError as error:
-        raise StateError(
-            f"The state folder {state} cannot be made: {error.strerror}. "
-            "Name another one with --state FOLDER."
-        ) from None
+        why = f"The state folder {state} cannot be made: {error.strerror}."
+        raise StateError(f"{why} Name another one with --state FOLDER.") from None
 
 
 def read_config(state: Path) -> Config | None:
-    """Read config.json; None: there is none yet.
-
-    Raises StateError naming the key where a value makes no sense. Unknown keys are logged.
-    """
+    """Read config.json; None: there is none yet. Raises StateError naming the key that makes no sense."""
     found = read_state(state / "config.json")
     if found is None:
         return None
@@ -577,13 +551,11 @@ def announce(state: Path, version: str) -> None:
 
 def serving_version(state: Path) -> str:
     """Return which version serves now; '': none does, or none that can tell."""
-    try:
+    with contextlib.suppress(OSError):  # no cache folder yet, no note yet, no locks on this disk
         lock = try_lock(state / "cache" / "serving.lock")
         if lock is None:
             return (state / "cache" / "serving").read_text()
         os.close(lock)
-    except OSError:  # no cache folder yet, no note yet, no locks on this disk
-        pass
     return ""
 
 
@@ -595,10 +567,7 @@ def write_config(state: Path, config: Config) -> None:
 
 
 def read_secret(state: Path) -> bytes:
-    """Return the 32 bytes of secret.key, made at the first call.
-
-    Raises StateError where the file was cut.
-    """
+    """Return the 32 bytes of secret.key, made at the first call. Raises StateError where the file was cut."""
     path = state / "secret.key"
     with locked(path):
         if not path.exists():
@@ -1462,40 +1431,21 @@ class File:
     visibility: Visibility = Visibility.PUBLIC  # not public only for a link into another album
 
     @property
-    def suffix(self) -> str:
-        """The file name's suffix in lower case, with its dot."""
-        return os.path.splitext(self.name)[1].lower()
+    def stem(self) -> str:
+        """The name without its suffix, in lower case."""
+        return os.path.splitext(self.name)[0].casefold()
 
     @property
-    def changed(self) -> float:
-        """When it was written or put here, whichever is later; s since the epoch."""
-        return max(self.mtime, self.added)
-
-
-def live_photos(files: Mapping[str, File]) -> dict[str, File]:
-    """Return the videos that belong to photos, by the photo's name: IMG_1.HEIC and IMG_1.MOV.
-
-    Some exports name the video IMG_1_HEVC.MOV.
-    """
-    photos: dict[str, str] = {}
-    for name in sorted(files):
-        if files[name].suffix in PHOTO_SUFFIXES:
-            photos.setdefault(os.path.splitext(name)[0].casefold(), name)
-    pairs = {}
-    for name, file in files.items():
-        stem = os.path.splitext(name)[0].casefold().removesuffix("_hevc")
-        photo = files.get(photos.get(stem, ""))
-        is_short = file.suffix in (".mov", ".mp4") and file.size <= LIVE_BYTES
-        if photo and is_short and file.visibility <= photo.visibility:  # who sees it may see it move
-            pairs[photo.name] = file
-    return pairs
+    def suffix(self) -> str:
+        """The suffix in lower case, with its dot."""
+        return os.path.splitext(self.name)[1].lower()
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
     """A folder of the library as it was when it was listed."""
 
-    stamp: tuple[int, int]  # inode and mtime, ns
+    stamp: Signature | None  # None: it could not be listed
     files: Mapping[str, File]
     albums: Mapping[str, Visibility]
     has_links: bool = False
@@ -1504,9 +1454,25 @@ class Folder:
     captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     problem: str = ""
 
+    @property
+    def newest(self) -> float:
+        """When the newest file was written, s since the epoch."""
+        return max((file.mtime for file in self.files.values()), default=0)
+
     @functools.cached_property
     def lives(self) -> dict[str, File]:
-        return live_photos(self.files)
+        """The videos of live photos, by the photo's name: of IMG_1.HEIC IMG_1.MOV or IMG_1_HEVC.MOV."""
+        photos: dict[str, File] = {}
+        for _, file in sorted(self.files.items()):
+            if file.suffix in PHOTO_SUFFIXES:
+                photos.setdefault(file.stem, file)
+        pairs = {}
+        for video in self.files.values():
+            photo = photos.get(video.stem.removesuffix("_hevc"))
+            is_short = video.suffix in (".mov", ".mp4") and video.size <= LIVE_BYTES
+            if photo and is_short and video.visibility <= photo.visibility:  # who sees it may see it move
+                pairs[photo.name] = video
+        return pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1521,8 +1487,8 @@ class Item:
 
     @property
     def kind(self) -> str:
-        known = self.info.kind if self.info else ""
-        return known or (VIDEO if self.file.suffix in VIDEO_SUFFIXES else PHOTO)
+        """PHOTO or VIDEO, until it was read as its suffix says; anything else is not shown."""
+        return self.info.kind if self.info else expected_kind(self.file.name)
 
     @property
     def title(self) -> str:
@@ -1592,16 +1558,15 @@ def items_below(album: Album) -> Iterator[Item]:
         yield from items_below(child)
 
 
-def as_instants(items: Iterable[Item]) -> dict[Parts, dt.datetime]:
-    """Return each item's moment as aware time, so that cameras of one trip sort together.
+def usual_zone(items: Iterable[Item]) -> dt.tzinfo:
+    """Return the time zone that most items tell: a camera without one was on the same trip."""
+    zones = Counter(zone for i in items if i.info and i.info.taken and (zone := i.taken.tzinfo))
+    return zones.most_common(1)[0][0] if zones else dt.UTC
 
-    A camera without time zone is read in the offset that most of the album's photos tell.
-    """
-    items = list(items)
-    known = Counter(i.taken.utcoffset() for i in items if i.info and i.info.taken and i.taken.tzinfo)
-    offset = known.most_common(1)[0][0] if known else None
-    zone = dt.timezone(offset) if offset is not None else dt.UTC
-    return {i.parts: i.taken if i.taken.tzinfo else i.taken.replace(tzinfo=zone) for i in items}
+
+def instant(date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
+    """Return a date as one that can be compared with all others; `zone` where it tells none."""
+    return date if date.tzinfo else date.replace(tzinfo=zone)
 
 
 def read_album_text(path: str, names: Iterable[str]) -> tuple[str, str, dict[str, str]]:
@@ -1635,8 +1600,7 @@ class Index:
         self._path = cache / "index.jsonl"
         self._infos: dict[str, Info] = {}
         self._lock = threading.Lock()
-        self._file: TextIO | None = None
-        self._closed = self._warned = False
+        self._warned = False
         self.generation = 0  # grows with each change
         # What was recorded without HEIC or ffmpeg must not outlast their arrival.
         tools = [bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
@@ -1661,32 +1625,11 @@ class Index:
         with self._lock:
             known, self._infos[identity] = self._infos.get(identity), info
             self.generation += 1
-            if not info.lasting or known == info or self._closed:
-                return
-            try:
-                if self._file is None:
-                    self._file = open(self._path, "a", encoding="ascii", buffering=1)
+            if info.lasting and known != info:
+                with self._warning(), open(self._path, "a", encoding="ascii") as file:
                     # A newline where a killed server may have left half a line.
-                    self._file.write("\n" if self._file.tell() else self._header + "\n")
-                self._file.write(_index_line(identity, info))
-            except OSError as error:
-                self._warn(error)
-
-    def _warn(self, error: OSError) -> None:
-        if not self._warned:
-            self._warned = True
-            log.warning("%s cannot be written: %s", self._path, error.strerror)
-
-    def close(self) -> None:
-        """Write no more."""
-        with self._lock:
-            self._closed = True
-            self._close_file()
-
-    def _close_file(self) -> None:
-        if self._file:
-            self._file.close()
-        self._file = None
+                    start = "\n" if file.tell() else f"{self._header}\n"
+                    file.write(start + _index_line(identity, info))
 
     def keep(self, identities: set[str]) -> None:
         """Forget all other files, if there are any, and write the index anew."""
@@ -1694,12 +1637,19 @@ class Index:
             if self._infos.keys() <= identities:
                 return
             self._infos = {name: info for name, info in self._infos.items() if name in identities}
-            self._close_file()
             lines = (_index_line(name, info) for name, info in self._infos.items() if info.lasting)
-            try:
-                write_atomically(self._path, "".join((self._header + "\n", *lines)).encode("ascii"))
-            except OSError as error:
-                self._warn(error)
+            with self._warning():
+                write_atomically(self._path, "".join((f"{self._header}\n", *lines)).encode("ascii"))
+
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
+        """Go on where the file cannot be written, and say so once."""
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                log.warning("%s cannot be written: %s", self._path, error.strerror)
+            self._warned = True
 
 
 def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility) -> File:
@@ -1709,27 +1659,13 @@ def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility
     return File(name, path, identity, found.st_size, mtime, added, visibility)
 
 
-def _is_made(path: Path) -> bool:
-    """Say whether a rendition is there; an empty file is what a power cut leaves."""
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
-
-
-def _instant(date: dt.datetime | None) -> dt.datetime:
-    if date is None:
-        return dt.datetime.min.replace(tzinfo=dt.UTC)
-    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
-
-
-def _cover(items: Sequence[Item]) -> Item | None:
+def _cover(items: Iterable[Item]) -> Item | None:
     """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
-    shown = sorted(
-        (item for item in items if item.has_picture), key=lambda item: bool(item.info and item.info.problem)
-    )
-    named = (item for item in shown if os.path.splitext(item.file.name)[0].lower() == "cover")
-    return next(named, None) or next(iter(shown), None)
+
+    def rank(item: Item) -> tuple[bool, bool]:
+        return item.file.stem != "cover", bool(item.info and item.info.problem)
+
+    return min((item for item in items if item.has_picture), key=rank, default=None)
 
 
 def is_ignored(name: str) -> bool:
@@ -1748,9 +1684,9 @@ class Library:
         self, root: Path, cache: Path, *, follow_symlinks: bool = False, workers: int = WORKERS
     ) -> None:
         self.root = root
-        self._real = os.path.realpath(root)
+        self._real = Path(os.path.realpath(root))
         self._cache = cache
-        self._state = os.path.realpath(cache.parent)
+        self._state = Path(os.path.realpath(cache.parent))
         self._follow = follow_symlinks
         self._folders: dict[Parts, tuple[Folder, float]] = {}  # with the time of listing
         self._listing = threading.Lock()
@@ -1766,30 +1702,24 @@ class Library:
         """Stop the background pass and the workers."""
         self._closed.set()
         self.renderer.close()
-        self.index.close()
 
     # Listing
 
     def _scan(self, parts: Parts, *, fresh: bool = False) -> Folder:
-        """List a folder, or return the last listing where nothing can have changed since.
-
-        `fresh`: look at each file again, for those that were written in place.
-        """
+        """List a folder where it may have changed; `fresh`: also for files that were written in place."""
         path = os.path.join(self.root, *parts)
-        folder = None if fresh else self._unchanged(parts, path)
-        if folder:
-            return folder
+        if not fresh and (known := self._unchanged(parts, path)):
+            return known
         with self._listing:  # one at a time: a hundred thumbnails ask for the same new album at once
-            folder = None if fresh else self._unchanged(parts, path)
-            if folder:
-                return folder
+            if not fresh and (known := self._unchanged(parts, path)):
+                return known
             known, listed = self._folders.get(parts, (None, 0.0))[0], time.time()
             try:
-                found = os.stat(path)
+                stamp = signature(path)
                 with os.scandir(path) as entries:
-                    folder = self._list(parts, entries, (found.st_ino, found.st_mtime_ns))
+                    folder = self._list(parts, entries, stamp)
             except OSError as error:
-                folder = Folder((0, 0), {}, {}, problem=describe(error))
+                folder = Folder(None, {}, {}, problem=describe(error))
             folder = known if known == folder else folder  # what was derived from it stays valid
             self._folders[parts] = folder, listed
             return folder
@@ -1797,38 +1727,32 @@ class Library:
     def _unchanged(self, parts: Parts, path: str) -> Folder | None:
         """Return the last listing if the folder is as it was; None: it has to be listed."""
         known, listed = self._folders.get(parts, (None, 0.0))
-        if known is None or known.has_links:  # what links lead to changes elsewhere
-            return None
-        try:
-            found = os.stat(path)
-        except OSError:
-            return None
+        now = signature(path)
+        if known is None or known.has_links or now is None or now != known.stamp:
+            return None  # with links: what they lead to changes elsewhere
         # A listing made within the file system's tick of a change may have missed it.
-        tick = 0.1 if found.st_mtime_ns % 10**9 else SETTLE_SECONDS
-        same = known.stamp == (found.st_ino, found.st_mtime_ns)
-        return known if same and listed - found.st_mtime > tick else None
+        tick = 0.1 if now[2] % 10**9 else SETTLE_SECONDS
+        return known if listed - now[2] / 1e9 > tick else None
 
-    def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: tuple[int, int]) -> Folder:
+    def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: Signature | None) -> Folder:
         files: dict[str, File] = {}
         albums: dict[str, Visibility] = {}
         has_links = False
+        state = self._state.name if self._state.parent == self._real.joinpath(*parts) else ""
         for entry in entries:
-            if is_ignored(entry.name) or os.path.join(self._real, *parts, entry.name) == self._state:
+            if is_ignored(entry.name) or entry.name == state:
                 continue
-            try:
+            with contextlib.suppress(OSError):  # gone since, or a link to nothing
                 visibility: Visibility | None = Visibility.PUBLIC
                 if entry.is_symlink():
                     has_links, visibility = True, self._link_visibility(parts, entry)
                 if visibility is None:
                     continue
                 visibility = max(visibility, visibility_of([entry.name]))
-                if entry.is_dir():
-                    if len(parts) < DEPTH:
-                        albums[entry.name] = visibility
-                elif entry.is_file():
+                if entry.is_file():
                     files[entry.name] = _as_file(entry.name, entry.path, entry.stat(), visibility)
-            except OSError:  # gone since, or a link to nothing
-                continue
+                elif entry.is_dir() and len(parts) < DEPTH:
+                    albums[entry.name] = visibility
         text = files.get("album.txt")
         is_own = text and text.visibility == Visibility.PUBLIC  # not a link to the words of another album
         told = read_album_text(text.path, files) if text and is_own else ("", "", {})
@@ -1837,38 +1761,39 @@ class Library:
 
     def _link_visibility(self, parts: Parts, entry: os.DirEntry[str]) -> Visibility | None:
         """Return the strictest visibility along a link's real path; None: it is not followed."""
-        real = os.path.realpath(entry.path)
-        folder = os.path.realpath(os.path.join(self.root, *parts))
-        linked = folder != os.path.join(self._real, *parts)
-        if entry.is_dir() and (linked or is_within(folder, real)):  # it could lead round in circles
+        plain = self._real.joinpath(*parts)
+        folder = Path(os.path.realpath(plain))
+        leads_up = folder.is_relative_to(os.path.realpath(entry.path))
+        if entry.is_dir() and (leads_up or folder != plain):  # it could lead round in circles
             return None
-        return self._real_visibility(real)
+        return self._real_visibility(entry.path)
 
-    def _real_visibility(self, real: str) -> Visibility | None:
-        """Return the strictest visibility along a real path; None: it leaves the library."""
-        if is_within(real, self._real):
-            names = os.path.relpath(real, self._real).split(os.sep)
-            return None if any(map(is_ignored, names)) and names != ["."] else visibility_of(names)
-        return visibility_of(Path(real).parts) if self._follow and not is_within(real, self._state) else None
+    def _real_visibility(self, path: str) -> Visibility | None:
+        """Return the strictest visibility along the real path of something; None: it leaves the library."""
+        real = Path(os.path.realpath(path))
+        if real.is_relative_to(self._real):
+            names = real.relative_to(self._real).parts
+            return None if any(map(is_ignored, names)) else visibility_of(names)
+        is_open = self._follow and not real.is_relative_to(self._state)
+        return visibility_of(real.parts) if is_open else None
 
     def named(self, parts: Parts) -> Visibility:
         """Return what the names of a path alone say, without a look at the disk."""
-        own = (os.path.basename(self._real), os.path.basename(os.path.abspath(self.root)))
-        return visibility_of((*own, *parts))
+        return visibility_of((self._real.name, os.path.basename(os.path.abspath(self.root)), *parts))
 
     def find(self, parts: Parts) -> Place:
         """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
         named = self.named(parts)
         folder, file = self._scan(()), None
-        for depth, name in enumerate(parts):
+        for depth, name in enumerate(parts, 1):
             if name in folder.albums:
-                folder = self._scan(parts[: depth + 1])
-            elif name in folder.files and depth == len(parts) - 1:
+                folder = self._scan(parts[:depth])
+            elif name in folder.files and depth == len(parts):
                 file = folder.files[name]
             else:
                 return Place(parts, named)
         # Not from the listing: of a chain of links, one farther on may point elsewhere by now.
-        real = self._real_visibility(os.path.realpath(os.path.join(self.root, *parts)))
+        real = self._real_visibility(os.path.join(self.root, *parts))
         return Place(parts, named) if real is None else Place(parts, max(named, real), folder, file)
 
     def album(self, place: Place, see_all: bool, *, patience: float = 0) -> Album:
@@ -1885,14 +1810,13 @@ class Library:
     def _with_albums(self, parts: Parts, folder: Folder, see_all: bool, visibility: Visibility) -> Album:
         """Return an album with all below it that somebody may find."""
         own, below = self._own(parts, folder, see_all), []
-        for name, child_visibility in folder.albums.items():
+        for name, child_visibility in sorted(folder.albums.items(), key=lambda each: natural(each[0])):
             if see_all or child_visibility == Visibility.PUBLIC:
                 child = (*parts, name)
                 album = self._with_albums(child, self._scan(child), see_all, child_visibility)
                 if album.photos or album.videos:
                     below.append(album)
-        below.sort(key=lambda album: natural(album.parts[-1]))
-        below.sort(key=lambda album: _instant(album.last), reverse=True)
+        below.sort(key=lambda album: instant(album.last or dt.datetime.min), reverse=True)
         everything = [own, *below]
         return dataclasses.replace(
             own,
@@ -1900,8 +1824,8 @@ class Library:
             albums=tuple(below),
             photos=sum(album.photos for album in everything),
             videos=sum(album.videos for album in everything),
-            first=min((album.first for album in everything if album.first), key=_instant, default=None),
-            last=max((album.last for album in everything if album.last), key=_instant, default=None),
+            first=min((album.first for album in everything if album.first), key=instant, default=None),
+            last=max((album.last for album in everything if album.last), key=instant, default=None),
             newest=max(album.newest for album in everything),
             cover=next((album.cover for album in everything if album.cover), None),
         )
@@ -1912,11 +1836,11 @@ class Library:
         known = self._albums.get((parts, see_all))
         if known and known[0] is folder and known[1] == infos:
             return known[2]
-        items = self._items(parts, folder, see_all)
+        items = self._items(parts, folder, infos, see_all)
         photos = sum(item.kind == PHOTO for item in items)
         album = Album(
             parts=parts,
-            title=folder.title or title_of(parts[-1] if parts else os.path.basename(self._real)),
+            title=folder.title or title_of(parts[-1] if parts else self._real.name),
             description=folder.description,
             visibility=Visibility.PUBLIC,
             items=items,
@@ -1931,17 +1855,19 @@ class Library:
         self._albums[parts, see_all] = folder, infos, album
         return album
 
-    def _items(self, parts: Parts, folder: Folder, see_all: bool) -> tuple[Item, ...]:
+    def _items(
+        self, parts: Parts, folder: Folder, infos: Iterable[Info | None], see_all: bool
+    ) -> tuple[Item, ...]:
         """Return the photos and videos of a folder, oldest first, as far as they were read."""
-        hidden = {file.name for file in folder.lives.values()}
-        found = []
-        for name, file in folder.files.items():
-            info = self.index.get(file.identity)
-            listed = info.kind in (PHOTO, VIDEO) if info else file.suffix in PHOTO_SUFFIXES | VIDEO_SUFFIXES
-            if listed and name not in hidden and (see_all or file.visibility == Visibility.PUBLIC):
-                found.append(item_of((*parts, name), folder, file, info))
-        moments = as_instants(found)
-        return tuple(sorted(found, key=lambda item: (moments[item.parts], natural(item.file.name))))
+        items = [
+            item_of((*parts, file.name), folder, file, info)
+            for file, info in zip(folder.files.values(), infos, strict=True)
+            if see_all or file.visibility == Visibility.PUBLIC
+        ]
+        lives = {file.name for file in folder.lives.values()}
+        items = [item for item in items if item.kind in (PHOTO, VIDEO) and item.file.name not in lives]
+        zone = usual_zone(items)
+        return tuple(sorted(items, key=lambda item: (instant(item.taken, zone), natural(item.file.name))))
 
     def item(self, place: Place) -> Item | None:
         """Return the item at a place, its file looked at and read now; None: it is no item."""
@@ -1952,7 +1878,8 @@ class Library:
             return None
         file = _as_file(place.file.name, place.file.path, found, place.file.visibility)
         info = self.index.get(file.identity) or self._wait(self._submit(file, None, Urgency.NOW))
-        return item_of(place.parts, place.folder, file, info) if info.kind in (PHOTO, VIDEO) else None
+        item = item_of(place.parts, place.folder, file, info)
+        return item if item.kind in (PHOTO, VIDEO) else None
 
     def siblings(self, album: Place, see_all: bool) -> tuple[Item, ...]:
         """Return the items of an album alone, as somebody sees them."""
@@ -1976,14 +1903,14 @@ class Library:
 
     def _learn(self, job: Job, info: Info) -> None:
         """Remember an answer; not what is wrong at this moment, or with a file still being copied."""
-        if info.problem and not info.partial:
-            known = self.index.get(job.identity)
-            if info.passing or not is_settled(job.path) or (known and job.names == (FULL,)):
-                return
-            if known and known.kind:  # it was read well
-                info = dataclasses.replace(known, problem=info.problem, lasting=info.lasting)
-        elif info.partial and not is_settled(job.path):
+        if info.passing or (info.problem and not is_settled(job.path)):
             return
+        known = self.index.get(job.identity)
+        if known and info.problem and not info.partial:
+            if job.names == (FULL,):  # the smaller ones may well be made
+                return
+            if known.kind:  # it was read well
+                info = dataclasses.replace(known, problem=info.problem, lasting=info.lasting)
         self.index.put(job.identity, info)
 
     def _wait(self, answer: Future[Info]) -> Info:
@@ -2003,70 +1930,69 @@ class Library:
         wait(answers, timeout=patience)
 
     def rendition(self, item: Item, name: str) -> Path:
-        """Return the file of a rendition, made now if it is missing.
-
-        Raises NoPicture where none can be made, Busy where too many wait.
-        """
+        """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
         info = item.info
-        if info and info.has_picture:
-            path = rendition_path(self._cache, info.key, name)
-            if _is_made(path):
-                return path
+        assert info
+        if info.has_picture and not self._is_made(info, name):
             urgency = Urgency.SOON if name == FULL else Urgency.NOW  # it is heavy, and asked for last
             info = self._wait(self._submit(item.file, self._names_with(info, name), urgency))
-            path = rendition_path(self._cache, info.key, name)
-            if info.has_picture and _is_made(path):
-                return path
-        raise NoPicture(info.problem if info and info.problem else "There is no picture of this file.")
+        if not info.has_picture or not self._is_made(info, name):
+            raise NoPicture(info.problem or "There is no picture of this file.")
+        return rendition_path(self._cache, info.key, name)
+
+    def _is_made(self, info: Info, name: str) -> bool:
+        """Say whether a rendition is there; an empty file is what a power cut leaves."""
+        found = signature(rendition_path(self._cache, info.key, name))
+        return found is not None and found[1] > 0
 
     def _names_with(self, info: Info, name: str) -> tuple[str, ...]:
         """Return what to make when one rendition is waited for: thumbnails without the larger ones."""
         names = (name,) if name == FULL else rendition_names(info)
         names = tuple(n for n in names if n.isdigit()) if name.isdigit() else names
-        return tuple(n for n in names if not _is_made(rendition_path(self._cache, info.key, n))) or (name,)
+        return tuple(n for n in names if not self._is_made(info, n)) or (name,)
 
     def expect(self, items: Iterable[Item]) -> None:
         """Have the thumbnails of a page's items made before those of the rest."""
+        name = str(THUMBNAIL_WIDTHS[0])
         for item in items:
-            if item.info and item.info.has_picture:
-                name = str(THUMBNAIL_WIDTHS[0])
-                if not _is_made(rendition_path(self._cache, item.info.key, name)):
-                    self._submit(item.file, self._names_with(item.info, name), Urgency.SOON)
+            if item.info and item.info.has_picture and not self._is_made(item.info, name):
+                self._submit(item.file, self._names_with(item.info, name), Urgency.SOON)
 
     # The background pass
 
-    def walk(self) -> Iterator[tuple[Parts, Folder]]:
-        """Yield all folders, each file looked at again, those with the newest files first."""
-        found: list[tuple[float, Parts, Folder]] = []
+    def walk(self) -> list[tuple[Parts, Folder]]:
+        """Return all folders, each file looked at again, those with the newest files first."""
+        found: dict[Parts, Folder] = {}
         todo: list[Parts] = [()]
         while todo:
             parts = todo.pop()
-            folder = self._scan(parts, fresh=True)
-            newest = max((file.mtime for file in folder.files.values()), default=0)
-            found.append((newest, parts, folder))
-            todo += [(*parts, name) for name in folder.albums]
-        for parts in set(self._folders) - {parts for _, parts, _ in found}:
+            found[parts] = self._scan(parts, fresh=True)
+            todo += [(*parts, name) for name in found[parts].albums]
+        for parts in set(self._folders) - found.keys():
             self._folders.pop(parts, None)
-            self._albums.pop((parts, True), None)
-            self._albums.pop((parts, False), None)
-        found.sort(key=lambda each: each[0], reverse=True)
-        return ((parts, folder) for _, parts, folder in found)
+            for see_all in (False, True):
+                self._albums.pop((parts, see_all), None)
+        return sorted(found.items(), key=lambda each: each[1].newest, reverse=True)
+
+    def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
+        """Yield the files that have not changed for so many seconds, those of the newest folders first."""
+        for _, folder in self.walk():
+            for file in folder.files.values():
+                if is_older(max(file.mtime, file.added), seconds):
+                    yield file, self.index.get(file.identity)
 
     def unread(self, settled: float) -> list[File]:
         """Return the files that were never read and have not changed for so many seconds."""
-        files = (file for _, folder in self.walk() for file in folder.files.values())
-        return [f for f in files if is_older(f.changed, settled) and not self.index.get(f.identity)]
+        return [file for file, info in self._settled(settled) if info is None]
 
     def unrendered(self, settled: float) -> Iterator[tuple[File, tuple[str, ...]]]:
         """Yield the files that lack renditions with the names of these, newest albums first."""
         made = self._made()
-        for _, folder in self.walk():
-            for file in folder.files.values():
-                info = self.index.get(file.identity)
-                if info and is_older(file.changed, settled):
-                    names = tuple(n for n in rendition_names(info) if f"{info.key}-{n}.webp" not in made)
-                    if names:
-                        yield file, names
+        for file, info in self._settled(settled):
+            if info:
+                names = tuple(n for n in rendition_names(info) if f"{info.key}-{n}.webp" not in made)
+                if names:
+                    yield file, names
 
     def work_off(self, batch: Iterable[tuple[File, tuple[str, ...] | None]]) -> Iterator[File]:
         """Have files read or rendered in the background; yield each when it is done."""
@@ -2078,17 +2004,16 @@ class Library:
         while not self._closed.is_set():
             before = self.index.generation
             try:
-                new = [(file, None) for file in self.unread(SETTLE_SECONDS)]
+                read = [*self.work_off((file, None) for file in self.unread(SETTLE_SECONDS))]
                 batch = itertools.islice(self.unrendered(SETTLE_SECONDS), SURVEY_BATCH)
-                worked = len(list(self.work_off(new))) + len(list(self.work_off(batch)))
-                if not worked or self.index.generation == before:
-                    self.prune()
-                    self._closed.wait(SURVEY_SECONDS)
+                if [*read, *self.work_off(batch)] and self.index.generation > before:
+                    continue
+                self.prune()
             except Busy:  # closed
                 return
             except OSError as error:
                 log.warning("the background pass failed and will be tried again: %s", error)
-                self._closed.wait(SURVEY_SECONDS)
+            self._closed.wait(SURVEY_SECONDS)
 
     def _made(self) -> set[str]:
         folders = [path for path in (self._cache / RENDITIONS_FOLDER).glob("??") if path.is_dir()]
@@ -2102,10 +2027,8 @@ class Library:
         """
         folders = [folder for _, folder in self.walk()]
         files = {file.identity for folder in folders for file in folder.files.values()}
-        if any(folder.problem for folder in folders):
-            return
         keys = {info.key for info in map(self.index.get, files) if info}
-        if not keys:
+        if not keys or any(folder.problem for folder in folders):
             return
         # What does not end so is of a worker that was killed while it wrote.
         orphans = {n for n in self._made() if n.partition("-")[0] not in keys or not n.endswith(".webp")}
@@ -2195,7 +2118,7 @@ class UserStore:
 
     def __init__(self, state: Path) -> None:
         self._path = state / "users.json"
-        self._signature: tuple[int, int, int] | None = None
+        self._signature: Signature | None = None
         self._users: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(HASHES_AT_ONCE)
@@ -2274,9 +2197,7 @@ class UserStore:
                 users[name]["revoked"] = {**kept, jti: expires}
 
     def verify(self, name: str, password: bytes) -> str | None:
-        """Return the epoch of the user who has that password, else None.
-
-        Takes as long for a name that is not there.
+        """Return the epoch of the user who has that password; None, as late, where nobody has.
 
         A hash with old parameters is renewed. Raises Busy when many log in at the same moment.
         """
@@ -2308,15 +2229,12 @@ class LoginLimits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._accounts: OrderedDict[str, tuple[int, float]] = OrderedDict()  # failures, blocked until
         self._addresses: OrderedDict[str, list[float]] = OrderedDict()  # moments of failure
 
     def attempt(self, account: str, address: str) -> None:
-        """Count an attempt as failed until `succeeded` says otherwise; address '': not known.
-
-        Raises TooManyAttempts.
-        """
+        """Count an attempt as failed until told otherwise; address '': not known. Raises TooManyAttempts."""
         with self._lock:
             now = self._clock()
             failures, until = self._accounts.get(account, (0, 0.0))
@@ -2336,8 +2254,7 @@ class LoginLimits:
         """Forget the failures of an account, and this attempt of the address."""
         with self._lock:
             self._accounts.pop(account, None)
-            if self._addresses.get(address):
-                self._addresses[address].pop()
+            self.withdraw(account, address)
 
     def withdraw(self, account: str, address: str) -> None:
         """Take an attempt back that was not checked after all."""
@@ -2388,15 +2305,11 @@ class Tokens:
 
     def read(self, token: str) -> Session | None:
         """Return the session of a valid token, else None."""
-        if not token or len(token) > TOKEN_BYTES:
+        if len(token) > TOKEN_BYTES:
             return None
         try:
             claims = jwt.decode(
-                token,
-                self._key,
-                algorithms=["HS256"],
-                audience=AUDIENCE,
-                options={"require": ["exp", "iat", "sub", "aud", "jti", "epoch"]},
+                token, self._key, algorithms=["HS256"], audience=AUDIENCE, options={"require": CLAIMS}
             )
             return Session(claims["sub"], str(claims["epoch"]), str(claims["jti"]), int(claims["iat"]))
         except (jwt.PyJWTError, ValueError, TypeError):

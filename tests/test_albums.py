@@ -215,26 +215,18 @@ def test_cameras_without_a_time_zone_are_read_in_that_of_most_photos() -> None:
         item("phone 2", "2024-04-14T13:00:00+07:00"),
         item("home", "2024-04-14T07:15:00+02:00"),
     ]
-    moments = photos.as_instants(items)
-    assert sorted(moments, key=lambda parts: moments[parts]) == [
-        ("phone 1",),
-        ("home",),
-        ("camera",),
-        ("phone 2",),
-    ]
-    alone = photos.as_instants([item("camera", "2024-04-14T12:30:00")])
-    assert alone["camera",] == dt.datetime(2024, 4, 14, 12, 30, tzinfo=dt.UTC)
+    zone = photos.usual_zone(items)
+    items.sort(key=lambda each: photos.instant(each.taken, zone))
+    assert [each.title for each in items] == ["phone 1", "home", "camera", "phone 2"]
+    alone = item("camera", "2024-04-14T12:30:00")
+    moment = photos.instant(alone.taken, photos.usual_zone([alone]))
+    assert moment == dt.datetime(2024, 4, 14, 12, 30, tzinfo=dt.UTC)
 
 
 # The index
 
 
 KNOWN = photos.Info(key="k", kind="photo", width=3, taken="2024-05-06T07:08:09", latitude=-0.5)
-
-
-def reopened(index: photos.Index, cache: Path) -> photos.Index:
-    index.close()
-    return photos.Index(cache)
 
 
 def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
@@ -245,7 +237,7 @@ def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
     index.put("moment", photos.Info(problem="it crashes the decoder", lasting=False))
     assert index.generation > before
     assert index.get("moment")
-    index = reopened(index, tmp_path)
+    index = photos.Index(tmp_path)
     assert (index.get("one"), index.get("moment"), index.get("other")) == (KNOWN, None, None)
 
 
@@ -262,16 +254,14 @@ def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
 def test_a_damaged_index_costs_the_damaged_lines_alone(damage: bytes, tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
     index.put("one", KNOWN)
-    index.close()
     with open(tmp_path / "index.jsonl", "ab") as file:
         file.write(damage)
     index = photos.Index(tmp_path)
     assert index.get("one") == KNOWN
     index.put("two", KNOWN)
-    index = reopened(index, tmp_path)
+    index = photos.Index(tmp_path)
     assert index.get("one") == index.get("two") == KNOWN
     assert index.get("torn") is None
-    index.close()
 
 
 @pytest.mark.parametrize("header", [b"", b"\n", b'{"index": 0}\n["one", {"key": "k"}]\n', b"\xff\n"])
@@ -282,20 +272,17 @@ def test_an_index_of_another_version_is_read_anew_once_and_not_for_ever(
     index = photos.Index(tmp_path)
     assert index.get("one") is None
     index.put("two", KNOWN)
-    index = reopened(index, tmp_path)
+    index = photos.Index(tmp_path)
     assert index.get("two") == KNOWN
-    index.close()
 
 
 def test_what_was_read_before_there_were_captions_is_read_again(tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
     index.put("one", KNOWN)
-    index.close()
     path = tmp_path / "index.jsonl"
     path.write_text(path.read_text().replace('"caption", ', ""))
     index = photos.Index(tmp_path)
     assert index.get("one") is None
-    index.close()
 
 
 def test_what_was_read_without_ffmpeg_is_read_again_with_it(
@@ -306,10 +293,10 @@ def test_what_was_read_without_ffmpeg_is_read_again_with_it(
     monkeypatch.setenv("PATH", os.fspath(tools))
     index = photos.Index(tmp_path)
     index.put("video", KNOWN)
-    index = reopened(index, tmp_path)
+    index = photos.Index(tmp_path)
     assert index.get("video")
     (tools / "ffmpeg").touch(mode=0o755)
-    assert reopened(index, tmp_path).get("video") is None
+    assert photos.Index(tmp_path).get("video") is None
 
 
 def test_the_index_forgets_files_that_are_gone(tmp_path: Path) -> None:
@@ -320,7 +307,7 @@ def test_the_index_forgets_files_that_are_gone(tmp_path: Path) -> None:
     index.keep({"stays", "moment"})
     assert (index.get("stays"), index.get("goes")) == (KNOWN, None)
     index.put("comes", KNOWN)
-    index = reopened(index, tmp_path)
+    index = photos.Index(tmp_path)
     assert [bool(index.get(name)) for name in ("stays", "goes", "comes", "moment")] == [
         True,
         False,
@@ -1154,7 +1141,6 @@ def test_an_absurd_time_of_a_file_is_one_that_a_calendar_knows(mtime: float) -> 
 def test_a_senseless_line_of_the_index_is_dropped(damage: str, tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
     index.put("one", KNOWN)
-    index.close()
     with open(tmp_path / "index.jsonl", "a") as file:
         file.write(f'["two", {damage}]\n')
     index = photos.Index(tmp_path)

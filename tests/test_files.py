@@ -103,22 +103,6 @@ def test_every_file_name_can_be_shown(name: bytes, text: str) -> None:
     assert photos.display(os.fsdecode(name)) == text
 
 
-@pytest.mark.parametrize(
-    ("path", "folder", "inside"),
-    [
-        ("/album", "/album", True),
-        ("/album/trip/one.jpg", "/album", True),
-        ("/album", "/", True),
-        ("/album-2/one.jpg", "/album", False),
-        ("/", "/album", False),
-        ("/other", "/album", False),
-        ("album/one.jpg", "/album", False),
-    ],
-)
-def test_a_path_is_within_a_folder_by_whole_names(path: str, folder: str, inside: bool) -> None:
-    assert photos.is_within(path, folder) is inside
-
-
 def test_a_signature_changes_when_a_file_is_written_or_replaced(tmp_path: Path) -> None:
     path, other = tmp_path / "file", tmp_path / "other"
     seen = [photos.signature(path)]
