@@ -138,6 +138,7 @@ TAIL_BYTES = 4096
 UNCOMPRESSED = (b"BM", b"II*\0", b"MM\0*", b"\x89PNG", b"GIF8")  # formats whose pixels may be so
 LIVE_BYTES = 20_000_000  # a live photo's video lasts three seconds; a longer one is an item of its own
 
+INDEX_SECONDS = 30 * 86400  # that the index of another version is kept: somebody may go back to it
 SETTLE_SECONDS = 2.0  # a file that changed this recently may still be being copied
 SURVEY_SECONDS = 30.0  # pause between two background passes over a library that is all rendered
 SURVEY_BATCH = 48  # renditions asked for between two looks at what is newest
@@ -1590,28 +1591,29 @@ def read_album_text(path: str, names: Iterable[str]) -> tuple[str, str, dict[str
 
 def _index_line(identity: str, info: Info) -> str:
     fields = {name: value for name, value in vars(info).items() if value != getattr(Info, name)}
-    return json.dumps([identity, fields]) + "\n"
+    return f"\n{json.dumps([identity, fields])}\n"  # also after half a line
 
 
 class Index:
     """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
 
     def __init__(self, cache: Path) -> None:
-        self._path = cache / "index.jsonl"
+        # What was read without HEIC or ffmpeg, or by another version, is not what would be read now.
+        tools = [PIL.__version__, bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
+        reader = json.dumps([sorted(Info.__dataclass_fields__), tools])
+        self._path = cache / f"index-{hashlib.blake2b(reader.encode(), digest_size=6).hexdigest()}.jsonl"
         self._infos: dict[str, Info] = {}
         self._lock = threading.Lock()
         self._warned = False
         self.generation = 0  # grows with each change
-        # What was recorded without HEIC or ffmpeg must not outlast their arrival.
-        tools = [bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
-        self._header = json.dumps({"index": 1, "fields": sorted(Info.__dataclass_fields__), "tools": tools})
         self._load()
 
     def _load(self) -> None:
+        with contextlib.suppress(OSError):
+            for other in {*self._path.parent.glob("index*.jsonl")} - {self._path}:
+                if is_older(other.stat().st_mtime, INDEX_SECONDS):
+                    other.unlink()
         with contextlib.suppress(OSError), open(self._path, encoding="ascii", errors="replace") as lines:
-            if next(lines, "").strip() != self._header:
-                self._path.unlink()
-                return
             for line in lines:
                 with contextlib.suppress(ValueError, TypeError):  # a line that a killed server left half
                     identity, fields = json.loads(line)
@@ -1627,9 +1629,7 @@ class Index:
             self.generation += 1
             if info.lasting and known != info:
                 with self._warning(), open(self._path, "a", encoding="ascii") as file:
-                    # A newline where a killed server may have left half a line.
-                    start = "\n" if file.tell() else f"{self._header}\n"
-                    file.write(start + _index_line(identity, info))
+                    file.write(_index_line(identity, info))
 
     def keep(self, identities: set[str]) -> None:
         """Forget all other files, if there are any, and write the index anew."""
@@ -1639,7 +1639,7 @@ class Index:
             self._infos = {name: info for name, info in self._infos.items() if name in identities}
             lines = (_index_line(name, info) for name, info in self._infos.items() if info.lasting)
             with self._warning():
-                write_atomically(self._path, "".join((f"{self._header}\n", *lines)).encode("ascii"))
+                write_atomically(self._path, "".join(lines).encode("ascii"))
 
     @contextlib.contextmanager
     def _warning(self) -> Iterator[None]:
