@@ -194,7 +194,8 @@ STATIC_TYPES = {
     ".png": "image/png",
     ".webmanifest": "application/manifest+json",
 }
-MEDIA_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+# Of a video that is opened alone, Safari asks whether its page may load it; a sandbox has no 'self'.
+MEDIA_POLICY = "default-src 'none'; media-src 'self' http: https:; style-src 'unsafe-inline'; sandbox"
 # What hostile or damaged metadata makes Pillow raise (seen with real files).
 METADATA_ERRORS = (
     ArithmeticError,

@@ -1,8 +1,13 @@
 // The items of an album: the links of its grid, page after page.
+const ROWS = 9000; // Firefox lays all that comes after row 10,000 on one pile
+
+// How many rows a list has in two columns, in which it has most; its items' classes are the digits of their spans.
+const rows = (list) => [...list.children].reduce((sum, { className }) => sum + Number(className.replace(/\D/g, "")), 0) / 2;
+
 export class Grid {
   // `page`: the document of an album's page, which may be the one on screen.
   constructor(page) {
-    this.list = page.querySelector(".grid");
+    this.list = page.querySelector("[data-grid]");
     this.nav = page.querySelector(".pages");
     this.addresses = {};
     this.pages = 0; // added after the first
@@ -42,15 +47,15 @@ export class Grid {
     const address = this.addresses[rel];
     if (!address) return 0;
     const page = await Grid.parse(address);
-    const list = page.querySelector(".grid");
-    const items = [...(list?.children ?? [])];
-    if (rel === "next") {
-      this.list.append(...items);
-      this.pages += 1;
-    } else {
-      this.list.prepend(...items);
-      this.list.dataset.first = list.dataset.first;
-    }
+    const list = page.querySelector("[data-grid]");
+    if (!list) return 0;
+    const grid = list.querySelector("ol");
+    const items = [...grid.children];
+    const [end, side] = rel === "next" ? ["append", "lastElementChild"] : ["prepend", "firstElementChild"];
+    if (rows(this.list[side]) + rows(grid) > ROWS) this.list[end](grid);
+    else this.list[side][end](...items);
+    if (rel === "next") this.pages += 1;
+    else this.list.dataset.first = list.dataset.first;
     this.#learn(page, [rel]);
     this.list.dispatchEvent(new Event("grown", { bubbles: true }));
     return items.length;

@@ -12,7 +12,10 @@ export function fill(slide) {
   const small = link.querySelector("img");
   if (dataset.kind === "video") {
     const poster = small ? small.currentSrc || small.src : "";
-    slide.append(create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view, ariaLabel: small?.alt ?? dataset.title }));
+    const video = create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view });
+    video.setAttribute("aria-label", small?.alt ?? dataset.title);
+    video.onerror = () => video.replaceWith(create("p", { className: "tile", textContent: document.querySelector("[data-viewer]").dataset.unplayable }));
+    slide.append(video);
   } else if (small) {
     const frame = create("div", { className: "frame" });
     frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
@@ -66,7 +69,10 @@ function liveButton(frame, src, className, textContent) {
   button.onpointerenter = play;
   button.onpointerleave = stop;
   button.onclick = (event) => event.detail === 0 && (video.isConnected ? stop() : play()); // by a key
-  frame.onpointerdown = () => (wait = setTimeout(play, 400));
+  frame.onpointerdown = ({ isPrimary }) => {
+    stop();
+    if (isPrimary) wait = setTimeout(play, 400); // two fingers zoom
+  };
   frame.onpointermove = (event) => Math.hypot(event.movementX, event.movementY) > 4 && stop();
   frame.onpointerup = frame.onpointercancel = stop;
   frame.oncontextmenu = () => false;

@@ -25,7 +25,7 @@ let idle;
 
 const slides = () => area.children;
 const here = () => slides()[at];
-const width = () => area.clientWidth || 1;
+const width = () => area.getBoundingClientRect().width || 1; // with its fraction, which adds up
 
 // --- Going through them
 
@@ -165,7 +165,7 @@ addEventListener("popstate", () => {
 
 grid.list?.addEventListener("click", (event) => {
   const link = event.target.closest("a");
-  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  if (!link || !dialog.showModal || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   if (event.detail > 1) return; // the second of a double click
   take(grid);
@@ -208,7 +208,7 @@ async function again() {
 
 // --- Controls
 
-const full = () => (document.fullscreenElement ? document.exitFullscreen() : screen.requestFullscreen());
+const full = () => (document.fullscreenElement ? document.exitFullscreen() : screen.requestFullscreen?.());
 const actions = {
   close: leave,
   previous: () => turn(-1),
@@ -220,7 +220,7 @@ const actions = {
     player.start();
     if (!document.fullscreenElement) actions.full();
   },
-  full: () => full().catch(() => {}),
+  full: () => full()?.catch(() => {}),
   help: () => part("[data-help]").showModal(),
 };
 const keys = {
@@ -232,9 +232,9 @@ const keys = {
   f: actions.full,
   i: actions.details,
   d: actions.download,
-  "+": () => zoom.to(Math.min(zoom.scale * 1.5, zoom.most), undefined, undefined, true),
-  "-": () => zoom.to(Math.max(zoom.scale / 1.5, 1), undefined, undefined, true),
-  0: () => zoom.to(1, undefined, undefined, true),
+  "+": () => zoom.by(1.5),
+  "-": () => zoom.by(1 / 1.5),
+  0: () => zoom.by(0),
   "?": actions.help,
 };
 keys["="] = keys["+"];

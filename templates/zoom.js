@@ -62,8 +62,9 @@ export class Zoom {
     this.#show(smooth);
   }
 
-  settle() {
-    this.to(Math.min(Math.max(this.scale, 1), this.most), undefined, undefined, true);
+  // Enlarges smoothly, within the limits.
+  by(factor) {
+    this.to(Math.min(Math.max(this.scale * factor, 1), this.most), undefined, undefined, true);
   }
 
   #show(smooth = false) {
@@ -133,11 +134,11 @@ export class Zoom {
     if (pulled) {
       const fast = pulled / (event.timeStamp - start.time) > 0.5;
       if (event.type === "pointerup" && (pulled > PULL || (fast && pulled > SLOP * 3))) return this.on.release();
-      this.settle();
+      this.by(1);
       this.on.pull(0);
       if (event.type === "pointerup" && pulled < -PULL) this.on.lift();
     } else if (start.moved) {
-      if (this.scale !== 1) this.settle();
+      if (this.scale !== 1) this.by(1);
     } else if (this.touched && event.type === "pointerup") this.#tapped(event);
   }
 

@@ -95,6 +95,10 @@ def trip(tmp_path: Path) -> Path:
 # What the tests see and do
 
 
+IS_ALIGNED = """area => [...area.children].some(slide =>
+    Math.abs(slide.getBoundingClientRect().left - area.getBoundingClientRect().left) < 1)"""
+
+
 class Viewer:
     """The viewer on a page."""
 
@@ -130,10 +134,7 @@ class Viewer:
 
         def is_so() -> bool:
             return (
-                self.name == name
-                and self.is_open
-                and place in ("", self.place)
-                and self.evaluate("area => Math.abs(area.scrollLeft % area.clientWidth) < 1")
+                self.name == name and self.is_open and place in ("", self.place) and self.evaluate(IS_ALIGNED)
             )
 
         try:
@@ -761,20 +762,47 @@ def test_pages_of_a_long_album_are_links_without_javascript(gallery: Server, ope
     assert page.get_by_role("link", name="Previous page").count() == 1
 
 
+ON_SCREEN = """() => {
+    const { x, y, width, height } = document.querySelector(".slides").getBoundingClientRect();
+    const slide = document.elementFromPoint(x + width / 2, y + height / 2).closest(".slide");
+    return decodeURI(slide.link.pathname).split("/").pop();
+}"""
+ROWS = """() => [...document.querySelectorAll(".grid")]
+    .map(list => getComputedStyle(list).gridTemplateRows.split(" ").length)"""
+
+
+def restyle(page: Any, rules: str) -> None:
+    """Add rules to all pages to come. The policy lets no style in, but sheets that are built."""
+    page.add_init_script(f"""addEventListener("DOMContentLoaded", () => {{
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync({json.dumps(rules)});
+        document.adoptedStyleSheets.push(sheet);
+    }})""")
+
+
 def test_an_album_of_two_thousand_photos_opens_and_scrolls(gallery: Server, open_window: OpenWindow) -> None:
-    page = open_window(gallery.address)
+    page = open_window(gallery.address, **PHONE)
+    restyle(page, ".viewer { width: 389.57px }")  # such as that of 1080 pixels at a ratio of 2.625
     page.goto("/album/Huge/")
     links = page.locator(".grid a")
     while links.count() < HUGE:
         count = links.count()
         page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
         eventually(lambda before=count: links.count() > before)
+    rows = page.evaluate(ROWS)
+    assert len(rows) > 1 and max(rows) < 10_000  # Firefox has no more
+    names = [f"{number:04}.jpg" for number in range(1, HUGE + 1)]
+    assert links.evaluate_all("all => all.map(link => link.pathname.split('/').pop())") == names
     name = f"{HUGE - 3}.jpg"
     page.locator(f".grid a[href$='/{name}']").click()
     viewer = Viewer(page)
     viewer.shows(name, f"{HUGE - 3} / {HUGE}")
     page.keyboard.press("End")
     viewer.shows(f"{HUGE}.jpg", f"{HUGE} / {HUGE}")
+    assert page.evaluate(ON_SCREEN) == f"{HUGE}.jpg"
+    page.keyboard.press("ArrowLeft")
+    viewer.shows(f"{HUGE - 1}.jpg", f"{HUGE - 1} / {HUGE}")
+    eventually(lambda: page.evaluate(ON_SCREEN) == f"{HUGE - 1}.jpg")
     page.keyboard.press("Home")
     viewer.shows("0001.jpg", f"1 / {HUGE}")
     filled = viewer.evaluate("area => [...area.children].filter(slide => slide.firstChild).length")
@@ -836,6 +864,34 @@ def test_a_live_photo_plays_on_hover_and_on_press(
         eventually(lambda: phone.evaluate(plays))
     eventually(lambda: not phone.evaluate(plays))
     Viewer(phone).shows("a.jpg")
+
+
+def test_two_fingers_on_a_live_photo_zoom_and_play_nothing(
+    gallery: Server, open_window: OpenWindow, samples: Path
+) -> None:
+    page = open_window(gallery.address, **PHONE)
+    page.add_init_script("""window.played = 0;
+        addEventListener("play", () => played++, true)""")
+    viewer = view(page, "Film", "a.jpg")
+    fingers = Fingers(page)
+    for _ in range(2):
+        fingers.pinch(((180, 420), (90, 420)), ((210, 420), (300, 420)))
+    time.sleep(0.6)  # longer than a press takes to begin
+    assert page.evaluate("played") == 0
+    assert viewer.dialog.locator(".frame video").count() == 0
+
+
+def test_a_video_that_the_browser_cannot_play_says_so(
+    gallery: Server, open_window: OpenWindow, samples: Path
+) -> None:
+    page = open_window(gallery.address)
+    page.route("**/photo/Film/film.mp4*", lambda route: route.fulfill(body="?", content_type="video/mp4"))
+    page.goto("/album/Film/")
+    page.locator(".grid a[href$='/film.mp4']").click()
+    viewer = Viewer(page)
+    viewer.shows("film.mp4")
+    viewer.dialog.get_by_text("Your browser cannot play this video: download it.").wait_for()
+    assert viewer.button("download").is_visible()
 
 
 def test_animated_pictures_move(gallery: Server, open_window: OpenWindow, samples: Path) -> None:
@@ -1337,12 +1393,7 @@ WIDER = """() => [...document.querySelectorAll("body *")]
 def test_nothing_is_wider_than_a_small_screen(gallery: Server, open_window: OpenWindow, text: int) -> None:
     page = open_window(gallery.address, viewport={"width": 320 if text == 16 else 390, "height": 700})
     if text == 32:
-        # The policy lets no style in, but sheets that are built: this one sets what "rem" and "em" start from, as a visitor does.
-        page.add_init_script("""addEventListener("DOMContentLoaded", () => {
-            const sheet = new CSSStyleSheet();
-            sheet.replaceSync(":root { font-size: 200% }");
-            document.adoptedStyleSheets.push(sheet);
-        })""")
+        restyle(page, ":root { font-size: 200% }")  # what "rem" and "em" start from, as a visitor sets it
     for path in ("/", "/album/Trip/", f"/album/{quote(ARABIC)}/", "/login"):
         page.goto(path)
         assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == f"{text}px"
