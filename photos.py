@@ -28,6 +28,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import enum
+import errno
 import functools
 import getpass
 import gzip
@@ -178,6 +179,7 @@ LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
 STOP_SECONDS = 1.5
 BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 YEAR_SECONDS = 31_536_000
+WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB where Python has 32 bits
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
@@ -726,6 +728,14 @@ def date_in_name(name: str) -> dt.datetime | None:
     return parse_date(f"{year}:{month}:{day} {':'.join(clock)}")
 
 
+def local_time(moment: float) -> dt.datetime:
+    """Return a moment, s since the epoch, as local time; as UTC where 32 bits are too few for the system."""
+    try:
+        return dt.datetime.fromtimestamp(moment).astimezone()
+    except (OSError, OverflowError, ValueError):
+        return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=moment)
+
+
 def offset_from_gps(local: dt.datetime, gps: Mapping[int, Any]) -> dt.datetime:
     """Add the time zone that follows from GPS time, which is UTC, where it gives a plausible one."""
     try:
@@ -1080,7 +1090,7 @@ def read_video(path: str, container: str, info: Info) -> Info:
     tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
     date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
     if date is None and (made := parse_date(tags.get("creation_time", ""))) and made.year > 1970:
-        date = made.astimezone()  # UTC alone is told; 1904 and 1970: the camera had no clock
+        date = local_time(made.timestamp())  # UTC alone is told; 1904 and 1970: the camera had no clock
     return dataclasses.replace(
         info,
         width=size[turned],
@@ -1122,6 +1132,12 @@ def expected_kind(path: str) -> str:
     return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), "")
 
 
+NEEDS = {  # by container; some machines have a Pillow of their own
+    "avif": "AVIF needs Pillow 11.3 or newer that was built with it",
+    "heif": "HEIC needs pillow-heif: pip install pillow-heif",
+}
+
+
 def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
     """Read one file and make the named renditions (None: none). Only workers call this.
 
@@ -1139,9 +1155,9 @@ def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
         if container in ("mov", "webm"):
             info = read_video(path, container, info)
             return render_video(path, container, info, cache, names) if names and info.has_picture else info
-        if container == "heif" and "HEIF" not in Image.OPEN:
-            media_type, problem = "image/heif", "HEIC needs pillow-heif: pip install 'photos[heic]'"
-            return dataclasses.replace(info, kind=PHOTO, media_type=media_type, problem=problem)
+        if container in NEEDS and container.upper() not in Image.OPEN:
+            media_type = f"image/{container}"
+            return dataclasses.replace(info, kind=PHOTO, media_type=media_type, problem=NEEDS[container])
         info = read_photo(path, head, info)
         return render_photo(path, head, info, cache, names) if names else info
     except Exception as error:  # one of the two edges: a bad file costs itself, whatever it raises
@@ -1516,7 +1532,7 @@ class Item:
         """When it was taken, local time: from its metadata, else its name, else the file's mtime."""
         if self.info and self.info.taken:
             return dt.datetime.fromisoformat(self.info.taken)
-        return date_in_name(self.title) or dt.datetime.fromtimestamp(self.file.mtime).astimezone()
+        return date_in_name(self.title) or local_time(self.file.mtime)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1738,12 +1754,12 @@ class Library:
     def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: Signature | None) -> Folder:
         files: dict[str, File] = {}
         albums: dict[str, Visibility] = {}
-        has_links = False
+        has_links, problem = False, ""
         state = self._state.name if self._state.parent == self._real.joinpath(*parts) else ""
         for entry in entries:
             if is_ignored(entry.name) or entry.name == state:
                 continue
-            with contextlib.suppress(OSError):  # gone since, or a link to nothing
+            try:
                 visibility: Visibility | None = Visibility.PUBLIC
                 if entry.is_symlink():
                     has_links, visibility = True, self._link_visibility(parts, entry)
@@ -1754,11 +1770,14 @@ class Library:
                     files[entry.name] = _as_file(entry.name, entry.path, entry.stat(), visibility)
                 elif entry.is_dir() and len(parts) < DEPTH:
                     albums[entry.name] = visibility
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ELOOP):  # gone since, or a link to nothing
+                    problem = f"{display(entry.name)}: {describe(error)}"
         text = files.get("album.txt")
         is_own = text and text.visibility == Visibility.PUBLIC  # not a link to the words of another album
         told = read_album_text(text.path, files) if text and is_own else ("", "", {})
         files = {name: file for name, file in files.items() if file.suffix not in IGNORED_SUFFIXES}
-        return Folder(stamp, files, albums, has_links, *told)
+        return Folder(stamp, files, albums, has_links, *told, problem)
 
     def _link_visibility(self, parts: Parts, entry: os.DirEntry[str]) -> Visibility | None:
         """Return the strictest visibility along a link's real path; None: it is not followed."""
@@ -2523,6 +2542,12 @@ class FilePart:
     def tell(self) -> int:
         return self._file.tell() - self._start
 
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the bytes, for a server whose file wrapper cannot hold so large a part."""
+        with contextlib.closing(self):
+            while block := self.read(1 << 18):
+                yield block
+
     def close(self) -> None:
         self._file.close()
 
@@ -2990,7 +3015,8 @@ class Site:
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
         headers["Content-Length"] = str(end - start)
-        return Answer(FilePart(file, start, end), status, headers)
+        part = FilePart(file, start, end)
+        return Answer(part if end - start <= WRAPPED_BYTES else part.blocks(), status, headers)
 
     # Pages
 

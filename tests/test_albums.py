@@ -818,6 +818,28 @@ def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(library: Path, q
     assert look(opened).photos == 4
 
 
+def test_a_file_that_the_disk_cannot_tell_of_costs_itself_and_is_reported(
+    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = photos._as_file
+
+    def as_file(name: str, *facts: Any) -> photos.File:  # a disk that fails, or a date beyond 32 bits
+        if name == "one.jpg":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return told(name, *facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(photos, "_as_file", as_file)
+        opened = quiet()
+        assert "one.jpg" not in names(look(opened, "Trip")) and look(opened, "Trip").photos > 0
+        ((path, reason),) = opened.problems()
+        assert path == "Trip/" and reason.startswith("one.jpg: ") and "nput/output error" in reason
+    (library / "Trip" / "goes nowhere.jpg").symlink_to("nowhere")
+    (library / "Trip" / "round.jpg").symlink_to("round.jpg")
+    opened = quiet()
+    assert opened.problems() == [] and "one.jpg" in names(look(opened, "Trip"))
+
+
 def test_a_folder_that_may_not_be_read_costs_itself_and_is_reported(
     library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

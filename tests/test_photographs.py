@@ -207,6 +207,37 @@ def test_what_is_no_picture_is_reported_and_not_raised(
     assert done.info.key
 
 
+@pytest.mark.parametrize(
+    ("name", "plugin", "problem"),
+    [("a.avif", "AVIF", "AVIF needs Pillow 11.3"), ("a.heic", "HEIF", "HEIC needs")],
+)
+def test_what_this_pillow_cannot_decode_keeps_its_type_and_says_what_is_needed(
+    name: str, plugin: str, problem: str, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brand = plugin.lower().replace("heif", "heic").encode()
+    (tmp_path / name).write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200))
+    monkeypatch.delitem(Image.OPEN, plugin, raising=False)
+    info = develop(tmp_path / name).info
+    assert (info.kind, info.media_type) == ("photo", f"image/{plugin.lower()}")
+    assert info.problem.startswith(problem)
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo", "UTC"])
+def test_a_time_that_the_system_has_no_local_time_for_is_utc(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        first, now = -62_135_596_800.0, 1_700_000_000.0
+        assert photos.local_time(first).timestamp() == first  # in America that was still the year 0
+        assert photos.local_time(now).timestamp() == now
+        assert photos.local_time(now).utcoffset() == dt.datetime.fromtimestamp(now).astimezone().utcoffset()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_a_raw_file_is_not_taken_for_its_small_preview(tmp_path: Path, develop: Any) -> None:
     done = develop(draw(tmp_path / "a.tif").rename(tmp_path / "a.dng"))
     assert done.info.kind == photos.RAW

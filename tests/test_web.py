@@ -780,6 +780,16 @@ def test_a_range_of_an_original(
     assert wrapper or len(answer.body) == len(wanted)
 
 
+def test_a_part_too_large_for_a_file_wrapper_is_sent_in_blocks(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (gallery.root / "Trip" / "one.jpg").read_bytes()
+    monkeypatch.setattr(photos, "WRAPPED_BYTES", 100)
+    for headers, wanted in (({}, content), ({"Range": "bytes=7-"}, content[7:])):
+        answer = gallery.client(**{"wsgi.file_wrapper": pytest.fail}).get(ORIGINAL, **headers)
+        assert (answer.body, answer.headers["content-length"]) == (wanted, str(len(wanted)))
+
+
 @pytest.mark.parametrize("asked", ["bytes=999999999-", "bytes=999999999-9999999999", "bytes=-0"])
 def test_a_range_outside_the_file_is_refused(gallery: Gallery, asked: str) -> None:
     size = (gallery.root / "Trip" / "one.jpg").stat().st_size
