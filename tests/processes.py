@@ -20,7 +20,11 @@ import photos
 
 PROGRAM = (sys.executable, os.path.abspath(photos.__file__))
 # A new session takes the first terminal that it opens as its own: Ctrl-C and getpass need that.
-AT_TERMINAL = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
+# Takes the terminal, and heeds its Ctrl-C: what runs in the background of a shell is started to ignore it.
+AT_TERMINAL = """import os, signal, sys
+os.open(os.ttyname(0), os.O_RDWR)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])"""
 
 
 def free_port() -> int:
