@@ -73,7 +73,7 @@ import bottle
 import jwt
 import PIL
 import waitress
-from PIL import Image, ImageCms, ImageFile, ImageOps, IptcImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, IptcImagePlugin, UnidentifiedImageError, features
 
 if sys.platform != "win32":
     import fcntl
@@ -196,8 +196,8 @@ STATIC_TYPES = {
     ".png": "image/png",
     ".webmanifest": "application/manifest+json",
 }
-# Of a video that is opened alone, Safari asks whether its page may load it; a sandbox has no 'self'.
-MEDIA_POLICY = "default-src 'none'; media-src 'self' http: https:; style-src 'unsafe-inline'; sandbox"
+# A video that is opened alone is a page that loads itself, which needs an origin; scripts stay forbidden.
+MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
 # What hostile or damaged metadata makes Pillow raise (seen with real files).
 METADATA_ERRORS = (
     ArithmeticError,
@@ -1138,6 +1138,11 @@ NEEDS = {  # by container; some machines have a Pillow of their own
 }
 
 
+def _can_decode(container: str) -> bool:
+    with warnings.catch_warnings(action="ignore"):  # a Pillow before 11.3 does not know the word
+        return bool(features.check("avif")) if container == "avif" else "HEIF" in Image.OPEN
+
+
 def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
     """Read one file and make the named renditions (None: none). Only workers call this.
 
@@ -1155,7 +1160,7 @@ def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
         if container in ("mov", "webm"):
             info = read_video(path, container, info)
             return render_video(path, container, info, cache, names) if names and info.has_picture else info
-        if container in NEEDS and container.upper() not in Image.OPEN:
+        if container in NEEDS and not _can_decode(container):
             media_type = f"image/{container}"
             return dataclasses.replace(info, kind=PHOTO, media_type=media_type, problem=NEEDS[container])
         info = read_photo(path, head, info)
@@ -1631,6 +1636,7 @@ class Index:
                 if is_older(other.stat().st_mtime, INDEX_SECONDS):
                     other.unlink()
         with contextlib.suppress(OSError), open(self._path, encoding="ascii", errors="replace") as lines:
+            os.utime(self._path)
             for line in lines:
                 with contextlib.suppress(ValueError, TypeError):  # a line that a killed server left half
                     identity, fields = json.loads(line)
@@ -1754,7 +1760,7 @@ class Library:
     def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: Signature | None) -> Folder:
         files: dict[str, File] = {}
         albums: dict[str, Visibility] = {}
-        has_links, problem = False, ""
+        has_links, problems = False, []
         state = self._state.name if self._state.parent == self._real.joinpath(*parts) else ""
         for entry in entries:
             if is_ignored(entry.name) or entry.name == state:
@@ -1771,13 +1777,13 @@ class Library:
                 elif entry.is_dir() and len(parts) < DEPTH:
                     albums[entry.name] = visibility
             except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ELOOP):  # gone since, or a link to nothing
-                    problem = f"{display(entry.name)}: {describe(error)}"
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):  # gone, or leads nowhere
+                    problems.append(f"{display(entry.name)}: {error.strerror}")
         text = files.get("album.txt")
         is_own = text and text.visibility == Visibility.PUBLIC  # not a link to the words of another album
         told = read_album_text(text.path, files) if text and is_own else ("", "", {})
         files = {name: file for name, file in files.items() if file.suffix not in IGNORED_SUFFIXES}
-        return Folder(stamp, files, albums, has_links, *told, problem)
+        return Folder(stamp, files, albums, has_links, *told, "; ".join(sorted(problems)))
 
     def _link_visibility(self, parts: Parts, entry: os.DirEntry[str]) -> Visibility | None:
         """Return the strictest visibility along a link's real path; None: it is not followed."""
@@ -1810,8 +1816,9 @@ class Library:
                 folder = self._scan(parts[:depth])
             elif name in folder.files and depth == len(parts):
                 file = folder.files[name]
-            else:
-                return Place(parts, named)
+            else:  # a link may lead to a private folder, of which nobody learns what is not in it
+                above = self._real_visibility(os.path.join(self.root, *parts[: depth - 1]))
+                return Place(parts, max(named, above or named))
         # Not from the listing: of a chain of links, one farther on may point elsewhere by now.
         real = self._real_visibility(os.path.join(self.root, *parts))
         return Place(parts, named) if real is None else Place(parts, max(named, real), folder, file)
@@ -2048,7 +2055,7 @@ class Library:
         folders = [folder for _, folder in self.walk()]
         files = {file.identity for folder in folders for file in folder.files.values()}
         keys = {info.key for info in map(self.index.get, files) if info}
-        if not keys or any(folder.problem for folder in folders):
+        if not keys or any(folder.stamp is None for folder in folders):
             return
         # What does not end so is of a worker that was killed while it wrote.
         orphans = {n for n in self._made() if n.partition("-")[0] not in keys or not n.endswith(".webp")}

@@ -48,6 +48,7 @@ export class Grid {
     if (!address) return 0;
     const page = await Grid.parse(address);
     const list = page.querySelector("[data-grid]");
+    this.#learn(page, [rel]);
     if (!list) return 0;
     const grid = list.querySelector("ol");
     const items = [...grid.children];
@@ -56,7 +57,6 @@ export class Grid {
     else this.list[side][end](...items);
     if (rel === "next") this.pages += 1;
     else this.list.dataset.first = list.dataset.first;
-    this.#learn(page, [rel]);
     this.list.dispatchEvent(new Event("grown", { bubbles: true }));
     return items.length;
   }

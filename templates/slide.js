@@ -1,4 +1,6 @@
 // One item of the viewer: a picture, a video, a live photo, or a tile with its name.
+const UNPLAYABLE = document.querySelector("[data-viewer]").dataset.unplayable;
+
 export const create = (name, properties) => Object.assign(document.createElement(name), properties);
 
 // The slide of a link, which is empty until it is filled.
@@ -14,7 +16,10 @@ export function fill(slide) {
     const poster = small ? small.currentSrc || small.src : "";
     const video = create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view });
     video.setAttribute("aria-label", small?.alt ?? dataset.title);
-    video.onerror = () => video.replaceWith(create("p", { className: "tile", textContent: document.querySelector("[data-viewer]").dataset.unplayable }));
+    video.onerror = async () => {
+      const { ok } = await fetch(video.src, { method: "HEAD" }).catch(() => ({})); // or did the network fail?
+      if (ok) video.replaceWith(create("p", { className: "tile", textContent: UNPLAYABLE }));
+    };
     slide.append(video);
   } else if (small) {
     const frame = create("div", { className: "frame" });

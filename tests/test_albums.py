@@ -289,6 +289,9 @@ def test_each_version_keeps_an_index_of_its_own_until_it_is_old(
     assert again.get("one") and again.get("three") and not again.get("two")
     for path in (other._path, mine._path):
         os.utime(path, (time.time() - photos.INDEX_SECONDS - 60,) * 2)
+    photos.Index(tmp_path)  # which is a use of it
+    assert [*tmp_path.glob("index*")] == [mine._path]
+    monkeypatch.setattr(photos.PIL, "__version__", "99.0")
     photos.Index(tmp_path)
     assert [*tmp_path.glob("index*")] == [mine._path]
 
@@ -824,17 +827,17 @@ def test_a_file_that_the_disk_cannot_tell_of_costs_itself_and_is_reported(
     told = photos._as_file
 
     def as_file(name: str, *facts: Any) -> photos.File:  # a disk that fails, or a date beyond 32 bits
-        if name == "one.jpg":
+        if name in ("one.jpg", "two.jpg"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return told(name, *facts)
 
     with monkeypatch.context() as patch:
         patch.setattr(photos, "_as_file", as_file)
         opened = quiet()
-        assert "one.jpg" not in names(look(opened, "Trip")) and look(opened, "Trip").photos > 0
-        ((path, reason),) = opened.problems()
-        assert path == "Trip/" and reason.startswith("one.jpg: ") and "nput/output error" in reason
+        assert look(opened, "Trip").photos > 0 and names(look(opened, "Trip")) == []
+        assert opened.problems() == [("Trip/", "one.jpg: Input/output error; two.jpg: Input/output error")]
     (library / "Trip" / "goes nowhere.jpg").symlink_to("nowhere")
+    (library / "Trip" / "goes too far.jpg").symlink_to("one.jpg/nowhere")
     (library / "Trip" / "round.jpg").symlink_to("round.jpg")
     opened = quiet()
     assert opened.problems() == [] and "one.jpg" in names(look(opened, "Trip"))
@@ -1063,6 +1066,25 @@ def test_renditions_of_removed_photos_go_at_the_second_look(library: Path, open_
     opened.prune()
     assert len(opened._made()) == 6
     assert len(opened.index._path.read_text().split("\n\n")) == 3
+
+
+def test_one_file_that_the_disk_cannot_tell_of_does_not_keep_the_rest_from_being_tidied(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = read(open_library(workers=0), ("320", "preview"))
+    before = len(opened._made())
+    (library / "Trip" / "one.jpg").unlink()
+    told = photos._as_file
+
+    def as_file(name: str, *facts: Any) -> photos.File:
+        if name == "loose.jpg":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return told(name, *facts)
+
+    monkeypatch.setattr(photos, "_as_file", as_file)
+    opened.prune()
+    opened.prune()
+    assert len(opened._made()) == before - 4
 
 
 def test_a_photo_that_was_away_for_one_look_keeps_its_renditions(library: Path, open_library: Open) -> None:

@@ -173,6 +173,7 @@ def test_the_machines_that_a_file_is_for_are_named() -> None:
 
 
 def test_a_python_of_32_bits_is_told_from_the_kernel_of_64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "maxsize", (1 << 63) - 1)
     assert "32-bit" not in bootstrap.describe_machine()
     monkeypatch.setattr(sys, "maxsize", (1 << 31) - 1)
     assert bootstrap.describe_machine().startswith("32-bit Python 3.")

@@ -216,7 +216,10 @@ def test_what_this_pillow_cannot_decode_keeps_its_type_and_says_what_is_needed(
 ) -> None:
     brand = plugin.lower().replace("heif", "heic").encode()
     (tmp_path / name).write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200))
-    monkeypatch.delitem(Image.OPEN, plugin, raising=False)
+    if plugin == "HEIF":
+        monkeypatch.delitem(Image.OPEN, plugin, raising=False)
+    else:
+        monkeypatch.setattr(photos.features, "check", {}.get)
     info = develop(tmp_path / name).info
     assert (info.kind, info.media_type) == ("photo", f"image/{plugin.lower()}")
     assert info.problem.startswith(problem)

@@ -881,6 +881,30 @@ def test_two_fingers_on_a_live_photo_zoom_and_play_nothing(
     assert viewer.dialog.locator(".frame video").count() == 0
 
 
+def test_a_video_plays_alone_at_its_own_address(
+    gallery: Server, open_window: OpenWindow, samples: Path
+) -> None:
+    page = open_window(gallery.address)
+    page.goto("/photo/Film/film.mp4")
+    eventually(lambda: page.evaluate("document.querySelector('video').readyState") >= 2)
+
+
+def test_a_video_that_the_network_lost_is_not_said_to_be_unplayable(
+    gallery: Server, chromium: Any, samples: Path
+) -> None:
+    page = chromium.new_page(base_url=gallery.address)  # its console may complain
+    page.route("**/photo/Film/film.mp4*", lambda route: route.abort())
+    page.goto("/album/Film/")
+    page.locator(".grid a[href$='/film.mp4']").click()
+    viewer = Viewer(page)
+    viewer.shows("film.mp4")
+    eventually(lambda: page.evaluate("document.querySelector('.slide:not([inert]) video').error !== null"))
+    time.sleep(0.3)
+    assert viewer.dialog.locator(".slide:not([inert]) video").is_visible()
+    assert viewer.dialog.get_by_text("cannot play").count() == 0
+    page.close()
+
+
 def test_a_video_that_the_browser_cannot_play_says_so(
     gallery: Server, open_window: OpenWindow, samples: Path
 ) -> None:

@@ -520,6 +520,18 @@ def test_a_link_into_an_album_that_becomes_private_is_closed_at_the_next_request
     assert "alias" not in visitor.get("/album/Trip/").text
 
 
+def test_a_link_into_a_private_album_does_not_tell_which_names_exist(library: Path, visitor: Client) -> None:
+    draw(library / "Closed.private" / "x.jpg")
+    (library / "Trip" / "door").symlink_to("../Closed.private")
+    for kind in ("photo", "thumbnail", "download", "api/album"):
+        for name in ("x.jpg", "y.jpg", "y/z.jpg", "%00"):
+            assert visitor.get(f"/{kind}/Trip/door/{name}").status == 401, (kind, name)
+    for name in ("x.jpg", "y.jpg"):
+        answer = visitor.get(f"/album/Trip/door/{name}")
+        assert answer.status == 303 and answer.headers["location"].startswith("/login?")
+    assert visitor.get("/photo/Trip/none.jpg").status == 404
+
+
 def test_a_changed_title_is_shown_at_the_next_request(library: Path, visitor: Client) -> None:
     state = library / ".photos"
     assert "Our photos" in visitor.get("/").text
