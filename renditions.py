@@ -1,0 +1,1162 @@
+"""What a worker process of photos runs: it reads one file, tells its facts and makes its renditions.
+
+The process that opens hostile files holds no key and no web code: this module imports neither
+photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills them where need be.
+
+Contents, top to bottom; names refer upward only:
+
+    formats · facts · dates · metadata · pixels · videos · renditions · worker
+
+A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import enum
+import hashlib
+import html
+import importlib
+import io
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import (
+    Image,
+    ImageCms,
+    ImageFile,
+    ImageOps,
+    IptcImagePlugin,
+    UnidentifiedImageError,
+    features,
+)
+
+if sys.platform != "win32":
+    import resource
+
+# What hostile or damaged metadata makes Pillow raise (seen with real files).
+METADATA_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+# --- Formats -------------------------------------------------------------------
+
+PHOTO, VIDEO, RAW = "photo", "video", "raw"
+
+# Suffixes decide only what is listed before it was read; what a file is, its content says.
+PHOTO_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .avif .avifs"
+    " .tif .tiff .bmp .heic .heif .hif".split()
+)
+VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .webm".split())
+RAW_SUFFIXES = frozenset(
+    ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .orf .rw2"
+    " .pef .srw .x3f .3fr .iiq .rwl".split()
+)
+SUFFIXES = {PHOTO: PHOTO_SUFFIXES, VIDEO: VIDEO_SUFFIXES, RAW: RAW_SUFFIXES}
+
+# The only decoders of Pillow that a file can reach.
+PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
+# The further pictures inside MPO, HEIF and TIFF are no animation.
+MOVING_FORMATS = ("PNG", "WEBP", "GIF", "AVIF")
+BROWSER_TYPES = frozenset(
+    f"image/{name}" for name in ("jpeg", "png", "apng", "webp", "gif", "avif", "bmp")
+)
+
+HEAD_BYTES = (
+    65536  # read of each file to tell its content: holds EXIF and the boxes of HEIC
+)
+TAIL_BYTES = 4096
+BLOCK_BYTES = 1 << 20  # read at a time where a file is read whole
+UNCOMPRESSED = (
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\x89PNG",
+    b"GIF8",
+)  # formats whose pixels may be so
+
+# Brands of ISO/IEC 14496-12 files (ftyp).
+AVIF_BRANDS = frozenset((b"avif", b"avis"))
+HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx mif1 msf1 miaf".split())
+OTHER_BRANDS = frozenset(
+    (b"M4A ", b"M4B ", b"M4P ", b"crx ", b"jp2 ", b"jpx ")
+)  # sound, RAW
+
+
+def expected_kind(path: str) -> str:
+    """Return the kind that a file's suffix promises, for a file that was not read; '' for others."""
+    suffix = os.path.splitext(path)[1].lower()
+    for kind, suffixes in SUFFIXES.items():
+        if suffix in suffixes:
+            return kind
+    return ""
+
+
+def read_head(path: str) -> tuple[bytes, str]:
+    """Return a file's first bytes and its key: 24 hexadecimal digits that change with the content.
+
+    Raises OSError.
+    """
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        head = file.read(HEAD_BYTES)
+        facts = f"{status.st_size} {status.st_mtime_ns} {len(head)} ".encode()
+        digest = hashlib.blake2b(facts + head, digest_size=12)
+        # Two scans without compression may differ in the middle alone, so they are read whole.
+        # Anything else that differs, differs in its size, its head or its tail.
+        if not head.startswith(UNCOMPRESSED):
+            file.seek(max(0, status.st_size - TAIL_BYTES))
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return head, digest.hexdigest()
+
+
+def container_of(head: bytes) -> str:
+    """Return 'mov' or 'webm' for a video that browsers may play, 'heif' or 'avif', else ''.
+
+    Source: ISO/IEC 14496-12 (ftyp), QuickTime File Format, RFC 8794 (EBML).
+    """
+    if head[4:8] == b"ftyp":
+        return _container_of_brand(head[8:12], head[16:64])
+    if head[4:8] in (b"moov", b"mdat", b"wide"):
+        return "mov"
+    if head[:4] == b"\x1aE\xdf\xa3" and b"webm" in head[:64]:
+        return "webm"
+    return ""
+
+
+def _container_of_brand(major: bytes, compatible: bytes) -> str:
+    if major in AVIF_BRANDS:
+        return "avif"
+    if major in HEIF_BRANDS and b"avif" in compatible:
+        return "avif"
+    if major in HEIF_BRANDS:
+        return "heif"
+    if major in OTHER_BRANDS:
+        return ""
+    return "mov"
+
+
+# --- Facts ---------------------------------------------------------------------
+
+# When a file is read again that could not be shown.
+NEVER = ""  # before the file itself changes
+AT_START = "at start"  # when the program starts the next time
+AT_ONCE = (
+    "at once"  # at the next request: what was wrong is the machine's state at that moment
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """The facts of one file, read from its content by a worker.
+
+    `key` names the renditions and changes with the content. `width` and `height` are upright
+    pixels, 0 where unknown. `taken` is ISO 8601 local time, with offset where the file tells it.
+    `problem` says to the owner why there is no picture, or only part of one (`partial`).
+    """
+
+    key: str = ""
+    kind: str = ""  # PHOTO, VIDEO, RAW, or '' for anything else
+    media_type: str = ""
+    width: int = 0
+    height: int = 0
+    animated: bool = False
+    taken: str = ""
+    caption: str = ""
+    camera: str = ""
+    lens: str = ""
+    exposure_time: float = 0  # s (EXIF 0x829A)
+    f_number: float = 0  # (EXIF 0x829D)
+    iso: int = 0  # (EXIF 0x8827)
+    focal_length: float = 0  # mm (EXIF 0x920A)
+    duration: float = 0  # s
+    latitude: float | None = None  # degrees north
+    longitude: float | None = None  # degrees east
+    colour: str = ""  # the mean, '#rrggbb', once rendered
+    problem: str = ""
+    partial: bool = False
+    no_poster: bool = False  # of a video: there is no picture of it, but it may well play
+    retry: str = (
+        NEVER  # NEVER, AT_START or AT_ONCE: when a file with a problem is read again
+    )
+
+    @property
+    def has_picture(self) -> bool:
+        is_shown = not self.problem or self.partial
+        return is_shown and not self.no_poster
+
+    @property
+    def browser_shows(self) -> bool:
+        """Whether a browser can show the original itself."""
+        return self.media_type in BROWSER_TYPES
+
+
+FIELDS = tuple(Info.__dataclass_fields__)
+
+
+def info_from(fields: Mapping[str, Any]) -> Info:
+    """Return an Info from JSON; fields that a newer version may have added are left out.
+
+    Raises TypeError or ValueError where a value makes no sense.
+    """
+    values = {name: fields[name] for name in FIELDS if name in fields}
+    for name, value in values.items():
+        if not isinstance(value, _types_of(name)):
+            raise TypeError(f"{name} is {value!r}")
+    if taken := values.get("taken"):
+        dt.datetime.fromisoformat(taken)
+    return Info(**values)
+
+
+def _types_of(field: str) -> tuple[type, ...]:
+    default = getattr(Info, field)
+    if isinstance(default, (str, bool)):
+        return (type(default),)
+    return (int, float, type(None))
+
+
+# --- Dates ---------------------------------------------------------------------
+
+_DATE = re.compile(
+    r"\s*(\d{4})[:./-](\d\d)[:./-](\d\d)"
+    r"[ T](\d\d):(\d\d)(?::(\d\d))?(?:\.\d+)?"
+    r"\s*(Z|[+-]\d\d:?\d\d)?"
+)
+_NAME_DATE = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
+    r"(?:[-_. T]{0,3}(?:at )?([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d))?(?!\d{4})"
+)
+_XMP_DATE = re.compile(
+    rb"(?:exif:DateTimeOriginal|photoshop:DateCreated|x[am]p:CreateDate)"
+    rb"(?:=\"|>)([^\"<]{10,40})"
+)
+# EXIF tags of dates, each with those of its offset, best first (EXIF 2.32, 4.6.5).
+_EXIF_DATES = (
+    (0x9003, (0x9011, 0x9012, 0x9010)),  # DateTimeOriginal
+    (0x9004, (0x9012, 0x9011, 0x9010)),  # DateTimeDigitized
+)
+QUARTER = 900  # seconds: the time zones of the world are whole quarters of an hour apart
+QUARTERS = range(-48, 57)  # from UTC-12 to UTC+14
+GPS_TOLERANCE = 120  # seconds that a camera's clock may differ from GPS time
+
+
+def parse_date(text: str, offset: str = "") -> dt.datetime | None:
+    """Return a date as EXIF (2.32, 4.6.5) or XMP write it; None where the text holds none."""
+    match = _DATE.match(text)
+    if not match:
+        return None
+    *numbers, own_offset = match.groups()
+    zone = (own_offset or offset).strip("\0 ")
+    try:
+        year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
+        date = dt.datetime(year, month, day, hour, minute, second)
+        if not zone:
+            return date
+        return date.replace(tzinfo=dt.datetime.strptime(zone, "%z").tzinfo)
+    except ValueError:
+        return None
+
+
+def date_in_name(name: str) -> dt.datetime | None:
+    """Return the date in a file name, such as IMG_20240107_110258 or 2024-01-07 11.02.58."""
+    match = _NAME_DATE.search(name)
+    if not match:
+        return None
+    year, _, month, day, *clock = match.groups(default="00")
+    return parse_date(f"{year}:{month}:{day} {':'.join(clock)}")
+
+
+def local_time(moment: float) -> dt.datetime:
+    """Return a moment, s since the epoch, as local time; as UTC where the system's clock ends."""
+    try:
+        return dt.datetime.fromtimestamp(moment).astimezone()
+    except (OSError, OverflowError, ValueError):  # 32 bits end in 2038
+        return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=moment)
+
+
+def _gps_time(gps: Mapping[int, Any]) -> dt.datetime:
+    """Return GPS time, which is UTC. Raises METADATA_ERRORS."""
+    hour, minute, second = (int(float(part)) for part in gps[7])  # GPSTimeStamp
+    date = str(gps[29]).strip("\0 ")  # GPSDateStamp
+    year, month, day = (int(part) for part in date.split(":"))
+    return dt.datetime(year, month, day, hour, minute, second)
+
+
+def offset_from_gps(local: dt.datetime, gps: Mapping[int, Any]) -> dt.datetime:
+    """Add the time zone that follows from GPS time, where the difference is a plausible one."""
+    try:
+        ahead = (local - _gps_time(gps)).total_seconds()
+    except METADATA_ERRORS:
+        return local
+    quarters = round(ahead / QUARTER)
+    rest = abs(ahead - quarters * QUARTER)
+    if rest > GPS_TOLERANCE or quarters not in QUARTERS:
+        return local
+    zone = dt.timezone(dt.timedelta(seconds=quarters * QUARTER))
+    return local.replace(tzinfo=zone)
+
+
+def _exif_offset(exif: Mapping[int, Any], tags: Iterable[int]) -> str:
+    for tag in tags:
+        if exif.get(tag):
+            return str(exif[tag])
+    return ""
+
+
+def date_taken(
+    exif: Mapping[int, Any], gps: Mapping[int, Any], xmp: bytes
+) -> dt.datetime | None:
+    """Return the local time at which a photo was taken, aware where its offset is known.
+
+    Order: DateTimeOriginal (0x9003), DateTimeDigitized (0x9004), then XMP.
+    """
+    for tag, offset_tags in _EXIF_DATES:
+        text = str(exif.get(tag, ""))
+        date = parse_date(text, _exif_offset(exif, offset_tags)) or parse_date(text)
+        if date and date.tzinfo:
+            return date
+        if date:
+            return offset_from_gps(date, gps)
+    for match in _XMP_DATE.finditer(xmp):
+        if date := parse_date(match[1].decode("ascii", "replace")):
+            return date
+    return None
+
+
+# --- Metadata ------------------------------------------------------------------
+
+XMP_TEXT_BYTES = 65536  # of one property in all its languages
+CAPTION_LENGTH = 1000  # characters
+LABEL_LENGTH = 100  # characters
+SMALLEST = 1e-6  # of exposure times and the like; less is a division by almost nothing
+JOINERS = (
+    "\u200c\u200d"  # Persian words and emoji of several people fall apart without them
+)
+
+_getexif = Image.Image.getexif  # that of PNG files would decode all pixels first
+
+
+def _read_or_none(read: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function reads; None where the metadata are so bad that the function raises."""
+    with contextlib.suppress(*METADATA_ERRORS):
+        return read(*arguments)
+    return None
+
+
+def _first_number(value: Any) -> float:
+    if isinstance(value, tuple):
+        value = value[0]
+    return float(value)
+
+
+def _number(value: Any) -> float:
+    """Return a positive number; 0 for anything that makes no sense as one."""
+    number: float = _read_or_none(_first_number, value) or 0
+    if math.isfinite(number) and number > SMALLEST:
+        return number
+    return 0
+
+
+def _label(value: Any, most: int = LABEL_LENGTH) -> str:
+    """Return a text of metadata on one line, at most so many characters of it."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    text = str(value or "")
+    shown = "".join(c if c.isprintable() or c in JOINERS else " " for c in text)
+    return " ".join(shown.split())[:most].rstrip()
+
+
+def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
+    """Return the coordinate at an EXIF tag, whose hemisphere stands one tag before; None: none."""
+    try:
+        degrees, minutes, seconds = (float(part) for part in _coordinate_parts(gps[tag]))
+        total = degrees + minutes / 60 + seconds / 3600
+    except METADATA_ERRORS:
+        return None
+    if not math.isfinite(total) or total > 180:
+        return None
+    hemisphere = str(gps.get(tag - 1, "")).strip("\0 ").upper()
+    if hemisphere in ("S", "W"):
+        return -total
+    return total
+
+
+def _coordinate_parts(value: Any) -> Iterable[Any]:
+    """Return degrees, minutes and seconds. Seen: '52,00000,50,00000,34,01180', decimal commas."""
+    if not isinstance(value, str):
+        return tuple(value)
+    pieces = value.split(",")
+    pairs = zip(pieces[::2], pieces[1::2], strict=True)
+    return [f"{whole}.{part}" for whole, part in pairs]
+
+
+_XMP_TEXT = re.compile(rb"(?:\A|<rdf:li\b)([^<>]*)>([^<]+)")
+
+
+def _decode_text(text: bytes, errors: str = "strict") -> str:
+    try:
+        return text.decode("utf-8", errors)
+    except UnicodeDecodeError:
+        return text.decode("cp1252", "ignore")  # Latin-1 as Windows extends it
+
+
+def _xmp_text(xmp: bytes, name: bytes) -> str:
+    """Return a text of XMP's Dublin Core, in the default language if it has one.
+
+    Source: XMP part 1, 8.2.2.4.
+    """
+    _, _, after = xmp.partition(b"<dc:" + name)
+    block, end, _ = after.partition(b"</dc:" + name)
+    if not end:
+        return ""
+    entries = _XMP_TEXT.findall(block[:XMP_TEXT_BYTES])
+    entries.sort(key=lambda entry: b"x-default" not in entry[0])
+    for _, content in entries:
+        text = html.unescape(_decode_text(content))
+        if label := _label(text, CAPTION_LENGTH):
+            return label
+    return ""
+
+
+def _iptc_text(iptc: Mapping[tuple[int, int], Any], dataset: int) -> str:
+    """Return a text of IPTC's application record (IIM 4.2, 6)."""
+    value = iptc.get((2, dataset))
+    if isinstance(value, list):
+        value = value[0]
+    # Coded character set 1:90 says UTF-8. The text may still be cut within a character, by the
+    # old limits of length.
+    character_set = iptc.get((1, 90)) or b""
+    errors = "ignore" if b"\x1b%G" in character_set else "strict"
+    return _label(_decode_text(value or b"", errors), CAPTION_LENGTH)
+
+
+def read_caption(image: ImageFile.ImageFile, xmp: bytes) -> str:
+    """Return the description of a photo, else its title; XMP before IPTC, '' where there is none.
+
+    Not EXIF's ImageDescription: cameras write their own name there.
+    """
+    iptc = _read_or_none(IptcImagePlugin.getiptcinfo, image) or {}
+    description = _xmp_text(xmp, b"description") or _iptc_text(iptc, 120)
+    return description or _xmp_text(xmp, b"title") or _iptc_text(iptc, 5)
+
+
+def _camera(exif: Mapping[int, Any]) -> str:
+    """Return maker and model (EXIF 0x010F and 0x0110), without the maker's name twice."""
+    maker, model = _label(exif.get(0x010F)), _label(exif.get(0x0110))
+    if model.lower().startswith(maker.lower()):
+        return model
+    return f"{maker} {model}".strip()
+
+
+def _xmp_of(image: ImageFile.ImageFile) -> bytes:
+    xmp = image.info.get("xmp", b"")
+    if isinstance(xmp, bytes):
+        return xmp
+    return str(xmp).encode()
+
+
+def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
+    """Return the fields of Info that come from EXIF, XMP and IPTC. Bad metadata cost no others."""
+    exif = _read_or_none(_getexif, image) or Image.Exif()
+    details = _read_or_none(exif.get_ifd, 0x8769) or {}
+    gps = _read_or_none(exif.get_ifd, 0x8825) or {}
+    xmp = _xmp_of(image)
+    fields = {
+        "caption": read_caption(image, xmp),
+        "camera": _camera(exif),
+        "lens": _label(details.get(0xA434)),
+        "exposure_time": _number(details.get(0x829A)),
+        "f_number": _number(details.get(0x829D)),
+        "iso": int(_number(details.get(0x8827))),
+        "focal_length": _number(details.get(0x920A)),
+    }
+    if date := date_taken(details, gps, xmp):
+        fields["taken"] = date.isoformat()
+    latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
+    if latitude is not None and longitude is not None:
+        fields |= {"latitude": latitude, "longitude": longitude}
+    return fields
+
+
+# --- Pixels --------------------------------------------------------------------
+
+JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
+OTHER_PIXELS = 100_000_000  # others are decoded whole: 4 to 15 bytes a pixel
+WEBP_PIXELS = 40_000_000  # a larger WebP is left to ffmpeg
+# Longest side, pixels: a full-HD screen, and just below half of 4032, the width of most phone
+# photos, so that a JPEG decoder may skip three quarters of the work.
+PREVIEW_SIDE = 1920
+RESAMPLING = Image.Resampling.BICUBIC  # two thirds of the time of Lanczos, and no ringing
+
+Size = tuple[int, int]  # width and height, pixels
+
+
+def _open(path: str) -> ImageFile.ImageFile:
+    """Open a photo by its content. Raises OSError, ValueError, SyntaxError, MemoryError."""
+    image = Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
+    most = JPEG_PIXELS if image.format in ("JPEG", "MPO") else OTHER_PIXELS
+    if image.width * image.height > most:
+        image.close()
+        size = f"{image.width} x {image.height}"
+        raise ValueError(f"too large: {size} pixels, at most {most // 10**6} million")
+    return image
+
+
+def read_orientation(image: Image.Image, path: str) -> int:
+    """Return EXIF orientation 1 to 8 (0x0112), as far as Pillow does not apply it itself."""
+    if image.format == "TIFF":
+        return 1
+    if image.format == "HEIF":
+        value = _heif_orientation(image, path)
+    else:
+        value = _read_or_none(_orientation_tag, image)
+    if isinstance(value, int) and 1 <= value <= 8:
+        return value
+    return 1
+
+
+def _orientation_tag(image: Image.Image) -> Any:
+    # Pillow keeps the EXIF that it found first; that of a PNG may come after its pixels.
+    holder = Image.new("1", (1, 1))
+    holder.info = image.info
+    return _getexif(holder)[0x0112]
+
+
+def _heif_orientation(image: Image.Image, path: str) -> Any:
+    """Return the tag's value, unless boxes say the same, by which pillow_heif has turned already."""
+    value = image.info.get("original_orientation") or 1
+    if value == 1:
+        return 1
+    content = Path(path).read_bytes()  # some phones write the boxes last
+    has_boxes = b"irot" in content or b"imir" in content
+    return 1 if has_boxes else value
+
+
+def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int] | None:
+    """Return the crop that an AVIF file asks for and Pillow ignores.
+
+    Source: the clap box, ISO/IEC 14496-12, 12.1.4: four fractions, which are width, height and
+    the distance of the crop's middle from the picture's, across and down.
+    """
+    at = head.find(b"clap")
+    if image.format != "AVIF" or at < 0 or len(head) < at + 36:
+        return None
+    numbers = struct.unpack(">IIIIiIiI", head[at + 4 : at + 36])
+    if 0 in numbers[1::2]:
+        return None
+    fractions = zip(numbers[::2], numbers[1::2], strict=True)
+    width, height, across, down = (over / under for over, under in fractions)
+    left = (image.width - width) / 2 + across
+    top = (image.height - height) / 2 + down
+    if left < 0 or top < 0 or left + width > image.width or top + height > image.height:
+        return None
+    left, top = round(left), round(top)
+    return left, top, left + round(width), top + round(height)
+
+
+class WebpHeader(NamedTuple):
+    """Where one kind of WebP has its size (RFC 9649), in bits of the first chunk's content."""
+
+    width_at: int
+    height_at: int
+    length: int
+    less: int  # by which the number in the file is too small
+
+
+WEBP_HEADERS = {
+    b"VP8 ": WebpHeader(48, 64, 14, 0),
+    b"VP8L": WebpHeader(8, 22, 14, 1),
+    b"VP8X": WebpHeader(32, 56, 24, 1),
+}
+
+
+def huge_webp(head: bytes) -> Size | None:
+    """Return the size of a WebP file that is too large for Pillow, which needs 15 bytes a pixel."""
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP" and len(head) >= 30
+    header = WEBP_HEADERS.get(head[12:16])
+    if not is_webp or header is None:
+        return None
+    bits = int.from_bytes(head[20:30], "little")
+    mask = (1 << header.length) - 1
+    width = (bits >> header.width_at & mask) + header.less
+    height = (bits >> header.height_at & mask) + header.less
+    if width * height <= WEBP_PIXELS:
+        return None
+    return width, height
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Bring 16-bit, 32-bit and floating-point grey to 8 bits without clipping it to white."""
+    if image.mode == "I;16":
+        return image.point(lambda value: value * (1 / 256)).convert("L")
+    is_wide = image.mode.startswith("I;16")
+    if is_wide:
+        image = image.convert("I")
+    low, high = _grey_range(image, is_wide)
+    scale = 255 / ((high - low) or 1)
+    return image.point(lambda value: value * scale - low * scale).convert("L")
+
+
+def _grey_range(image: Image.Image, is_wide: bool) -> tuple[float, float]:
+    """Return the values that become black and white."""
+    low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
+    if image.mode != "I":
+        return low, high
+    if is_wide or high > 255:
+        return 0, 65535
+    return 0, 255
+
+
+def _without_palette(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _is_paletted(image: Image.Image) -> bool:
+    return image.mode in ("1", "P", "PA", "LA", "La") or "transparency" in image.info
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert to sRGB by the embedded ICC profile; a wrong or corrupt profile is passed over."""
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, *METADATA_ERRORS):
+            source, target = io.BytesIO(profile), ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            return converted or image
+    return image.convert("RGB")
+
+
+def _upright(image: Image.Image, orientation: int) -> None:
+    """Turn a picture in place."""
+    image.info = {}  # Pillow shall go by the tag that follows, and by nothing else
+    image.getexif()[0x0112] = orientation
+    ImageOps.exif_transpose(image, in_place=True)
+
+
+def _turned(size: Size, orientation: int) -> Size:
+    """Return a size as it is when the picture is upright: orientations from 5 on lie on a side."""
+    width, height = size
+    if orientation >= 5:
+        return height, width
+    return width, height
+
+
+def decode(
+    image: ImageFile.ImageFile, path: str, head: bytes, side: int
+) -> tuple[Image.Image, Size]:
+    """Decode an open photo: upright, in sRGB, on white, at most `side` pixels a side.
+
+    Returns the picture and the photo's full upright size. Raises METADATA_ERRORS, MemoryError.
+    """
+    full, profile = image.size, image.info.get("icc_profile")
+    shrink = min(1.0, side / max(full))
+    # In the photo's shape: a square would make the decoder keep four times the pixels.
+    box = max(1, int(full[0] * shrink)), max(1, int(full[1] * shrink))
+    is_drafted = image.draft(None, box) is not None
+    image.load()
+    picture: Image.Image = image
+    if crop := clean_aperture(image, head):
+        picture = image.crop(crop)
+    if not is_drafted:
+        full = picture.size
+    picture = _in_plain_mode(picture)
+    picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
+    if picture.mode == "RGBA":
+        picture = _on_white(picture)
+    picture = _to_srgb(picture, profile)
+    orientation = read_orientation(image, path)
+    _upright(picture, orientation)
+    return picture, _turned(full, orientation)
+
+
+def _in_plain_mode(picture: Image.Image) -> Image.Image:
+    """Bring a picture to a mode that can be shrunk: 8 bits a channel and no palette."""
+    if picture.mode[0] in "IF":
+        return _eight_bit(picture)
+    if _is_paletted(picture):
+        return _without_palette(picture)
+    return picture
+
+
+def _moves(image: ImageFile.ImageFile) -> bool:
+    """Say whether a picture has several frames that browsers show one after the other."""
+    if image.format not in MOVING_FORMATS:
+        return False
+    is_animated = _read_or_none(getattr, image, "is_animated", False)
+    _read_or_none(image.seek, 0)  # Pillow has looked for the second frame of a GIF
+    return bool(is_animated)
+
+
+def read_photo(image: ImageFile.ImageFile, path: str, head: bytes, info: Info) -> Info:
+    """Tell the facts of an open photo without decoding its pixels. Raises like Pillow."""
+    size = image.size
+    if crop := clean_aperture(image, head):
+        left, top, right, bottom = crop
+        size = right - left, bottom - top
+    width, height = _turned(size, read_orientation(image, path))
+    name = (image.format or "").lower()
+    if name == "mpo":
+        name = "jpeg"
+    return dataclasses.replace(
+        info,
+        kind=PHOTO,
+        media_type=f"image/{name}",
+        width=width,
+        height=height,
+        animated=_moves(image),
+        **read_metadata(image),
+    )
+
+
+# --- Videos --------------------------------------------------------------------
+
+POSTER_SECONDS = 1.0  # into a film: later than a black beginning
+MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
+
+
+def _run(program: str, path: str, form: str, before: Sequence[str], *after: str) -> bytes:
+    """Return what ffmpeg or ffprobe print of a file, with options before and after its name.
+
+    `form`: the content's format, as ffmpeg calls it. Raises OSError where the program fails.
+    """
+    # A video may name other files or addresses: only this file, only as what its content says.
+    source = ("-protocol_whitelist", "file", "-f", form, "-i", f"file:{path}")
+    command = (program, "-v", "error", *before, *source, *after)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().split("\n")
+        raise OSError(lines[-1][:MESSAGE_LENGTH])
+    return done.stdout
+
+
+def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
+    """Return the frame of a film `at` seconds, at most as large as a preview. Raises OSError."""
+    before = ["-threads", "1"]
+    if at:
+        before += ["-ss", f"{at:.2f}"]
+    box = f"'min({PREVIEW_SIDE},iw)':'min({PREVIEW_SIDE},ih)'"
+    scale = f"scale={box}:force_original_aspect_ratio=decrease"
+    after = ("-frames:v", "1", "-vf", scale, "-f", "image2pipe", "-c:v", "png", "-")
+    frame = _run("ffmpeg", path, form, before, *after)
+    with Image.open(io.BytesIO(frame), formats=["PNG"]) as image:
+        return image.convert("RGB")
+
+
+def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
+    """Return when a film was taken, from its container's tags in lower case."""
+    date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
+    if date:
+        return date
+    created = parse_date(tags.get("creation_time", ""))
+    if created and created.year > 1970:  # 1904 and 1970: the camera had no clock
+        return local_time(created.timestamp())  # this tag tells UTC alone
+    return None
+
+
+def read_video(path: str, container: str, info: Info) -> Info:
+    """Tell the facts of a video; size, date and duration only where the machine has ffprobe."""
+    media_type = "video/webm" if container == "webm" else "video/mp4"
+    no_poster = not shutil.which("ffmpeg")
+    info = dataclasses.replace(info, kind=VIDEO, media_type=media_type, no_poster=no_poster)
+    if not shutil.which("ffprobe"):
+        return info
+    wanted = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
+    report = json.loads(_run("ffprobe", path, container, wanted))
+    width, height = _video_size(report.get("streams", []))
+    form = report.get("format", {})
+    tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
+    date = _video_date(tags)
+    return dataclasses.replace(
+        info,
+        width=width,
+        height=height,
+        duration=_number(form.get("duration")),
+        taken=date.isoformat() if date else "",
+    )
+
+
+def _video_size(streams: Iterable[Mapping[str, Any]]) -> Size:
+    """Return the upright size of the first stream; (0, 0) where there is none."""
+    for stream in streams:
+        size = int(stream.get("width", 0)), int(stream.get("height", 0))
+        sides = stream.get("side_data_list", [])
+        is_turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
+        return size[::-1] if is_turned else size
+    return 0, 0
+
+
+# --- Renditions ----------------------------------------------------------------
+
+# Widths, pixels. The grid's columns are 170 to 330 CSS pixels wide: 320 serves a phone at density
+# 1 to 2 and a desktop at 1, 640 serves densities 2 and 3. A third width would cost 40 % more disk
+# for 10 % of bytes.
+THUMBNAIL_WIDTHS = (320, 640)
+PREVIEW, FULL = "preview", "full"
+WEBP_SIDE = 16383  # the most that WebP can hold, pixels
+# bench/formats.py: at equal SSIM, method 2 makes files 20 % smaller than 0 and 8 % larger than 4
+# at half the CPU of 4; JPEG is 1.4 to 1.5 times as large.
+WEBP_OPTIONS: dict[str, Any] = {"quality": 80, "method": 2}
+RENDITIONS_FOLDER = "renditions-1"  # counted up when the pixels of renditions change
+
+# The largest that each rendition may be, from the largest down: each is made from the one before.
+RENDITION_SIZES = {
+    FULL: (WEBP_SIDE, WEBP_SIDE),
+    PREVIEW: (PREVIEW_SIDE, PREVIEW_SIDE),
+    **{str(width): (width, 3 * width) for width in reversed(THUMBNAIL_WIDTHS)},
+}
+
+
+class Purpose(enum.StrEnum):
+    """What a file is read for. The facts are told in any case."""
+
+    FACTS = "facts"
+    THUMBNAILS = "thumbnails"
+    ALL = "all"  # thumbnails and preview
+    FULL = "full"  # all pixels, in a format that browsers show
+
+
+def thumbnail_names(info: Info) -> tuple[str, ...]:
+    """Name the thumbnails of an item. One that is narrower than a thumbnail has only one."""
+    if info.kind not in (PHOTO, VIDEO) or not info.has_picture:
+        return ()
+    smallest, *larger = THUMBNAIL_WIDTHS
+    if 0 < info.width <= smallest:
+        larger = []
+    return tuple(str(width) for width in (smallest, *larger))
+
+
+def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ...]:
+    """Name the renditions that a purpose needs; of ALL, those that are made ahead."""
+    thumbnails = thumbnail_names(info)
+    if purpose is Purpose.FACTS or not thumbnails:
+        return ()
+    if purpose is Purpose.FULL:
+        return (FULL,)
+    if purpose is Purpose.THUMBNAILS or info.kind == VIDEO:
+        return thumbnails
+    return (*thumbnails, PREVIEW)
+
+
+def rendition_path(cache: Path, key: str, name: str) -> Path:
+    """Return where a rendition lies: by the content's key, so that renaming a folder costs nothing."""
+    return cache / RENDITIONS_FOLDER / key[:2] / f"{key}-{name}.webp"
+
+
+def is_made(cache: Path, key: str, name: str) -> bool:
+    """Say whether a rendition is there; an empty file is what a power cut leaves."""
+    try:
+        return os.stat(rendition_path(cache, key, name)).st_size > 0
+    except OSError:
+        return False
+
+
+def missing_renditions(cache: Path, info: Info, purpose: Purpose) -> tuple[str, ...]:
+    """Name the renditions that a purpose needs and that are not there yet."""
+    names = rendition_names(info, purpose)
+    return tuple(name for name in names if not is_made(cache, info.key, name))
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Write a rendition without any metadata, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.info = {}
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        image.save(temporary, "WEBP", **WEBP_OPTIONS)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_renditions(image: Image.Image, cache: Path, key: str, names: Sequence[str]) -> str:
+    """Make renditions of an upright sRGB picture, which shrinks; return its mean colour, '#rrggbb'."""
+    for name, size in RENDITION_SIZES.items():
+        image.thumbnail(size, RESAMPLING, reducing_gap=1.5)
+        if name in names:
+            _save(image, rendition_path(cache, key, name))
+    mean = image.resize((1, 1), Image.Resampling.BOX)
+    return "#" + mean.tobytes().hex()
+
+
+def _largest_side(info: Info, names: Sequence[str]) -> int:
+    """Return how large a photo must be decoded for renditions: its longest side, pixels."""
+    if FULL in names:
+        return WEBP_SIDE
+    if PREVIEW in names:
+        return PREVIEW_SIDE
+    shape = max(1, info.height / info.width)
+    return min(PREVIEW_SIDE, math.ceil(THUMBNAIL_WIDTHS[-1] * shape))
+
+
+def render_photo(
+    image: ImageFile.ImageFile,
+    path: str,
+    head: bytes,
+    info: Info,
+    cache: Path,
+    names: Sequence[str],
+) -> Info:
+    """Make renditions of an open photo from one decode; what is damaged, as far as it decodes.
+
+    Raises like Pillow where nothing decodes.
+    """
+    side = _largest_side(info, names)
+    problem = ""
+    try:
+        picture, size = decode(image, path, head, side)
+    except METADATA_ERRORS as error:
+        problem = f"damaged, shown as far as it goes: {error}"
+        picture, size = _decode_damaged(path, head, side)
+    colour = save_renditions(picture, cache, info.key, names)
+    width, height = size
+    return dataclasses.replace(
+        info,
+        width=width,
+        height=height,
+        colour=colour,
+        problem=problem,
+        partial=bool(problem),
+    )
+
+
+def _decode_damaged(path: str, head: bytes, side: int) -> tuple[Image.Image, Size]:
+    # This switch is global in Pillow, and it switches a guard of PNG off: only for this file,
+    # only in a worker.
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        with _open(path) as image:
+            return decode(image, path, head, side)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+# Each of these generators yields the facts of a file, then the same with what its pixels told.
+# Where the second step raises, the facts of the first are kept.
+
+
+def develop_photo(
+    path: str, head: bytes, info: Info, purpose: Purpose, cache: Path
+) -> Iterator[Info]:
+    """Read and render a photo, opened once. Raises like Pillow."""
+    with _open(path) as image:
+        info = read_photo(image, path, head, info)
+        yield info
+        if names := missing_renditions(cache, info, purpose):
+            yield render_photo(image, path, head, info, cache, names)
+
+
+def develop_huge_webp(
+    path: str, size: Size, info: Info, purpose: Purpose, cache: Path
+) -> Iterator[Info]:
+    """Read and render a WebP that only ffmpeg can decode, at 2 bytes a pixel. Raises ValueError."""
+    width, height = size
+    if not shutil.which("ffmpeg"):
+        too_large = f"too large: {width} x {height} pixels"
+        raise ValueError(f"{too_large}; with ffmpeg it could be shown")
+    info = dataclasses.replace(
+        info, kind=PHOTO, media_type="image/webp", width=width, height=height
+    )
+    yield info
+    if names := missing_renditions(cache, info, purpose):
+        picture = ffmpeg_frame(path, "webp_pipe")
+        yield dataclasses.replace(
+            info, colour=save_renditions(picture, cache, info.key, names)
+        )
+
+
+def develop_video(
+    path: str, container: str, info: Info, purpose: Purpose, cache: Path
+) -> Iterator[Info]:
+    """Read a video and make its poster, where the machine has ffmpeg. Raises OSError."""
+    info = read_video(path, container, info)
+    yield info
+    if names := missing_renditions(cache, info, purpose):
+        yield render_poster(path, container, info, cache, names)
+
+
+def render_poster(
+    path: str, container: str, info: Info, cache: Path, names: Sequence[str]
+) -> Info:
+    """Make the poster of a video from a frame near its beginning."""
+    for at in (min(POSTER_SECONDS, info.duration / 2), 0.0):
+        try:
+            picture = ffmpeg_frame(path, container, at)
+        except OSError:  # it may be shorter than it says, or hold sound alone
+            continue
+        colour = save_renditions(picture, cache, info.key, names)
+        return dataclasses.replace(info, colour=colour)
+    return dataclasses.replace(info, no_poster=True)
+
+
+# --- Worker --------------------------------------------------------------------
+
+WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
+RENDER_SECONDS = 20.0  # a photo that takes longer costs itself, never the server
+ALARM_SECONDS = int(RENDER_SECONDS) + 5  # nobody else ends a worker whose server is gone
+
+# A worker imports what the server does from the same places and nowhere else: no other
+# site-packages (-S), nothing from the folder that it is started in (-P).
+WORKER_SCRIPT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import renditions; renditions.work(sys.argv[2])"
+)
+WORKER_FLAGS = ("-P", "-S", "-c", WORKER_SCRIPT)
+
+NEEDS = {  # by container; some machines have a Pillow of their own
+    "avif": "AVIF needs Pillow 11.3 or newer that was built with it",
+    "heif": "HEIC needs pillow-heif: pip install pillow-heif",
+}
+
+
+def explain(error: BaseException) -> str:
+    """Say to the owner why a file cannot be shown."""
+    if isinstance(error, MemoryError):
+        return f"too large: it needs more than {WORKER_MEMORY >> 20} MB of memory"
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is not a picture, or damaged from the start"
+    if isinstance(error, PermissionError):
+        return "the program may not read it (file permissions)"
+    return str(error)[:MESSAGE_LENGTH] or type(error).__name__
+
+
+def _retry_after(error: Exception) -> str:
+    """Say when a file is read again that raised an error: what the machine is short of may change."""
+    if isinstance(error, (MemoryError, PermissionError)):
+        return AT_START
+    is_of_machine = isinstance(error, OSError) and error.errno is not None
+    return AT_ONCE if is_of_machine else NEVER
+
+
+def _can_decode(container: str) -> bool:
+    if container == "heif":
+        return "HEIF" in Image.OPEN
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # a Pillow before 11.3 does not know the word
+        return bool(features.check("avif"))
+
+
+def develop(path: str, purpose: Purpose, cache: Path) -> Info:
+    """Tell the facts of one file, and make the renditions that its purpose needs and that are missing.
+
+    Never raises for what a file holds: the problem is in the Info.
+    """
+    info = Info(kind=expected_kind(path))
+    if info.kind == RAW:
+        return dataclasses.replace(info, problem="RAW: export it as JPEG to show it")
+    try:
+        for step in _develop_steps(path, info, purpose, cache):
+            info = step
+    except (
+        Exception
+    ) as error:  # one of the two edges: a bad file costs itself, whatever it raises
+        return dataclasses.replace(info, problem=explain(error), retry=_retry_after(error))
+    return info
+
+
+def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iterator[Info]:
+    """Yield what is known of a file, more with each step."""
+    head, key = read_head(path)
+    info = dataclasses.replace(info, key=key)
+    yield info
+    if not head:
+        raise ValueError("the file is empty")
+    container = container_of(head)
+    if container in ("mov", "webm"):
+        yield from develop_video(path, container, info, purpose, cache)
+    elif container in NEEDS and not _can_decode(container):
+        yield dataclasses.replace(
+            info, kind=PHOTO, media_type=f"image/{container}", problem=NEEDS[container]
+        )
+    elif size := huge_webp(head):
+        yield from develop_huge_webp(path, size, info, purpose, cache)
+    else:
+        yield from develop_photo(path, head, info, purpose, cache)
+
+
+def worker_command(cache: Path) -> list[str]:
+    """Return the command that starts a worker process for a cache folder."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    folders = [folder for folder in sys.path if folder]
+    if here not in folders:
+        folders.insert(0, here)
+    return [sys.executable, *WORKER_FLAGS, json.dumps(folders), os.fspath(cache)]
+
+
+def encode_request(path: str, purpose: Purpose) -> str:
+    """Return the line that asks a worker for a file."""
+    return json.dumps([path, purpose]) + "\n"
+
+
+def decode_reply(line: str) -> Info | None:
+    """Return what a worker's line tells; None: it is half a line, or no reply at all."""
+    if not line.endswith("\n"):
+        return None
+    try:
+        return info_from(json.loads(line))
+    except (ValueError, TypeError):
+        return None
+
+
+def _prepare_process() -> None:
+    """Set up Pillow, and what a hostile file may take of the machine."""
+    warnings.simplefilter("ignore")  # of Pillow, on odd metadata
+    Image.MAX_IMAGE_PIXELS = None  # `_open` checks, by format
+    Image.init()
+    with contextlib.suppress(
+        ImportError
+    ):  # it is not installed, or broken, which `check` says
+        importlib.import_module("pillow_heif").register_heif_opener()
+    if sys.platform != "win32":
+        os.nice(10)
+        with contextlib.suppress(ValueError, OSError):  # not every system has this limit
+            resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
+
+
+def work(cache_folder: str) -> None:
+    """Reply to requests, one after the other, until stdin ends. The main job of a worker process."""
+    cache = Path(cache_folder)
+    replies = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints must not look like a reply
+    _prepare_process()
+    set_alarm = getattr(signal, "alarm", lambda seconds: None)  # Windows has none
+    for line in sys.stdin:
+        path, purpose = json.loads(line)
+        set_alarm(ALARM_SECONDS)
+        info = develop(path, Purpose(purpose), cache)
+        with contextlib.suppress(BrokenPipeError):  # the server is gone, and stdin ends
+            os.write(replies, json.dumps(vars(info)).encode("ascii") + b"\n")
+        set_alarm(0)
