@@ -6,8 +6,10 @@ unlisted, `Trip.private` needs a login; renaming a folder changes who may see it
 
 Contents, top to bottom; names refer upward only:
 
-    constants · errors · configuration · files · photographs · albums · users · tokens ·
-    permissions · web · command line
+    shared constants · errors · files · configuration · permissions · workers · folders · index ·
+    albums · upkeep · users · tokens · HTTP · web · command line
+
+renditions.py beside this file is what the worker processes run, which read and render photos.
 
 On disk, all of it below the state folder (`.photos/` in the library, or --state):
 
@@ -35,7 +37,6 @@ import gzip
 import hashlib
 import heapq
 import hmac
-import html
 import http
 import importlib.util
 import io
@@ -51,8 +52,7 @@ import shlex
 import shutil
 import signal
 import socket
-import stat as stat_module
-import struct
+import stat
 import subprocess
 import sys
 import tempfile
@@ -60,20 +60,46 @@ import threading
 import time
 import unicodedata
 import uuid
-import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import bottle
 import jwt
 import PIL
 import waitress
-from PIL import Image, ImageCms, ImageFile, ImageOps, IptcImagePlugin, UnidentifiedImageError, features
+
+from renditions import (
+    AT_ONCE,
+    AT_START,
+    FULL,
+    NEVER,
+    PHOTO,
+    PHOTO_SUFFIXES,
+    PREVIEW,
+    PREVIEW_SIDE,
+    RENDER_SECONDS,
+    RENDITIONS_FOLDER,
+    THUMBNAIL_WIDTHS,
+    VIDEO,
+    Info,
+    Purpose,
+    date_in_name,
+    decode_reply,
+    encode_request,
+    expected_kind,
+    explain,
+    info_from,
+    is_made,
+    local_time,
+    rendition_names,
+    rendition_path,
+    worker_command,
+)
 
 if sys.platform != "win32":
     import fcntl
@@ -82,6 +108,94 @@ else:
     import msvcrt
 
 __version__ = "0.1.0"
+
+# --- Shared constants ----------------------------------------------------------
+
+STATE_FOLDER = ".photos"
+SETTLE_SECONDS = 2.0  # a file that changed this recently may still be being copied
+
+# Threads: 16 answer, the others may wait for renditions. A waiting thread costs about 40 KB and no
+# CPU, so that hundreds of cold thumbnails never keep a page waiting.
+ANSWER_THREADS = 16
+WAITING_THREADS = 240
+
+SESSION_SECONDS = 30 * 86400
+BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
+
+log = logging.getLogger("photos")
+
+# --- Errors --------------------------------------------------------------------
+
+
+class PhotosError(Exception):
+    """The root of all errors that a person caused and can understand.
+
+    `status` is the HTTP answer; pages tell it in the visitor's language, by that number.
+    """
+
+    status = 400
+    retry_after: int | None = None  # seconds
+    command = ""  # of the command line, that helps the owner; the message ends before it
+
+
+class NotFound(PhotosError):
+    """There is nothing at that address."""
+
+    status = 404
+
+
+class LoginNeeded(PhotosError):
+    """Only a user may see this."""
+
+    status = 401
+
+
+class LoginFailed(PhotosError):
+    """The name or the password is wrong."""
+
+    status = 401
+
+
+class Forbidden(PhotosError):
+    """The request came from another site."""
+
+    status = 403
+
+
+class BadForm(PhotosError):
+    """The form is of another kind than those of the pages."""
+
+    status = 415
+
+
+class NoPicture(PhotosError):
+    """No picture can be made of that file."""
+
+    status = 404
+
+
+class TooManyAttempts(PhotosError):
+    """There were too many failed log-ins."""
+
+    status = 429
+
+    def __init__(self, seconds: float) -> None:
+        self.retry_after = math.ceil(seconds)
+        super().__init__(f"Too many failed attempts. Try again in {self.retry_after} s.")
+
+
+class Busy(PhotosError):
+    """More is being asked than can be answered now."""
+
+    status = 503
+    retry_after = 1
+
+
+class StateError(PhotosError):
+    """A file of the state folder cannot be used; the message says which and what to do."""
+
+    status = 503
+
 
 # --- Constants ---------------------------------------------------------------------------------
 
@@ -213,78 +327,6 @@ METADATA_ERRORS = (
 )
 
 log = logging.getLogger("photos")
-
-# --- Errors ------------------------------------------------------------------------------------
-
-
-class PhotosError(Exception):
-    """The root of all errors that a person caused and can understand.
-
-    `status` is the HTTP answer; pages tell it in the visitor's language, by that number.
-    """
-
-    status = 400
-    retry_after: int | None = None  # seconds
-
-
-class NotFound(PhotosError):
-    """There is nothing at that address."""
-
-    status = 404
-
-
-class LoginNeeded(PhotosError):
-    """Only a user may see this."""
-
-    status = 401
-
-
-class LoginFailed(PhotosError):
-    """Wrong name or password."""
-
-    status = 401
-
-
-class Forbidden(PhotosError):
-    """The request came from another site."""
-
-    status = 403
-
-
-class BadForm(PhotosError):
-    """A form of another kind than the pages have."""
-
-    status = 415
-
-
-class NoPicture(PhotosError):
-    """No picture can be made of that file."""
-
-    status = 404
-
-
-class TooManyAttempts(PhotosError):
-    """Too many failed log-ins."""
-
-    status = 429
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"Too many failed attempts. Try again in {math.ceil(seconds)} s.")
-        self.retry_after = math.ceil(seconds)
-
-
-class Busy(PhotosError):
-    """More is being asked than can be answered now."""
-
-    status = 503
-    retry_after = 1
-
-
-class StateError(PhotosError):
-    """A file of the state folder cannot be used; the message says which and what to do."""
-
-    status = 503
-
 
 # --- Configuration -----------------------------------------------------------------------------
 
