@@ -197,6 +197,197 @@ class StateError(PhotosError):
     status = 503
 
 
+# --- Files ---------------------------------------------------------------------
+
+STATE_VERSION = 1  # of config.json and users.json; a newer one is refused, never rewritten
+# The years 1 to 9999, with some days to spare, in seconds since the epoch.
+EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
+
+
+def display(name: str) -> str:
+    """Return a file name as text that can be encoded; bytes that are not UTF-8 become U+FFFD."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def plausible(mtime: float) -> float:
+    """Return a file's time as one that a calendar of 1 to 9999 can show, seconds since the epoch."""
+    return min(max(mtime, EARLIEST), LATEST)
+
+
+class Identity(NamedTuple):
+    """What differs when a file is written or replaced, or when the list of a folder changes."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @property
+    def mtime(self) -> float:
+        """Seconds since the epoch."""
+        return self.mtime_ns / 1e9
+
+
+def identity_of(path: str | Path) -> Identity | None:
+    """Return the identity of a file or folder; None: nothing is there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return Identity(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def is_older(moment: float, seconds: float) -> bool:
+    """Say whether a moment is that many seconds ago. One in the future is a wrong clock's, and old."""
+    age = time.time() - moment
+    return not 0 <= age < seconds
+
+
+def is_settled(path: str) -> bool:
+    """Say whether a file has not changed for two seconds, so that nobody is copying it any more."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return is_older(max(status.st_mtime, status.st_ctime), SETTLE_SECONDS)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that after a crash it is the old or the new one, never half of one.
+
+    Mode 0600; the file and its folder are synced. Raises OSError.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if (
+            sys.platform != "win32" and os.geteuid() == 0
+        ):  # sudo: the owner shall still read it
+            owner = path.parent.stat()
+            os.chown(temporary, owner.st_uid, owner.st_gid)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    if sys.platform == "win32":  # Windows cannot open a folder
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file of a state file: one writer at a time, across threads and processes."""
+    with open(path.with_name(f"{path.name}.lock"), "ab") as file:
+        os.chmod(file.name, 0o600)
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        else:
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        yield
+
+
+def try_lock(path: Path) -> int | None:
+    """Take a lock file for as long as the returned descriptor is open. Raises OSError.
+
+    None: another process has the lock.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
+        os.close(file)
+        return None
+    return file
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """Read a JSON state file; None: it does not exist. Raises StateError where it cannot be used."""
+    try:
+        state = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        advice = (
+            "Repair it in a text editor, put a copy back, or move it away to begin afresh."
+        )
+        raise StateError(f"{path} is damaged ({error}). {advice}") from None
+    if not isinstance(state, dict) or not isinstance(state.get("version"), int):
+        advice = "Put a copy back or move it away."
+        raise StateError(f'{path} is damaged: it has no "version". {advice}')
+    if state["version"] > STATE_VERSION:
+        raise StateError(
+            f"{path} was written by a newer version of photos. Run that version."
+        )
+    return state
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a JSON state file: UTF-8, indented, keys sorted."""
+    content = {**state, "version": STATE_VERSION}
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_atomically(
+        path, text.encode("utf-8", "backslashreplace")
+    )  # as JSON has lone surrogates
+
+
+def make_state_folder(state: Path) -> None:
+    """Make the state folder, mode 0700. Raises StateError where that is not possible."""
+    try:
+        for folder in (state, state / "cache"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if state.name == STATE_FOLDER:  # a folder of another name is the owner's to guard
+            os.chmod(state, 0o700)
+    except OSError as error:
+        problem = f"The state folder {state} cannot be made: {error.strerror}."
+        raise StateError(f"{problem} Name another one with --state FOLDER.") from None
+
+
+def read_secret(state: Path) -> bytes:
+    """Return the 32 bytes of secret.key, made at the first call. Raises StateError for a cut file."""
+    path = state / "secret.key"
+    with locked(path):
+        if not path.exists():
+            write_atomically(path, secrets.token_bytes(32))
+        secret = path.read_bytes()
+    if len(secret) != 32:
+        advice = "Delete it: everybody has to log in again, nothing else."
+        raise StateError(f"{path} is damaged. {advice}")
+    return secret
+
+
+def announce(state: Path, version: str) -> None:
+    """Note which version serves. The note counts while this process holds its lock: to its end."""
+    with contextlib.suppress(OSError):  # a disk without locks
+        if try_lock(state / "cache" / "serving.lock") is not None:
+            write_atomically(state / "cache" / "serving", version.encode())
+
+
+def serving_version(state: Path) -> str:
+    """Return which version serves now; '': none does, or none that can tell."""
+    with contextlib.suppress(
+        OSError
+    ):  # no cache folder yet, no note yet, no locks on this disk
+        lock = try_lock(state / "cache" / "serving.lock")
+        if lock is None:
+            return (state / "cache" / "serving").read_text()
+        os.close(lock)
+    return ""
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
@@ -448,180 +639,6 @@ def parse_setting(name: str, value: object) -> Any:
     if value == "" == SETTINGS[name].default:
         return value
     return SETTINGS[name].metadata["parse"](str(value))
-
-
-# --- Files -------------------------------------------------------------------------------------
-
-
-def display(name: str) -> str:
-    """Return a file name as text that can be encoded; bytes that are not UTF-8 become U+FFFD."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-def plausible(mtime: float) -> float:
-    """Return a file's time as one that a calendar of 1 to 9999 can show, seconds since the epoch."""
-    return min(max(mtime, -62_000_000_000.0), 253_000_000_000.0)
-
-
-Signature = tuple[int, int, int]  # inode, size, mtime in ns
-
-
-def signature(path: str | Path) -> Signature | None:
-    """Return what changes when a file is replaced or written, or a folder's list; None: nothing is there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that after a crash it is the old or the new one, never half of one.
-
-    Mode 0600; the file and its folder are synced. Raises OSError.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if sys.platform != "win32" and os.geteuid() == 0:  # sudo: the owner shall still read it
-            owner = path.parent.stat()
-            os.chown(temporary, owner.st_uid, owner.st_gid)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    if sys.platform != "win32":  # Windows cannot open a folder to sync it
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file of a state file: one writer at a time, across threads and processes."""
-    with open(path.with_name(f"{path.name}.lock"), "ab") as file:
-        os.chmod(file.name, 0o600)
-        if sys.platform != "win32":
-            fcntl.flock(file, fcntl.LOCK_EX)
-        else:
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        yield
-
-
-def try_lock(path: Path) -> int | None:
-    """Take a lock file for as long as the descriptor is open; None: another process has it. Raises OSError."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if sys.platform != "win32":
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    except (BlockingIOError, PermissionError):
-        os.close(file)
-        return None
-    return file
-
-
-def read_state(path: Path) -> dict[str, Any] | None:
-    """Read a JSON state file; None: it does not exist. Raises StateError where it cannot be used."""
-    try:
-        state = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StateError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        what_to_do = "Repair it in a text editor, put a copy back, or move it away to start anew."
-        raise StateError(f"{path} is damaged ({error}). {what_to_do}") from None
-    if not isinstance(state, dict) or not isinstance(state.get("version"), int):
-        raise StateError(f'{path} is damaged: it has no "version". Put a copy back or move it away.')
-    if state["version"] > STATE_VERSION:
-        raise StateError(f"{path} was written by a newer version of photos. Run that version.")
-    return state
-
-
-def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a JSON state file: UTF-8, indented, keys sorted."""
-    text = json.dumps({**state, "version": STATE_VERSION}, indent=2, sort_keys=True, ensure_ascii=False)
-    # Lone surrogates as JSON has them.
-    write_atomically(path, f"{text}\n".encode("utf-8", "backslashreplace"))
-
-
-def make_state_folder(state: Path) -> None:
-    """Make the state folder, mode 0700. Raises StateError where that is not possible."""
-    try:
-        for folder in (state, state / "cache"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if state.name == STATE_FOLDER:  # another one is the owner's to guard
-            os.chmod(state, 0o700)
-    except OSError as error:
-        why = f"The state folder {state} cannot be made: {error.strerror}."
-        raise StateError(f"{why} Name another one with --state FOLDER.") from None
-
-
-def read_config(state: Path) -> Config | None:
-    """Read config.json; None: there is none yet. Raises StateError naming the key that makes no sense."""
-    found = read_state(state / "config.json")
-    if found is None:
-        return None
-    values = {}
-    for name, value in found.items():
-        if name in SETTINGS:
-            try:
-                values[name] = parse_setting(name, value)
-            except ValueError as error:
-                raise StateError(f'{state / "config.json"}: "{name}": {error}') from None
-        elif name != "version":
-            log.warning('config.json: "%s" is not a setting', name)
-    return Config(**values)
-
-
-def library_root(state: Path, config: Config) -> Path:
-    """Return the folder of the albums. Raises StateError where it is not there."""
-    root = Path(config.library or state.parent)
-    if not root.is_dir():
-        raise StateError(f"There is no folder {root}. Is its disk connected? Another one: --library FOLDER")
-    return root
-
-
-def announce(state: Path, version: str) -> None:
-    """Note which version serves. The note counts for as long as this process holds its lock: to its end."""
-    with contextlib.suppress(OSError):  # a disk without locks
-        if try_lock(state / "cache" / "serving.lock") is not None:
-            write_atomically(state / "cache" / "serving", version.encode())
-
-
-def serving_version(state: Path) -> str:
-    """Return which version serves now; '': none does, or none that can tell."""
-    with contextlib.suppress(OSError):  # no cache folder yet, no note yet, no locks on this disk
-        lock = try_lock(state / "cache" / "serving.lock")
-        if lock is None:
-            return (state / "cache" / "serving").read_text()
-        os.close(lock)
-    return ""
-
-
-def write_config(state: Path, config: Config) -> None:
-    """Write config.json under its lock."""
-    path = state / "config.json"
-    with locked(path):
-        write_state(path, dataclasses.asdict(config))
-
-
-def read_secret(state: Path) -> bytes:
-    """Return the 32 bytes of secret.key, made at the first call. Raises StateError where the file was cut."""
-    path = state / "secret.key"
-    with locked(path):
-        if not path.exists():
-            write_atomically(path, secrets.token_bytes(32))
-        secret = path.read_bytes()
-    if len(secret) != 32:
-        raise StateError(f"{path} is damaged. Delete it: everybody has to log in again, nothing else.")
-    return secret
 
 
 # --- Photographs -------------------------------------------------------------------------------
