@@ -388,6 +388,200 @@ def serving_version(state: Path) -> str:
     return ""
 
 
+# --- Configuration -------------------------------------------------------------
+
+TITLE_LENGTH = 200  # characters
+YES, NO = ("yes", "true", "on"), ("no", "false", "off")
+ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
+USUAL_PORTS = {"http": "80", "https": "443"}  # browsers leave these out of Origin
+_PUBLIC_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?P<path>(?:/[\w.~%-]+)*/?)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def parse_port(text: str) -> int:
+    """Return a TCP port number, 1 to 65535."""
+    is_number = text.isascii() and text.isdigit()
+    if not is_number or not 1 <= int(text) <= 65535:
+        raise ValueError("A port is a number from 1 to 65535.")
+    return int(text)
+
+
+def parse_public_address(text: str) -> str:
+    """Return an address such as `https://photos.example.org` without a slash at its end, or ''."""
+    if not text:
+        return ""
+    address = text if "://" in text else f"https://{text}"
+    match = _PUBLIC_ADDRESS.fullmatch(address)
+    if not match or int(match["port"] or 0) > 65535:
+        raise ValueError("An address looks like https://photos.example.org")
+    scheme, host, port, path = match.groups()
+    origin = f"{scheme}://{host}".lower()
+    if port not in (None, USUAL_PORTS[scheme.lower()]):
+        origin = f"{origin}:{port}"
+    return origin + path.rstrip("/")
+
+
+def parse_library(text: str) -> str:
+    """Return the absolute path of an existing folder."""
+    path = os.path.abspath(os.path.expanduser(text))
+    if not os.path.isdir(path):
+        raise ValueError(f"There is no folder {path}")
+    return path
+
+
+def parse_host(text: str) -> str:
+    """Return the address to listen on; yes and no stand for all addresses and this machine's own."""
+    answers = {"y": ANY_HOST, "yes": ANY_HOST, "n": OWN_HOST, "no": OWN_HOST}
+    host = answers.get(text.lower(), text)
+    if host == "localhost":
+        return host
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        advice = "Answer yes or no (or give an IP address of this machine)."
+        raise ValueError(advice) from None
+
+
+def parse_title(text: str) -> str:
+    """Return a title of 1 to 200 characters on one line."""
+    title = " ".join(text.split())
+    has_controls = any(unicodedata.category(c) in ("Cc", "Cs") for c in title)
+    if has_controls or not 1 <= len(title) <= TITLE_LENGTH:
+        raise ValueError(f"A title has 1 to {TITLE_LENGTH} characters.")
+    return title
+
+
+def parse_switch(text: str) -> bool:
+    """Return True for yes, True or on; False for no, False or off."""
+    word = text.lower()
+    if word not in (*YES, *NO):
+        raise ValueError("Answer yes or no.")
+    return word in YES
+
+
+def parse_proxy(text: str) -> str:
+    """Return an IP address."""
+    return str(ipaddress.ip_address(text))
+
+
+def _setting(
+    default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = ""
+) -> Any:
+    metadata = {"parse": parse, "help": help, "question": question, "hint": hint}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What the owner may choose. Prompts, flags, config.json and the README's table come from here."""
+
+    library: str = _setting(
+        default="",
+        parse=parse_library,
+        help="folder of the albums",
+        question="Which folder holds your albums?",
+    )
+    title: str = _setting(
+        default="Photos",
+        parse=parse_title,
+        help="title of the site",
+        question="What should the site be called?",
+    )
+    port: int = _setting(
+        default=8080,
+        parse=parse_port,
+        help="TCP port to listen on",
+        question="Which port may it use?",
+    )
+    host: str = _setting(
+        default=OWN_HOST,
+        parse=parse_host,
+        help="address to listen on: 127.0.0.1 for this machine and its tunnel, "
+        "0.0.0.0 for the whole network",
+        question="May other devices on your network open it?",
+        hint="yes or no; a tunnel on this machine does not need it",
+    )
+    public_address: str = _setting(
+        default="",
+        parse=parse_public_address,
+        help="the address that visitors use, if there is a tunnel or proxy; "
+        "its path is the site's prefix",
+        question="Its public address, if there is a tunnel?",
+        hint="such as https://photos.example.org; blank: none",
+    )
+    trusted_proxy: str = _setting(
+        default="",
+        parse=parse_proxy,
+        help="address of the proxy or tunnel whose X-Forwarded-For is believed, such as 127.0.0.1",
+    )
+    follow_symlinks: bool = _setting(
+        default=False,
+        parse=parse_switch,
+        help="whether links may lead out of the library: true or false",
+    )
+
+    @property
+    def prefix(self) -> str:
+        """The path of the public address: '' or such as '/photos'."""
+        return urlsplit(self.public_address).path
+
+    @property
+    def origin(self) -> str:
+        """The origin of the public address (RFC 6454), such as 'https://photos.example.org', or ''."""
+        return self.public_address.removesuffix(self.prefix)
+
+
+SETTINGS = {field.name: field for field in dataclasses.fields(Config)}
+
+
+def parse_setting(name: str, value: object) -> Any:
+    """Check one value of config.json or a flag. Raises ValueError with a sentence for the owner."""
+    if not isinstance(value, (str, int)):
+        raise ValueError("It is neither text nor a number nor true nor false.")
+    field = SETTINGS[name]
+    if value == "" and field.default == "":
+        return value
+    return field.metadata["parse"](str(value))
+
+
+def read_config(state: Path) -> Config | None:
+    """Read config.json; None: there is none yet. Raises StateError naming the key that makes no sense."""
+    path = state / "config.json"
+    content = read_state(path)
+    if content is None:
+        return None
+    values = {}
+    for name, value in content.items():
+        if name not in SETTINGS:
+            if name != "version":
+                log.warning('config.json: "%s" is not a setting', name)
+            continue
+        try:
+            values[name] = parse_setting(name, value)
+        except ValueError as error:
+            raise StateError(f'{path}: "{name}": {error}') from None
+    return Config(**values)
+
+
+def write_config(state: Path, config: Config) -> None:
+    """Write config.json under its lock."""
+    path = state / "config.json"
+    with locked(path):
+        write_state(path, dataclasses.asdict(config))
+
+
+def library_root(state: Path, config: Config) -> Path:
+    """Return the folder of the albums. Raises StateError where it is not there."""
+    root = Path(config.library or state.parent)
+    if not root.is_dir():
+        advice = "Is its disk connected? Another one: --library FOLDER"
+        raise StateError(f"There is no folder {root}. {advice}")
+    return root
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
@@ -518,128 +712,6 @@ METADATA_ERRORS = (
 )
 
 log = logging.getLogger("photos")
-
-# --- Configuration -----------------------------------------------------------------------------
-
-
-def parse_port(text: str) -> int:
-    """Return a TCP port number, 1 to 65535."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise ValueError("A port is a number from 1 to 65535.")
-    return int(text)
-
-
-_ADDRESS = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
-    r"(?P<path>(?:/[\w.~%-]+)*/?)",
-    re.ASCII | re.IGNORECASE,
-)
-
-
-def parse_public_address(text: str) -> str:
-    """Return an address such as `https://photos.example.org` without a slash at its end, or ''."""
-    if not text:
-        return ""
-    match = _ADDRESS.fullmatch(text if "://" in text else f"https://{text}")
-    if not match or int(match["port"] or 0) > 65535:
-        raise ValueError("An address looks like https://photos.example.org")
-    scheme, host, port, path = match.groups()
-    usual = {"http": "80", "https": "443"}[scheme.lower()]  # browsers leave it out of Origin
-    return f"{scheme}://{host}{f':{port}' if port not in (None, usual) else ''}".lower() + path.rstrip("/")
-
-
-def parse_library(text: str) -> str:
-    """Return the absolute path of an existing folder."""
-    path = os.path.abspath(os.path.expanduser(text))
-    if not os.path.isdir(path):
-        raise ValueError(f"There is no folder {path}")
-    return path
-
-
-def parse_host(text: str) -> str:
-    """Return the address to listen on; yes and no stand for all addresses and this machine's own."""
-    host = {"y": "0.0.0.0", "yes": "0.0.0.0", "n": "127.0.0.1", "no": "127.0.0.1"}.get(text.lower(), text)
-    try:
-        return host if host == "localhost" else str(ipaddress.ip_address(host))
-    except ValueError:
-        raise ValueError("Answer yes or no (or give an IP address of this machine).") from None
-
-
-def parse_title(text: str) -> str:
-    """Return a title of 1 to 200 characters on one line."""
-    title = " ".join(text.split())
-    if not 1 <= len(title) <= 200 or any(unicodedata.category(c) in ("Cc", "Cs") for c in title):
-        raise ValueError("A title has 1 to 200 characters.")
-    return title
-
-
-def parse_switch(text: str) -> bool:
-    """Return True for yes, True or on; False for no, False or off."""
-    if text.lower() not in ("yes", "true", "on", "no", "false", "off"):
-        raise ValueError("Answer yes or no.")
-    return text.lower() in ("yes", "true", "on")
-
-
-def parse_proxy(text: str) -> str:
-    """Return an IP address."""
-    return str(ipaddress.ip_address(text))
-
-
-def _setting(default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = "") -> Any:
-    metadata = {"parse": parse, "help": help, "question": question, "hint": hint}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What the owner may choose. Prompts, flags, config.json and the README's table come from here."""
-
-    library: str = _setting("", parse_library, "folder of the albums", "Which folder holds your albums?")
-    title: str = _setting("Photos", parse_title, "title of the site", "What should the site be called?")
-    port: int = _setting(8080, parse_port, "TCP port to listen on", "Which port may it use?")
-    host: str = _setting(
-        "127.0.0.1",
-        parse_host,
-        "address to listen on: 127.0.0.1 for this machine and its tunnel, 0.0.0.0 for the whole network",
-        "May other devices on your network open it?",
-        "yes or no; a tunnel on this machine does not need it",
-    )
-    public_address: str = _setting(
-        "",
-        parse_public_address,
-        "the address that visitors use, if there is a tunnel or proxy; its path is the site's prefix",
-        "Its public address, if there is a tunnel?",
-        "such as https://photos.example.org; blank: none",
-    )
-    trusted_proxy: str = _setting(
-        "", parse_proxy, "address of the proxy or tunnel whose X-Forwarded-For is believed, such as 127.0.0.1"
-    )
-    follow_symlinks: bool = _setting(
-        False, parse_switch, "whether links may lead out of the library: true or false"
-    )
-
-    @property
-    def prefix(self) -> str:
-        """The path of the public address: '' or such as '/photos'."""
-        return urlsplit(self.public_address).path
-
-    @property
-    def origin(self) -> str:
-        """The origin of the public address (RFC 6454), such as 'https://photos.example.org', or ''."""
-        return self.public_address.removesuffix(self.prefix)
-
-
-SETTINGS = {field.name: field for field in dataclasses.fields(Config)}
-
-
-def parse_setting(name: str, value: object) -> Any:
-    """Check one value of config.json or a flag. Raises ValueError with a sentence for the owner."""
-    if not isinstance(value, (str, int)):
-        raise ValueError("It is neither text nor a number nor true nor false.")
-    if value == "" == SETTINGS[name].default:
-        return value
-    return SETTINGS[name].metadata["parse"](str(value))
-
 
 # --- Photographs -------------------------------------------------------------------------------
 
