@@ -582,6 +582,73 @@ def library_root(state: Path, config: Config) -> Path:
     return root
 
 
+# --- Permissions ---------------------------------------------------------------
+
+
+class Visibility(enum.IntEnum):
+    """Who may see an album; the strictest of several is their maximum."""
+
+    PUBLIC = 0
+    HIDDEN = 1
+    PRIVATE = 2
+
+
+KEYWORDS = {"hidden": Visibility.HIDDEN, "private": Visibility.PRIVATE}
+
+
+def split_keywords(name: str) -> tuple[str, Visibility]:
+    """Return a folder's name without .hidden and .private at its end, and the strictest of these."""
+    visibility = Visibility.PUBLIC
+    while True:
+        stem, dot, ending = name.rstrip().rpartition(".")
+        # A Turkish keyboard writes PRİVATE.
+        word = ending.casefold().replace("\u0307", "").replace("ı", "i")
+        if not dot or word not in KEYWORDS:
+            return name, visibility
+        name = stem
+        visibility = max(visibility, KEYWORDS[word])
+
+
+def visibility_of(names: Iterable[str]) -> Visibility:
+    """Return the strictest visibility that the keywords in names tell."""
+    return max((split_keywords(name)[1] for name in names), default=Visibility.PUBLIC)
+
+
+def title_of(name: str) -> str:
+    """Return the title that a folder's name gives: without the keywords."""
+    title, _ = split_keywords(name)
+    return display(title).strip() or display(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Principal:
+    """Who is asking: a visitor, or a user."""
+
+    user: str = ""  # the name; '' of a visitor
+
+    @property
+    def is_user(self) -> bool:
+        return self.user != ""
+
+    @property
+    def scope(self) -> str:
+        """What decides about all that this principal finds; derived albums are kept by it."""
+        return "users" if self.is_user else "visitors"
+
+
+VISITOR = Principal()
+
+
+def may_open(principal: Principal, visibility: Visibility) -> bool:
+    """Decide whether somebody who knows the address of a place may open it."""
+    return principal.is_user or visibility < Visibility.PRIVATE
+
+
+def may_find(principal: Principal, visibility: Visibility) -> bool:
+    """Decide whether something is listed, counted, dated and used as cover for somebody."""
+    return principal.is_user or visibility == Visibility.PUBLIC
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
@@ -2472,37 +2539,6 @@ class Tokens:
             return Session(claims["sub"], str(claims["epoch"]), str(claims["jti"]), int(claims["iat"]))
         except (jwt.PyJWTError, ValueError, TypeError):
             return None
-
-
-# --- Permissions -------------------------------------------------------------------------------
-
-
-def may_open(visibility: Visibility, user: str | None) -> bool:
-    """Decide whether somebody may open a place of that visibility; `user` None: a visitor."""
-    return visibility < Visibility.PRIVATE or user is not None
-
-
-def is_same_origin(headers: Mapping[str, str], origins: Iterable[str]) -> bool:
-    """Decide whether an unsafe request comes from this site (Fetch Metadata; RFC 6454)."""
-    site = headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    return headers.get("Origin") in set(origins) - {""}
-
-
-def safe_next(target: str, prefix: str) -> str:
-    """Return a path of this site to go to after login; anything else becomes the front page."""
-    inside = target.startswith(f"{prefix}/") and not target.startswith("//")
-    clean = target.isascii() and target.isprintable() and not set(target) & set('\\ "<>')
-    steps = unquote(target.partition("?")[0]).split("/")
-    plain = inside and clean and not {".", ".."} & set(steps) and len(target) < NEXT_BYTES
-    return target if plain else f"{prefix}/"
-
-
-def cache_control(visibility: Visibility, *, versioned: bool) -> str:
-    """Return how media may be cached: what anyone may see also by caches on the way, for 5 minutes."""
-    kind, shared = ("public", "s-maxage=300, ") if visibility == Visibility.PUBLIC else ("private", "")
-    return f"{kind}, {f'max-age={YEAR_SECONDS}, {shared}immutable' if versioned else 'no-cache'}"
 
 
 # --- Web ---------------------------------------------------------------------------------------
