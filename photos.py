@@ -649,6 +649,229 @@ def may_find(principal: Principal, visibility: Visibility) -> bool:
     return principal.is_user or visibility == Visibility.PUBLIC
 
 
+# --- Workers -------------------------------------------------------------------
+
+WORKERS = min(4, os.cpu_count() or 1)
+IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
+WATCH_SECONDS = 0.5  # between two looks at how long the workers take
+ATTEMPTS = 2  # somebody may have killed the worker: that is not the photo's fault
+
+
+class Worker:
+    """One worker process: started when there is work, and again where it has died.
+
+    `develop` and `end` are called from one thread, the others from any.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._process: subprocess.Popen[str] | None = None
+        self._process_lock = threading.Lock()
+        self._deadline = math.inf
+        self._was_late = False
+        self._is_closed = False
+
+    def develop(self, path: str, purpose: Purpose) -> Info:
+        """Return the facts of a file, whose missing renditions for a purpose are made."""
+        failed = Info(
+            kind=expected_kind(path), problem="it crashes the decoder", retry=AT_START
+        )
+        for _ in range(ATTEMPTS):
+            try:
+                self._start()
+            except OSError as error:
+                problem = f"no worker process can be started: {error}"
+                return dataclasses.replace(failed, problem=problem, retry=AT_ONCE)
+            if info := self._ask(path, purpose):
+                return info
+            self.end()
+            if self._was_late:
+                problem = f"gave up after {RENDER_SECONDS:.0f} s"
+                return dataclasses.replace(failed, problem=problem)
+            if self._is_closed:
+                break
+        return failed
+
+    def _start(self) -> None:
+        with self._process_lock:
+            if self._process is None and not self._is_closed:
+                self._process = subprocess.Popen(
+                    worker_command(self._cache),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    encoding="ascii",
+                    start_new_session=True,  # Ctrl-C in the terminal is for the server
+                )
+
+    def _ask(self, path: str, purpose: Purpose) -> Info | None:
+        """Return what the process replies; None: it died, or was killed."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            return None
+        self._was_late = False
+        self._deadline = time.monotonic() + RENDER_SECONDS
+        try:
+            process.stdin.write(encode_request(path, purpose))
+            process.stdin.flush()
+            return decode_reply(process.stdout.readline())
+        except (OSError, ValueError):  # the pipe broke
+            return None
+        finally:
+            self._deadline = math.inf
+
+    def kill_if_late(self) -> None:
+        """Kill a process that takes too long for its file."""
+        if time.monotonic() > self._deadline:
+            self._was_late = True
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill the process, and the ffmpeg that it may have started."""
+        with self._process_lock:
+            process = self._process
+            if process is None or process.returncode is not None:
+                return
+            if sys.platform == "win32":
+                process.kill()
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill the process and wait for its end; the next file starts another one."""
+        self._kill()
+        if self._process:
+            self._process.communicate()
+        self._process = None
+
+    def close(self) -> None:
+        """Kill the process, and start no other."""
+        self._is_closed = True
+        self._kill()
+
+
+class Urgency(enum.IntEnum):
+    """What goes first."""
+
+    NOW = 0  # a picture that a visitor waits for
+    FACTS = 1  # of the files of the page that a visitor asks for
+    SOON = 2  # the pictures that such a page will ask for next
+    LATER = 3  # the background pass
+
+
+@dataclasses.dataclass
+class Job:
+    """One file to read for a purpose. `future` resolves to its Info."""
+
+    identity: str
+    path: str
+    purpose: Purpose
+    urgency: Urgency
+    future: Future[Info] = dataclasses.field(default_factory=Future)
+    is_started: bool = False
+
+
+class Renderer:
+    """Brings files to worker processes; each can be killed at the cost of one file. Thread-safe.
+
+    `learn` is told what came of each job, and returns what all who wait for that job get.
+    """
+
+    def __init__(
+        self,
+        cache: Path,
+        workers: int = WORKERS,
+        learn: Callable[[Job, Info], Info] = lambda job, info: info,
+    ) -> None:
+        self._learn = learn
+        self._queue: list[tuple[Urgency, int, Job]] = []
+        self._jobs: dict[tuple[str, Purpose], Job] = {}
+        self._count = itertools.count()
+        self._queue_changed = threading.Condition()
+        self._closed = threading.Event()
+        self._workers = [Worker(cache) for _ in range(workers)]
+        for worker in self._workers:
+            self._start_thread(self._serve, worker)
+        self._start_thread(self._watch)
+
+    def _start_thread(self, run: Callable[..., None], *arguments: Worker) -> None:
+        threading.Thread(target=run, args=arguments, name="renderer", daemon=True).start()
+
+    def submit(
+        self, identity: str, path: str, purpose: Purpose, urgency: Urgency
+    ) -> Future[Info]:
+        """Ask for a file; the same request twice is one job, as urgent as the more urgent of both.
+
+        `identity` differs when the file has changed: what was read of it before is outdated.
+        """
+        with self._queue_changed:
+            if self._closed.is_set():
+                raise Busy("The server is stopping.")
+            job = self._jobs.get((identity, purpose))
+            if job and (job.is_started or job.urgency <= urgency):
+                return job.future
+            if job is None:
+                job = Job(identity, path, purpose, urgency)
+                self._jobs[identity, purpose] = job
+            job.urgency = urgency
+            heapq.heappush(self._queue, (urgency, next(self._count), job))
+            self._queue_changed.notify()
+            return job.future
+
+    def close(self) -> None:
+        """Kill the workers; all who wait for a file get Busy."""
+        with self._queue_changed:
+            self._closed.set()
+            self._queue_changed.notify_all()
+            waiting = [job for job in self._jobs.values() if not job.is_started]
+            self._jobs.clear()
+        for worker in self._workers:
+            worker.close()
+        for job in waiting:
+            job.future.set_exception(Busy("The server is stopping."))
+
+    def _next_job(self, patience: float | None) -> Job | None:
+        """Wait for the most urgent job; None: there was none for `patience` seconds, or all is over."""
+        with self._queue_changed:
+            self._queue_changed.wait_for(
+                lambda: self._queue or self._closed.is_set(), patience
+            )
+            while self._queue and not self._closed.is_set():
+                _, _, job = heapq.heappop(self._queue)
+                if not job.is_started:  # else it was queued twice, first less urgently
+                    job.is_started = True
+                    return job
+        return None
+
+    def _serve(self, worker: Worker) -> None:
+        """Bring one worker job after job. Runs in a thread of its own."""
+        patience = None
+        while not self._closed.is_set():
+            job = self._next_job(patience)
+            if job:
+                self._finish(job, worker.develop(job.path, job.purpose))
+                patience = IDLE_SECONDS
+            else:
+                worker.end()
+                patience = None
+        worker.end()
+
+    def _finish(self, job: Job, info: Info) -> None:
+        with self._queue_changed:
+            self._jobs.pop((job.identity, job.purpose), None)
+        if self._closed.is_set():
+            job.future.set_exception(Busy("The server is stopping."))
+        else:
+            job.future.set_result(self._learn(job, info))
+
+    def _watch(self) -> None:
+        """Kill workers that take too long. Runs in a thread of its own."""
+        while not self._closed.wait(WATCH_SECONDS):
+            for worker in self._workers:
+                worker.kill_if_late()
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
@@ -779,821 +1002,6 @@ METADATA_ERRORS = (
 )
 
 log = logging.getLogger("photos")
-
-# --- Photographs -------------------------------------------------------------------------------
-
-PHOTO, VIDEO, RAW = "photo", "video", "raw"
-
-
-@dataclasses.dataclass(frozen=True)
-class Info:
-    """What one file is, read from its content by a worker.
-
-    `key` names the renditions and changes with the content. `width` and `height` are upright
-    pixels, 0 where unknown. `taken` is ISO 8601 local time, with offset where the file tells it.
-    `problem` says to the owner why there is no picture or only part of one (`partial`).
-    """
-
-    key: str = ""
-    kind: str = ""  # PHOTO, VIDEO, RAW, or '' for anything else
-    media_type: str = ""
-    width: int = 0
-    height: int = 0
-    animated: bool = False
-    taken: str = ""
-    caption: str = ""
-    camera: str = ""
-    lens: str = ""
-    exposure_time: float = 0  # s (EXIF 0x829A)
-    f_number: float = 0  # (EXIF 0x829D)
-    iso: int = 0  # (EXIF 0x8827)
-    focal_length: float = 0  # mm (EXIF 0x920A)
-    duration: float = 0  # s
-    latitude: float | None = None  # degrees north
-    longitude: float | None = None  # degrees east
-    colour: str = ""  # the mean, '#rrggbb', once rendered
-    problem: str = ""
-    partial: bool = False
-    no_poster: bool = False  # of a video: there is no picture of it, but it may well play
-    lasting: bool = True  # False: try again at the next start
-    passing: bool = False  # a problem of the machine at this moment, not of the file
-
-    @property
-    def has_picture(self) -> bool:
-        return (not self.problem or self.partial) and not self.no_poster
-
-    @property
-    def browser_shows(self) -> bool:
-        """Whether a browser can show the original itself."""
-        return self.media_type in BROWSER_TYPES
-
-
-def info_from(fields: Mapping[str, Any]) -> Info:
-    """Return an Info from JSON; what a newer version may have added is left out.
-
-    Raises TypeError or ValueError where a value cannot be.
-    """
-    known = {name: fields[name] for name in Info.__dataclass_fields__ if name in fields}
-    for name, value in known.items():
-        default = getattr(Info, name)
-        kinds = type(default) if isinstance(default, (str, bool)) else (int, float, type(None))
-        if not isinstance(value, kinds):
-            raise TypeError(f"{name} is {value!r}")
-    if known.get("taken"):
-        dt.datetime.fromisoformat(known["taken"])
-    return Info(**known)
-
-
-def rendition_names(info: Info) -> tuple[str, ...]:
-    """Name the renditions that are made ahead. A photo narrower than a thumbnail has only one."""
-    if info.kind not in (PHOTO, VIDEO) or not info.has_picture:
-        return ()
-    widths = [width for width in THUMBNAIL_WIDTHS if width == 320 or not 0 < info.width <= 320]
-    return (*map(str, widths), *([PREVIEW] if info.kind == PHOTO else []))
-
-
-def rendition_path(cache: Path, key: str, name: str) -> Path:
-    """Return where a rendition lies: the key of the content, so that renaming a folder costs nothing."""
-    return cache / RENDITIONS_FOLDER / key[:2] / f"{key}-{name}.webp"
-
-
-def read_head(path: str) -> tuple[bytes, str]:
-    """Return a file's first bytes, and 24 hexadecimal digits that change with its content. Raises OSError."""
-    with open(path, "rb") as file:
-        found, head = os.fstat(file.fileno()), file.read(HEAD_BYTES)
-        facts = f"{found.st_size} {found.st_mtime_ns} {len(head)} ".encode()
-        digest = hashlib.blake2b(facts + head, digest_size=12)
-        # Two scans without compression may differ in the middle alone; anything else that differs,
-        # differs in its size, its head or its tail.
-        file.seek(len(head) if head.startswith(UNCOMPRESSED) else max(0, found.st_size - TAIL_BYTES))
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return head, digest.hexdigest()
-
-
-def container_of(head: bytes) -> str:
-    """Return 'mov' or 'webm' for a video that browsers may play, 'heif' or 'avif', else ''.
-
-    Source: ISO/IEC 14496-12 (ftyp), QuickTime File Format, RFC 8794 (EBML).
-    """
-    brand = head[8:12]
-    if head[4:8] == b"ftyp":
-        if brand in (b"avif", b"avis"):
-            return "avif"
-        if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"):
-            return "avif" if b"avif" in head[16:64] else "heif"
-        return "" if brand in (b"M4A ", b"M4B ", b"M4P ", b"crx ", b"jp2 ", b"jpx ") else "mov"
-    if head[4:8] in (b"moov", b"mdat", b"wide"):
-        return "mov"
-    return "webm" if head[:4] == b"\x1aE\xdf\xa3" and b"webm" in head[:64] else ""
-
-
-# Dates
-
-_DATE = re.compile(
-    r"\s*(\d{4})[:./-](\d\d)[:./-](\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?(?:\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?"
-)
-_NAME_DATE = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
-    r"(?:[-_. T]{0,3}(?:at )?([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d))?(?!\d{4})"
-)
-_XMP_DATE = re.compile(
-    rb"(?:exif:DateTimeOriginal|photoshop:DateCreated|x[am]p:CreateDate)(?:=\"|>)([^\"<]{10,40})"
-)
-
-
-def parse_date(text: str, offset: str = "") -> dt.datetime | None:
-    """Return a date as EXIF (2.32, 4.6.5) or XMP write it; None where there is none in it."""
-    match = _DATE.match(text)
-    if not match:
-        return None
-    *numbers, zone = match.groups()
-    try:
-        year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
-        date = dt.datetime(year, month, day, hour, minute, second)
-        zone = (zone or offset).strip("\0 ")
-        return date.replace(tzinfo=dt.datetime.strptime(zone, "%z").tzinfo) if zone else date
-    except ValueError:
-        return None
-
-
-def date_in_name(name: str) -> dt.datetime | None:
-    """Return the date in a file name such as IMG_20240107_110258.jpg or 2024-01-07 11.02.58.png."""
-    match = _NAME_DATE.search(name)
-    if not match:
-        return None
-    year, _, month, day, *clock = match.groups(default="00")
-    return parse_date(f"{year}:{month}:{day} {':'.join(clock)}")
-
-
-def local_time(moment: float) -> dt.datetime:
-    """Return a moment, s since the epoch, as local time; as UTC where 32 bits are too few for the system."""
-    try:
-        return dt.datetime.fromtimestamp(moment).astimezone()
-    except (OSError, OverflowError, ValueError):
-        return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=moment)
-
-
-def offset_from_gps(local: dt.datetime, gps: Mapping[int, Any]) -> dt.datetime:
-    """Add the time zone that follows from GPS time, which is UTC, where it gives a plausible one."""
-    try:
-        hour, minute, second = (int(float(part)) for part in gps[7])  # GPSTimeStamp
-        year, month, day = (int(part) for part in str(gps[29]).strip("\0 ").split(":"))  # GPSDateStamp
-        behind = local - dt.datetime(year, month, day, hour, minute, second)
-    except METADATA_ERRORS:
-        return local
-    quarters = round(behind.total_seconds() / 900)
-    if abs(behind.total_seconds() - quarters * 900) > 120 or not -48 <= quarters <= 56:
-        return local
-    return local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=15 * quarters)))
-
-
-def date_taken(exif: Mapping[int, Any], gps: Mapping[int, Any], xmp: bytes) -> dt.datetime | None:
-    """Return the local time at which a photo was taken, aware where its offset is known.
-
-    Order: DateTimeOriginal (0x9003), DateTimeDigitized (0x9004), then XMP.
-    """
-    for tag, offsets in ((0x9003, (0x9011, 0x9012, 0x9010)), (0x9004, (0x9012, 0x9011, 0x9010))):
-        text = str(exif.get(tag, ""))
-        offset = next((str(exif[each]) for each in offsets if exif.get(each)), "")
-        if date := parse_date(text, offset) or parse_date(text):
-            return date if date.tzinfo else offset_from_gps(date, gps)
-    dates = (parse_date(match[1].decode("ascii", "replace")) for match in _XMP_DATE.finditer(xmp))
-    return next(filter(None, dates), None)
-
-
-# Metadata
-
-_getexif = Image.Image.getexif  # that of PNG files would decode all pixels first
-
-
-def _legible(read: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a function reads; None where the metadata are so bad that it raises."""
-    with contextlib.suppress(*METADATA_ERRORS):
-        return read(*arguments)
-    return None
-
-
-def _number(value: Any) -> float:
-    number: float = _legible(lambda: float(value[0] if isinstance(value, tuple) else value)) or 0
-    return number if math.isfinite(number) and number > 1e-6 else 0
-
-
-def _label(value: Any, most: int = 100) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-    # Joiners: Persian words and emoji of several people fall apart without them.
-    shown = (c if c.isprintable() or c in "\u200c\u200d" else " " for c in text)
-    return " ".join("".join(shown).split())[:most].rstrip()
-
-
-def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
-    try:
-        value = gps[tag]
-        if isinstance(value, str):  # seen: '52,00000,50,00000,34,01180', decimal commas
-            pieces = value.split(",")
-            value = [f"{whole}.{part}" for whole, part in zip(pieces[::2], pieces[1::2], strict=True)]
-        degrees, minutes, seconds = (float(part) for part in value)
-        total = degrees + minutes / 60 + seconds / 3600
-    except METADATA_ERRORS:
-        return None
-    sign = -1 if str(gps.get(tag - 1, "")).strip("\0 ").upper() in ("S", "W") else 1
-    return sign * total if math.isfinite(total) and total <= 180 else None
-
-
-_XMP_TEXT = re.compile(rb"(?:\A|<rdf:li\b)([^<>]*)>([^<]+)")
-
-
-def _decoded(text: bytes, errors: str = "strict") -> str:
-    try:
-        return text.decode("utf-8", errors)
-    except UnicodeDecodeError:
-        return text.decode("cp1252", "ignore")  # Latin-1 as Windows extends it
-
-
-def _xmp_text(xmp: bytes, name: bytes) -> str:
-    """Return a text of XMP's Dublin Core in the default language, else in the first (XMP part 1, 8.2.2.4)."""
-    block, end, _ = xmp.partition(b"<dc:" + name)[2].partition(b"</dc:" + name)
-    found = _XMP_TEXT.findall(block[:XMP_TEXT_BYTES]) if end else []
-    found.sort(key=lambda each: b"x-default" not in each[0])
-    texts = (_label(html.unescape(_decoded(text)), CAPTION_LENGTH) for _, text in found)
-    return next(filter(None, texts), "")
-
-
-def _iptc_text(iptc: Mapping[tuple[int, int], Any], dataset: int) -> str:
-    """Return a text of IPTC's application record (IIM 4.2, 6)."""
-    value = iptc.get((2, dataset))
-    text = (value[0] if isinstance(value, list) else value) or b""
-    # Coded character set 1:90 says UTF-8: it may still be cut within a character, by the old limits.
-    is_utf8 = b"\x1b%G" in (iptc.get((1, 90)) or b"")
-    return _label(_decoded(text, "ignore" if is_utf8 else "strict"), CAPTION_LENGTH)
-
-
-def read_caption(image: ImageFile.ImageFile, xmp: bytes) -> str:
-    """Return the description of a photo, else its title; XMP before IPTC, '' where there is none.
-
-    Not EXIF's ImageDescription: cameras write their own name there.
-    """
-    iptc = _legible(IptcImagePlugin.getiptcinfo, image) or {}
-    description = _xmp_text(xmp, b"description") or _iptc_text(iptc, 120)
-    return description or _xmp_text(xmp, b"title") or _iptc_text(iptc, 5)
-
-
-def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
-    """Return the fields of Info that come from EXIF, XMP and IPTC. Bad metadata costs itself alone."""
-    exif = _legible(_getexif, image) or Image.Exif()
-    details, gps = (_legible(exif.get_ifd, tag) or {} for tag in (0x8769, 0x8825))
-    xmp = image.info.get("xmp", b"")
-    xmp = xmp if isinstance(xmp, bytes) else str(xmp).encode()
-    taken = date_taken(details, gps, xmp)
-    place = _degrees(gps, 2), _degrees(gps, 4)
-    latitude, longitude = place if None not in place else (None, None)
-    make, model = _label(exif.get(0x010F)), _label(exif.get(0x0110))
-    return {
-        "taken": taken.isoformat() if taken else "",
-        "caption": read_caption(image, xmp),
-        "camera": model if model.lower().startswith(make.lower()) else f"{make} {model}".strip(),
-        "lens": _label(details.get(0xA434)),
-        "exposure_time": _number(details.get(0x829A)),
-        "f_number": _number(details.get(0x829D)),
-        "iso": int(_number(details.get(0x8827))),
-        "focal_length": _number(details.get(0x920A)),
-        "latitude": latitude,
-        "longitude": longitude,
-    }
-
-
-def _orientation(image: Image.Image, path: str) -> int:
-    """Return EXIF orientation 1 to 8 (0x0112) as far as Pillow does not apply it itself."""
-    if image.format == "TIFF":
-        return 1
-    if image.format != "HEIF":
-        value = _legible(lambda: _getexif(image)[0x0112])
-    elif (value := image.info.get("original_orientation") or 1) != 1:
-        # pillow_heif turns by the boxes alone; a file with only the tag would lie on its side.
-        content = Path(path).read_bytes()  # some phones write the boxes last
-        value = 1 if b"irot" in content or b"imir" in content else value
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int] | None:
-    """Return the crop that an AVIF file asks for and Pillow ignores (clap: ISO/IEC 14496-12, 12.1.4)."""
-    at = head.find(b"clap")
-    if image.format != "AVIF" or at < 0 or len(head) < at + 36:
-        return None
-    numbers = struct.unpack(">IIIIiIiI", head[at + 4 : at + 36])
-    if 0 in numbers[1::2]:
-        return None
-    width, height, across, down = (n / d for n, d in zip(numbers[::2], numbers[1::2], strict=True))
-    left, top = (image.width - width) / 2 + across, (image.height - height) / 2 + down
-    if left < 0 or top < 0 or left + width > image.width or top + height > image.height:
-        return None
-    left, top = round(left), round(top)
-    return left, top, left + round(width), top + round(height)
-
-
-# Pixels
-
-
-def _open(path: str) -> ImageFile.ImageFile:
-    """Open a photo by its content. Raises OSError, ValueError, SyntaxError, MemoryError."""
-    image = Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
-    most = JPEG_PIXELS if image.format in ("JPEG", "MPO") else OTHER_PIXELS
-    if image.width * image.height > most:
-        image.close()
-        raise ValueError(f"too large: {image.width} x {image.height} pixels, at most {most // 10**6} million")
-    return image
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Bring 16-bit, 32-bit and floating-point grey to 8 bits without clipping it to white."""
-    if image.mode == "I;16":
-        return image.point(lambda value: value * (1 / 256)).convert("L")
-    wide = image.mode.startswith("I;16")
-    image = image.convert("I") if wide else image
-    low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
-    if image.mode == "I":
-        low, high = 0, 65535 if wide or high > 255 else 255
-    scale = 255 / ((high - low) or 1)
-    return image.point(lambda value: value * scale - low * scale).convert("L")
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to sRGB by the embedded ICC profile; a wrong or corrupt one is passed over."""
-    if profile:
-        with contextlib.suppress(ImageCms.PyCMSError, *METADATA_ERRORS):
-            source, target = io.BytesIO(profile), ImageCms.createProfile("sRGB")
-            return ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
-    return image.convert("RGB")
-
-
-def _run(program: str, path: str, form: str, before: Sequence[str], *after: str) -> bytes:
-    """Return what ffmpeg or ffprobe print of a file, options before and after its name.
-
-    `form`: what its content is, as ffmpeg calls it. Raises OSError where it fails.
-    """
-    # A video may name other files or addresses: only this file, only as what its content says.
-    source = ("-protocol_whitelist", "file", "-f", form, "-i", f"file:{path}")
-    command = (program, "-v", "error", *before, *source, *after)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode:
-        raise OSError(done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:200])
-    return done.stdout
-
-
-def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
-    """Return one frame of a file, `at` so many seconds, at most as large as a preview. Raises OSError."""
-    fit = f"scale='min({PREVIEW_SIDE},iw)':'min({PREVIEW_SIDE},ih)':force_original_aspect_ratio=decrease"
-    made = ("-frames:v", "1", "-vf", fit, "-f", "image2pipe", "-c:v", "png", "-")
-    seek = ("-ss", f"{at:.2f}") if at else ()
-    frame = _run("ffmpeg", path, form, ("-threads", "1", *seek), *made)
-    with Image.open(io.BytesIO(frame), formats=["PNG"]) as image:
-        return image.convert("RGB")
-
-
-# By kind of WebP (RFC 9649), in bits of the first chunk's content: where width and height begin, and how
-# long they are; then what they leave off.
-_WEBP_SIZES = {b"VP8 ": (48, 64, 14, 0), b"VP8L": (8, 22, 14, 1), b"VP8X": (32, 56, 24, 1)}
-
-
-def huge_webp(head: bytes) -> tuple[int, int] | None:
-    """Return width and height of a WebP file too large for Pillow, which needs 15 bytes a pixel."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or head[12:16] not in _WEBP_SIZES or len(head) < 30:
-        return None
-    across, down, length, less = _WEBP_SIZES[head[12:16]]
-    bits = int.from_bytes(head[20:30], "little")
-    width, height = ((bits >> at) % (1 << length) + less for at in (across, down))
-    return (width, height) if width * height > WEBP_PIXELS else None
-
-
-def _pixels(path: str, head: bytes, side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a photo: upright, sRGB, on white, at most `side` pixels a side; and its full upright size."""
-    if huge := huge_webp(head):
-        return ffmpeg_frame(path, "webp_pipe"), huge  # 2 bytes a pixel
-    with _open(path) as image:
-        size, profile = image.size, image.info.get("icc_profile")
-        shrink = min(1.0, side / max(size))
-        # In the photo's shape: a square would make the decoder keep four times the pixels.
-        drafted = image.draft(None, (max(1, int(size[0] * shrink)), max(1, int(size[1] * shrink))))
-        image.load()
-        crop = clean_aperture(image, head)
-        picture: Image.Image = image.crop(crop) if crop else image
-        size = size if drafted else picture.size
-        if picture.mode[0] in "IF":
-            picture = _eight_bit(picture)
-        elif picture.mode in ("1", "P", "PA", "LA", "La") or "transparency" in picture.info:
-            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-        picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
-        if picture.mode == "RGBA":
-            white = Image.new("RGB", picture.size, "white")
-            white.paste(picture, mask=picture)
-            picture = white
-        picture = _to_srgb(picture, profile)
-        picture.info = {}  # Pillow shall go by the tag that follows, and by nothing else
-        picture.getexif()[0x0112] = orientation = _orientation(image, path)
-        ImageOps.exif_transpose(picture, in_place=True)
-        return picture, size[::-1] if orientation >= 5 else size
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    """Write a rendition without any metadata, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.info = {}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        image.save(temporary, "WEBP", **WEBP_OPTIONS)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-# The largest that each may be, pixels, from the largest down: each is made from the one before.
-RENDITION_SIZES = {
-    FULL: (WEBP_SIDE, WEBP_SIDE),
-    PREVIEW: (PREVIEW_SIDE, PREVIEW_SIDE),
-    **{str(width): (width, 3 * width) for width in reversed(THUMBNAIL_WIDTHS)},
-}
-
-
-def save_renditions(image: Image.Image, cache: Path, key: str, names: Sequence[str]) -> str:
-    """Make the named renditions of an upright sRGB picture, which shrinks; return its mean colour, '#rrggbb'."""
-    for name, size in RENDITION_SIZES.items():
-        image.thumbnail(size, RESAMPLING, reducing_gap=1.5)
-        if name in names:
-            _save(image, rendition_path(cache, key, name))
-    return "#{:02x}{:02x}{:02x}".format(*image.resize((1, 1), Image.Resampling.BOX).tobytes())
-
-
-def render_photo(path: str, head: bytes, info: Info, cache: Path, names: Sequence[str]) -> Info:
-    """Make the named renditions of a photo from one decode.
-
-    What is damaged is shown as far as it decodes. Raises like Pillow where nothing does.
-    """
-    side = WEBP_SIDE if FULL in names else PREVIEW_SIDE
-    if all(name.isdigit() for name in names):  # thumbnails alone
-        side = min(side, math.ceil(THUMBNAIL_WIDTHS[-1] * max(1, info.height / info.width)))
-    problem = ""
-    try:
-        picture, size = _pixels(path, head, side)
-    except METADATA_ERRORS as error:
-        problem = f"damaged, shown as far as it goes: {error}"
-        # Global in Pillow, and it switches a guard of PNG off: only now, only in a worker.
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-        try:
-            picture, size = _pixels(path, head, side)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-    colour = save_renditions(picture, cache, info.key, names)
-    return dataclasses.replace(
-        info, width=size[0], height=size[1], colour=colour, problem=problem, partial=bool(problem)
-    )
-
-
-def read_photo(path: str, head: bytes, info: Info) -> Info:
-    """Tell what a photo is without decoding its pixels. Raises like Pillow."""
-    if size := huge_webp(head):
-        if not shutil.which("ffmpeg"):
-            raise ValueError(f"too large: {size[0]} x {size[1]} pixels; with ffmpeg it could be shown")
-        return dataclasses.replace(info, kind=PHOTO, media_type="image/webp", width=size[0], height=size[1])
-    with _open(path) as image:
-        crop = clean_aperture(image, head)
-        size = (crop[2] - crop[0], crop[3] - crop[1]) if crop else image.size
-        size = size[::-1] if _orientation(image, path) >= 5 else size
-        moves = image.format not in ("MPO", "HEIF") and _legible(getattr, image, "is_animated", False)
-        return dataclasses.replace(
-            info,
-            kind=PHOTO,
-            media_type=f"image/{'jpeg' if image.format == 'MPO' else (image.format or '').lower()}",
-            width=size[0],
-            height=size[1],
-            animated=bool(moves),
-            **read_metadata(image),
-        )
-
-
-# Videos
-
-
-def read_video(path: str, container: str, info: Info) -> Info:
-    """Tell what a video is; size, date and duration only where the machine has ffprobe."""
-    kind = "video/webm" if container == "webm" else "video/mp4"
-    info = dataclasses.replace(info, kind=VIDEO, media_type=kind, no_poster=not shutil.which("ffmpeg"))
-    if not shutil.which("ffprobe"):
-        return info
-    asked = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
-    found = json.loads(_run("ffprobe", path, container, asked))
-    stream: dict[str, Any] = next(iter(found.get("streams", [])), {})
-    size = int(stream.get("width", 0)), int(stream.get("height", 0))
-    turned = any(int(side.get("rotation", 0)) % 180 for side in stream.get("side_data_list", []))
-    form = found.get("format", {})
-    tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
-    date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
-    if date is None and (made := parse_date(tags.get("creation_time", ""))) and made.year > 1970:
-        date = local_time(made.timestamp())  # UTC alone is told; 1904 and 1970: the camera had no clock
-    return dataclasses.replace(
-        info,
-        width=size[turned],
-        height=size[not turned],
-        duration=_number(form.get("duration")),
-        taken=date.isoformat() if date else "",
-    )
-
-
-def render_video(path: str, container: str, info: Info, cache: Path, names: Sequence[str]) -> Info:
-    """Make the poster of a video with ffmpeg, where the machine has it."""
-    for at in (min(1.0, info.duration / 2), 0.0):
-        try:
-            picture = ffmpeg_frame(path, container, at)
-        except OSError:  # it may be shorter than it says, or hold sound alone
-            continue
-        return dataclasses.replace(info, colour=save_renditions(picture, cache, info.key, names))
-    return dataclasses.replace(info, no_poster=True)
-
-
-# Workers
-
-
-def describe(error: BaseException) -> str:
-    """Say to the owner why a file cannot be shown."""
-    if isinstance(error, MemoryError):
-        return f"too large: it needs more than {WORKER_MEMORY >> 20} MB of memory"
-    if isinstance(error, UnidentifiedImageError):
-        return "its content is not a picture, or damaged from the start"
-    if isinstance(error, PermissionError):
-        return "the program may not read it (file permissions)"
-    return str(error)[:200] or type(error).__name__
-
-
-def expected_kind(path: str) -> str:
-    """Return the kind that a file's suffix says, for one that was not read."""
-    suffix = os.path.splitext(path)[1].lower()
-    kinds = {PHOTO: PHOTO_SUFFIXES, VIDEO: VIDEO_SUFFIXES, RAW: RAW_SUFFIXES}
-    return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), "")
-
-
-NEEDS = {  # by container; some machines have a Pillow of their own
-    "avif": "AVIF needs Pillow 11.3 or newer that was built with it",
-    "heif": "HEIC needs pillow-heif: pip install pillow-heif",
-}
-
-
-def _can_decode(container: str) -> bool:
-    with warnings.catch_warnings(action="ignore"):  # a Pillow before 11.3 does not know the word
-        return bool(features.check("avif")) if container == "avif" else "HEIF" in Image.OPEN
-
-
-def develop(path: str, cache: Path, names: Sequence[str] | None) -> Info:
-    """Read one file and make the named renditions (None: none). Only workers call this.
-
-    Never raises for what a file holds: the problem is in the answer.
-    """
-    info = Info(kind=expected_kind(path))
-    if info.kind == RAW:
-        return dataclasses.replace(info, problem="RAW: export it as JPEG to show it")
-    try:
-        head, key = read_head(path)
-        info = dataclasses.replace(info, key=key)
-        if not head:
-            raise ValueError("the file is empty")
-        container = container_of(head)
-        if container in ("mov", "webm"):
-            info = read_video(path, container, info)
-            return render_video(path, container, info, cache, names) if names and info.has_picture else info
-        if container in NEEDS and not _can_decode(container):
-            media_type = f"image/{container}"
-            return dataclasses.replace(info, kind=PHOTO, media_type=media_type, problem=NEEDS[container])
-        info = read_photo(path, head, info)
-        return render_photo(path, head, info, cache, names) if names else info
-    except Exception as error:  # one of the two edges: a bad file costs itself, whatever it raises
-        machine = isinstance(error, OSError) and error.errno is not None
-        lasting = not machine and not isinstance(error, MemoryError)
-        passing = machine and not isinstance(error, PermissionError)
-        return dataclasses.replace(info, problem=describe(error), lasting=lasting, passing=passing)
-
-
-def is_older(moment: float, seconds: float) -> bool:
-    """Say whether a moment is so many seconds ago; one in the future is of a wrong clock, and old."""
-    return not 0 <= time.time() - moment < seconds
-
-
-def is_settled(path: str) -> bool:
-    """Say whether a file has not changed for two seconds, so that nobody is copying it any more."""
-    with contextlib.suppress(OSError):
-        found = os.stat(path)
-        return is_older(max(found.st_mtime, found.st_ctime), SETTLE_SECONDS)
-    return False
-
-
-def work(cache: Path) -> None:
-    """Answer requests, one line of JSON each, until stdin ends. The main job of a worker process."""
-    answers = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    warnings.simplefilter("ignore")  # of Pillow, on odd metadata
-    Image.MAX_IMAGE_PIXELS = None  # `_open` checks, by format
-    Image.init()
-    with contextlib.suppress(ImportError):  # it is not installed, or broken, which `check` says
-        importlib.import_module("pillow_heif").register_heif_opener()
-    if sys.platform != "win32":
-        os.nice(10)
-        with contextlib.suppress(ValueError, OSError):  # not every system has this limit
-            resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
-    set_alarm = getattr(signal, "alarm", lambda seconds: None)  # Windows has none
-    for line in sys.stdin:
-        path, names = json.loads(line)
-        set_alarm(int(RENDER_SECONDS) + 5)  # nobody else kills a worker whose server is gone
-        info = develop(path, cache, names)
-        with contextlib.suppress(BrokenPipeError):  # the server is gone, and stdin ends
-            os.write(answers, json.dumps(vars(info)).encode("ascii") + b"\n")
-        set_alarm(0)
-
-
-class Worker:
-    """One worker process, which reads and renders files one after the other."""
-
-    def __init__(self, cache: Path) -> None:
-        here = os.path.dirname(os.path.abspath(__file__))
-        modules = [*([] if here in sys.path else [here]), *filter(None, sys.path)]
-        self._process = subprocess.Popen(
-            [sys.executable, *WORKER_FLAGS, json.dumps(modules), WORKER_COMMAND, os.fspath(cache)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="ascii",
-            start_new_session=True,  # Ctrl-C in the terminal is for the server
-        )
-        self._deadline = math.inf
-        self.was_late = False
-
-    def ask(self, path: str, names: tuple[str, ...] | None) -> Info | None:
-        """Return what `develop` says; None: the process died, or was killed."""
-        assert self._process.stdin and self._process.stdout
-        self._deadline = time.monotonic() + RENDER_SECONDS
-        try:
-            self._process.stdin.write(json.dumps([path, names]) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-            return info_from(json.loads(line)) if line.endswith("\n") else None
-        except (OSError, ValueError, TypeError):  # the pipe broke, or that was no answer
-            return None
-        finally:
-            self._deadline = math.inf
-
-    def kill_if_late(self) -> None:
-        """End a process that takes too long."""
-        if time.monotonic() > self._deadline:
-            self.was_late = True
-            self.kill()
-
-    def kill(self) -> None:
-        """End the process, and the ffmpeg that it may have started."""
-        if sys.platform == "win32":
-            self._process.kill()
-        elif self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        """End the process and wait for that."""
-        self.kill()
-        self._process.communicate()
-
-
-class Urgency(enum.IntEnum):
-    """What goes first."""
-
-    NOW = 0  # a picture that a visitor waits for
-    FACTS = 1  # of the files of the page that a visitor asks for
-    SOON = 2  # the pictures that such a page will ask for next
-    LATER = 3  # the background pass
-
-
-@dataclasses.dataclass
-class Job:
-    """One file to read, and renditions to make of it. `answer` resolves to its Info."""
-
-    identity: str
-    path: str
-    names: tuple[str, ...] | None
-    urgency: Urgency
-    answer: Future[Info] = dataclasses.field(default_factory=Future)
-    taken: bool = False
-
-
-class Renderer:
-    """Brings files to worker processes; each can be killed at the cost of one file. Thread-safe.
-
-    Workers start when there is work and end when there is none for a minute.
-    """
-
-    def __init__(
-        self, cache: Path, workers: int = WORKERS, learn: Callable[[Job, Info], None] = lambda *_: None
-    ) -> None:
-        self._cache = cache
-        self._learn = learn  # is told of each answer before those who wait for it
-        self._queue: list[tuple[Urgency, int, Job]] = []
-        self._jobs: dict[tuple[str, tuple[str, ...] | None], Job] = {}
-        self._count = itertools.count()
-        self._ready = threading.Condition()
-        self._workers: set[Worker] = set()
-        self._closed = threading.Event()
-        for run in (self._watch, *[self._serve] * workers):
-            threading.Thread(target=run, name="renderer", daemon=True).start()
-
-    def submit(
-        self, identity: str, path: str, names: tuple[str, ...] | None, urgency: Urgency
-    ) -> Future[Info]:
-        """Ask for a file; the same request twice is one job, as urgent as the more urgent of both.
-
-        `identity` is another one when the file has changed: its old answer is no good any more.
-        """
-        with self._ready:
-            if self._closed.is_set():
-                raise Busy("The server is stopping.")
-            job = self._jobs.get((identity, names))
-            if job is None:
-                job = self._jobs[identity, names] = Job(identity, path, names, urgency)
-            elif job.taken or job.urgency <= urgency:
-                return job.answer
-            job.urgency = urgency
-            heapq.heappush(self._queue, (urgency, next(self._count), job))
-            self._ready.notify()
-            return job.answer
-
-    def close(self) -> None:
-        """Kill the workers; who waits for an answer gets Busy."""
-        with self._ready:
-            self._closed.set()
-            self._ready.notify_all()
-            for worker in self._workers:
-                worker.kill()
-            waiting = [job for job in self._jobs.values() if not job.taken]
-            self._jobs.clear()
-        for job in waiting:
-            job.answer.set_exception(Busy("The server is stopping."))
-
-    def _next(self, patience: float | None) -> Job | None:
-        """Return the most urgent job; None: there was none for so many seconds, or all is over."""
-        with self._ready:
-            self._ready.wait_for(lambda: self._queue or self._closed.is_set(), patience)
-            while self._queue and not self._closed.is_set():
-                _, _, job = heapq.heappop(self._queue)
-                if not job.taken:  # else it was queued twice, first less urgently
-                    job.taken = True
-                    return job
-        return None
-
-    def _serve(self) -> None:
-        """Bring one worker process job after job. Runs in a thread of its own."""
-        worker: Worker | None = None
-        while not self._closed.is_set():
-            if job := self._next(IDLE_SECONDS if worker else None):
-                worker, info = self._develop(job, worker)
-                self._answer(job, info)
-            else:
-                worker = self._replace(worker, None)
-        self._replace(worker, None)
-
-    def _develop(self, job: Job, worker: Worker | None) -> tuple[Worker | None, Info]:
-        """Have a job done; return the worker that waits now, if one does, and what came of the file."""
-        failed = Info(kind=expected_kind(job.path), problem="it crashes the decoder", lasting=False)
-        for _ in range(2):  # somebody may have killed the worker: that is not the photo's fault
-            try:
-                worker = worker or self._replace(None, Worker(self._cache))
-            except OSError as error:
-                why = f"no worker process can be started: {error}"
-                return None, dataclasses.replace(failed, problem=why, passing=True)
-            if info := worker.ask(job.path, job.names):
-                return worker, info
-            was_late, worker = worker.was_late, self._replace(worker, None)
-            if was_late:
-                return None, dataclasses.replace(failed, problem=f"gave up after {RENDER_SECONDS:.0f} s")
-            if self._closed.is_set():
-                break
-        return None, failed
-
-    def _answer(self, job: Job, info: Info) -> None:
-        with self._ready:
-            self._jobs.pop((job.identity, job.names), None)
-        if self._closed.is_set():
-            job.answer.set_exception(Busy("The server is stopping."))
-        else:
-            self._learn(job, info)
-            job.answer.set_result(info)
-
-    def _replace(self, old: Worker | None, new: Worker | None) -> Any:
-        with self._ready:
-            self._workers = self._workers - {old} | ({new} if new else set())
-            if new and self._closed.is_set():
-                new.kill()
-        if old:
-            old.close()
-        return new
-
-    def _watch(self) -> None:
-        """Kill workers that take too long. Runs in a thread of its own."""
-        while not self._closed.wait(0.5):
-            for worker in self._workers:
-                worker.kill_if_late()
-
 
 # --- Albums ------------------------------------------------------------------------------------
 
