@@ -872,6 +872,343 @@ class Renderer:
                 worker.kill_if_late()
 
 
+# --- Folders -------------------------------------------------------------------
+
+DEPTH = 64  # of albums in albums; deeper ones are ignored
+ALBUM_TEXT = "album.txt"
+ALBUM_TEXT_BYTES = 65536
+# Never items, even where the content would pass: sidecars, camera proxies, half downloads.
+IGNORED_SUFFIXES = frozenset(
+    ".xmp .json .txt .aae .thm .lrv .part .partial .crdownload .download .tmp"
+    " .pyz .py .html .db .ini".split()
+)
+LIVE_BYTES = 20_000_000  # a live photo's film lasts three seconds; a longer one is an item of its own
+LIVE_SUFFIXES = (".mov", ".mp4")
+# A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
+TICK = 0.1  # seconds
+WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
+GONE = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+)  # the file is gone, or a link leads nowhere
+
+Parts = tuple[str, ...]  # names from the library down; () is the library itself
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names."""
+    text = unicodedata.normalize("NFC", display(name)).casefold()
+    pieces = re.split(r"(\d+)", text)
+    return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces)), name
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file as a folder's listing tells it. `identity` differs when it is written or replaced."""
+
+    name: str
+    path: str
+    identity: str
+    size: int  # bytes
+    mtime: float  # s since the epoch
+    added: float  # s since the epoch: ctime, which every way of putting a file into a folder sets
+    visibility: Visibility = (
+        Visibility.PUBLIC
+    )  # not public only for a link into another album
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix, in lower case."""
+        return os.path.splitext(self.name)[0].casefold()
+
+    @property
+    def suffix(self) -> str:
+        """The suffix in lower case, with its dot."""
+        return os.path.splitext(self.name)[1].lower()
+
+
+def file_of(name: str, path: str, status: os.stat_result, visibility: Visibility) -> File:
+    """Return a file as its status says."""
+    # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
+    numbers = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return File(
+        name=name,
+        path=path,
+        identity="-".join(f"{number:x}" for number in numbers),
+        size=status.st_size,
+        mtime=plausible(status.st_mtime),
+        added=plausible(status.st_ctime),
+        visibility=visibility,
+    )
+
+
+class AlbumText(NamedTuple):
+    """The words that an album.txt gives an album."""
+
+    title: str = ""
+    description: str = ""
+    captions: Mapping[str, str] = {}  # by file name
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A folder of the library as it was when it was listed."""
+
+    stamp: Identity | None  # of the listing; None: the folder could not be listed
+    files: Mapping[str, File]
+    albums: Mapping[str, Visibility]
+    has_links: bool = False
+    text: AlbumText = dataclasses.field(default_factory=AlbumText)
+    problem: str = ""
+
+    @property
+    def last_written(self) -> float:
+        """When the newest file was written, s since the epoch."""
+        return max((file.mtime for file in self.files.values()), default=0)
+
+    @functools.cached_property
+    def films(self) -> dict[str, File]:
+        """The films of live photos, by the photo's name: of IMG_1.HEIC IMG_1.MOV or IMG_1_HEVC.MOV."""
+        photos: dict[str, File] = {}
+        for _, file in sorted(self.files.items()):
+            if file.suffix in PHOTO_SUFFIXES:
+                photos.setdefault(file.stem, file)
+        films = {}
+        for film in self.files.values():
+            photo = photos.get(film.stem.removesuffix("_hevc"))
+            if photo and _is_film_of(film, photo):
+                films[photo.name] = film
+        return films
+
+
+def _is_film_of(film: File, photo: File) -> bool:
+    is_short = film.suffix in LIVE_SUFFIXES and film.size <= LIVE_BYTES
+    return (
+        is_short and film.visibility <= photo.visibility
+    )  # who may see it may see it move
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What is at a path, and who may see it. Neither folder nor file: nothing is there."""
+
+    parts: Parts
+    visibility: Visibility
+    folder: Folder | None = None  # of the album, or of the one that holds the file
+    file: File | None = None
+
+    @property
+    def is_album(self) -> bool:
+        return self.folder is not None and self.file is None
+
+
+def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
+    """Read an album.txt: its title, its description, and lines `file name: caption`."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(ALBUM_TEXT_BYTES)
+    except OSError:
+        return AlbumText()
+    title, *lines = content.decode("utf-8-sig", "replace").splitlines() or [""]
+    by_name = {unicodedata.normalize("NFC", display(name)): name for name in names}
+    captions, description = {}, []
+    for line in lines:
+        start, colon, caption = line.partition(": ")
+        name = by_name.get(unicodedata.normalize("NFC", start.strip()))
+        if colon and name is not None:
+            captions[name] = caption.strip()
+        else:
+            description.append(line)
+    return AlbumText(title.strip()[:TITLE_LENGTH], "\n".join(description).strip(), captions)
+
+
+def is_ignored(name: str) -> bool:
+    """Say whether a name is none of ours: hidden, a NAS system's, or an editor's backup."""
+    return name.startswith((".", "@")) or name.endswith("~")
+
+
+class Folders:
+    """The folders below the library's root, as they are at each call. Thread-safe.
+
+    The file system is the truth: a folder is listed again when its mtime changed, and paths are
+    resolved through listings alone, so that only what is listed can be reached.
+    """
+
+    def __init__(self, root: Path, state: Path, *, follow_symlinks: bool = False) -> None:
+        self.root = root
+        self.real_root = Path(os.path.realpath(root))
+        self._state = Path(os.path.realpath(state))
+        self._follow_symlinks = follow_symlinks
+        self._listings: dict[Parts, tuple[Folder, float]] = {}  # with the time of listing
+        self._listing_lock = threading.Lock()
+
+    def listing(self, parts: Parts, *, fresh: bool = False) -> Folder:
+        """List a folder where it may have changed; `fresh`: also for files that were written in place."""
+        path = os.path.join(self.root, *parts)
+        if not fresh and (folder := self._unchanged(parts, path)):
+            return folder
+        with self._listing_lock:  # a hundred thumbnails ask for the same new album at once
+            if not fresh and (folder := self._unchanged(parts, path)):
+                return folder
+            return self._list_again(parts, path)
+
+    def _unchanged(self, parts: Parts, path: str) -> Folder | None:
+        """Return the last listing if the folder is as it was; None: it has to be listed."""
+        folder, listed_at = self._listings.get(parts, (None, 0.0))
+        if folder is None or folder.has_links:  # what links lead to changes elsewhere
+            return None
+        stamp = identity_of(path)
+        if stamp is None or stamp != folder.stamp:
+            return None
+        keeps_fractions = stamp.mtime_ns % 1_000_000_000 != 0
+        tick = TICK if keeps_fractions else WHOLE_SECOND_TICK
+        is_certain = listed_at - stamp.mtime > tick
+        if not is_certain:
+            return None
+        return folder
+
+    def _list_again(self, parts: Parts, path: str) -> Folder:
+        before, _ = self._listings.get(parts, (None, 0.0))
+        listed_at = time.time()
+        folder = self._read_folder(parts, path)
+        if before == folder:
+            folder = before  # what was derived from it stays valid
+        self._listings[parts] = folder, listed_at
+        return folder
+
+    def _read_folder(self, parts: Parts, path: str) -> Folder:
+        try:
+            stamp = identity_of(path)
+            with os.scandir(path) as entries:
+                return self._read_entries(parts, entries, stamp)
+        except OSError as error:
+            return Folder(None, {}, {}, problem=explain(error))
+
+    def _read_entries(
+        self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: Identity | None
+    ) -> Folder:
+        files: dict[str, File] = {}
+        albums: dict[str, Visibility] = {}
+        problems = []
+        has_links = False
+        state_name = self._state_name_in(parts)
+        for entry in entries:
+            if is_ignored(entry.name) or entry.name == state_name:
+                continue
+            try:
+                has_links = has_links or entry.is_symlink()
+                visibility = self._visibility_of_entry(parts, entry)
+                if visibility is None:
+                    continue
+                if entry.is_file():
+                    files[entry.name] = file_of(
+                        entry.name, entry.path, entry.stat(), visibility
+                    )
+                elif entry.is_dir() and len(parts) < DEPTH:
+                    albums[entry.name] = visibility
+            except OSError as error:
+                if error.errno not in GONE:
+                    problems.append(f"{display(entry.name)}: {error.strerror}")
+        return Folder(
+            stamp=stamp,
+            files={
+                name: f for name, f in files.items() if f.suffix not in IGNORED_SUFFIXES
+            },
+            albums=albums,
+            has_links=has_links,
+            text=_text_of(files),
+            problem="; ".join(sorted(problems)),
+        )
+
+    def _state_name_in(self, parts: Parts) -> str:
+        """Return the name of the state folder if it lies in this folder, else ''."""
+        if self._state.parent == self.real_root.joinpath(*parts):
+            return self._state.name
+        return ""
+
+    def _visibility_of_entry(
+        self, parts: Parts, entry: os.DirEntry[str]
+    ) -> Visibility | None:
+        by_name = visibility_of([entry.name])
+        if not entry.is_symlink():
+            return by_name
+        by_target = self._visibility_of_link(parts, entry)
+        if by_target is None:
+            return None
+        return max(by_name, by_target)
+
+    def _visibility_of_link(
+        self, parts: Parts, entry: os.DirEntry[str]
+    ) -> Visibility | None:
+        """Return the strictest visibility along a link's real path; None: it is not followed."""
+        plain = self.real_root.joinpath(*parts)
+        folder = Path(os.path.realpath(plain))
+        leads_up = folder.is_relative_to(os.path.realpath(entry.path))
+        may_lead_round_in_circles = entry.is_dir() and (leads_up or folder != plain)
+        if may_lead_round_in_circles:
+            return None
+        return self._real_visibility(entry.path)
+
+    def _real_visibility(self, path: str) -> Visibility | None:
+        """Return the strictest visibility along a real path; None: the path leaves the library."""
+        real = Path(os.path.realpath(path))
+        if real.is_relative_to(self.real_root):
+            names = real.relative_to(self.real_root).parts
+            if any(map(is_ignored, names)):
+                return None
+            return visibility_of(names)
+        if self._follow_symlinks and not real.is_relative_to(self._state):
+            return visibility_of(real.parts)
+        return None
+
+    def visibility_by_name(self, parts: Parts) -> Visibility:
+        """Return what the names of a path alone say, without a look at the disk."""
+        own_name = os.path.basename(os.path.abspath(self.root))
+        return visibility_of((self.real_root.name, own_name, *parts))
+
+    def locate(self, parts: Parts) -> Place:
+        """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
+        by_name = self.visibility_by_name(parts)
+        folder, file = self.listing(()), None
+        for depth, name in enumerate(parts, 1):
+            if name in folder.albums:
+                folder = self.listing(parts[:depth])
+            elif name in folder.files and depth == len(parts):
+                file = folder.files[name]
+            else:
+                # The parent may be a link into a private folder. A missing name below it answers
+                # like a private one, or the answer would tell which names exist there.
+                parent = self._real_visibility(os.path.join(self.root, *parts[: depth - 1]))
+                return Place(parts, max(by_name, parent or by_name))
+        # Not from the listing: of a chain of links, one farther on may point elsewhere by now.
+        real = self._real_visibility(os.path.join(self.root, *parts))
+        if real is None:
+            return Place(parts, by_name)
+        return Place(parts, max(by_name, real), folder, file)
+
+    def walk(self) -> list[tuple[Parts, Folder]]:
+        """Return all folders, each file looked at again, those with the newest files first."""
+        walked: dict[Parts, Folder] = {}
+        waiting: list[Parts] = [()]
+        while waiting:
+            parts = waiting.pop()
+            folder = self.listing(parts, fresh=True)
+            walked[parts] = folder
+            waiting += [(*parts, name) for name in folder.albums]
+        for parts in set(self._listings) - walked.keys():
+            self._listings.pop(parts, None)
+        return sorted(walked.items(), key=lambda pair: pair[1].last_written, reverse=True)
+
+
+def _text_of(files: Mapping[str, File]) -> AlbumText:
+    text = files.get(ALBUM_TEXT)
+    # A link may lead to the words of another album, which not everybody may read.
+    if text is None or text.visibility != Visibility.PUBLIC:
+        return AlbumText()
+    return read_album_text(text.path, files)
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
