@@ -1209,6 +1209,93 @@ def _text_of(files: Mapping[str, File]) -> AlbumText:
     return read_album_text(text.path, files)
 
 
+# --- Index ---------------------------------------------------------------------
+
+INDEX_SECONDS = (
+    30 * 86400
+)  # that the index of another version is kept: somebody may go back to it
+
+
+def _index_line(identity: str, info: Info) -> str:
+    fields = {
+        name: value for name, value in vars(info).items() if value != getattr(Info, name)
+    }
+    return f"\n{json.dumps([identity, fields])}\n"  # also after half a line
+
+
+def _index_name() -> str:
+    """Name the index file: without HEIC or ffmpeg, or by another version, files are read otherwise."""
+    has_heif = bool(importlib.util.find_spec("pillow_heif"))
+    has_ffmpeg = bool(shutil.which("ffmpeg"))
+    tools = [PIL.__version__, has_heif, has_ffmpeg]
+    reader = json.dumps([sorted(Info.__dataclass_fields__), tools])
+    return f"index-{hashlib.blake2b(reader.encode(), digest_size=6).hexdigest()}.jsonl"
+
+
+class Index:
+    """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
+
+    def __init__(self, cache: Path) -> None:
+        self._path = cache / _index_name()
+        self._infos: dict[str, Info] = {}
+        self._lock = threading.Lock()
+        self._has_warned = False
+        self.changes = 0  # since the start
+        with contextlib.suppress(OSError):
+            self._remove_outdated()
+        with contextlib.suppress(OSError):
+            self._load()
+
+    def _remove_outdated(self) -> None:
+        for path in self._path.parent.glob("index*.jsonl"):
+            if path != self._path and is_older(path.stat().st_mtime, INDEX_SECONDS):
+                path.unlink()
+
+    def _load(self) -> None:
+        with open(self._path, encoding="ascii", errors="replace") as lines:
+            os.utime(self._path)
+            for line in lines:
+                with contextlib.suppress(
+                    ValueError, TypeError
+                ):  # a killed server left half a line
+                    identity, fields = json.loads(line)
+                    self._infos[identity] = info_from(fields)
+
+    def get(self, identity: str) -> Info | None:
+        return self._infos.get(identity)
+
+    def put(self, identity: str, info: Info) -> None:
+        """Remember what a file is; what is to be tried again, only while the program runs."""
+        with self._lock:
+            before = self._infos.get(identity)
+            self._infos[identity] = info
+            self.changes += 1
+            if info.retry == NEVER and info != before:
+                with self._warning(), open(self._path, "a", encoding="ascii") as file:
+                    file.write(_index_line(identity, info))
+
+    def keep(self, identities: set[str]) -> None:
+        """Forget all other files, if there are any, and write the index afresh."""
+        with self._lock:
+            if self._infos.keys() <= identities:
+                return
+            self._infos = {name: i for name, i in self._infos.items() if name in identities}
+            lasting = {name: i for name, i in self._infos.items() if i.retry == NEVER}
+            lines = (_index_line(name, info) for name, info in lasting.items())
+            with self._warning():
+                write_atomically(self._path, "".join(lines).encode("ascii"))
+
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
+        """Go on where the file cannot be written, and say so once."""
+        try:
+            yield
+        except OSError as error:
+            if not self._has_warned:
+                log.warning("%s cannot be written: %s", self._path, error.strerror)
+            self._has_warned = True
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
