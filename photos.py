@@ -1296,6 +1296,389 @@ class Index:
             self._has_warned = True
 
 
+# --- Albums --------------------------------------------------------------------
+
+READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
+FEED_ITEMS = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A photo or video of an album; with `film`, a live photo. `info` is None until it was read."""
+
+    parts: Parts
+    file: File
+    info: Info | None
+    film: File | None = None
+    caption: str = ""
+
+    @property
+    def kind(self) -> str:
+        """PHOTO or VIDEO, until it was read as its suffix says; anything else is not shown."""
+        if self.info is None:
+            return expected_kind(self.file.name)
+        return self.info.kind
+
+    @property
+    def facts(self) -> Info:
+        """What is known of its file: nothing until it was read."""
+        return self.info or Info()
+
+    @property
+    def is_shown(self) -> bool:
+        return self.kind in (PHOTO, VIDEO)
+
+    @property
+    def title(self) -> str:
+        return display(self.file.name)
+
+    @property
+    def key(self) -> str:
+        """The key of its content, '' until it was read."""
+        return self.facts.key
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether renditions exist or can be made, as far as is known."""
+        return self.info is None or self.info.has_picture
+
+    @property
+    def added(self) -> int:
+        """When it came into the library, s since the epoch."""
+        return int(self.file.added)
+
+    @functools.cached_property
+    def taken(self) -> dt.datetime:
+        """When it was taken, local time: from its metadata, else its name, else the file's mtime."""
+        if self.facts.taken:
+            return dt.datetime.fromisoformat(self.facts.taken)
+        return date_in_name(self.title) or local_time(self.file.mtime)
+
+
+@dataclasses.dataclass(frozen=True)
+class Album:
+    """An album as somebody finds it: counts, dates and cover hold only what that principal may find."""
+
+    parts: Parts
+    title: str
+    description: str
+    visibility: Visibility
+    items: tuple[Item, ...]  # oldest first
+    albums: tuple[Album, ...]  # newest first
+    photos: int  # with those of all albums below
+    videos: int
+    first: dt.datetime | None  # date taken of the oldest item
+    last: dt.datetime | None
+    last_added: (
+        int  # when the last item came into the library, s since the epoch; 0: none did
+    )
+    cover: Item | None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.photos + self.videos == 0
+
+
+def item_of(parts: Parts, folder: Folder, file: File, info: Info | None) -> Item:
+    """Return the item that a file of a folder is. A caption in album.txt goes before the file's own."""
+    facts = info or Info()
+    caption = folder.text.captions.get(file.name, facts.caption)
+    return Item(parts, file, info, folder.films.get(file.name), caption)
+
+
+def items_below(album: Album) -> Iterator[Item]:
+    """Yield the items of an album and of all albums in it."""
+    yield from album.items
+    for child in album.albums:
+        yield from items_below(child)
+
+
+def usual_zone(items: Iterable[Item]) -> dt.tzinfo:
+    """Return the time zone that most items tell: a camera without one was on the same trip."""
+    zones: Counter[dt.tzinfo] = Counter()
+    for item in items:
+        if item.facts.taken and item.taken.tzinfo:
+            zones[item.taken.tzinfo] += 1
+    if not zones:
+        return dt.UTC
+    [(zone, _)] = zones.most_common(1)
+    return zone
+
+
+def instant(date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
+    """Return a date as one that can be compared with all others; `zone` where it tells none."""
+    if date.tzinfo:
+        return date
+    return date.replace(tzinfo=zone)
+
+
+def choose_cover(items: Iterable[Item]) -> Item | None:
+    """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
+
+    def rank(item: Item) -> tuple[bool, bool]:
+        return item.file.stem != "cover", item.facts.problem != ""
+
+    return min((item for item in items if item.has_picture), key=rank, default=None)
+
+
+def purpose_of(rendition: str) -> Purpose:
+    """Return what a file is read for when somebody waits for one of its renditions."""
+    purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
+    return purposes.get(rendition, Purpose.THUMBNAILS)
+
+
+class DerivedAlbum(NamedTuple):
+    """An album without those below it, with what it was derived from."""
+
+    folder: Folder
+    infos: list[Info | None]
+    album: Album
+
+
+class Library:
+    """The albums below a root folder, as a principal finds them. Thread-safe."""
+
+    def __init__(
+        self,
+        root: Path,
+        cache: Path,
+        *,
+        follow_symlinks: bool = False,
+        workers: int = WORKERS,
+    ) -> None:
+        self.folders = Folders(root, cache.parent, follow_symlinks=follow_symlinks)
+        self.cache = cache
+        self.index = Index(cache)
+        self._renderer = Renderer(cache, workers, self._learn)
+        # By folder and by the scope of the principal, which together decide what is in an album.
+        self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
+        self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
+
+    def close(self) -> None:
+        """Stop the workers; all who wait for a rendition get Busy."""
+        self._renderer.close()
+
+    def album(self, place: Place, principal: Principal, *, patience: float = 0) -> Album:
+        """Return the album at a place as somebody finds it; empty albums below are left out.
+
+        Its files that were never read are read first, for `patience` seconds at most. The caller
+        has decided that the principal may open the place.
+        """
+        folder = self.folders.listing(place.parts, fresh=True)
+        if patience:
+            self._read(folder, patience)
+        return self._with_albums(place.parts, folder, principal, place.visibility)
+
+    def _with_albums(
+        self, parts: Parts, folder: Folder, principal: Principal, visibility: Visibility
+    ) -> Album:
+        """Return an album with all below it that somebody may find."""
+        own = self._own_album(parts, folder, principal)
+        below = [
+            album
+            for album in self._albums_in(parts, folder, principal)
+            if not album.is_empty
+        ]
+        below.sort(key=lambda album: instant(album.last or dt.datetime.min), reverse=True)
+        everything = [own, *below]
+        firsts = [album.first for album in everything if album.first]
+        lasts = [album.last for album in everything if album.last]
+        covers = [album.cover for album in everything if album.cover]
+        return dataclasses.replace(
+            own,
+            visibility=visibility,
+            albums=tuple(below),
+            photos=sum(album.photos for album in everything),
+            videos=sum(album.videos for album in everything),
+            first=min(firsts, key=instant, default=None),
+            last=max(lasts, key=instant, default=None),
+            last_added=max(album.last_added for album in everything),
+            cover=next(iter(covers), None),
+        )
+
+    def _albums_in(
+        self, parts: Parts, folder: Folder, principal: Principal
+    ) -> Iterator[Album]:
+        for name in sorted(folder.albums, key=natural):
+            visibility = folder.albums[name]
+            if may_find(principal, visibility):
+                child = (*parts, name)
+                listing = self.folders.listing(child)
+                yield self._with_albums(child, listing, principal, visibility)
+
+    def _own_album(self, parts: Parts, folder: Folder, principal: Principal) -> Album:
+        """Return an album without those below it, derived again only after a change."""
+        infos = [self.index.get(file.identity) for file in folder.files.values()]
+        derived = self._derived.get((parts, principal.scope))
+        if derived and derived.folder is folder and derived.infos == infos:
+            return derived.album
+        album = self._derive(parts, folder, infos, principal)
+        self._derived[parts, principal.scope] = DerivedAlbum(folder, infos, album)
+        return album
+
+    def _derive(
+        self, parts: Parts, folder: Folder, infos: list[Info | None], principal: Principal
+    ) -> Album:
+        items = self._items(parts, folder, infos, principal)
+        photos = sum(item.kind == PHOTO for item in items)
+        name = (self.folders.real_root.name, *parts)[-1]
+        return Album(
+            parts=parts,
+            title=folder.text.title or title_of(name),
+            description=folder.text.description,
+            visibility=Visibility.PUBLIC,
+            items=items,
+            albums=(),
+            photos=photos,
+            videos=len(items) - photos,
+            first=items[0].taken if items else None,
+            last=items[-1].taken if items else None,
+            last_added=max((item.added for item in items), default=0),
+            cover=choose_cover(items),
+        )
+
+    def _items(
+        self,
+        parts: Parts,
+        folder: Folder,
+        infos: Iterable[Info | None],
+        principal: Principal,
+    ) -> tuple[Item, ...]:
+        """Return the photos and videos of a folder, oldest first, as far as they were read."""
+        films = {film.name for film in folder.films.values()}
+        items = []
+        for file, info in zip(folder.files.values(), infos, strict=True):
+            item = item_of((*parts, file.name), folder, file, info)
+            is_item = item.is_shown and file.name not in films
+            if is_item and may_find(principal, file.visibility):
+                items.append(item)
+        zone = usual_zone(items)
+        items.sort(key=lambda item: (instant(item.taken, zone), natural(item.file.name)))
+        return tuple(items)
+
+    def item(self, place: Place, purpose: Purpose = Purpose.FACTS) -> Item | None:
+        """Return the item at a place, its file looked at and read now; None: it is no item.
+
+        A file that was never read is read for `purpose`, so that its thumbnail costs one request.
+        """
+        if place.folder is None or place.file is None:
+            return None
+        try:
+            status = os.stat(place.file.path)
+        except OSError:
+            return None
+        file = file_of(place.file.name, place.file.path, status, place.file.visibility)
+        info = self.index.get(file.identity)
+        if info is None:
+            info = self._wait(self._submit(file, purpose, Urgency.NOW))
+        item = item_of(place.parts, place.folder, file, info)
+        if not item.is_shown:
+            return None
+        return item
+
+    def items(self, parts: Parts, principal: Principal) -> tuple[Item, ...]:
+        """Return the items of an album alone, as somebody finds them."""
+        folder = self.folders.listing(parts)
+        self._read(folder, READ_PATIENCE)
+        return self._own_album(parts, folder, principal).items
+
+    def recent_items(self, place: Place, principal: Principal) -> list[Item]:
+        """Return what was added last of all that somebody finds from an album on, newest first.
+
+        Only what was read counts.
+        """
+        items = items_below(self.album(place, principal))
+        read = (item for item in items if item.info)
+        return heapq.nlargest(FEED_ITEMS, read, key=lambda item: item.added)
+
+    def title(self, parts: Parts, principal: Principal) -> str:
+        """Return the title of an album."""
+        return self._own_album(parts, self.folders.listing(parts), principal).title
+
+    def walk(self) -> list[tuple[Parts, Folder]]:
+        """Return all folders, each file looked at again, those with the newest files first."""
+        folders = self.folders.walk()
+        remaining = {parts for parts, _ in folders}
+        for key in list(self._derived):
+            if key[0] not in remaining:
+                self._derived.pop(key, None)
+        return folders
+
+    # Reading and rendering
+
+    def _submit(self, file: File, purpose: Purpose, urgency: Urgency) -> Future[Info]:
+        return self._renderer.submit(file.identity, file.path, purpose, urgency)
+
+    def run(self, files: Iterable[File], purpose: Purpose) -> Iterator[File]:
+        """Have files read or rendered in the background; yield each when it is done. Raises Busy."""
+        futures = {self._submit(file, purpose, Urgency.LATER): file for file in files}
+        for future in as_completed(futures):
+            yield futures[future]
+
+    def _learn(self, job: Job, info: Info) -> Info:
+        """Remember what a worker told, and return what is known of the file now."""
+        before = self.index.get(job.identity)
+        # What is wrong at this moment, or with a file still being copied, is soon outdated.
+        if info.retry == AT_ONCE or (info.problem and not is_settled(job.path)):
+            return info
+        was_decoded = info.colour != "" or info.problem != ""
+        if before and not was_decoded:
+            return before  # it tells more
+        has_failed = info.problem != "" and not info.partial
+        if before and has_failed and job.purpose is Purpose.FULL:
+            return before  # the smaller renditions may well be made
+        if before and has_failed and before.kind:  # the facts were read well
+            info = dataclasses.replace(before, problem=info.problem, retry=info.retry)
+        self.index.put(job.identity, info)
+        return info
+
+    def _wait(self, future: Future[Info]) -> Info:
+        """Wait for a worker. Raises Busy where too many wait already."""
+        if not self._threads_waiting.acquire(blocking=False):
+            raise Busy("Too many pictures are being made. Try again in a moment.")
+        try:
+            return future.result(timeout=3 * RENDER_SECONDS)
+        except TimeoutError:
+            raise Busy("This picture is still being made. Try again in a moment.") from None
+        finally:
+            self._threads_waiting.release()
+
+    def _read(self, folder: Folder, patience: float) -> None:
+        unread = [
+            file for file in folder.files.values() if not self.index.get(file.identity)
+        ]
+        futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
+        wait(futures, timeout=patience)
+
+    def rendition(self, item: Item, name: str) -> Path:
+        """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
+        info = item.facts
+        if info.has_picture and not is_made(self.cache, info.key, name):
+            # A full-size rendition is heavy, and asked for last.
+            urgency = Urgency.SOON if name == FULL else Urgency.NOW
+            info = self._wait(self._submit(item.file, purpose_of(name), urgency))
+        if not info.has_picture or not is_made(self.cache, info.key, name):
+            raise NoPicture(info.problem or "There is no picture of this file.")
+        return rendition_path(self.cache, info.key, name)
+
+    def expect(self, items: Iterable[Item]) -> None:
+        """Have the thumbnails of a page's items made before those of the rest."""
+        smallest = str(THUMBNAIL_WIDTHS[0])
+        for item in items:
+            if item.info is None or not item.info.has_picture:
+                continue
+            if not is_made(self.cache, item.key, smallest):
+                self._submit(item.file, Purpose.THUMBNAILS, Urgency.SOON)
+
+
+def open_library(state: Path, config: Config) -> Library:
+    """Open the library of a state folder, which is made if need be. Raises StateError."""
+    make_state_folder(state)
+    return Library(
+        library_root(state, config), state / "cache", follow_symlinks=config.follow_symlinks
+    )
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
@@ -1426,687 +1809,6 @@ METADATA_ERRORS = (
 )
 
 log = logging.getLogger("photos")
-
-# --- Albums ------------------------------------------------------------------------------------
-
-Parts = tuple[str, ...]  # names from the library down; () is the library itself
-
-
-class Visibility(enum.IntEnum):
-    """Who may see an album; the strictest of several is their maximum."""
-
-    PUBLIC = 0
-    HIDDEN = 1
-    PRIVATE = 2
-
-
-SUFFIXES = {"hidden": Visibility.HIDDEN, "private": Visibility.PRIVATE}
-
-
-def split_suffixes(name: str) -> tuple[str, Visibility]:
-    """Return a folder's name without .hidden and .private, and the strictest of what these say."""
-    visibility = Visibility.PUBLIC
-    while True:
-        stem, dot, ending = name.rstrip().rpartition(".")
-        # A Turkish keyboard writes PRİVATE.
-        told = SUFFIXES.get(ending.casefold().replace("̇", "").replace("ı", "i"))
-        if not dot or told is None:
-            return name, visibility
-        name, visibility = stem, max(visibility, told)
-
-
-def visibility_of(names: Iterable[str]) -> Visibility:
-    """Return the strictest visibility that names tell by their suffix."""
-    return max((split_suffixes(name)[1] for name in names), default=Visibility.PUBLIC)
-
-
-def title_of(name: str) -> str:
-    """Return the title that a folder's name gives: without the suffix."""
-    return display(split_suffixes(name)[0]).strip() or display(name)
-
-
-def natural(name: str) -> tuple[Any, ...]:
-    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names."""
-    pieces = re.split(r"(\d+)", unicodedata.normalize("NFC", display(name)).casefold())
-    return tuple(int(p) if n % 2 else p for n, p in enumerate(pieces)), name
-
-
-@dataclasses.dataclass(frozen=True)
-class File:
-    """A file as a folder's listing tells it. `identity` changes when the file is written or replaced."""
-
-    name: str
-    path: str
-    identity: str
-    size: int
-    mtime: float  # s since the epoch
-    added: float  # s since the epoch: ctime, which every way of putting a file into a folder sets
-    visibility: Visibility = Visibility.PUBLIC  # not public only for a link into another album
-
-    @property
-    def stem(self) -> str:
-        """The name without its suffix, in lower case."""
-        return os.path.splitext(self.name)[0].casefold()
-
-    @property
-    def suffix(self) -> str:
-        """The suffix in lower case, with its dot."""
-        return os.path.splitext(self.name)[1].lower()
-
-
-@dataclasses.dataclass(frozen=True)
-class Folder:
-    """A folder of the library as it was when it was listed."""
-
-    stamp: Signature | None  # None: it could not be listed
-    files: Mapping[str, File]
-    albums: Mapping[str, Visibility]
-    has_links: bool = False
-    title: str = ""
-    description: str = ""
-    captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    problem: str = ""
-
-    @property
-    def newest(self) -> float:
-        """When the newest file was written, s since the epoch."""
-        return max((file.mtime for file in self.files.values()), default=0)
-
-    @functools.cached_property
-    def lives(self) -> dict[str, File]:
-        """The videos of live photos, by the photo's name: of IMG_1.HEIC IMG_1.MOV or IMG_1_HEVC.MOV."""
-        photos: dict[str, File] = {}
-        for _, file in sorted(self.files.items()):
-            if file.suffix in PHOTO_SUFFIXES:
-                photos.setdefault(file.stem, file)
-        pairs = {}
-        for video in self.files.values():
-            photo = photos.get(video.stem.removesuffix("_hevc"))
-            is_short = video.suffix in (".mov", ".mp4") and video.size <= LIVE_BYTES
-            if photo and is_short and video.visibility <= photo.visibility:  # who sees it may see it move
-                pairs[photo.name] = video
-        return pairs
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """A photo or video of an album; with `live`, a live photo. `info` is None until it was read."""
-
-    parts: Parts
-    file: File
-    info: Info | None
-    live: File | None = None
-    caption: str = ""
-
-    @property
-    def kind(self) -> str:
-        """PHOTO or VIDEO, until it was read as its suffix says; anything else is not shown."""
-        return self.info.kind if self.info else expected_kind(self.file.name)
-
-    @property
-    def title(self) -> str:
-        return display(self.file.name)
-
-    @property
-    def version(self) -> str:
-        """What changes with the content, '' until it was read."""
-        return self.info.key if self.info else ""
-
-    @property
-    def has_picture(self) -> bool:
-        """Whether renditions exist or can be made, as far as is known."""
-        return self.info is None or self.info.has_picture
-
-    @property
-    def added(self) -> int:
-        """When it came into the library, s since the epoch."""
-        return int(self.file.added)
-
-    @functools.cached_property
-    def taken(self) -> dt.datetime:
-        """When it was taken, local time: from its metadata, else its name, else the file's mtime."""
-        if self.info and self.info.taken:
-            return dt.datetime.fromisoformat(self.info.taken)
-        return date_in_name(self.title) or local_time(self.file.mtime)
-
-
-@dataclasses.dataclass(frozen=True)
-class Album:
-    """An album as somebody sees it: counts, dates and cover hold only what that person may see."""
-
-    parts: Parts
-    title: str
-    description: str
-    visibility: Visibility
-    items: tuple[Item, ...]  # oldest first
-    albums: tuple[Album, ...]  # newest first
-    photos: int  # with those of all albums below
-    videos: int
-    first: dt.datetime | None
-    last: dt.datetime | None
-    newest: int  # when the last of them came into the library, s since the epoch; 0: there is none
-    cover: Item | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """What is at a path, and who may see it. Neither folder nor file: nothing is there."""
-
-    parts: Parts
-    visibility: Visibility
-    folder: Folder | None = None  # of the album, or of the one that holds the file
-    file: File | None = None
-
-
-def item_of(parts: Parts, folder: Folder, file: File, info: Info | None) -> Item:
-    """Return the item that a file of a folder is. A caption in album.txt goes before the file's own."""
-    caption = folder.captions.get(file.name, info.caption if info else "")
-    return Item(parts, file, info, folder.lives.get(file.name), caption)
-
-
-def items_below(album: Album) -> Iterator[Item]:
-    """Yield the items of an album and of all albums in it."""
-    yield from album.items
-    for child in album.albums:
-        yield from items_below(child)
-
-
-def usual_zone(items: Iterable[Item]) -> dt.tzinfo:
-    """Return the time zone that most items tell: a camera without one was on the same trip."""
-    zones = Counter(zone for i in items if i.info and i.info.taken and (zone := i.taken.tzinfo))
-    return zones.most_common(1)[0][0] if zones else dt.UTC
-
-
-def instant(date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
-    """Return a date as one that can be compared with all others; `zone` where it tells none."""
-    return date if date.tzinfo else date.replace(tzinfo=zone)
-
-
-def read_album_text(path: str, names: Iterable[str]) -> tuple[str, str, dict[str, str]]:
-    """Return title, description and captions of an album.txt. Lines `file name: caption` are captions."""
-    try:
-        with open(path, "rb") as file:
-            lines = file.read(ALBUM_TEXT_BYTES).decode("utf-8-sig", "replace").splitlines()
-    except OSError:
-        return "", "", {}
-    by_name = {unicodedata.normalize("NFC", display(name)): name for name in names}
-    captions, text = {}, []
-    for line in lines[1:]:
-        name, colon, caption = line.partition(": ")
-        name = unicodedata.normalize("NFC", name.strip())
-        if colon and name in by_name:
-            captions[by_name[name]] = caption.strip()
-        else:
-            text.append(line)
-    return (lines[0].strip()[:200] if lines else ""), "\n".join(text).strip(), captions
-
-
-def _index_line(identity: str, info: Info) -> str:
-    fields = {name: value for name, value in vars(info).items() if value != getattr(Info, name)}
-    return f"\n{json.dumps([identity, fields])}\n"  # also after half a line
-
-
-class Index:
-    """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
-
-    def __init__(self, cache: Path) -> None:
-        # What was read without HEIC or ffmpeg, or by another version, is not what would be read now.
-        tools = [PIL.__version__, bool(importlib.util.find_spec("pillow_heif")), bool(shutil.which("ffmpeg"))]
-        reader = json.dumps([sorted(Info.__dataclass_fields__), tools])
-        self._path = cache / f"index-{hashlib.blake2b(reader.encode(), digest_size=6).hexdigest()}.jsonl"
-        self._infos: dict[str, Info] = {}
-        self._lock = threading.Lock()
-        self._warned = False
-        self.generation = 0  # grows with each change
-        self._load()
-
-    def _load(self) -> None:
-        with contextlib.suppress(OSError):
-            for other in {*self._path.parent.glob("index*.jsonl")} - {self._path}:
-                if is_older(other.stat().st_mtime, INDEX_SECONDS):
-                    other.unlink()
-        with contextlib.suppress(OSError), open(self._path, encoding="ascii", errors="replace") as lines:
-            os.utime(self._path)
-            for line in lines:
-                with contextlib.suppress(ValueError, TypeError):  # a line that a killed server left half
-                    identity, fields = json.loads(line)
-                    self._infos[identity] = info_from(fields)
-
-    def get(self, identity: str) -> Info | None:
-        return self._infos.get(identity)
-
-    def put(self, identity: str, info: Info) -> None:
-        """Remember what a file is; a problem of the moment only while the program runs."""
-        with self._lock:
-            known, self._infos[identity] = self._infos.get(identity), info
-            self.generation += 1
-            if info.lasting and known != info:
-                with self._warning(), open(self._path, "a", encoding="ascii") as file:
-                    file.write(_index_line(identity, info))
-
-    def keep(self, identities: set[str]) -> None:
-        """Forget all other files, if there are any, and write the index anew."""
-        with self._lock:
-            if self._infos.keys() <= identities:
-                return
-            self._infos = {name: info for name, info in self._infos.items() if name in identities}
-            lines = (_index_line(name, info) for name, info in self._infos.items() if info.lasting)
-            with self._warning():
-                write_atomically(self._path, "".join(lines).encode("ascii"))
-
-    @contextlib.contextmanager
-    def _warning(self) -> Iterator[None]:
-        """Go on where the file cannot be written, and say so once."""
-        try:
-            yield
-        except OSError as error:
-            if not self._warned:
-                log.warning("%s cannot be written: %s", self._path, error.strerror)
-            self._warned = True
-
-
-def _as_file(name: str, path: str, found: os.stat_result, visibility: Visibility) -> File:
-    # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
-    identity = f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
-    mtime, added = plausible(found.st_mtime), plausible(found.st_ctime)
-    return File(name, path, identity, found.st_size, mtime, added, visibility)
-
-
-def _cover(items: Iterable[Item]) -> Item | None:
-    """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
-
-    def rank(item: Item) -> tuple[bool, bool]:
-        return item.file.stem != "cover", bool(item.info and item.info.problem)
-
-    return min((item for item in items if item.has_picture), key=rank, default=None)
-
-
-def is_ignored(name: str) -> bool:
-    """Say whether a file or folder is none of ours: hidden ones, those of NAS systems, backups of editors."""
-    return name.startswith((".", "@")) or name.endswith("~")
-
-
-class Library:
-    """The albums below a root folder, as they are at each call. Thread-safe.
-
-    The file system is the truth: folders are listed again when their mtime changed, and paths are
-    resolved through listings alone, so that only what is listed can be reached.
-    """
-
-    def __init__(
-        self, root: Path, cache: Path, *, follow_symlinks: bool = False, workers: int = WORKERS
-    ) -> None:
-        self.root = root
-        self._real = Path(os.path.realpath(root))
-        self._cache = cache
-        self._state = Path(os.path.realpath(cache.parent))
-        self._follow = follow_symlinks
-        self._folders: dict[Parts, tuple[Folder, float]] = {}  # with the time of listing
-        self._listing = threading.Lock()
-        self._albums: dict[tuple[Parts, bool], tuple[Folder, list[Info | None], Album]] = {}
-        self._waiting = threading.BoundedSemaphore(WAITING_THREADS)
-        self._closed = threading.Event()
-        self._orphans: set[str] = set()
-        self._seen: set[str] = set()
-        self.index = Index(cache)
-        self.renderer = Renderer(cache, workers, self._learn)
-
-    def close(self) -> None:
-        """Stop the background pass and the workers."""
-        self._closed.set()
-        self.renderer.close()
-
-    # Listing
-
-    def _scan(self, parts: Parts, *, fresh: bool = False) -> Folder:
-        """List a folder where it may have changed; `fresh`: also for files that were written in place."""
-        path = os.path.join(self.root, *parts)
-        if not fresh and (known := self._unchanged(parts, path)):
-            return known
-        with self._listing:  # one at a time: a hundred thumbnails ask for the same new album at once
-            if not fresh and (known := self._unchanged(parts, path)):
-                return known
-            known, listed = self._folders.get(parts, (None, 0.0))[0], time.time()
-            try:
-                stamp = signature(path)
-                with os.scandir(path) as entries:
-                    folder = self._list(parts, entries, stamp)
-            except OSError as error:
-                folder = Folder(None, {}, {}, problem=describe(error))
-            folder = known if known == folder else folder  # what was derived from it stays valid
-            self._folders[parts] = folder, listed
-            return folder
-
-    def _unchanged(self, parts: Parts, path: str) -> Folder | None:
-        """Return the last listing if the folder is as it was; None: it has to be listed."""
-        known, listed = self._folders.get(parts, (None, 0.0))
-        now = signature(path)
-        if known is None or known.has_links or now is None or now != known.stamp:
-            return None  # with links: what they lead to changes elsewhere
-        # A listing made within the file system's tick of a change may have missed it.
-        tick = 0.1 if now[2] % 10**9 else SETTLE_SECONDS
-        return known if listed - now[2] / 1e9 > tick else None
-
-    def _list(self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: Signature | None) -> Folder:
-        files: dict[str, File] = {}
-        albums: dict[str, Visibility] = {}
-        has_links, problems = False, []
-        state = self._state.name if self._state.parent == self._real.joinpath(*parts) else ""
-        for entry in entries:
-            if is_ignored(entry.name) or entry.name == state:
-                continue
-            try:
-                visibility: Visibility | None = Visibility.PUBLIC
-                if entry.is_symlink():
-                    has_links, visibility = True, self._link_visibility(parts, entry)
-                if visibility is None:
-                    continue
-                visibility = max(visibility, visibility_of([entry.name]))
-                if entry.is_file():
-                    files[entry.name] = _as_file(entry.name, entry.path, entry.stat(), visibility)
-                elif entry.is_dir() and len(parts) < DEPTH:
-                    albums[entry.name] = visibility
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):  # gone, or leads nowhere
-                    problems.append(f"{display(entry.name)}: {error.strerror}")
-        text = files.get("album.txt")
-        is_own = text and text.visibility == Visibility.PUBLIC  # not a link to the words of another album
-        told = read_album_text(text.path, files) if text and is_own else ("", "", {})
-        files = {name: file for name, file in files.items() if file.suffix not in IGNORED_SUFFIXES}
-        return Folder(stamp, files, albums, has_links, *told, "; ".join(sorted(problems)))
-
-    def _link_visibility(self, parts: Parts, entry: os.DirEntry[str]) -> Visibility | None:
-        """Return the strictest visibility along a link's real path; None: it is not followed."""
-        plain = self._real.joinpath(*parts)
-        folder = Path(os.path.realpath(plain))
-        leads_up = folder.is_relative_to(os.path.realpath(entry.path))
-        if entry.is_dir() and (leads_up or folder != plain):  # it could lead round in circles
-            return None
-        return self._real_visibility(entry.path)
-
-    def _real_visibility(self, path: str) -> Visibility | None:
-        """Return the strictest visibility along the real path of something; None: it leaves the library."""
-        real = Path(os.path.realpath(path))
-        if real.is_relative_to(self._real):
-            names = real.relative_to(self._real).parts
-            return None if any(map(is_ignored, names)) else visibility_of(names)
-        is_open = self._follow and not real.is_relative_to(self._state)
-        return visibility_of(real.parts) if is_open else None
-
-    def named(self, parts: Parts) -> Visibility:
-        """Return what the names of a path alone say, without a look at the disk."""
-        return visibility_of((self._real.name, os.path.basename(os.path.abspath(self.root)), *parts))
-
-    def find(self, parts: Parts) -> Place:
-        """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
-        named = self.named(parts)
-        folder, file = self._scan(()), None
-        for depth, name in enumerate(parts, 1):
-            if name in folder.albums:
-                folder = self._scan(parts[:depth])
-            elif name in folder.files and depth == len(parts):
-                file = folder.files[name]
-            else:  # a link may lead to a private folder, of which nobody learns what is not in it
-                above = self._real_visibility(os.path.join(self.root, *parts[: depth - 1]))
-                return Place(parts, max(named, above or named))
-        # Not from the listing: of a chain of links, one farther on may point elsewhere by now.
-        real = self._real_visibility(os.path.join(self.root, *parts))
-        return Place(parts, named) if real is None else Place(parts, max(named, real), folder, file)
-
-    def album(self, place: Place, see_all: bool, *, patience: float = 0) -> Album:
-        """Return the album at a place as a user (`see_all`) or a visitor sees it.
-
-        Its files that were never read are read first, for `patience` seconds at most. Empty albums
-        below are left out. The caller has decided that the place may be seen at all.
-        """
-        folder = self._scan(place.parts, fresh=True)
-        if patience:
-            self._read(folder, patience)
-        return self._with_albums(place.parts, folder, see_all, place.visibility)
-
-    def _with_albums(self, parts: Parts, folder: Folder, see_all: bool, visibility: Visibility) -> Album:
-        """Return an album with all below it that somebody may find."""
-        own, below = self._own(parts, folder, see_all), []
-        for name, child_visibility in sorted(folder.albums.items(), key=lambda each: natural(each[0])):
-            if see_all or child_visibility == Visibility.PUBLIC:
-                child = (*parts, name)
-                album = self._with_albums(child, self._scan(child), see_all, child_visibility)
-                if album.photos or album.videos:
-                    below.append(album)
-        below.sort(key=lambda album: instant(album.last or dt.datetime.min), reverse=True)
-        everything = [own, *below]
-        return dataclasses.replace(
-            own,
-            visibility=visibility,
-            albums=tuple(below),
-            photos=sum(album.photos for album in everything),
-            videos=sum(album.videos for album in everything),
-            first=min((album.first for album in everything if album.first), key=instant, default=None),
-            last=max((album.last for album in everything if album.last), key=instant, default=None),
-            newest=max(album.newest for album in everything),
-            cover=next((album.cover for album in everything if album.cover), None),
-        )
-
-    def _own(self, parts: Parts, folder: Folder, see_all: bool) -> Album:
-        """Return an album without those below it, anew only where a file of it was read since."""
-        infos = [self.index.get(file.identity) for file in folder.files.values()]
-        known = self._albums.get((parts, see_all))
-        if known and known[0] is folder and known[1] == infos:
-            return known[2]
-        items = self._items(parts, folder, infos, see_all)
-        photos = sum(item.kind == PHOTO for item in items)
-        album = Album(
-            parts=parts,
-            title=folder.title or title_of(parts[-1] if parts else self._real.name),
-            description=folder.description,
-            visibility=Visibility.PUBLIC,
-            items=items,
-            albums=(),
-            photos=photos,
-            videos=len(items) - photos,
-            first=items[0].taken if items else None,
-            last=items[-1].taken if items else None,
-            newest=max((item.added for item in items), default=0),
-            cover=_cover(items),
-        )
-        self._albums[parts, see_all] = folder, infos, album
-        return album
-
-    def _items(
-        self, parts: Parts, folder: Folder, infos: Iterable[Info | None], see_all: bool
-    ) -> tuple[Item, ...]:
-        """Return the photos and videos of a folder, oldest first, as far as they were read."""
-        items = [
-            item_of((*parts, file.name), folder, file, info)
-            for file, info in zip(folder.files.values(), infos, strict=True)
-            if see_all or file.visibility == Visibility.PUBLIC
-        ]
-        lives = {file.name for file in folder.lives.values()}
-        items = [item for item in items if item.kind in (PHOTO, VIDEO) and item.file.name not in lives]
-        zone = usual_zone(items)
-        return tuple(sorted(items, key=lambda item: (instant(item.taken, zone), natural(item.file.name))))
-
-    def item(self, place: Place) -> Item | None:
-        """Return the item at a place, its file looked at and read now; None: it is no item."""
-        assert place.folder and place.file
-        try:
-            found = os.stat(place.file.path)
-        except OSError:
-            return None
-        file = _as_file(place.file.name, place.file.path, found, place.file.visibility)
-        info = self.index.get(file.identity) or self._wait(self._submit(file, None, Urgency.NOW))
-        item = item_of(place.parts, place.folder, file, info)
-        return item if item.kind in (PHOTO, VIDEO) else None
-
-    def siblings(self, album: Place, see_all: bool) -> tuple[Item, ...]:
-        """Return the items of an album alone, as somebody sees them."""
-        folder = self._scan(album.parts)
-        self._read(folder, READ_PATIENCE)
-        return self._own(album.parts, folder, see_all).items
-
-    def newest(self, place: Place) -> list[Item]:
-        """Return what was added last of all that a visitor finds from an album on, as far as it was read."""
-        read = (item for item in items_below(self.album(place, see_all=False)) if item.info)
-        return heapq.nlargest(FEED_ITEMS, read, key=lambda item: item.added)
-
-    def title(self, parts: Parts) -> str:
-        """Return the title of an album."""
-        return self._own(parts, self._scan(parts), True).title
-
-    # Reading and rendering
-
-    def _submit(self, file: File, names: tuple[str, ...] | None, urgency: Urgency) -> Future[Info]:
-        return self.renderer.submit(file.identity, file.path, names, urgency)
-
-    def _learn(self, job: Job, info: Info) -> None:
-        """Remember an answer; not what is wrong at this moment, or with a file still being copied."""
-        if info.passing or (info.problem and not is_settled(job.path)):
-            return
-        known = self.index.get(job.identity)
-        if known and info.problem and not info.partial:
-            if job.names == (FULL,):  # the smaller ones may well be made
-                return
-            if known.kind:  # it was read well
-                info = dataclasses.replace(known, problem=info.problem, lasting=info.lasting)
-        self.index.put(job.identity, info)
-
-    def _wait(self, answer: Future[Info]) -> Info:
-        """Wait for a worker. Raises Busy where too many wait already."""
-        if not self._waiting.acquire(blocking=False):
-            raise Busy("Too many pictures are being made. Try again in a moment.")
-        try:
-            return answer.result(timeout=3 * RENDER_SECONDS)
-        except TimeoutError:
-            raise Busy("This picture is still being made. Try again in a moment.") from None
-        finally:
-            self._waiting.release()
-
-    def _read(self, folder: Folder, patience: float) -> None:
-        new = [file for file in folder.files.values() if not self.index.get(file.identity)]
-        answers = [self._submit(file, None, Urgency.FACTS) for file in new]
-        wait(answers, timeout=patience)
-
-    def rendition(self, item: Item, name: str) -> Path:
-        """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
-        info = item.info
-        assert info
-        if info.has_picture and not self._is_made(info, name):
-            urgency = Urgency.SOON if name == FULL else Urgency.NOW  # it is heavy, and asked for last
-            info = self._wait(self._submit(item.file, self._names_with(info, name), urgency))
-        if not info.has_picture or not self._is_made(info, name):
-            raise NoPicture(info.problem or "There is no picture of this file.")
-        return rendition_path(self._cache, info.key, name)
-
-    def _is_made(self, info: Info, name: str) -> bool:
-        """Say whether a rendition is there; an empty file is what a power cut leaves."""
-        found = signature(rendition_path(self._cache, info.key, name))
-        return found is not None and found[1] > 0
-
-    def _names_with(self, info: Info, name: str) -> tuple[str, ...]:
-        """Return what to make when one rendition is waited for: thumbnails without the larger ones."""
-        names = (name,) if name == FULL else rendition_names(info)
-        names = tuple(n for n in names if n.isdigit()) if name.isdigit() else names
-        return tuple(n for n in names if not self._is_made(info, n)) or (name,)
-
-    def expect(self, items: Iterable[Item]) -> None:
-        """Have the thumbnails of a page's items made before those of the rest."""
-        name = str(THUMBNAIL_WIDTHS[0])
-        for item in items:
-            if item.info and item.info.has_picture and not self._is_made(item.info, name):
-                self._submit(item.file, self._names_with(item.info, name), Urgency.SOON)
-
-    # The background pass
-
-    def walk(self) -> list[tuple[Parts, Folder]]:
-        """Return all folders, each file looked at again, those with the newest files first."""
-        found: dict[Parts, Folder] = {}
-        todo: list[Parts] = [()]
-        while todo:
-            parts = todo.pop()
-            found[parts] = self._scan(parts, fresh=True)
-            todo += [(*parts, name) for name in found[parts].albums]
-        for parts in set(self._folders) - found.keys():
-            self._folders.pop(parts, None)
-            for see_all in (False, True):
-                self._albums.pop((parts, see_all), None)
-        return sorted(found.items(), key=lambda each: each[1].newest, reverse=True)
-
-    def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
-        """Yield the files that have not changed for so many seconds, those of the newest folders first."""
-        for _, folder in self.walk():
-            for file in folder.files.values():
-                if is_older(max(file.mtime, file.added), seconds):
-                    yield file, self.index.get(file.identity)
-
-    def unread(self, settled: float) -> list[File]:
-        """Return the files that were never read and have not changed for so many seconds."""
-        return [file for file, info in self._settled(settled) if info is None]
-
-    def unrendered(self, settled: float) -> Iterator[tuple[File, tuple[str, ...]]]:
-        """Yield the files that lack renditions with the names of these, newest albums first."""
-        made = self._made()
-        for file, info in self._settled(settled):
-            if info:
-                names = tuple(n for n in rendition_names(info) if f"{info.key}-{n}.webp" not in made)
-                if names:
-                    yield file, names
-
-    def work_off(self, batch: Iterable[tuple[File, tuple[str, ...] | None]]) -> Iterator[File]:
-        """Have files read or rendered in the background; yield each when it is done."""
-        answers = {self._submit(file, names, Urgency.LATER): file for file, names in batch}
-        yield from (answers[answer] for answer in as_completed(answers))
-
-    def survey(self) -> None:
-        """Read and render the whole library again and again until it is closed. Runs in a thread."""
-        while not self._closed.is_set():
-            before = self.index.generation
-            try:
-                read = [*self.work_off((file, None) for file in self.unread(SETTLE_SECONDS))]
-                batch = itertools.islice(self.unrendered(SETTLE_SECONDS), SURVEY_BATCH)
-                if [*read, *self.work_off(batch)] and self.index.generation > before:
-                    continue
-                self.prune()
-            except Busy:  # closed
-                return
-            except OSError as error:
-                log.warning("the background pass failed and will be tried again: %s", error)
-            self._closed.wait(SURVEY_SECONDS)
-
-    def _made(self) -> set[str]:
-        folders = [path for path in (self._cache / RENDITIONS_FOLDER).glob("??") if path.is_dir()]
-        return {name for folder in folders for name in os.listdir(folder)}
-
-    def prune(self) -> None:
-        """Delete renditions whose photo was gone at this call and the one before.
-
-        Twice, so that a folder renamed in the middle of a look costs nothing; and never when the
-        library seems empty, which is what a disk that is not mounted looks like.
-        """
-        folders = [folder for _, folder in self.walk()]
-        files = {file.identity for folder in folders for file in folder.files.values()}
-        keys = {info.key for info in map(self.index.get, files) if info}
-        if not keys or any(folder.stamp is None for folder in folders):
-            return
-        # What does not end so is of a worker that was killed while it wrote.
-        orphans = {n for n in self._made() if n.partition("-")[0] not in keys or not n.endswith(".webp")}
-        for name in orphans & self._orphans:
-            (self._cache / RENDITIONS_FOLDER / name[:2] / name).unlink(missing_ok=True)
-        self.index.keep(files | self._seen)
-        self._seen = files
-        self._orphans = orphans - self._orphans
-
-    def problems(self) -> list[tuple[str, str]]:
-        """Return path and reason of all that cannot be shown, or only in part, in natural order."""
-        found = []
-        for parts, folder in self.walk():
-            if folder.problem:
-                found.append((display(os.path.join(*parts, "")) if parts else ".", folder.problem))
-            for file in folder.files.values():
-                info = self.index.get(file.identity)
-                if info and info.problem and info.kind:
-                    found.append((display(os.path.join(*parts, file.name)), info.problem))
-        return sorted(found, key=lambda each: natural(each[0]))
-
 
 # --- Users -------------------------------------------------------------------------------------
 
