@@ -1679,6 +1679,125 @@ def open_library(state: Path, config: Config) -> Library:
     )
 
 
+# --- Upkeep --------------------------------------------------------------------
+
+PASS_SECONDS = (
+    30.0  # pause between two background passes over a library that is all rendered
+)
+BATCH = 48  # renditions asked for between two looks at what is newest
+
+
+class Problem(NamedTuple):
+    """A file that cannot be shown, or not whole, or a folder that cannot be listed."""
+
+    path: str  # as text, from the library down
+    reason: str
+
+
+class Upkeep:
+    """What keeps a library read, rendered and tidy: the background pass. One thread at a time."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._closed = threading.Event()
+        self._orphans: set[str] = (
+            set()
+        )  # renditions whose photo was gone at the last call of prune
+        self._identities: set[str] = set()  # of the files that were there then
+
+    def close(self) -> None:
+        """Stop the background pass."""
+        self._closed.set()
+
+    def run(self) -> None:
+        """Read and render the whole library again and again until it is closed. Runs in a thread."""
+        while not self._closed.is_set():
+            try:
+                if self._work():
+                    continue
+                self.prune()
+            except Busy:  # closed
+                return
+            except OSError as error:
+                log.warning("the background pass failed and will be tried again: %s", error)
+            self._closed.wait(PASS_SECONDS)
+
+    def _work(self) -> bool:
+        """Read all that is new and render a batch; say whether anything was learned from that."""
+        changes = self._library.index.changes
+        unread = self.unread(SETTLE_SECONDS)
+        read = list(self._library.run(unread, Purpose.FACTS))
+        batch = itertools.islice(self.unrendered(SETTLE_SECONDS), BATCH)
+        rendered = list(self._library.run(batch, Purpose.ALL))
+        return bool(read or rendered) and self._library.index.changes > changes
+
+    def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
+        """Yield the files that have not changed for `seconds`, those of the newest folders first."""
+        for _, folder in self._library.walk():
+            for file in folder.files.values():
+                if is_older(max(file.mtime, file.added), seconds):
+                    yield file, self._library.index.get(file.identity)
+
+    def unread(self, settled: float) -> list[File]:
+        """Return the files that were never read and have not changed for `settled` seconds."""
+        return [file for file, info in self._settled(settled) if info is None]
+
+    def unrendered(self, settled: float) -> Iterator[File]:
+        """Yield the files that lack renditions, newest albums first."""
+        made = self._made()
+        for file, info in self._settled(settled):
+            if info is None:
+                continue
+            names = {f"{info.key}-{name}.webp" for name in rendition_names(info)}
+            if names - made:
+                yield file
+
+    def _made(self) -> set[str]:
+        """Return the names of all rendition files."""
+        root = self._library.cache / RENDITIONS_FOLDER
+        folders = [path for path in root.glob("??") if path.is_dir()]
+        return {name for folder in folders for name in os.listdir(folder)}
+
+    def prune(self) -> None:
+        """Delete renditions whose photo was gone at this call and the one before.
+
+        Twice, so that a folder renamed in the middle of a look costs nothing; and never when the
+        library seems empty, which is what a disk that is not mounted looks like.
+        """
+        folders = [folder for _, folder in self._library.walk()]
+        identities = {file.identity for folder in folders for file in folder.files.values()}
+        keys = {info.key for info in map(self._library.index.get, identities) if info}
+        if not keys or any(folder.stamp is None for folder in folders):
+            return
+        orphans = {name for name in self._made() if _is_orphan(name, keys)}
+        for name in orphans & self._orphans:
+            path = self._library.cache / RENDITIONS_FOLDER / name[:2] / name
+            path.unlink(missing_ok=True)
+        self._library.index.keep(identities | self._identities)
+        self._identities = identities
+        self._orphans = orphans - self._orphans
+
+    def problems(self) -> list[Problem]:
+        """Return all that cannot be shown, or only in part, in natural order."""
+        problems = []
+        for parts, folder in self._library.walk():
+            if folder.problem:
+                path = display(os.path.join(*parts, "")) if parts else "."
+                problems.append(Problem(path, folder.problem))
+            for file in folder.files.values():
+                info = self._library.index.get(file.identity)
+                if info and info.problem and info.kind:
+                    path = display(os.path.join(*parts, file.name))
+                    problems.append(Problem(path, info.problem))
+        return sorted(problems, key=lambda problem: natural(problem.path))
+
+
+def _is_orphan(rendition: str, keys: set[str]) -> bool:
+    key, _, _ = rendition.partition("-")
+    # A name of another ending is of a worker that was killed while it wrote.
+    return key not in keys or not rendition.endswith(".webp")
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
