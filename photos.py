@@ -1798,6 +1798,325 @@ def _is_orphan(rendition: str, keys: set[str]) -> bool:
     return key not in keys or not rendition.endswith(".webp")
 
 
+# --- Users ---------------------------------------------------------------------
+
+PASSWORD_BYTES = range(8, 257)
+USER_LENGTH = 64  # characters
+SCRYPT = {"n": 2**15, "r": 8, "p": 3}  # 32 MB and about 0.25 s a hash (OWASP, 2024)
+SCRYPT_MEMORY = 64 << 20  # bytes
+SALT_BYTES, DIGEST_BYTES = 16, 64
+HASHES_AT_ONCE = 2  # 32 MB each
+HASHES_WAITING = 16  # more log-ins than that at one moment are asked to come back
+ACCOUNT_FAILURES = 5  # free failures of an account before each further one costs a wait
+ACCOUNT_WAIT = 60.0  # seconds, the longest wait
+ADDRESS_FAILURES = 20  # of one address within ADDRESS_SECONDS
+ADDRESS_SECONDS = 300.0
+LIMITS_KEPT = 10_000  # accounts and addresses remembered; the oldest are dropped
+
+
+class UserExists(PhotosError):
+    """A user of that name is registered already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a user {name} already. To change the password:")
+        self.command = f"passwd {name}"
+
+
+class NoSuchUser(PhotosError):
+    """No user of that name is registered."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no user {name}. To list the users:")
+        self.command = "users"
+
+
+def parse_user(text: str) -> str:
+    """Return a user name as it is stored: 1 to 64 printable characters, lower case, no spaces."""
+    name = unicodedata.normalize("NFC", text).strip().casefold()
+    has_space = any(map(str.isspace, name))
+    if has_space or not name.isprintable() or not 1 <= len(name) <= USER_LENGTH:
+        rule = f"1 to {USER_LENGTH} letters, digits or signs, and no spaces"
+        raise ValueError(f"A user name has {rule}.")
+    return name
+
+
+def parse_password(text: str) -> bytes:
+    """Return a password as bytes (UTF-8, NFC). Raises ValueError unless it has 8 to 256 of them."""
+    password = unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
+    if len(password) not in PASSWORD_BYTES:
+        raise ValueError(
+            f"A password has 8 to 256 bytes, and this one has {len(password)}: a letter from a to z "
+            "is one byte, a Chinese character three. Four or five words are easy to remember."
+        )
+    return password
+
+
+def encode_hash(salt: bytes, digest: bytes) -> str:
+    """Return `scrypt$n$r$p$salt$hash`, the last two in Base64."""
+    encoded = (base64.b64encode(part).decode() for part in (salt, digest))
+    return "$".join(("scrypt", *map(str, SCRYPT.values()), *encoded))
+
+
+def hash_password(password: bytes) -> str:
+    """Return the hash of a password (RFC 7914) with a new salt."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    return encode_hash(
+        salt, hashlib.scrypt(password, salt=salt, maxmem=SCRYPT_MEMORY, **SCRYPT)
+    )
+
+
+def is_password(password: bytes, hashed: str) -> bool:
+    """Compare in constant time. Raises ValueError where the stored hash makes no sense."""
+    name, *numbers, salt, digest = hashed.split("$")
+    if name != "scrypt":
+        raise ValueError("not a scrypt hash")
+    expected = base64.b64decode(digest)
+    try:
+        n, r, p = map(int, numbers)
+        computed = hashlib.scrypt(
+            password,
+            salt=base64.b64decode(salt),
+            n=n,
+            r=r,
+            p=p,
+            maxmem=max(SCRYPT_MEMORY, 256 * n * r),
+            dklen=len(expected),
+        )
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+    return hmac.compare_digest(computed, expected)
+
+
+def is_outdated(hashed: str) -> bool:
+    """Say whether a hash was made with other parameters than today's."""
+    return hashed.split("$")[1:4] != [str(value) for value in SCRYPT.values()]
+
+
+def _is_user(user: Any) -> bool:
+    """Say whether an entry of users.json is one."""
+    if not isinstance(user, dict):
+        return False
+    revoked = user.get("revoked", {})
+    if not isinstance(revoked, dict):
+        return False
+    has_moments = all(isinstance(moment, (int, float)) for moment in revoked.values())
+    has_texts = all(isinstance(user.get(name), str) for name in ("password", "epoch"))
+    return has_moments and has_texts
+
+
+class UserStore:
+    """The registered users, in users.json. Thread-safe, and safe with other processes.
+
+    A change by another process is noticed at the next call (by stat). All methods raise StateError
+    where the file is damaged; the writing ones UserExists or NoSuchUser.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / "users.json"
+        self._identity: Identity | None = None  # of the file as it was read
+        self._users: dict[str, dict[str, Any]] = {}
+        self._read_lock = threading.Lock()
+        self._hashes_running = threading.BoundedSemaphore(HASHES_AT_ONCE)
+        self._hashes_waiting = threading.BoundedSemaphore(HASHES_WAITING)
+        # Checked for an unknown name, so that the time of the answer does not tell which names exist.
+        salt, digest = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(DIGEST_BYTES)
+        self._dummy_hash = encode_hash(salt, digest)
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        with self._read_lock:
+            identity = identity_of(self._path)
+            if identity is None or identity != self._identity:
+                self._users = self._load()
+                self._identity = identity
+            return self._users
+
+    def _load(self) -> dict[str, dict[str, Any]]:
+        state = read_state(self._path)
+        if state is None:
+            return {}
+        users = state.get("users")
+        if not isinstance(users, dict) or not all(map(_is_user, users.values())):
+            raise StateError(
+                f"{self._path} is damaged: each user needs a password and an epoch."
+            )
+        return users
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """Read, change and write as one step."""
+        try:
+            with locked(self._path):
+                users = self._load()
+                yield users
+                write_state(self._path, {"users": users})
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
+
+    def names(self) -> list[str]:
+        """Return the names of all users, sorted."""
+        return sorted(self._read())
+
+    def epoch(self, name: str) -> str | None:
+        """Return the epoch of a user's sessions, which differs when all of them end; None: no user."""
+        user = self._read().get(name)
+        if user is None:
+            return None
+        return str(user["epoch"])
+
+    def is_revoked(self, name: str, jti: str) -> bool:
+        """Say whether that session of a user was logged out."""
+        user = self._read().get(name, {})
+        return jti in user.get("revoked", {})
+
+    def require_new(self, name: str) -> None:
+        """Raise UserExists if there is such a user."""
+        if name in self._read():
+            raise UserExists(name)
+
+    def require(self, name: str) -> None:
+        """Raise NoSuchUser if there is no such user."""
+        if name not in self._read():
+            raise NoSuchUser(name)
+
+    def register(self, name: str, password: bytes) -> None:
+        """Add a user."""
+        hashed = hash_password(password)
+        with self._change() as users:
+            if name in users:
+                raise UserExists(name)
+            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
+
+    def set_password(self, name: str, password: bytes) -> None:
+        """Change a password; ends all sessions of that user."""
+        hashed = hash_password(password)
+        with self._change() as users:
+            if name not in users:
+                raise NoSuchUser(name)
+            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
+
+    def remove(self, name: str) -> None:
+        """Remove a user; ends all sessions of that user."""
+        with self._change() as users:
+            if users.pop(name, None) is None:
+                raise NoSuchUser(name)
+
+    def revoke(self, name: str, jti: str, expires: int) -> None:
+        """End one session; remembered until its last token has expired (seconds since the epoch)."""
+        with self._change() as users:
+            if name not in users:
+                return
+            revoked = users[name].get("revoked", {})
+            now = time.time()
+            current = {other: until for other, until in revoked.items() if until > now}
+            users[name]["revoked"] = {**current, jti: expires}
+
+    def verify(self, name: str, password: bytes) -> str | None:
+        """Return the user's epoch, or None for a wrong name or password. Both take equally long.
+
+        A hash with old parameters is renewed. Raises Busy when many log in at the same moment.
+        """
+        user = self._read().get(name)
+        hashed = self._dummy_hash
+        if user:
+            hashed = user["password"]
+        if not self._hashes_waiting.acquire(blocking=False):
+            raise Busy("Many people are logging in. Try again in a moment.")
+        try:
+            with self._hashes_running:
+                is_right = is_password(password, hashed)
+                if user and is_right and is_outdated(hashed):
+                    self._renew(name, hashed, password)
+        except ValueError as error:
+            if "malloc" in str(error):  # what OpenSSL says where 32 MB are not to be had
+                raise Busy(
+                    "The server is short of memory. Try again in a moment."
+                ) from None
+            raise StateError(
+                f"{self._path} is damaged: the hash of {name}: {error}"
+            ) from None
+        finally:
+            self._hashes_waiting.release()
+        if user is None or not is_right:
+            return None
+        return str(user["epoch"])
+
+    def _renew(self, name: str, hashed: str, password: bytes) -> None:
+        """Store a hash with today's parameters, unless somebody changed the password meanwhile."""
+        renewed = hash_password(password)
+        with (
+            contextlib.suppress(StateError),
+            self._change() as users,
+        ):  # the next login can do it
+            if users.get(name, {}).get("password") == hashed:
+                users[name]["password"] = renewed
+
+
+class LoginLimits:
+    """How often somebody may try passwords. Monotonic clock; thread-safe; bounded tables."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._accounts: OrderedDict[str, tuple[int, float]] = (
+            OrderedDict()
+        )  # failures, blocked until
+        self._addresses: OrderedDict[str, list[float]] = OrderedDict()  # moments of failure
+
+    def attempt(self, account: str, address: str) -> None:
+        """Count an attempt as failed until it succeeds or is withdrawn. Raises TooManyAttempts.
+
+        `address` is '' where it is not known.
+        """
+        with self._lock:
+            now = self._clock()
+            failures, blocked_until = self._accounts.get(account, (0, 0.0))
+            if blocked_until > now:
+                raise TooManyAttempts(blocked_until - now)
+            recent = self._recent(address, now)
+            if len(recent) >= ADDRESS_FAILURES:
+                raise TooManyAttempts(recent[0] + ADDRESS_SECONDS - now)
+            failures += 1
+            blocked_until = now + _wait_after(failures)
+            self._remember(self._accounts, account, (failures, blocked_until))
+            if address:
+                self._remember(self._addresses, address, [*recent, now])
+
+    def _recent(self, address: str, now: float) -> list[float]:
+        """Return the moments of an address's failures that still count."""
+        moments = self._addresses.get(address, [])
+        return [moment for moment in moments if moment > now - ADDRESS_SECONDS]
+
+    def succeeded(self, account: str, address: str) -> None:
+        """Forget the failures of an account, and this attempt of the address."""
+        with self._lock:
+            self._accounts.pop(account, None)
+            self.withdraw(account, address)
+
+    def withdraw(self, account: str, address: str) -> None:
+        """Take an attempt back that was not checked after all."""
+        with self._lock:
+            failures, _ = self._accounts.get(account, (0, 0.0))
+            if failures:
+                self._accounts[account] = failures - 1, 0.0
+            if self._addresses.get(address):
+                self._addresses[address].pop()
+
+    @staticmethod
+    def _remember(table: OrderedDict[str, Any], key: str, value: Any) -> None:
+        table[key] = value
+        table.move_to_end(key)
+        if len(table) > LIMITS_KEPT:
+            table.popitem(last=False)
+
+
+def _wait_after(failures: int) -> float:
+    """Return how long an account is blocked after its last failure, seconds: 0, then 1, 2, 4 …"""
+    excess = failures - ACCOUNT_FAILURES
+    if excess < 0:
+        return 0.0
+    return min(ACCOUNT_WAIT, 2.0 ** min(excess, 10))
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
@@ -1928,228 +2247,6 @@ METADATA_ERRORS = (
 )
 
 log = logging.getLogger("photos")
-
-# --- Users -------------------------------------------------------------------------------------
-
-
-def parse_user(text: str) -> str:
-    """Return a user name as it is stored: 1 to 64 printable characters, lower case, no spaces."""
-    name = unicodedata.normalize("NFC", text).strip().casefold()
-    if not 1 <= len(name) <= 64 or not name.isprintable() or any(map(str.isspace, name)):
-        raise ValueError("A user name has 1 to 64 letters, digits or signs, and no spaces.")
-    return name
-
-
-def parse_password(text: str) -> bytes:
-    """Return a password as bytes (UTF-8, NFC). Raises ValueError unless it has 8 to 256."""
-    password = unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
-    if len(password) not in PASSWORD_BYTES:
-        raise ValueError("A password has 8 to 256 characters; four or five words are easy to remember.")
-    return password
-
-
-def encode_hash(salt: bytes, digest: bytes) -> str:
-    """Return `scrypt$n$r$p$salt$hash`, the last two in Base64."""
-    encoded = (base64.b64encode(part).decode() for part in (salt, digest))
-    return "$".join(("scrypt", *map(str, SCRYPT.values()), *encoded))
-
-
-def hash_password(password: bytes) -> str:
-    """Return the hash of a password (RFC 7914) with a new salt."""
-    salt = secrets.token_bytes(16)
-    return encode_hash(salt, hashlib.scrypt(password, salt=salt, maxmem=SCRYPT_MEMORY, **SCRYPT))
-
-
-def is_password(password: bytes, hashed: str) -> bool:
-    """Compare in constant time. Raises ValueError where the stored hash makes no sense."""
-    name, *numbers, salt, digest = hashed.split("$")
-    if name != "scrypt":
-        raise ValueError("not a scrypt hash")
-    wanted = base64.b64decode(digest)
-    try:
-        n, r, p = map(int, numbers)
-        cost = {"n": n, "r": r, "p": p, "maxmem": max(SCRYPT_MEMORY, 256 * n * r), "dklen": len(wanted)}
-        return hmac.compare_digest(hashlib.scrypt(password, salt=base64.b64decode(salt), **cost), wanted)
-    except (TypeError, OverflowError) as error:
-        raise ValueError(str(error)) from None
-
-
-def is_outdated(hashed: str) -> bool:
-    """Say whether a hash was made with other parameters than today's."""
-    return hashed.split("$")[1:4] != [str(value) for value in SCRYPT.values()]
-
-
-def _is_user(user: Any) -> bool:
-    if not isinstance(user, dict) or not isinstance(user.get("revoked", {}), dict):
-        return False
-    moments = user.get("revoked", {}).values()
-    texts = (user.get("password"), user.get("epoch"))
-    return all(isinstance(t, str) for t in texts) and all(isinstance(m, (int, float)) for m in moments)
-
-
-class UserStore:
-    """The registered users, in users.json. Thread-safe, and safe with other processes.
-
-    A change by another process is noticed at the next call (by stat). All methods raise StateError
-    where the file is damaged; the writing ones ValueError for a name that is (not) there.
-    """
-
-    def __init__(self, state: Path) -> None:
-        self._path = state / "users.json"
-        self._signature: Signature | None = None
-        self._users: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(HASHES_AT_ONCE)
-        self._queue = threading.BoundedSemaphore(HASHES_WAITING)
-        self._nobody = encode_hash(secrets.token_bytes(16), secrets.token_bytes(64))
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        with self._lock:
-            now = signature(self._path)
-            if now is None or now != self._signature:
-                self._users = self._load()
-                self._signature = now
-            return self._users
-
-    def _load(self) -> dict[str, dict[str, Any]]:
-        state = read_state(self._path)
-        if state is None:
-            return {}
-        users = state.get("users")
-        if not isinstance(users, dict) or not all(map(_is_user, users.values())):
-            raise StateError(f"{self._path} is damaged: each user needs a password and an epoch.")
-        return users
-
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[dict[str, dict[str, Any]]]:
-        """Read, change and write as one step."""
-        try:
-            with locked(self._path):
-                users = self._load()
-                yield users
-                write_state(self._path, {"users": users})
-        except OSError as error:
-            raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
-
-    def names(self) -> list[str]:
-        """Return the names of all users, sorted."""
-        return sorted(self._read())
-
-    def epoch(self, name: str) -> str | None:
-        """Return what changes when all sessions of a user end; None: no such user."""
-        user = self._read().get(name)
-        return user["epoch"] if user else None
-
-    def is_revoked(self, name: str, jti: str) -> bool:
-        """Say whether that session of a user was logged out."""
-        return jti in self._read().get(name, {}).get("revoked", {})
-
-    def register(self, name: str, password: bytes) -> None:
-        """Add a user."""
-        hashed = hash_password(password)
-        with self._change() as users:
-            if name in users:
-                raise ValueError(f"There is a user {name} already. To change the password: passwd {name}")
-            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
-
-    def set_password(self, name: str, password: bytes) -> None:
-        """Change a password; ends all sessions of that user."""
-        hashed = hash_password(password)
-        with self._change() as users:
-            if name not in users:
-                raise ValueError(f"There is no user {name}. To add one: register {name}")
-            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
-
-    def remove(self, name: str) -> None:
-        """Remove a user; ends all sessions of that user."""
-        with self._change() as users:
-            if users.pop(name, None) is None:
-                raise ValueError(f"There is no user {name}.")
-
-    def revoke(self, name: str, jti: str, expires: int) -> None:
-        """End one session; remembered until its last token has expired (seconds since the epoch)."""
-        with self._change() as users:
-            if name in users:
-                revoked = users[name].get("revoked", {})
-                kept = {each: until for each, until in revoked.items() if until > time.time()}
-                users[name]["revoked"] = {**kept, jti: expires}
-
-    def verify(self, name: str, password: bytes) -> str | None:
-        """Return the epoch of the user who has that password; None, as late, where nobody has.
-
-        A hash with old parameters is renewed. Raises Busy when many log in at the same moment.
-        """
-        user = self._read().get(name)
-        if not self._queue.acquire(blocking=False):
-            raise Busy("Many people are logging in. Try again in a moment.")
-        try:
-            with self._slots:
-                right = is_password(password, user["password"] if user else self._nobody)
-                if right and user and is_outdated(user["password"]):
-                    with contextlib.suppress(StateError):  # it can be done at the next login
-                        self._renew(name, user["password"], hash_password(password))
-        except ValueError as error:
-            if "malloc" in str(error):  # what OpenSSL says where 32 MB are not to be had
-                raise Busy("The server is short of memory. Try again in a moment.") from None
-            raise StateError(f"{self._path} is damaged: the hash of {name}: {error}") from None
-        finally:
-            self._queue.release()
-        return user["epoch"] if right and user else None
-
-    def _renew(self, name: str, old: str, new: str) -> None:
-        with self._change() as users:
-            if users.get(name, {}).get("password") == old:  # nobody changed it meanwhile
-                users[name]["password"] = new
-
-
-class LoginLimits:
-    """How often somebody may try passwords. Monotonic clock; thread-safe; bounded tables."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._accounts: OrderedDict[str, tuple[int, float]] = OrderedDict()  # failures, blocked until
-        self._addresses: OrderedDict[str, list[float]] = OrderedDict()  # moments of failure
-
-    def attempt(self, account: str, address: str) -> None:
-        """Count an attempt as failed until told otherwise; address '': not known. Raises TooManyAttempts."""
-        with self._lock:
-            now = self._clock()
-            failures, until = self._accounts.get(account, (0, 0.0))
-            recent = [at for at in self._addresses.get(address, []) if at > now - ADDRESS_SECONDS]
-            if until > now:
-                raise TooManyAttempts(until - now)
-            if address and len(recent) >= ADDRESS_FAILURES:
-                raise TooManyAttempts(recent[0] + ADDRESS_SECONDS - now)
-            failures += 1
-            over = failures - ACCOUNT_FAILURES
-            wait = min(ACCOUNT_WAIT, 2.0 ** min(over, 10)) if over >= 0 else 0.0
-            self._remember(self._accounts, account, (failures, now + wait))
-            if address:
-                self._remember(self._addresses, address, [*recent, now])
-
-    def succeeded(self, account: str, address: str) -> None:
-        """Forget the failures of an account, and this attempt of the address."""
-        with self._lock:
-            self._accounts.pop(account, None)
-            self.withdraw(account, address)
-
-    def withdraw(self, account: str, address: str) -> None:
-        """Take an attempt back that was not checked after all."""
-        with self._lock:
-            failures, _ = self._accounts.get(account, (0, 0.0))
-            if failures:
-                self._accounts[account] = failures - 1, 0.0
-            if self._addresses.get(address):
-                self._addresses[address].pop()
-
-    @staticmethod
-    def _remember(table: OrderedDict[str, Any], key: str, value: Any) -> None:
-        table[key] = value
-        table.move_to_end(key)
-        if len(table) > LIMITS_KEPT:
-            table.popitem(last=False)
-
 
 # --- Tokens ------------------------------------------------------------------------------------
 
