@@ -2117,6 +2117,72 @@ def _wait_after(failures: int) -> float:
     return min(ACCOUNT_WAIT, 2.0 ** min(excess, 10))
 
 
+# --- Tokens --------------------------------------------------------------------
+
+RENEW_SECONDS = 86400
+TOKEN_BYTES = 4096
+AUDIENCE = "photos session"
+CLAIMS = ["exp", "iat", "sub", "aud", "jti", "epoch"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """A login as its token tells it; `jti` stays the same when the token is renewed."""
+
+    user: str
+    epoch: str
+    jti: str
+    issued: int  # seconds since the epoch
+
+    @property
+    def is_old(self) -> bool:
+        """Whether its token should be renewed."""
+        return time.time() - self.issued > RENEW_SECONDS
+
+
+class Tokens:
+    """Signs and reads session tokens (JWT, RFC 7519; HS256 alone)."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hmac.digest(
+            secret, AUDIENCE.encode(), "sha256"
+        )  # each purpose its own key
+
+    def issue(self, user: str, epoch: str, jti: str = "") -> str:
+        """Return a token for 30 days, of a new session or of the one that `jti` names."""
+        now = int(time.time())
+        claims = {
+            "sub": user,
+            "epoch": epoch,
+            "jti": jti or secrets.token_urlsafe(16),
+            "aud": AUDIENCE,
+            "iat": now,
+            "exp": now + SESSION_SECONDS,
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def read(self, token: str) -> Session | None:
+        """Return the session of a valid token, else None."""
+        if len(token) > TOKEN_BYTES:
+            return None
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                options={"require": CLAIMS},
+            )
+            epoch, jti, issued = (
+                str(claims["epoch"]),
+                str(claims["jti"]),
+                int(claims["iat"]),
+            )
+            return Session(claims["sub"], epoch, jti, issued)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return None
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
@@ -2247,49 +2313,6 @@ METADATA_ERRORS = (
 )
 
 log = logging.getLogger("photos")
-
-# --- Tokens ------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Session:
-    """A login as its token tells it; `jti` stays the same when the token is renewed."""
-
-    user: str
-    epoch: str
-    jti: str
-    issued: int  # seconds since the epoch
-
-    @property
-    def is_old(self) -> bool:
-        """Whether its token should be renewed."""
-        return time.time() - self.issued > RENEW_SECONDS
-
-
-class Tokens:
-    """Signs and reads session tokens (JWT, RFC 7519; HS256 alone)."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(secret, AUDIENCE.encode(), "sha256")  # each purpose its own key
-
-    def issue(self, user: str, epoch: str, jti: str = "") -> str:
-        """Return a token for 30 days, of a new session or of the one that `jti` names."""
-        now = int(time.time())
-        claims = {"sub": user, "epoch": epoch, "jti": jti or secrets.token_urlsafe(16), "aud": AUDIENCE}
-        return jwt.encode({**claims, "iat": now, "exp": now + SESSION_SECONDS}, self._key, algorithm="HS256")
-
-    def read(self, token: str) -> Session | None:
-        """Return the session of a valid token, else None."""
-        if len(token) > TOKEN_BYTES:
-            return None
-        try:
-            claims = jwt.decode(
-                token, self._key, algorithms=["HS256"], audience=AUDIENCE, options={"require": CLAIMS}
-            )
-            return Session(claims["sub"], str(claims["epoch"]), str(claims["jti"]), int(claims["iat"]))
-        except (jwt.PyJWTError, ValueError, TypeError):
-            return None
-
 
 # --- Web ---------------------------------------------------------------------------------------
 
