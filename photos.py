@@ -2183,6 +2183,202 @@ class Tokens:
             return None
 
 
+# --- HTTP ----------------------------------------------------------------------
+
+LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
+NEXT_BYTES = 4096  # of an address to come back to after login
+YEAR_SECONDS = 31_536_000
+SHARED_SECONDS = (
+    300  # that caches on the way keep what is public: a rename reaches them by then
+)
+BLOCK_BYTES = (
+    1 << 18
+)  # sent at a time where a server's file wrapper cannot hold so large a part
+_LANGUAGE = re.compile(
+    r"\s*(\*|[a-z]{1,8}(?:-[a-z\d]{1,8})*)\s*"
+    r"(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?",
+    re.ASCII,
+)
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
+_NOT_PLAIN = re.compile(
+    r'[^ -~]|["\\%]'
+)  # what a quoted file name of a header may not hold
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\s*", re.ASCII)
+
+Language = TypeVar("Language")
+
+
+def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return a request's headers as the server gives them; Bottle's fail where they are not UTF-8."""
+    return {
+        name.removeprefix("HTTP_").replace("_", "-").title(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+
+
+def is_same_origin(headers: Mapping[str, str], origins: Iterable[str]) -> bool:
+    """Decide whether an unsafe request comes from this site (Fetch Metadata; RFC 6454)."""
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return headers.get("Origin") in set(origins) - {""}
+
+
+def safe_next(target: str, prefix: str) -> str:
+    """Return a path of this site to go to after login; anything else becomes the front page."""
+    is_inside = target.startswith(f"{prefix}/") and not target.startswith("//")
+    is_clean = target.isascii() and target.isprintable() and not set(target) & set('\\ "<>')
+    path, _, _ = target.partition("?")
+    goes_up = not {".", ".."}.isdisjoint(unquote(path).split("/"))
+    if is_inside and is_clean and not goes_up and len(target) < NEXT_BYTES:
+        return target
+    return f"{prefix}/"
+
+
+def cookie_value(header: str, name: str) -> str:
+    """Return one cookie, whatever odd ones other programs on the same host have set; '': not there."""
+    for pair in header.split(";"):
+        key, _, value = pair.strip().partition("=")
+        if key == name:
+            return value.strip('"')
+    return ""
+
+
+def takes_gzip(header: str) -> bool:
+    """Evaluate Accept-Encoding (RFC 9110, 12.5.3)."""
+    return _GZIP.search(header) is not None
+
+
+def choose_language(header: str, languages: Mapping[str, Language]) -> Language:
+    """Evaluate Accept-Language (RFC 9110, 12.5.4) by lookup (RFC 4647, 3.4); else the first language.
+
+    `languages`: by language tag in lower case; several tags may mean the same language.
+    """
+    weights: dict[str, float] = {}
+    for part in header[:LANGUAGES_BYTES].lower().split(","):
+        if match := _LANGUAGE.fullmatch(part):
+            tag, weight = match.groups()
+            weights[tag] = float(weight or 1)
+    refused = [languages[tag] for tag in weights if tag in languages and weights[tag] == 0]
+    wanted = sorted(
+        (tag for tag in weights if weights[tag] > 0), key=weights.__getitem__, reverse=True
+    )
+    for range_ in wanted:
+        for tag in _lookup_order(range_, languages):
+            if tag in languages and languages[tag] not in refused:
+                return languages[tag]
+    return next(iter(languages.values()))
+
+
+def _lookup_order(range_: str, languages: Iterable[str]) -> list[str]:
+    """Return the tags that a language range means, best first: zh-hant-hk, zh-hant, zh."""
+    if range_ == "*":
+        return list(languages)
+    subtags = range_.split("-")
+    return ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
+
+
+def is_current(header: str, etag: str) -> bool:
+    """Evaluate If-None-Match (RFC 9110, 13.1.2; weak comparison)."""
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return tags == ["*"] or etag.removeprefix("W/") in tags
+
+
+def is_unchanged(headers: Mapping[str, str], etag: str, modified: str) -> bool:
+    """Evaluate the conditions of a GET; If-None-Match goes first (RFC 9110, 13.2.2)."""
+    if "If-None-Match" in headers:
+        return is_current(headers["If-None-Match"], etag)
+    since = bottle.parse_date(headers.get("If-Modified-Since", ""))
+    return since is not None and bottle.parse_date(modified) <= since
+
+
+class Part(NamedTuple):
+    """What is sent of a file: status 200, 206, 304 or 416, and the bytes from start to end."""
+
+    status: int
+    start: int = 0
+    end: int = 0
+
+
+def requested_part(headers: Mapping[str, str], etag: str, modified: str, size: int) -> Part:
+    """Return what a GET asks of a file (RFC 9110, 13 and 14).
+
+    `headers`: the request's; `modified`: the response's Last-Modified; `size` in bytes.
+    """
+    if is_unchanged(headers, etag, modified):
+        return Part(304)
+    whole = Part(200, 0, size)
+    is_same = headers.get("If-Range", etag) in (etag, modified)
+    match = _RANGE.fullmatch(headers.get("Range", ""))
+    if not match or not is_same:
+        return whole
+    first, last = match.groups()
+    is_backwards = first != "" and last != "" and int(last) < int(first)
+    if is_backwards or (first == "" and last == ""):
+        return whole
+    if first == "":  # the last bytes
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last or size) + 1)
+    if start >= size:
+        return Part(416)
+    return Part(206, start, end)
+
+
+def cache_control(visibility: Visibility, *, versioned: bool) -> str:
+    """Return how media may be cached: what anyone may see also by caches on the way, for 5 minutes."""
+    if not versioned and visibility == Visibility.PUBLIC:
+        return "public, no-cache"
+    if not versioned:
+        return "private, no-cache"
+    if visibility == Visibility.PUBLIC:
+        return f"public, max-age={YEAR_SECONDS}, s-maxage={SHARED_SECONDS}, immutable"
+    return f"private, max-age={YEAR_SECONDS}, immutable"
+
+
+def attachment(name: str) -> str:
+    """Return a Content-Disposition that keeps any name (RFC 6266)."""
+    plain, encoded = _NOT_PLAIN.sub("_", name), quote(name, safe="")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
+
+
+class FilePart:
+    """A part of an open file, as a file, so that no server's file wrapper sends a byte too much."""
+
+    def __init__(self, file: io.BufferedReader, start: int, end: int) -> None:
+        self._file = file
+        self._start = start
+        self._end = end
+        file.seek(start)
+
+    def read(self, size: int = -1) -> bytes:
+        remaining = max(0, self._end - self._file.tell())
+        if size < 0:
+            return self._file.read(remaining)
+        return self._file.read(min(size, remaining))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        bases = {
+            os.SEEK_SET: self._start,
+            os.SEEK_CUR: self._file.tell(),
+            os.SEEK_END: self._end,
+        }
+        return self._file.seek(bases[whence] + offset) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the bytes, for a server whose file wrapper cannot hold so large a part."""
+        with contextlib.closing(self):
+            while block := self.read(BLOCK_BYTES):
+                yield block
+
+    def close(self) -> None:
+        self._file.close()
+
+
 # --- Constants ---------------------------------------------------------------------------------
 
 STATE_FOLDER = ".photos"
