@@ -2379,103 +2379,19 @@ class FilePart:
         self._file.close()
 
 
-# --- Constants ---------------------------------------------------------------------------------
+# --- Web -----------------------------------------------------------------------
 
-STATE_FOLDER = ".photos"
-STATE_VERSION = 1  # of config.json and users.json; a newer one is refused, never rewritten
-
-# Suffixes decide only what is listed before it was read; what a file is, its content says.
-PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .avif .avifs .tif .tiff .bmp .heic .heif .hif".split()
-)
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .webm".split())
-RAW_SUFFIXES = frozenset(
-    ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .orf .rw2 .pef .srw .x3f .3fr .iiq .rwl".split()
-)
-# Never items, even where the content would pass: sidecars, camera proxies, half downloads.
-IGNORED_SUFFIXES = frozenset(
-    ".xmp .json .txt .aae .thm .lrv .part .partial .crdownload .download .tmp .pyz .py .html .db .ini".split()
-)
-PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
-BROWSER_TYPES = frozenset(f"image/{name}" for name in ("jpeg", "png", "apng", "webp", "gif", "avif", "bmp"))
-
-# The grid's columns are 170 to 330 CSS pixels wide: 320 serves a phone at density 1 to 2 and a
-# desktop at 1, 640 serves densities 2 and 3. A third width would cost 40 % more disk for 10 % of bytes.
-THUMBNAIL_WIDTHS = (320, 640)
+PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
+PATH_BYTES = 4096  # as long as a path can be on Linux
+GZIP_BYTES = 1000  # a smaller document is not worth the work
+GZIP_LEVEL = 6
+WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
+PAPER = "#fcfbf8"  # the page's colour where it is light, as style.css has it
 # The columns of style.css, as the browser must know them before it has the style sheet.
 GRID_SIZES = (
     "(min-width: 2048px) 14vw, (min-width: 1648px) 17vw, (min-width: 1288px) 20vw, "
     "(min-width: 908px) 25vw, (min-width: 608px) 33vw, 50vw"
 )
-# Longest side: a full-HD screen, and just below half of 4032, the width of most phone photos,
-# so that a JPEG decoder may skip three quarters of the work.
-PREVIEW_SIDE = 1920
-PREVIEW, FULL = "preview", "full"
-WEBP_SIDE = 16383  # the most that WebP can hold, pixels
-# bench/formats.py: at equal SSIM, method 2 makes files 20 % smaller than 0 and 8 % larger than 4
-# at half the CPU of 4; JPEG is 1.4 to 1.5 times as large.
-WEBP_OPTIONS: dict[str, Any] = {"quality": 80, "method": 2}
-RESAMPLING = Image.Resampling.BICUBIC  # two thirds of the time of Lanczos, and no ringing
-RENDITIONS_FOLDER = "renditions-1"  # counted up when the pixels of renditions change
-
-JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
-OTHER_PIXELS = 100_000_000  # others are decoded whole: 4 to 15 bytes a pixel
-WEBP_PIXELS = 40_000_000  # a larger WebP is left to ffmpeg
-WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
-RENDER_SECONDS = 20.0  # a photo that takes longer costs itself, never the server
-WORKER_COMMAND = "render-worker"  # how the program starts itself for that
-# A worker imports what the server does from the same places and nowhere else: no other site-packages (-S),
-# nothing from the folder that it is started in (-P).
-WORKER_SCRIPT = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); import photos; photos.main()"
-WORKER_FLAGS = ("-P", "-S", "-c", WORKER_SCRIPT)
-WORKERS = min(4, os.cpu_count() or 1)
-IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
-HEAD_BYTES = 65536  # read of each file to tell its content: holds EXIF and the boxes of HEIC
-TAIL_BYTES = 4096
-UNCOMPRESSED = (b"BM", b"II*\0", b"MM\0*", b"\x89PNG", b"GIF8")  # formats whose pixels may be so
-LIVE_BYTES = 20_000_000  # a live photo's video lasts three seconds; a longer one is an item of its own
-
-INDEX_SECONDS = 30 * 86400  # that the index of another version is kept: somebody may go back to it
-SETTLE_SECONDS = 2.0  # a file that changed this recently may still be being copied
-SURVEY_SECONDS = 30.0  # pause between two background passes over a library that is all rendered
-SURVEY_BATCH = 48  # renditions asked for between two looks at what is newest
-READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
-PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
-FEED_ITEMS = 50
-ALBUM_TEXT_BYTES = 65536
-XMP_TEXT_BYTES = 65536  # of one property in all its languages
-CAPTION_LENGTH = 1000  # characters
-DEPTH = 64  # of albums in albums; deeper ones are ignored
-
-PASSWORD_BYTES = range(8, 257)
-SCRYPT = {"n": 2**15, "r": 8, "p": 3}  # 32 MB and about 0.25 s a hash (OWASP, 2024)
-SCRYPT_MEMORY = 64 << 20
-HASHES_AT_ONCE = 2  # 32 MB each
-HASHES_WAITING = 16  # more log-ins than that at one moment are asked to come back
-ACCOUNT_FAILURES = 5  # free failures of an account before each further one costs a wait
-ACCOUNT_WAIT = 60.0  # seconds, the longest wait
-ADDRESS_FAILURES = 20  # of one address within ADDRESS_SECONDS
-ADDRESS_SECONDS = 300.0
-LIMITS_KEPT = 10_000  # accounts and addresses remembered; the oldest are dropped
-
-SESSION_SECONDS = 30 * 86400
-RENEW_SECONDS = 86400
-TOKEN_BYTES = 4096
-NEXT_BYTES = 4096  # of an address to come back to after login
-AUDIENCE = "photos session"
-CLAIMS = ["exp", "iat", "sub", "aud", "jti", "epoch"]
-
-# Threads: 16 answer, the others may wait for renditions. A waiting thread costs about 40 KB and no
-# CPU, so that hundreds of cold thumbnails never keep a page waiting.
-ANSWER_THREADS = 16
-WAITING_THREADS = 240
-PATH_BYTES = 4096  # as long as a path can be on Linux
-HEADER_BYTES = 16384
-LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
-STOP_SECONDS = 1.5
-BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
-YEAR_SECONDS = 31_536_000
-WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB where Python has 32 bits
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
@@ -2485,6 +2401,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# A video that is opened alone is a page that loads itself, which needs an origin; scripts stay
+# forbidden.
+MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
 STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -2492,27 +2411,9 @@ STATIC_TYPES = {
     ".png": "image/png",
     ".webmanifest": "application/manifest+json",
 }
-# A video that is opened alone is a page that loads itself, which needs an origin; scripts stay forbidden.
-MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
-# What hostile or damaged metadata makes Pillow raise (seen with real files).
-METADATA_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 
-log = logging.getLogger("photos")
-
-# --- Web ---------------------------------------------------------------------------------------
-
-Answer: TypeAlias = bottle.HTTPResponse
+Response: TypeAlias = bottle.HTTPResponse
 
 
 class Access(enum.Enum):
@@ -2532,7 +2433,9 @@ class Route(NamedTuple):
     access: Access
 
 
-_PATH = "<path:re:(?s:.*)>"  # anything, newlines too; decoded from the raw path by the guard
+_PATH = (
+    "<path:re:(?s:.*)>"  # anything, newlines too; decoded from the raw path by the guard
+)
 ROUTES = (
     Route("GET", "/", "show_album", Access.PAGE),
     Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE),
@@ -2555,44 +2458,51 @@ ROUTES = (
 class Links:
     """Makes every address of the site, below the prefix that a proxy may ask for."""
 
-    def __init__(self, prefix: str, version: str) -> None:
+    def __init__(self, prefix: str, statics_key: str) -> None:
         self.prefix = prefix
-        self._version = version  # of the static files
+        self._statics_key = statics_key
 
     def _to(self, kind: str, parts: Parts = (), **query: object) -> str:
-        path = "/".join((kind, *(quote(os.fsencode(part), safe="") for part in parts)))
-        asked = urlencode({name: value for name, value in query.items() if value})
-        return f"{self.prefix}/{path}" + (f"?{asked}" if asked else "")
+        encoded = (quote(os.fsencode(part), safe="") for part in parts)
+        address = f"{self.prefix}/{'/'.join((kind, *encoded))}"
+        values = {name: value for name, value in query.items() if value}
+        if values:
+            return f"{address}?{urlencode(values)}"
+        return address
 
     def album(self, parts: Parts, page: int = 1) -> str:
-        query = page if page > 1 else ""
-        return self._to("album", (*parts, ""), page=query) if parts else self._to("", page=query)
+        number = page if page > 1 else None
+        if not parts:
+            return self._to("", page=number)
+        return self._to("album", (*parts, ""), page=number)
 
     def photo_page(self, item: Item) -> str:
         return self._to("album", item.parts)
 
     def thumbnail(self, item: Item, width: int) -> str:
-        return self._to("thumbnail", item.parts, v=item.version, w=width)
+        return self._to("thumbnail", item.parts, v=item.key, w=width)
 
     def preview(self, item: Item) -> str:
-        return self._to("preview", item.parts, v=item.version)
+        return self._to("preview", item.parts, v=item.key)
 
     def view(self, item: Item) -> str:
         """What the viewer shows: the preview, or the original where it moves."""
-        moves = item.info and item.info.animated and item.info.browser_shows
-        return self.original(item) if moves else self.preview(item)
+        if item.facts.animated and item.facts.browser_shows:
+            return self.original(item)
+        return self.preview(item)
 
     def full_size(self, item: Item) -> str:
         """All pixels, in a format that browsers show."""
         if item.info and not item.info.browser_shows:
-            return self._to("preview", item.parts, v=item.version, size=FULL)
+            return self._to("preview", item.parts, v=item.key, size=FULL)
         return self.original(item)
 
     def original(self, item: Item) -> str:
-        return self._to("photo", item.parts, v=item.version)
+        return self._to("photo", item.parts, v=item.key)
 
     def live(self, item: Item) -> str:
-        return self._to("photo", (*item.parts[:-1], item.live.name if item.live else ""))
+        name = item.film.name if item.film else ""
+        return self._to("photo", (*item.parts[:-1], name))
 
     def download(self, item: Item) -> str:
         return self._to("download", item.parts)
@@ -2613,94 +2523,99 @@ class Links:
         return self._to("logout")
 
     def static(self, name: str) -> str:
-        return self._to("static", (name,), v=self._version)
+        return self._to("static", (name,), v=self._statics_key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """The interface's texts in one language: a column of texts.tsv."""
+
+    language: str  # BCP 47
+    texts: Mapping[str, str]
+
+    def text(self, key: str, **values: object) -> str:
+        return self.texts[key].format(**values)
+
+    def counted(self, key: str, count: int) -> str:
+        """Say how many photos or videos there are; '': none."""
+        if count == 0:
+            return ""
+        form = "one" if count == 1 else "many"
+        return self.text(f"{key}_{form}", count=count)
+
+    def error(self, status: int, seconds: int | None = None) -> str:
+        """Say what an error means; a status without a text of its own is a request without sense."""
+        key = f"error_{status}"
+        if key not in self.texts:
+            key = "error_400"
+        return self.text(key, seconds=seconds)
+
+
+def read_texts(path: Path) -> dict[str, Texts]:
+    """Read the table of texts: by language tag in lower case, the language of the first column first.
+
+    The head of a column is the tag of its language, then others that mean it: `zh-Hans zh`.
+    """
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    keys, *columns = zip(*rows, strict=True)
+    languages = {}
+    for head, *cells in columns:
+        tags = head.split()
+        texts = Texts(tags[0], dict(zip(keys[1:], cells, strict=True)))
+        for tag in tags:
+            languages[tag.lower()] = texts
+    return languages
+
+
+# Comments and indentation: an eighth of all CSS and JavaScript. A comment behind code has no quotes,
+# so that it cannot be within a string.
+_UNSENT = re.compile(
+    rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\"'`]*$", re.MULTILINE
+)
+_IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
+
+
+class Statics:
+    """The css, js and icon files as they are sent, by name, and the key that stands for them all."""
+
+    def __init__(self, folder: Path) -> None:
+        paths = [path for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES]
+        self.files = {path.name: path.read_bytes() for path in paths}
+        content = b"".join(self.files.values())
+        self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
+        # The scripts import each other by that key, too: a browser never mixes two releases.
+        query = rb"\g<0>?v=" + self.key.encode()
+        for name, content in self.files.items():
+            if name.endswith((".css", ".js")):
+                self.files[name] = _IMPORT.sub(query, _UNSENT.sub(b"", content))
 
 
 @dataclasses.dataclass(frozen=True)
 class Visit:
-    """One request after the guard: who asks, for which place."""
+    """One request: who asks, in which language, and for which place."""
 
+    headers: Mapping[str, str]
     links: Links
+    texts: Texts
     session: Session | None
-    place: Place
-    slash: bool  # whether the path ended with one
+    place: Place = Place((), Visibility.PUBLIC)
+    has_slash: bool = False  # whether the path ended with one
 
     @property
-    def user(self) -> str | None:
-        return self.session.user if self.session else None
-
-
-def is_current(header: str, etag: str) -> bool:
-    """Evaluate If-None-Match (RFC 9110, 13.1.2; weak comparison)."""
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return tags == ["*"] or etag.removeprefix("W/") in tags
-
-
-def is_unchanged(asked: Mapping[str, str], etag: str, modified: str) -> bool:
-    """Evaluate the conditions of a GET; If-None-Match goes first (RFC 9110, 13.2.2)."""
-    if "If-None-Match" in asked:
-        return is_current(asked["If-None-Match"], etag)
-    since = bottle.parse_date(asked.get("If-Modified-Since", ""))
-    return since is not None and bottle.parse_date(modified) <= since
-
-
-def part_asked(asked: Mapping[str, str], etag: str, modified: str, size: int) -> tuple[int, int, int]:
-    """Return status, start and end of what a GET asks of a file: 200, 206, 304 or 416 (RFC 9110, 13, 14).
-
-    `asked`: the request's headers; `modified`: the answer's Last-Modified; `size` in bytes.
-    """
-    if is_unchanged(asked, etag, modified):
-        return 304, 0, 0
-    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})\s*", asked.get("Range", ""), re.ASCII)
-    first, last = match.groups() if match else ("", "")
-    makes_sense = (first or last) and not (first and last and int(last) < int(first))
-    if not makes_sense or asked.get("If-Range", etag) not in (etag, modified):
-        return 200, 0, size
-    start = int(first) if first else max(0, size - int(last))
-    end = min(size, int(last) + 1) if first and last else size
-    return (206, start, end) if start < size else (416, 0, 0)
-
-
-def attachment(name: str) -> str:
-    """Return a Content-Disposition that keeps any name (RFC 6266)."""
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-class FilePart:
-    """A part of an open file, as a file, so that no server's file wrapper sends a byte too much."""
-
-    def __init__(self, file: io.BufferedReader, start: int, end: int) -> None:
-        self._file, self._start, self._end = file, start, end
-        file.seek(start)
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._end - self._file.tell())
-        return self._file.read(min(size, left) if size >= 0 else left)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._end}[whence]
-        return self._file.seek(base + offset) - self._start
-
-    def tell(self) -> int:
-        return self._file.tell() - self._start
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the bytes, for a server whose file wrapper cannot hold so large a part."""
-        with contextlib.closing(self):
-            while block := self.read(1 << 18):
-                yield block
-
-    def close(self) -> None:
-        self._file.close()
+    def principal(self) -> Principal:
+        if self.session is None:
+            return VISITOR
+        return Principal(self.session.user)
 
 
 def grid_span(item: Item) -> int:
     """Return an item's height in 48ths of its column's width: a class of the style sheet, 12 to 144."""
-    info = item.info
-    if info is None or not info.width:
-        return 48 if not item.has_picture else 36
-    return min(144, max(12, round(48 * info.height / info.width)))
+    info = item.facts
+    if info.width:
+        return min(144, max(12, round(48 * info.height / info.width)))
+    if item.has_picture:
+        return 36
+    return 48
 
 
 def date_text(date: dt.datetime) -> str:
@@ -2709,16 +2624,25 @@ def date_text(date: dt.datetime) -> str:
 
 
 def dates_text(first: dt.datetime, last: dt.datetime) -> str:
-    """Return a range of dates as text, as short as it can be: 2024-04-14, 2024-04 – 2024-06, 2019 – 2024."""
+    """Return a range of dates as short as it can be: 2024-04-14, 2024-04 – 2024-06, 2019 – 2024."""
     start, end = date_text(first), date_text(last)
-    length = 4 if first.year != last.year else 7 if start != end else 10
-    return " – ".join(dict.fromkeys((start[:length], end[:length])))
+    if start == end:
+        return start
+    if first.year != last.year:
+        return f"{first.year:04} – {last.year:04}"
+    start_month, end_month = start[:7], end[:7]
+    if start_month == end_month:
+        return start_month
+    return f"{start_month} – {end_month}"
 
 
 def duration_text(seconds: float) -> str:
     """Return a duration as text: 0:07, 1:02:03."""
     minutes, second = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{second:02}" if minutes >= 60 else f"{minutes}:{second:02}"
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minute:02}:{second:02}"
+    return f"{minute}:{second:02}"
 
 
 def preview_size(info: Info) -> tuple[int, int]:
@@ -2736,16 +2660,24 @@ def size_text(size: float) -> str:
     return f"{size:.3g} GB"
 
 
+def _seconds_text(seconds: float) -> str:
+    if seconds < 0.3:
+        return f"1/{round(1 / seconds)} s"
+    return f"{seconds:.3g} s"
+
+
 def exposure_text(info: Info) -> str:
     """Return the exposure as photographers write it: 1/125 s · f/2.8 · ISO 100 · 24 mm."""
-    seconds = info.exposure_time
-    facts = (
-        f"1/{round(1 / seconds)} s" if 0 < seconds < 0.3 else f"{seconds:.3g} s" if seconds else "",
-        f"f/{info.f_number:.3g}" if info.f_number else "",
-        f"ISO {info.iso}" if info.iso else "",
-        f"{info.focal_length:.3g} mm" if info.focal_length else "",
-    )
-    return " · ".join(filter(None, facts))
+    facts = []
+    if info.exposure_time:
+        facts.append(_seconds_text(info.exposure_time))
+    if info.f_number:
+        facts.append(f"f/{info.f_number:.3g}")
+    if info.iso:
+        facts.append(f"ISO {info.iso}")
+    if info.focal_length:
+        facts.append(f"{info.focal_length:.3g} mm")
+    return " · ".join(facts)
 
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
@@ -2761,10 +2693,31 @@ def urn(*names: str) -> str:
     return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(names)).urn
 
 
-def item_as_json(item: Item, links: Links, user: str | None) -> dict[str, Any]:
+# Facts that scripts get of an item where they are known.
+JSON_FIELDS = (
+    "camera",
+    "lens",
+    "exposure_time",
+    "f_number",
+    "iso",
+    "focal_length",
+    "duration",
+    "colour",
+)
+
+
+def _problem_as_json(info: Info) -> str:
+    if info.partial:
+        return "partial"
+    if info.problem:
+        return "no picture"
+    return ""
+
+
+def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, Any]:
     """Return what scripts may know of an item; where it was taken only for users."""
-    info = item.info or Info()
-    facts = {
+    info = item.facts
+    facts: dict[str, Any] = {
         "name": item.title,
         "kind": item.kind,
         "caption": item.caption,
@@ -2775,16 +2728,18 @@ def item_as_json(item: Item, links: Links, user: str | None) -> dict[str, Any]:
         "url": links.photo_page(item),
         "original": links.original(item),
         "download": links.download(item),
-        "problem": info.problem and ("partial" if info.partial else "no picture"),
+        "problem": _problem_as_json(info),
     }
     if item.has_picture:
-        facts["thumbnails"] = {str(width): links.thumbnail(item, width) for width in THUMBNAIL_WIDTHS}
+        thumbnails = {
+            str(width): links.thumbnail(item, width) for width in THUMBNAIL_WIDTHS
+        }
+        facts["thumbnails"] = thumbnails
         facts["preview"] = links.preview(item) if item.kind == PHOTO else None
-    if item.live:
+    if item.film:
         facts["live"] = links.live(item)
-    optional = ["camera", "lens", "exposure_time", "f_number", "iso", "focal_length", "duration", "colour"]
-    facts |= {name: value for name in optional if (value := getattr(info, name))}
-    if user and info.latitude is not None:
+    facts |= {name: value for name in JSON_FIELDS if (value := getattr(info, name))}
+    if principal.is_user and info.latitude is not None:
         facts |= {"latitude": info.latitude, "longitude": info.longitude}
     return facts
 
@@ -2805,97 +2760,28 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
     }
 
 
-def request_headers() -> dict[str, str]:
-    """Return the request's headers as the server gives them; Bottle's fail where they are not UTF-8."""
-    given = bottle.request.environ.items()
-    return {name[5:].replace("_", "-").title(): value for name, value in given if name.startswith("HTTP_")}
+def template_folder() -> Path:
+    """Return the folder of the templates, which has another name in an installed package."""
+    installed = Path(__file__).with_name("photos_templates")
+    if installed.is_dir():
+        return installed
+    return Path(__file__).with_name("templates")
 
 
-def cookie_value(header: str, name: str) -> str:
-    """Return one cookie, whatever odd ones other programs on the same host have set; '': not there."""
-    pairs = (pair.strip().partition("=") for pair in header.split(";"))
-    return next((value for key, _, value in pairs if key == name), "").strip('"')
-
-
-def takes_gzip(header: str) -> bool:
-    """Evaluate Accept-Encoding (RFC 9110, 12.5.3)."""
-    return re.search(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", header) is not None
-
-
-@dataclasses.dataclass(frozen=True)
-class Texts:
-    """The interface's texts in one language: a column of texts.tsv."""
-
-    language: str  # BCP 47
-    texts: Mapping[str, str]
-
-    def text(self, key: str, **values: object) -> str:
-        return self.texts[key].format(**values)
-
-    def counted(self, key: str, count: int) -> str:
-        """How many there are of something; '': none."""
-        return self.text(f"{key}_one" if count == 1 else f"{key}_many", count=count) if count else ""
-
-    def error(self, status: int, seconds: int | None = None) -> str:
-        """What a visitor is told; without a text of its own it is a request that makes no sense."""
-        key = f"error_{status}"
-        return self.text(key if key in self.texts else "error_400", seconds=seconds)
-
-
-def read_texts(path: Path) -> dict[str, Texts]:
-    """Read the table of texts: by language tag in lower case, the language of the first column first.
-
-    The head of a column is the tag of its language, then others that mean it: `zh-Hans zh`.
-    """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    keys, *columns = zip(*(line.split("\t") for line in lines), strict=True)
-    read = {tags: Texts(tags.split()[0], dict(zip(keys[1:], cells, strict=True))) for tags, *cells in columns}
-    return {tag.lower(): texts for tags, texts in read.items() for tag in tags.split()}
-
-
-def choose_language(header: str, languages: Mapping[str, Texts]) -> Texts:
-    """Evaluate Accept-Language (RFC 9110, 12.5.4) by lookup (RFC 4647, 3.4); none of them: the first."""
-    asked: dict[str, float] = {}
-    for part in header[:LANGUAGES_BYTES].lower().split(","):
-        pattern = r"\s*(\*|[a-z]{1,8}(?:-[a-z\d]{1,8})*)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?"
-        if match := re.fullmatch(pattern, part, re.ASCII):
-            asked[match[1]] = float(match[2] or 1)
-    refused = [languages[tag] for tag, weight in asked.items() if tag in languages and not weight]
-    for tag in sorted(filter(asked.get, asked), key=asked.__getitem__, reverse=True):
-        tags = itertools.accumulate(tag.split("-"), "{}-{}".format)  # zh, zh-hant, zh-hant-hk
-        for each in languages if tag == "*" else reversed(list(tags)):
-            if each in languages and languages[each] not in refused:
-                return languages[each]
-    return next(iter(languages.values()))
-
-
-# Comments and indentation: an eighth of all CSS and JavaScript. A comment behind code has no quotes, so
-# that it cannot be within a string.
-_UNSENT = re.compile(rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\"'`]*$", re.MULTILINE)
-_IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
-
-
-def read_statics(folder: Path) -> tuple[str, dict[str, bytes]]:
-    """Read the css, js and icon files as they are sent, by name, and the version that stands for them all.
-
-    The scripts import each other by that version, too: a browser never mixes those of two releases.
-    """
-    statics = {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.suffix in STATIC_TYPES}
-    version = hashlib.blake2b(b"".join(statics.values()), digest_size=6).hexdigest()
-    for name, body in statics.items():
-        if name.endswith((".css", ".js")):
-            statics[name] = _IMPORT.sub(rb"\g<0>?v=%s" % version.encode(), _UNSENT.sub(b"", body))
-    return version, statics
-
-
-def _marked(answer: Answer, error: PhotosError) -> Answer:
-    """Add the headers that the answer to an error needs."""
-    answer.set_header("Cache-Control", "no-store")
+def _mark(response: Response, error: PhotosError) -> Response:
+    """Add the headers that the response to an error needs."""
+    response.set_header("Cache-Control", "no-store")
     if error.retry_after:
-        answer.set_header("Retry-After", str(error.retry_after))
-    if error.status == 401:  # RFC 9110, 11.6.1; no browser asks for a password of this scheme
-        answer.set_header("WWW-Authenticate", 'Cookie realm="photos"')
-    return answer
+        response.set_header("Retry-After", str(error.retry_after))
+    if (
+        error.status == 401
+    ):  # RFC 9110, 11.6.1; no browser asks for a password of this scheme
+        response.set_header("WWW-Authenticate", 'Cookie realm="photos"')
+    return response
+
+
+def _redirect(target: str) -> Response:
+    return Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
 
 
 class Site:
@@ -2904,15 +2790,15 @@ class Site:
     def __init__(self, state: Path, config: Config, library: Library) -> None:
         self._state = state
         self._config = config
-        self._signature = signature(state / "config.json")
+        self._config_identity = identity_of(state / "config.json")
         self._library = library
+        self._upkeep = Upkeep(library)
         self._users = UserStore(state)
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits()
-        self._trouble = ""
-        beside = Path(__file__).with_name("photos_templates")  # so an installed package calls them
-        folder = beside if beside.is_dir() else Path(__file__).with_name("templates")
-        self._version, self._statics = read_statics(folder)
+        self._last_trouble = ""
+        folder = template_folder()
+        self._statics = Statics(folder)
         self._templates = {
             path.stem: bottle.SimpleTemplate(name=path.name, lookup=[os.fspath(folder)])
             for path in folder.iterdir()
@@ -2924,23 +2810,28 @@ class Site:
         for route in ROUTES:
             self._add(route)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request; every answer has the security headers."""
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer one request; every response has the security headers."""
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            given = {name.lower() for name, _ in headers}
-            more = [(name, value) for name, value in SECURITY_HEADERS.items() if name.lower() not in given]
-            return start_response(status, headers + more, exc_info)
+            present = {name.lower() for name, _ in headers}
+            missing = [
+                pair for pair in SECURITY_HEADERS.items() if pair[0].lower() not in present
+            ]
+            return start_response(status, headers + missing, exc_info)
 
-        answer: Iterable[bytes] = self._app(environ, start)
-        return answer
+        blocks: Iterable[bytes] = self._app(environ, start)
+        return blocks
 
     def start(self) -> None:
         """Start to render ahead, in the background."""
-        threading.Thread(target=self._library.survey, name="survey", daemon=True).start()
+        threading.Thread(target=self._upkeep.run, name="upkeep", daemon=True).start()
 
     def close(self) -> None:
         """Stop the background pass and the workers."""
+        self._upkeep.close()
         self._library.close()
 
     # The guard
@@ -2950,420 +2841,511 @@ class Site:
         if not isinstance(route.access, Access):
             raise TypeError(f"{route.rule} has no access rule")
 
-        def guarded(**_: str) -> Answer:
+        def guarded(**_: str) -> Response:
+            visit = self._receive()
             try:
-                visit = self._visit(route)
-                if not may_open(visit.place.visibility, visit.user):
+                self._check_origin(route, visit)
+                visit = self._locate(route, visit)
+                if not may_open(visit.principal, visit.place.visibility):
                     return self._turn_away(route, visit)
                 return self._finish(handler(visit), route, visit)
             except PhotosError as error:
-                return self._refuse(route, error)
+                return self._refuse(route, visit, error)
 
         self._app.route(route.rule, route.method, guarded)
 
-    def _visit(self, route: Route) -> Visit:
-        """Find out who asks for what."""
-        if route.method != "GET":
-            headers = request_headers()
-            own = f"{bottle.request.environ['wsgi.url_scheme']}://{headers.get('Host', '')}"
-            if not is_same_origin(headers, (own, self._config.origin)):
-                raise Forbidden
-        start, variable, _ = route.rule.partition("<")
-        raw = bottle.request.environ["bottle.raw_path"] or "/"
-        path = raw.removeprefix(start)
-        if not raw.startswith(start) or (path and not variable):  # Bottle matched without the odd bytes
-            raise NotFound
-        session, place = self._session(), Place((), Visibility.PUBLIC)
-        if route.access is not Access.ANYONE:
-            place = self._place(path, session.user if session else None)
-        return Visit(self._links(), session, place, path.endswith("/"))
+    def _receive(self) -> Visit:
+        """Find out who asks, and in which language."""
+        environ = bottle.request.environ
+        headers = headers_of(environ)
+        prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
+        return Visit(
+            headers=headers,
+            links=Links(quote(prefix.encode("latin-1")), self._statics.key),
+            texts=choose_language(headers.get("Accept-Language", ""), self._languages),
+            session=self._read_session(headers.get("Cookie", "")),
+        )
 
-    def _place(self, path: str, user: str | None) -> Place:
+    def _check_origin(self, route: Route, visit: Visit) -> None:
+        """Raise Forbidden where another site has a browser send what changes something."""
+        if route.method == "GET":
+            return
+        scheme = bottle.request.environ["wsgi.url_scheme"]
+        own_origin = f"{scheme}://{visit.headers.get('Host', '')}"
+        if not is_same_origin(visit.headers, (own_origin, self._config.origin)):
+            raise Forbidden
+
+    def _locate(self, route: Route, visit: Visit) -> Visit:
+        """Find the place that a visit is for. Raises NotFound for an address that no path can be."""
+        start, variable, _ = route.rule.partition("<")
+        raw_path = bottle.request.environ["bottle.raw_path"] or "/"
+        path = raw_path.removeprefix(start)
+        # Where Bottle matched without the odd bytes.
+        if not raw_path.startswith(start) or (path and not variable):
+            raise NotFound
+        if route.access is Access.ANYONE:
+            return visit
+        place = self._place(path, visit.principal)
+        return dataclasses.replace(visit, place=place, has_slash=path.endswith("/"))
+
+    def _place(self, path: str, principal: Principal) -> Place:
         """Find what is at a path: the one place where a path becomes names."""
         if len(path) > PATH_BYTES:
             raise NotFound
-        parts = tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/")) if path else ()
-        named = self._library.named(parts)
-        # Not looked at, so that not even the time of the answer tells whether it exists.
-        return self._library.find(parts) if may_open(named, user) else Place(parts, named)
-
-    def _links(self) -> Links:
-        prefix = bottle.request.environ.get("SCRIPT_NAME", "").rstrip("/")
-        return Links(quote(prefix.encode("latin-1")), self._version)
+        parts: Parts = ()
+        if path:
+            parts = tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/"))
+        by_name = self._library.folders.visibility_by_name(parts)
+        if not may_open(principal, by_name):
+            # Not looked at, so that not even the time of the response tells whether it exists.
+            return Place(parts, by_name)
+        return self._library.folders.locate(parts)
 
     def _is_secure(self) -> bool:
         """Whether the visitor's browser speaks HTTPS, with this server or with the public address."""
-        public = urlsplit(self._config.public_address)
         environ: dict[str, str] = bottle.request.environ
-        by_proxy = public.scheme == "https" and environ.get("HTTP_HOST") == public.netloc
-        return by_proxy or environ["wsgi.url_scheme"] == "https"
+        public = urlsplit(self._config.public_address)
+        is_public = environ.get("HTTP_HOST") == public.netloc
+        has_https_proxy = is_public and public.scheme == "https"
+        return has_https_proxy or environ["wsgi.url_scheme"] == "https"
 
     def _cookie_name(self) -> str:
-        return "__Host-photos" if self._is_secure() else "photos"
+        if self._is_secure():
+            return "__Host-photos"
+        return "photos"
 
-    def _session(self) -> Session | None:
+    def _read_session(self, cookies: str) -> Session | None:
         """Return the session of a registered user that nobody has ended."""
-        cookies = bottle.request.environ.get("HTTP_COOKIE", "")
         session = self._tokens.read(cookie_value(cookies, self._cookie_name()))
+        if session is None:
+            return None
         try:
-            if session and self._users.epoch(session.user) == session.epoch:
-                return None if self._users.is_revoked(session.user, session.jti) else session
+            if self._users.epoch(session.user) != session.epoch:
+                return None
+            if self._users.is_revoked(session.user, session.jti):
+                return None
         except StateError as error:
-            self._log_once(str(error))
-        return None
+            self._log_once(error)
+            return None
+        return session
 
-    def _log_once(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
+    def _log_once(self, error: StateError) -> None:
+        trouble = str(error)
+        if trouble != self._last_trouble:
+            self._last_trouble = trouble
             log.error("%s Until then nobody can log in.", trouble)
 
-    def _set_cookie(self, answer: Answer, token: str) -> None:
-        name, secure = self._cookie_name(), self._is_secure()
-        age = SESSION_SECONDS if token else 0
-        answer.set_cookie(name, token, path="/", secure=secure, httponly=True, samesite="lax", max_age=age)
+    def _set_cookie(self, response: Response, token: str) -> None:
+        """Set the session's cookie; '' takes it away."""
+        response.set_cookie(
+            self._cookie_name(),
+            token,
+            path="/",
+            secure=self._is_secure(),
+            httponly=True,
+            samesite="lax",
+            max_age=SESSION_SECONDS if token else 0,
+        )
 
-    def _turn_away(self, route: Route, visit: Visit) -> Answer:
+    def _turn_away(self, route: Route, visit: Visit) -> Response:
         if route.access is Access.MEDIA:
             raise LoginNeeded("Only registered users may see this.")
         environ, query = bottle.request.environ, bottle.request.query_string
         path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
-        target = quote(path.encode("latin-1")) + (f"?{query}" if query else "")
-        return self._go_to(visit.links.login(target if len(target) < NEXT_BYTES else ""))
+        target = quote(path.encode("latin-1"))
+        if query:
+            target = f"{target}?{query}"
+        if len(target) >= NEXT_BYTES:
+            target = ""
+        return _redirect(visit.links.login(target))
 
-    def _finish(self, answer: Answer, route: Route, visit: Visit) -> Answer:
+    def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
         if visit.place.visibility == Visibility.HIDDEN:
-            answer.set_header("X-Robots-Tag", "noindex")
-        if route.access is Access.PAGE and visit.session and visit.session.is_old:
-            session = visit.session
-            self._set_cookie(answer, self._tokens.issue(session.user, session.epoch, session.jti))
-        return answer
+            response.set_header("X-Robots-Tag", "noindex")
+        session = visit.session
+        if route.access is Access.PAGE and session and session.is_old:
+            token = self._tokens.issue(session.user, session.epoch, session.jti)
+            self._set_cookie(response, token)
+        return response
 
-    # Answers
-
-    def _go_to(self, target: str) -> Answer:
-        return Answer(status=303, headers={"Location": target, "Cache-Control": "no-store"})
-
-    def _refuse(self, route: Route, error: PhotosError) -> Answer:
+    def _refuse(self, route: Route, visit: Visit, error: PhotosError) -> Response:
+        """Answer with an error, as a page, as a picture or as text."""
         if isinstance(error, StateError):
-            self._log_once(str(error))
+            self._log_once(error)
             error = Busy()
         if isinstance(error, NoPicture):
-            headers = {"Content-Type": "image/svg+xml", "Content-Security-Policy": MEDIA_POLICY}
-            answer = Answer(self._statics["placeholder.svg"], error.status, headers)
-        elif route.access is Access.MEDIA:
-            told = str(error) or http.HTTPStatus(error.status).phrase
-            headers = {"Content-Type": "text/plain; charset=utf-8"}
-            answer = Answer(f"{told}\n", error.status, headers)
-        else:
-            answer = self._error_page(error.status, error.retry_after)
-        return _marked(answer, error)
+            headers = {
+                "Content-Type": STATIC_TYPES[".svg"],
+                "Content-Security-Policy": MEDIA_POLICY,
+            }
+            placeholder = self._statics.files["placeholder.svg"]
+            return _mark(Response(placeholder, error.status, headers), error)
+        if route.access is Access.MEDIA:
+            message = str(error) or http.HTTPStatus(error.status).phrase
+            response = Response(f"{message}\n", error.status, {"Content-Type": TEXT})
+            return _mark(response, error)
+        return _mark(self._make_error_page(visit, error.status, error.retry_after), error)
 
-    def _error_page(self, status: int, seconds: int | None = None) -> Answer:
-        texts, session = self._texts(), self._session()
-        told, user = texts.error(status, seconds), session.user if session else None
-        return self._page("error", status, title=texts.text("no_page"), error=told, user=user)
+    def _make_error_page(
+        self, visit: Visit, status: int, seconds: int | None = None
+    ) -> Response:
+        title, message = visit.texts.text("no_page"), visit.texts.error(status, seconds)
+        body = self._render("error", visit, title=title, error=message)
+        return self._make_page(body, visit, status, is_kept=False)
 
-    def _show_error(self, error: bottle.HTTPError) -> Answer:
+    def _show_error(self, error: bottle.HTTPError) -> Response:
         """Answer the errors that Bottle finds itself: no such route, wrong method, a bug."""
-        answer = self._error_page(error.status_code)
-        answer.headers.update(error.headers)  # Allow
-        return answer
+        response = self._make_error_page(self._receive(), error.status_code)
+        response.headers.update(error.headers)  # Allow
+        return response
 
-    @property
-    def title(self) -> str:
-        """The site's title as config.json says now; where that is damaged, as it said before."""
-        now = signature(self._state / "config.json")
-        if now != self._signature:
-            self._signature = now
+    # Responses
+
+    def read_title(self) -> str:
+        """Return the site's title as config.json says now; where that is damaged, as it said before."""
+        identity = identity_of(self._state / "config.json")
+        if identity != self._config_identity:
+            self._config_identity = identity
             try:
-                read = read_config(self._state) or Config()
-                self._config = dataclasses.replace(self._config, title=read.title)
+                config = read_config(self._state) or Config()
+                self._config = dataclasses.replace(self._config, title=config.title)
             except StateError as error:
                 log.error("%s The title stays what it was.", error)
         return self._config.title
 
-    def _texts(self) -> Texts:
-        """The texts in the visitor's language."""
-        return choose_language(request_headers().get("Accept-Language", ""), self._languages)
-
-    def _render(self, template: str, **values: Any) -> bytes:
-        texts = self._texts()
-        text: str = self._templates[template].render(
-            {
-                "site": self.title,
-                "url": self._links(),
-                "origin": self._config.origin,
-                "user": None,
-                "lang": texts.language,
-                "text": texts.text,
-                "widths": THUMBNAIL_WIDTHS,
-                "counted": texts.counted,
-                "date_text": date_text,
-                "dates_text": dates_text,
-                "duration_text": duration_text,
-                "Visibility": Visibility,
-                **values,
-            }
-        )
+    def _render(self, template: str, visit: Visit, **values: Any) -> bytes:
+        names = {
+            "site": self.read_title(),
+            "url": visit.links,
+            "origin": self._config.origin,
+            "user": visit.principal.user,
+            "place": visit.place,
+            "lang": visit.texts.language,
+            "text": visit.texts.text,
+            "counted": visit.texts.counted,
+            "widths": THUMBNAIL_WIDTHS,
+            "date_text": date_text,
+            "dates_text": dates_text,
+            "duration_text": duration_text,
+            "Visibility": Visibility,
+        }
+        text: str = self._templates[template].render({**names, **values})
         return text.encode()
 
-    def _page(self, template: str, status: int = 200, visit: Visit | None = None, **values: Any) -> Answer:
-        values |= {"user": visit.user, "place": visit.place} if visit else {}
-        body = self._render(template, **values)
-        answer = self._document(body, "text/html; charset=utf-8", visit, status)
-        answer.set_header("Vary", "Cookie, Accept-Encoding, Accept-Language")
-        return answer
+    def _make_page(
+        self, body: bytes, visit: Visit, status: int = 200, *, is_kept: bool = True
+    ) -> Response:
+        response = self._make_document(body, HTML, visit, status, is_kept=is_kept)
+        response.set_header("Vary", "Cookie, Accept-Encoding, Accept-Language")
+        return response
 
-    def _document(self, body: bytes, media_type: str, visit: Visit | None, status: int = 200) -> Answer:
-        """Answer with text, compressed where the browser takes that; `visit` None: kept by no cache."""
-        asked = request_headers()
-        zipped = len(body) > 1000 and takes_gzip(asked.get("Accept-Encoding", ""))
-        headers = {"Content-Type": media_type, "Vary": "Cookie, Accept-Encoding", "Cache-Control": "no-store"}
-        if visit and visit.place.visibility < Visibility.PRIVATE:
-            etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{"z" if zipped else ""}"'
+    def _make_document(
+        self,
+        body: bytes,
+        media_type: str,
+        visit: Visit,
+        status: int = 200,
+        *,
+        is_kept: bool = True,
+    ) -> Response:
+        """Answer with text, compressed where the browser takes that; `is_kept`: caches may keep it."""
+        accepted = visit.headers.get("Accept-Encoding", "")
+        is_zipped = len(body) > GZIP_BYTES and takes_gzip(accepted)
+        headers = {
+            "Content-Type": media_type,
+            "Vary": "Cookie, Accept-Encoding",
+            "Cache-Control": "no-store",
+        }
+        if is_kept and visit.place.visibility < Visibility.PRIVATE:
+            ending = "z" if is_zipped else ""
+            etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{ending}"'
             headers |= {"Cache-Control": "private, no-cache", "ETag": etag}
-            if is_current(asked.get("If-None-Match", ""), etag):
-                return Answer(status=304, headers=headers)
-        if zipped:
-            body = gzip.compress(body, 6, mtime=0)
+            if is_current(visit.headers.get("If-None-Match", ""), etag):
+                return Response(status=304, headers=headers)
+        if is_zipped:
+            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
             headers["Content-Encoding"] = "gzip"
-        return Answer(body, status, headers)
+        return Response(body, status, headers)
 
-    def _file(self, visit: Visit, path: Path, media_type: str, *, versioned: bool, name: str = "") -> Answer:
+    def _send_file(
+        self, visit: Visit, path: Path, media_type: str, *, versioned: bool, name: str = ""
+    ) -> Response:
         """Answer with a file or a range of it (RFC 9110, 13 and 14); `name`: as attachment."""
         try:
             file = open(path, "rb")
-            found = os.fstat(file.fileno())
+            status = os.fstat(file.fileno())
         except OSError:
             raise NotFound("The file is gone, or cannot be read.") from None
+        size, etag = status.st_size, f'"{status.st_size:x}-{status.st_mtime_ns:x}"'
+        modified = bottle.http_date(plausible(status.st_mtime))
+        wanted = dict(visit.headers)
+        if bottle.request.method != "GET":
+            wanted.pop("Range", None)
+        part = requested_part(wanted, etag, modified, size)
         headers = {
             "Content-Type": media_type,
             "Content-Security-Policy": MEDIA_POLICY,
             "Cache-Control": cache_control(visit.place.visibility, versioned=versioned),
-            "ETag": f'"{found.st_size:x}-{found.st_mtime_ns:x}"',
-            "Last-Modified": bottle.http_date(plausible(found.st_mtime)),
+            "ETag": etag,
+            "Last-Modified": modified,
             "Accept-Ranges": "bytes",
         }
         if name:
             headers["Content-Disposition"] = attachment(name)
-        asked = request_headers()
-        if bottle.request.method != "GET":
-            asked.pop("Range", None)
-        status, start, end = part_asked(asked, headers["ETag"], headers["Last-Modified"], found.st_size)
-        if status in (304, 416):
+        if part.status == 416:
+            headers = {"Content-Range": f"bytes */{size}", "Cache-Control": "no-store"}
+        if part.status in (304, 416):
             file.close()
-            if status == 416:
-                headers = {"Content-Range": f"bytes */{found.st_size}", "Cache-Control": "no-store"}
-            return Answer(status=status, headers=headers)
-        if status == 206:
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.st_size}"
-        headers["Content-Length"] = str(end - start)
-        part = FilePart(file, start, end)
-        return Answer(part if end - start <= WRAPPED_BYTES else part.blocks(), status, headers)
+            return Response(status=part.status, headers=headers)
+        if part.status == 206:
+            headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
+        headers["Content-Length"] = str(part.end - part.start)
+        body = FilePart(file, part.start, part.end)
+        if part.end - part.start > WRAPPED_BYTES:
+            return Response(body.blocks(), part.status, headers)
+        return Response(body, part.status, headers)
 
     # Pages
 
-    def show_place(self, visit: Visit) -> Answer:
+    def show_place(self, visit: Visit) -> Response:
         """An album's page, or a photo's page."""
         place = visit.place
-        if place.file and not visit.slash:
+        if place.file and not visit.has_slash:
             return self.show_photo(visit)
-        if place.folder is None or place.file:
+        if not place.is_album:
             raise NotFound
-        if not visit.slash or not place.parts:
-            return self._go_to(visit.links.album(place.parts))
+        if not visit.has_slash or not place.parts:
+            return _redirect(visit.links.album(place.parts))
         return self.show_album(visit)
 
-    def show_album(self, visit: Visit) -> Answer:
+    def show_album(self, visit: Visit) -> Response:
         """One page of an album: child albums, then photos."""
-        album = self._library.album(visit.place, visit.user is not None, patience=READ_PATIENCE)
+        parts = visit.place.parts
+        album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
         pages = max(1, math.ceil(len(album.items) / PAGE_ITEMS))
-        asked = bottle.request.query.get("page", "1")
-        page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 0
+        page = _page_number(bottle.request.query.get("page", "1"))
         if not 1 <= page <= pages:
             raise NotFound
-        items = album.items[(page - 1) * PAGE_ITEMS : page * PAGE_ITEMS]
+        start = (page - 1) * PAGE_ITEMS
+        items = album.items[start : start + PAGE_ITEMS]
         self._library.expect(items)
-        return self._page(
+        body = self._render(
             "album",
-            visit=visit,
+            visit,
             album=album,
             items=items,
-            first=(page - 1) * PAGE_ITEMS + 1,
+            first=start + 1,
             page=page,
             pages=pages,
-            trail=self._trail(visit.place.parts[:-1]) if visit.place.parts else [],
+            trail=self._trail(parts[:-1], visit) if parts else [],
             span=grid_span,
             sizes=GRID_SIZES,
         )
+        return self._make_page(body, visit)
 
-    def show_photo(self, visit: Visit) -> Answer:
+    def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""
         item = self._item(visit)
-        album = self._library.find(item.parts[:-1])
-        items = self._library.siblings(album, visit.user is not None)
-        # The video of a live photo has a page but no place in the album.
-        at = next((n for n, each in enumerate(items) if each.parts == item.parts), -1)
-        return self._page(
+        album = item.parts[:-1]
+        items = self._library.items(album, visit.principal)
+        positions = {other.parts: at for at, other in enumerate(items)}
+        at = positions.get(
+            item.parts, -1
+        )  # the film of a live photo has a page, and no place
+        previous = items[at - 1] if at > 0 else None
+        following = items[at + 1] if 0 <= at < len(items) - 1 else None
+        album_title = self.read_title()
+        if album:
+            album_title = self._library.title(album, visit.principal)
+        info = item.facts
+        body = self._render(
             "photo",
-            visit=visit,
+            visit,
             item=item,
             info=item.info,
-            previous=items[at - 1] if at > 0 else None,
-            next=items[at + 1] if 0 <= at < len(items) - 1 else None,
+            previous=previous,
+            next=following,
             number=at + 1,
             count=len(items),
-            back=visit.links.album(item.parts[:-1], max(0, at) // PAGE_ITEMS + 1),
-            trail=self._trail(item.parts[:-1]),
-            exposure=exposure_text(item.info or Info()),
+            back=visit.links.album(album, max(0, at) // PAGE_ITEMS + 1),
+            trail=self._trail(album, visit),
+            exposure=exposure_text(info),
             size=size_text(item.file.size),
-            size_shown=preview_size(item.info or Info()),
-            album_title=self._library.title(item.parts[:-1]) if item.parts[1:] else self.title,
+            size_shown=preview_size(info),
+            album_title=album_title,
         )
+        return self._make_page(body, visit)
 
-    def _trail(self, parts: Parts) -> list[tuple[str, str]]:
+    def _trail(self, parts: Parts, visit: Visit) -> list[tuple[str, str]]:
         """Return title and address of each album on the way to a place, the library left out."""
         steps = [parts[:depth] for depth in range(1, len(parts) + 1)]
-        return [(self._library.title(step), self._links().album(step)) for step in steps]
+        title = self._library.title
+        return [(title(step, visit.principal), visit.links.album(step)) for step in steps]
 
-    def _item(self, visit: Visit) -> Item:
-        item = self._library.item(visit.place) if visit.place.file and not visit.slash else None
+    def _item(self, visit: Visit, purpose: Purpose = Purpose.FACTS) -> Item:
+        item = None
+        if not visit.has_slash:
+            item = self._library.item(visit.place, purpose)
         if item is None:
             raise NotFound
         return item
 
     # Media
 
-    def _send_rendition(self, visit: Visit, item: Item, name: str) -> Answer:
+    def _send_rendition(self, visit: Visit, item: Item, name: str) -> Response:
         path = self._library.rendition(item, name)
-        versioned = item.version != "" and bottle.request.query.get("v") == item.version
-        return self._file(visit, path, "image/webp", versioned=versioned)
+        versioned = item.key != "" and bottle.request.query.get("v") == item.key
+        return self._send_file(visit, path, "image/webp", versioned=versioned)
 
-    def send_thumbnail(self, visit: Visit) -> Answer:
+    def send_thumbnail(self, visit: Visit) -> Response:
         """A thumbnail, made now if it is missing."""
-        item = self._item(visit)
-        width = bottle.request.query.get("w") or str(THUMBNAIL_WIDTHS[-1])
+        item = self._item(visit, Purpose.THUMBNAILS)
+        smallest, *_, largest = map(str, THUMBNAIL_WIDTHS)
+        width = bottle.request.query.get("w") or largest
         if width not in map(str, THUMBNAIL_WIDTHS):
             raise PhotosError(f"The width w is one of {THUMBNAIL_WIDTHS}.")
-        narrow = item.info is None or width not in rendition_names(item.info)
-        return self._send_rendition(visit, item, str(THUMBNAIL_WIDTHS[0]) if narrow else width)
+        has_width = item.info is not None and width in rendition_names(item.info)
+        return self._send_rendition(visit, item, width if has_width else smallest)
 
-    def send_preview(self, visit: Visit) -> Answer:
+    def send_preview(self, visit: Visit) -> Response:
         """The picture for the viewer; with size=full all pixels of what browsers cannot show."""
-        item = self._item(visit)
-        full = bottle.request.query.get("size") == FULL
-        if item.kind != PHOTO or (full and item.info and item.info.browser_shows):
+        is_full = bottle.request.query.get("size") == FULL
+        item = self._item(visit, Purpose.FACTS if is_full else Purpose.ALL)
+        if item.kind != PHOTO or (is_full and item.facts.browser_shows):
             raise NotFound("The original is what browsers show: see /photo/.")
-        return self._send_rendition(visit, item, FULL if full else PREVIEW)
+        return self._send_rendition(visit, item, FULL if is_full else PREVIEW)
 
-    def send_photo(self, visit: Visit, *, attached: bool = False) -> Answer:
+    def send_photo(self, visit: Visit, *, attached: bool = False) -> Response:
         """The original, inline."""
         item = self._item(visit)
-        media_type = (item.info and item.info.media_type) or "application/octet-stream"
+        media_type = item.facts.media_type or "application/octet-stream"
         name = item.title if attached else ""
-        return self._file(visit, Path(item.file.path), media_type, versioned=False, name=name)
+        path = Path(item.file.path)
+        return self._send_file(visit, path, media_type, versioned=False, name=name)
 
-    def send_download(self, visit: Visit) -> Answer:
+    def send_download(self, visit: Visit) -> Response:
         """The original, as attachment."""
         return self.send_photo(visit, attached=True)
 
-    def send_album(self, visit: Visit) -> Answer:
+    def send_album(self, visit: Visit) -> Response:
         """An album as JSON, all its items at once."""
-        if visit.place.folder is None or visit.place.file:
+        if not visit.place.is_album:
             raise NotFound("There is no such album.")
-        album = self._library.album(visit.place, visit.user is not None, patience=READ_PATIENCE)
+        album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
         facts = album_as_json(album, visit.links)
         facts["albums"] = [album_as_json(child, visit.links) for child in album.albums]
-        facts["items"] = [item_as_json(item, visit.links, visit.user) for item in album.items]
+        facts["items"] = [
+            item_as_json(item, visit.links, visit.principal) for item in album.items
+        ]
         body = json.dumps(facts, ensure_ascii=False, indent=1).encode()
-        return self._document(body, "application/json", visit)
+        return self._make_document(body, "application/json", visit)
 
-    def send_feed(self, visit: Visit) -> Answer:
-        """What was added last, as Atom (RFC 4287): the same for everybody, without what only users find."""
-        public = self._config.public_address
-        url = Links(public, self._version) if public else visit.links
-        items = self._library.newest(visit.place)
-        text = self._render("feed", url=url, items=items, urn=urn, utc_text=utc_text).decode()
-        body = _NOT_XML.sub("\ufffd", text).encode()
-        return self._document(body, "application/atom+xml; charset=utf-8", visit)
+    def send_feed(self, visit: Visit) -> Response:
+        """What was added last, as Atom (RFC 4287): the same for everybody, as visitors find it."""
+        links = visit.links
+        if self._config.public_address:
+            links = Links(self._config.public_address, self._statics.key)
+        items = self._library.recent_items(visit.place, VISITOR)
+        text = self._render(
+            "feed", visit, url=links, items=items, urn=urn, utc_text=utc_text
+        )
+        body = _NOT_XML.sub("\ufffd", text.decode()).encode()
+        return self._make_document(body, "application/atom+xml; charset=utf-8", visit)
 
-    def send_static(self, visit: Visit) -> Answer:
+    def send_static(self, visit: Visit) -> Response:
         """A css, js or icon file."""
         name = bottle.request.url_args["name"]
-        if name not in self._statics:
+        if name not in self._statics.files:
             raise NotFound
-        answer = self._document(self._statics[name], STATIC_TYPES[os.path.splitext(name)[1]], visit)
-        if bottle.request.query.get("v") == self._version:
-            answer.set_header("Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable")
-        answer.set_header("Vary", "Accept-Encoding")
-        return answer
+        media_type = STATIC_TYPES[os.path.splitext(name)[1]]
+        response = self._make_document(self._statics.files[name], media_type, visit)
+        if bottle.request.query.get("v") == self._statics.key:
+            response.set_header(
+                "Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable"
+            )
+        response.set_header("Vary", "Accept-Encoding")
+        return response
 
-    def send_manifest(self, visit: Visit) -> Answer:
+    def send_manifest(self, visit: Visit) -> Response:
         """What a phone needs to put the site among its apps (W3C Web Application Manifest)."""
-        icons = [("icon.svg", "any"), ("icon-192.png", "192x192"), ("icon-512.png", "512x512")]
+        icons = [
+            ("icon.svg", "any"),
+            ("icon-192.png", "192x192"),
+            ("icon-512.png", "512x512"),
+        ]
+        front = visit.links.album(())
         facts = {
-            "name": self.title,
-            **dict.fromkeys(("id", "start_url", "scope"), visit.links.album(())),
+            "name": self.read_title(),
+            "id": front,
+            "start_url": front,
+            "scope": front,
             "display": "standalone",
-            "background_color": "#fcfbf8",
-            "theme_color": "#fcfbf8",
-            "icons": [{"src": visit.links.static(name), "sizes": sizes} for name, sizes in icons],
+            "background_color": PAPER,
+            "theme_color": PAPER,
+            "icons": [
+                {"src": visit.links.static(name), "sizes": sizes} for name, sizes in icons
+            ],
         }
         body = json.dumps(facts, ensure_ascii=False).encode()
-        return self._document(body, STATIC_TYPES[".webmanifest"], visit)
+        return self._make_document(body, STATIC_TYPES[".webmanifest"], visit)
 
-    def send_health(self, visit: Visit) -> Answer:
+    def send_health(self, visit: Visit) -> Response:
         """A word for whoever watches the server."""
-        headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
-        return Answer("ok\n", headers=headers)
+        return Response("ok\n", headers={"Content-Type": TEXT, "Cache-Control": "no-store"})
 
     # Login
 
-    def show_login(self, visit: Visit) -> Answer:
+    def show_login(self, visit: Visit) -> Response:
         """The login form; somebody who is logged in goes on at once."""
         target = safe_next(bottle.request.query.get("next", ""), visit.links.prefix)
-        return self._go_to(target) if visit.user else self._page("login", target=target, error="", name="")
+        if visit.principal.is_user:
+            return _redirect(target)
+        body = self._render("login", visit, target=target, error="", name="")
+        return self._make_page(body, visit, is_kept=False)
 
-    def log_in(self, visit: Visit) -> Answer:
+    def log_in(self, visit: Visit) -> Response:
         """Check name and password; start a session and go to where the visitor came from."""
-        kind = bottle.request.environ.get("CONTENT_TYPE", "")
-        if kind and not kind.startswith("application/x-www-form-urlencoded"):
+        form_type = bottle.request.environ.get("CONTENT_TYPE", "")
+        if form_type and not form_type.startswith("application/x-www-form-urlencoded"):
             raise BadForm
         form = bottle.request.forms
         target = safe_next(form.getunicode("next") or "", visit.links.prefix)
-        given = form.getunicode("user") or ""
+        name, password = form.getunicode("user") or "", form.getunicode("password") or ""
         try:
-            name, epoch = self._checked(given, form.getunicode("password") or "")
+            user, epoch = self._check_password(name, password)
         except (LoginFailed, TooManyAttempts, Busy) as error:
-            told = self._texts().error(error.status, error.retry_after)
-            answer = self._page("login", error.status, target=target, error=told, name=given[:64])
-            return _marked(answer, error)
-        answer = self._go_to(target)
-        self._set_cookie(answer, self._tokens.issue(name, epoch))
-        return answer
+            message = visit.texts.error(error.status, error.retry_after)
+            name = name[:USER_LENGTH]
+            body = self._render("login", visit, target=target, error=message, name=name)
+            return _mark(self._make_page(body, visit, error.status, is_kept=False), error)
+        response = _redirect(target)
+        self._set_cookie(response, self._tokens.issue(user, epoch))
+        return response
 
-    def _checked(self, given: str, password: str) -> tuple[str, str]:
-        """Return name and epoch of the user who has that name and password.
+    def _check_password(self, name: str, password: str) -> tuple[str, str]:
+        """Return the user's name as it is registered, and the epoch of the user's sessions.
 
         Raises LoginFailed, TooManyAttempts, Busy, StateError.
         """
-        address = bottle.request.environ.get("REMOTE_ADDR", "") if self._config.trusted_proxy else ""
+        address = ""
+        if self._config.trusted_proxy:
+            address = bottle.request.environ.get("REMOTE_ADDR", "")
         try:
-            name, secret = parse_user(given), parse_password(password)
+            user, secret = parse_user(name), parse_password(password)
         except ValueError:
             raise LoginFailed from None
-        self._limits.attempt(name, address)
+        self._limits.attempt(user, address)
         try:
-            epoch = self._users.verify(name, secret)
+            epoch = self._users.verify(user, secret)
         except (Busy, StateError):
-            self._limits.withdraw(name, address)
+            self._limits.withdraw(user, address)
             raise
         if epoch is None:
             raise LoginFailed
-        self._limits.succeeded(name, address)
-        return name, epoch
+        self._limits.succeeded(user, address)
+        return user, epoch
 
-    def log_out(self, visit: Visit) -> Answer:
+    def log_out(self, visit: Visit) -> Response:
         """End this session everywhere it was copied to."""
         if visit.session:
             expires = int(time.time()) + SESSION_SECONDS
@@ -3371,16 +3353,17 @@ class Site:
                 self._users.revoke(visit.session.user, visit.session.jti, expires)
             except StateError as error:  # the browser shall forget the session all the same
                 log.error("%s A session could not be ended everywhere.", error)
-        answer = self._go_to(visit.links.album(()))
-        self._set_cookie(answer, "")
-        answer.set_header("Clear-Site-Data", '"cache"')
-        return answer
+        response = _redirect(visit.links.album(()))
+        self._set_cookie(response, "")
+        response.set_header("Clear-Site-Data", '"cache"')
+        return response
 
 
-def open_library(state: Path, config: Config) -> Library:
-    """Open the library of a state folder, which is made if need be. Raises StateError."""
-    make_state_folder(state)
-    return Library(library_root(state, config), state / "cache", follow_symlinks=config.follow_symlinks)
+def _page_number(text: str) -> int:
+    """Return the number of a page; 0 for anything that is none."""
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return int(text)
+    return 0
 
 
 def create_app(
