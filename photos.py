@@ -3382,13 +3382,25 @@ def create_app(
     return site
 
 
-# --- Command line ------------------------------------------------------------------------------
+# --- Command line --------------------------------------------------------------
+
+HEADER_BYTES = 16384
+CONNECTIONS = 1000
+FILES = 4096  # open at the same time: each connection may have one
+IDLE_CONNECTION_SECONDS = 30
+STOP_SECONDS = 1.5  # that answers in progress get when the server is stopped
+INDEX_ROUNDS = 3  # of the command index, for files that are still being copied
+BAR_LENGTH = 30  # characters
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+SOMEBODY = Principal("somebody")  # any user: all users find the same
 
 
 def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = "") -> Any:
     """Ask until the answer makes sense; nothing means the default."""
+    if hint:
+        question = f"{question} ({hint})"
     while True:
-        answer = input(f"{question}{f' ({hint})' if hint else ''} [{default}] ").strip()
+        answer = input(f"{question} [{default}] ").strip()
         try:
             return parse(answer or str(default))
         except ValueError as error:
@@ -3396,16 +3408,19 @@ def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = ""
 
 
 def ask_password(*, optional: bool = False) -> bytes:
-    """Ask for a password twice; b'': it was left out, which `optional` allows."""
-    while (first := getpass.getpass("Password: ")) or not optional:
+    """Ask for a password twice. With `optional` the owner may leave it out, which returns b''."""
+    while True:
+        first = getpass.getpass("Password: ")
+        if optional and not first:
+            return b""
         try:
             password = parse_password(first)
-            if getpass.getpass("The same again: ") == first:
-                return password
-            print("  These were two different passwords.")
         except ValueError as error:
             print(f"  {error}")
-    return b""
+            continue
+        if getpass.getpass("The same again: ") == first:
+            return password
+        print("  These were two different passwords.")
 
 
 def is_terminal() -> bool:
@@ -3416,111 +3431,165 @@ def is_terminal() -> bool:
 def state_folder(args: argparse.Namespace) -> Path:
     """Return the state folder that the flags mean: by default in the library, by default at home."""
     library = Path(getattr(args, "library", args.home))
-    return Path(getattr(args, "state", library / STATE_FOLDER)).expanduser().absolute()
+    state = getattr(args, "state", library / STATE_FOLDER)
+    return Path(state).expanduser().absolute()
 
 
 def quoted(words: Sequence[str]) -> str:
     """Return words as the machine's shell takes them."""
-    return shlex.join(words) if sys.platform != "win32" else subprocess.list2cmdline(words)
+    if sys.platform == "win32":
+        return subprocess.list2cmdline(words)
+    return shlex.join(words)
 
 
 def invocation(script: str) -> str:
     """Return what to type to run a script again with this Python."""
     name = os.path.basename(sys.executable)
-    return quoted([name if shutil.which(name) == sys.executable else sys.executable, script])
+    is_on_path = shutil.which(name) == sys.executable
+    return quoted([name if is_on_path else sys.executable, script])
 
 
 def how_to(args: argparse.Namespace, command: str) -> str:
     """Return what to type for another command on the same library."""
-    given = [(f"--{name}", getattr(args, name)) for name in ("library", "state") if hasattr(args, name)]
-    return " ".join([args.program, *map(quoted, given), command])
+    words = [args.program]
+    for name in ("library", "state"):
+        if hasattr(args, name):
+            words.append(quoted((f"--{name}", getattr(args, name))))
+    return " ".join([*words, command])
 
 
-def flags_given(args: argparse.Namespace) -> dict[str, Any]:
+def flag_of(setting: str) -> str:
+    """Return the flag of a setting: --public-address."""
+    return f"--{setting.replace('_', '-')}"
+
+
+def settings_from(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that were given as flags, checked. Raises PhotosError."""
-    given = {}
+    settings = {}
     for name in SETTINGS:
-        if (value := getattr(args, name, None)) is not None:
-            try:
-                given[name] = parse_setting(name, value)
-            except ValueError as error:
-                raise PhotosError(f"--{name.replace('_', '-')}: {error}") from None
-    return given
+        value = getattr(args, name, None)
+        if value is None:
+            continue
+        try:
+            settings[name] = parse_setting(name, value)
+        except ValueError as error:
+            raise PhotosError(f"{flag_of(name)}: {error}") from None
+    return settings
 
 
 def parse_free_port(text: str, ours: int = 0) -> int:
     """Return a port that no other program uses; `ours`: one that our server may be using now."""
     port = parse_port(text)
+    if port == ours:
+        return port
     try:
-        if port != ours:
-            socket.create_server(("127.0.0.1", port)).close()
+        socket.create_server((OWN_HOST, port)).close()
     except OSError as error:
-        reason = os.strerror(error.errno or 0)  # its own names the address once more
-        raise ValueError(f"Port {port} cannot be used ({reason}). Try another one.") from None
+        reason = os.strerror(
+            error.errno or 0
+        )  # the error's own text names the address once more
+        raise ValueError(
+            f"Port {port} cannot be used ({reason}). Try another one."
+        ) from None
     return port
 
 
-def ask_settings(state: Path, home: str, present: Config | None, given: Mapping[str, Any]) -> Config:
-    """Ask the questions of the first run, present answers as defaults."""
-    known = {**dataclasses.asdict(present or Config()), **given}
-    here = os.fspath(state.parent) if present or state.name == STATE_FOLDER else home
-    open_to_others = "no" if known["host"] in ("127.0.0.1", "localhost", "::1") else "yes"
-    offered = known | {"library": known["library"] or here, "host": open_to_others}
-    answers = dict(known)
+def ask_settings(
+    state: Path, home: str, present: Config | None, flags: Mapping[str, Any]
+) -> Config:
+    """Ask the questions of the first run, with present answers and flags as defaults."""
+    answers = {**dataclasses.asdict(present or Config()), **flags}
+    defaults = dict(answers)
+    if not defaults["library"]:
+        is_in_library = present is not None or state.name == STATE_FOLDER
+        defaults["library"] = os.fspath(state.parent) if is_in_library else home
+    own_port = present.port if present else 0
     for name, field in SETTINGS.items():
-        meta, parse = field.metadata, field.metadata["parse"]
+        question, hint = field.metadata["question"], field.metadata["hint"]
+        parse = field.metadata["parse"]
         if name == "port":
-            parse = functools.partial(parse_free_port, ours=present.port if present else 0)
-        if meta["question"]:
-            answers[name] = ask(meta["question"], offered[name], parse, meta["hint"])
-    if answers["host"] == parse_host(open_to_others):
-        answers["host"] = known["host"]  # which may say more than yes or no
+            parse = functools.partial(parse_free_port, ours=own_port)
+        if name == "host":
+            answers[name] = ask_host(answers[name], question, hint)
+        elif question:
+            answers[name] = ask(question, defaults[name], parse, hint)
     return Config(**answers)
+
+
+def ask_host(present: str, question: str, hint: str) -> str:
+    """Ask whether other devices may open the site; the present address may say more than that."""
+    default = "no" if present in LOCAL_HOSTS else "yes"
+    host: str = ask(question, default, parse_host, hint)
+    if host == parse_host(default):
+        return present
+    return host
 
 
 def ask_first_user() -> tuple[str, bytes] | None:
     """Ask for the first user; None: the owner wants none yet."""
-    print("\nUsers log in, and see private albums, and hidden ones in the lists. You are the first.")
+    print(
+        "\nUsers log in. They see private albums, and find hidden ones. You are the first."
+    )
     try:
         default = parse_user(getpass.getuser())
     except (ValueError, OSError, KeyError):
         default = "me"
     name = ask("Your user name?", default, parse_user)
-    print("Four or five words make a good password; nothing: no user now.")
+    print("Four or five words make a good password. Leave it empty to add no user now.")
     password = ask_password(optional=True)
-    return (name, password) if password else None
+    if not password:
+        return None
+    return name, password
 
 
-def set_up(args: argparse.Namespace, state: Path, config: Config | None, *, asking: bool) -> Config:
+def set_up(
+    args: argparse.Namespace, state: Path, present: Config | None, *, asking: bool
+) -> Config:
     """Ask, or take flags and defaults; then write the state files."""
-    given, users, user = flags_given(args), UserStore(state), None
+    flags, users, user = settings_from(args), UserStore(state), None
     if asking:
-        print(
-            "A few questions; Enter takes the answer in brackets. Nothing is written before the last one.\n"
-        )
-        chosen = ask_settings(state, args.home, config, given)
-        user = ask_first_user() if not users.names() else None
+        print("A few questions; Enter takes the answer in brackets.")
+        print("Nothing is written before the last one.\n")
+        config = ask_settings(state, args.home, present, flags)
+        if not users.names():
+            user = ask_first_user()
     else:
-        chosen = dataclasses.replace(config or Config(), **given)
-    here = os.path.abspath(getattr(args, "library", args.home))
-    library = Path(chosen.library or (os.fspath(state.parent) if config else here))
-    in_library = state == library / STATE_FOLDER
-    chosen = dataclasses.replace(chosen, library="" if in_library else os.fspath(library))
+        config = dataclasses.replace(present or Config(), **flags)
+    config = dataclasses.replace(
+        config, library=_library_setting(args, state, present, config)
+    )
     make_state_folder(state)
     read_secret(state)
     if user:
         users.register(*user)
-    write_config(state, chosen)
+    write_config(state, config)
     print(f"\nWrote the settings to {state}")
     if not users.names():
         print("Nobody can log in yet.")
     print(f"To add somebody: {how_to(args, 'register NAME')}")
-    return chosen
+    return config
 
 
-def describe_build(args: argparse.Namespace) -> str:
+def _library_setting(
+    args: argparse.Namespace, state: Path, present: Config | None, config: Config
+) -> str:
+    """Return the library as config.json has it: '' where the state folder lies in the library."""
+    library = state.parent
+    if config.library:
+        library = Path(config.library)
+    elif present is None:
+        library = Path(os.path.abspath(getattr(args, "library", args.home)))
+    if state == library / STATE_FOLDER:
+        return ""
+    return os.fspath(library)
+
+
+def build_name(args: argparse.Namespace) -> str:
     """Name the version; in photos.pyz also what it was built from."""
-    return f"photos {__version__}{f', build {args.build}' if args.build else ''}"
+    name = f"photos {__version__}"
+    if args.build:
+        name = f"{name}, build {args.build}"
+    return name
 
 
 def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Path, Config]:
@@ -3530,27 +3599,43 @@ def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Pa
     """
     state = state_folder(args)
     if config := read_config(state):
-        return state, dataclasses.replace(config, **flags_given(args))
+        return state, dataclasses.replace(config, **settings_from(args))
     if first_run or hasattr(args, "library"):
         return state, set_up(args, state, None, asking=first_run and is_terminal())
-    hint = "Start once without a command, or name the library with --library."
-    raise PhotosError(f"There are no settings in {state}. {hint}")
+    advice = "Start once without a command, or name the library with --library."
+    raise PhotosError(f"There are no settings in {state}. {advice}")
+
+
+def network_host() -> str | None:
+    """Return this machine's address in its network; None: it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(
+                ("192.0.2.1", 9)
+            )  # sends nothing: asks which address faces the network
+        except OSError:
+            return None
+        host: str = probe.getsockname()[0]
+        return host
 
 
 def addresses(config: Config) -> list[str]:
     """Return the addresses to open, the public one last."""
     hosts = [config.host]
-    if config.host in ("0.0.0.0", "::"):
-        hosts = ["127.0.0.1"]
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-            probe.connect(("192.0.2.1", 9))  # sends nothing: asks which address faces the network
-            hosts.append(probe.getsockname()[0])
-    local = [f"http://{f'[{host}]' if ':' in host else host}:{config.port}{config.prefix}/" for host in hosts]
-    return local + ([f"{config.public_address}/"] if config.public_address else [])
+    if config.host in (ANY_HOST, "::"):
+        hosts = [host for host in (OWN_HOST, network_host()) if host]
+    addresses = []
+    for host in hosts:
+        bracketed = f"[{host}]" if ":" in host else host
+        addresses.append(f"http://{bracketed}:{config.port}{config.prefix}/")
+    if config.public_address:
+        addresses.append(f"{config.public_address}/")
+    return addresses
 
 
 def make_server(app: Site, config: Config) -> Any:
     """Return waitress, listening. Raises PhotosError where the port is taken."""
+    headers = "x-forwarded-for x-forwarded-proto" if config.trusted_proxy else ""
     try:
         return waitress.create_server(
             app,
@@ -3558,27 +3643,28 @@ def make_server(app: Site, config: Config) -> Any:
             port=config.port,
             url_prefix=config.prefix,
             threads=ANSWER_THREADS + WAITING_THREADS,
-            connection_limit=1000,
+            connection_limit=CONNECTIONS,
             asyncore_use_poll=True,
-            channel_timeout=30,
+            channel_timeout=IDLE_CONNECTION_SECONDS,
             ident=None,
             max_request_body_size=BODY_BYTES,
             max_request_header_size=HEADER_BYTES,
             trusted_proxy=config.trusted_proxy,
-            trusted_proxy_headers="x-forwarded-for x-forwarded-proto" if config.trusted_proxy else "",
+            trusted_proxy_headers=headers,
             clear_untrusted_proxy_headers=True,
         )
     except OSError as error:
-        why = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
-        raise PhotosError(f"{why} Another one: --port NUMBER") from None
+        problem = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
+        raise PhotosError(f"{problem} Another one: --port NUMBER") from None
 
 
 def stop_by_signals(app: Site) -> None:
     """Have Ctrl-C and SIGTERM stop the server."""
+    signals = (signal.SIGINT, signal.SIGTERM)
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)  # once is enough
+        for other in signals:
+            signal.signal(other, signal.SIG_IGN)  # once is enough
         # All that matters is on disk at any moment: nobody has to wait for slow answers.
         timer = threading.Timer(STOP_SECONDS, os._exit, [0])
         timer.daemon = True
@@ -3586,8 +3672,15 @@ def stop_by_signals(app: Site) -> None:
         app.close()  # so that no thread waits for a rendition any longer
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals:
         signal.signal(number, stop)
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as its connections may need."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
 
 
 def run_serve(args: argparse.Namespace) -> None:
@@ -3597,12 +3690,10 @@ def run_serve(args: argparse.Namespace) -> None:
         UserStore(state).names()
     except StateError as error:
         log.error("%s Until then nobody can log in.", error)
-    if sys.platform != "win32":  # each connection may have a file open
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    raise_file_limit()
     app = create_app(state, config=config, background=False)
     server = make_server(app, config)
-    announce(state, describe_build(args))
+    announce(state, build_name(args))
     app.start()
     stop_by_signals(app)
     print(f"Serving {library_root(state, config)}. Open:", *addresses(config), sep="\n  ")
@@ -3635,9 +3726,7 @@ def new_password(args: argparse.Namespace) -> bytes:
 def run_register(args: argparse.Namespace) -> None:
     """Add a user, who may log in and see everything."""
     users, name = open_users(args), parse_user(args.user)
-    if name in users.names():
-        hint = f"To change the password: {how_to(args, f'passwd {name}')}"
-        raise PhotosError(f"There is a user {name} already. {hint}")
+    users.require_new(name)  # before anybody thinks of a password
     users.register(name, new_password(args))
     print(f"Registered {name}.")
 
@@ -3645,10 +3734,11 @@ def run_register(args: argparse.Namespace) -> None:
 def run_passwd(args: argparse.Namespace) -> None:
     """Change a user's password; ends that user's sessions."""
     users, name = open_users(args), parse_user(args.user)
-    if name not in users.names():
-        raise PhotosError(f"There is no user {name}. To add one: {how_to(args, f'register {name}')}")
+    users.require(name)
     users.set_password(name, new_password(args))
-    print(f"Changed the password of {name}; who was logged in with the old one is no longer.")
+    print(
+        f"Changed the password of {name}. Sessions that began with the old one have ended."
+    )
 
 
 def run_remove(args: argparse.Namespace) -> None:
@@ -3665,160 +3755,240 @@ def run_users(args: argparse.Namespace) -> None:
 
 def show_progress(done: int, total: int, started: float) -> None:
     """Draw a progress bar with an estimate, on a terminal."""
-    if sys.stderr.isatty():
-        left = (time.monotonic() - started) / done * (total - done)
-        about = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
-        bar = ("#" * (done * 30 // total)).ljust(30, ".")
-        end = "\n" if done == total else ""
-        print(f"\r[{bar}] {done}/{total}, about {about} left  ", end=end, file=sys.stderr, flush=True)
+    if not sys.stderr.isatty():
+        return
+    remaining = (time.monotonic() - started) / done * (total - done)
+    estimate = f"{remaining / 60:.0f} min" if remaining > 90 else f"{remaining:.0f} s"
+    bar = ("#" * (done * BAR_LENGTH // total)).ljust(BAR_LENGTH, ".")
+    print(
+        f"\r[{bar}] {done}/{total}, about {estimate} left  ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    if done == total:
+        print(file=sys.stderr, flush=True)
 
 
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def counted(count: int, word: str) -> str:
+    """Return a number with its word: 1 photo, 2 photos."""
+    if count != 1:
+        word = f"{word}s"
+    return f"{count} {word}"
 
 
-def work_off(library: Library, what: str, todo: Sequence[tuple[File, tuple[str, ...] | None]]) -> None:
+def run_with_progress(
+    library: Library, what: str, files: Sequence[File], purpose: Purpose
+) -> None:
     """Read or render files and show how far it is."""
-    if todo:
-        print(f"{what} {_counted(len(todo), 'file')}", flush=True)
+    if files:
+        print(f"{what} {counted(len(files), 'file')}", flush=True)
     started = time.monotonic()
-    for done, _ in enumerate(library.work_off(todo), 1):
-        show_progress(done, len(todo), started)
+    for done, _ in enumerate(library.run(files, purpose), 1):
+        show_progress(done, len(files), started)
 
 
-def print_problems(library: Library) -> None:
+def print_problems(upkeep: Upkeep) -> None:
     """Name each file that cannot be shown, with the reason."""
-    problems = library.problems()
+    problems = upkeep.problems()
     if problems:
         print("These files cannot be shown, or not whole:")
     for path, reason in problems:
         print(f"  {path}: {reason}")
 
 
+def counts_text(album: Album, between: str = ", ") -> str:
+    """Return how much is in an album: 2 photos, 1 video."""
+    return between.join((counted(album.photos, "photo"), counted(album.videos, "video")))
+
+
+def count_albums(album: Album) -> int:
+    """Return how many albums are below one."""
+    return sum(1 + count_albums(child) for child in album.albums)
+
+
 def run_index(args: argparse.Namespace) -> None:
     """Make all missing thumbnails and previews now, and name the files that cannot be shown."""
     with contextlib.closing(open_library(*open_state(args))) as library:
-        for _ in range(3):
-            work_off(library, "Reading", [(file, None) for file in library.unread(0)])
-            work_off(library, "Rendering", list(library.unrendered(0)))
-            if not library.unread(0) and not any(library.unrendered(0)):
+        upkeep = Upkeep(library)
+        for _ in range(INDEX_ROUNDS):
+            run_with_progress(library, "Reading", upkeep.unread(0), Purpose.FACTS)
+            run_with_progress(library, "Rendering", list(upkeep.unrendered(0)), Purpose.ALL)
+            if not upkeep.unread(0) and not any(upkeep.unrendered(0)):
                 break
             time.sleep(SETTLE_SECONDS + 0.1)  # for files that were copied a moment ago
-        library.prune()
-        library.prune()
-        everything = library.album(library.find(()), see_all=True)
-        counts = _counted(everything.photos, "photo"), _counted(everything.videos, "video")
-        print(f"All done: {', '.join(counts)}.")
-        print_problems(library)
+        upkeep.prune()
+        upkeep.prune()
+        album = library.album(library.folders.locate(()), SOMEBODY)
+        print(f"All done: {counts_text(album)}.")
+        print_problems(upkeep)
 
 
-def _count_albums(album: Album) -> int:
-    return sum(1 + _count_albums(child) for child in album.albums)
+_KEYWORD_INSIDE = re.compile(r"\.(?:private|hidden)\b[^/]*\Z", re.IGNORECASE)
 
 
-_SUFFIX_INSIDE = re.compile(r"\.(?:private|hidden)\b[^/]*\Z", re.IGNORECASE)
-
-
-def describe_reach(library: Library) -> Iterator[str]:
+def reach_lines(library: Library) -> Iterator[str]:
     """Say in plain words what each kind of visitor can reach."""
-    root = library.find(())
+    root = library.folders.locate(())
     if root.visibility == Visibility.PRIVATE:
         yield "The library's own name makes all of it private: only users find and open anything."
-    for see_all, who in ((False, "Everybody finds"), (True, "Users find")):
-        if may_open(root.visibility, "somebody" if see_all else None):
-            album = library.album(root, see_all)
-            photos, videos = _counted(album.photos, "photo"), _counted(album.videos, "video")
-            yield f"{who} {_counted(_count_albums(album), 'album')} with {photos} and {videos}."
+    for principal, who in ((VISITOR, "Everybody finds"), (SOMEBODY, "Users find")):
+        if may_open(principal, root.visibility):
+            album = library.album(root, principal)
+            albums = counted(count_albums(album), "album")
+            yield f"{who} {albums} with {counts_text(album, ' and ')}."
     paths: dict[Visibility, list[str]] = {visibility: [] for visibility in Visibility}
     for parts, _ in library.walk():
-        paths[library.find(parts).visibility].append(display("/".join(parts)) or "the whole library")
-    hidden, private = sorted(paths[Visibility.HIDDEN]), sorted(paths[Visibility.PRIVATE])
-    yield f"Who has the link can open, and nobody finds: {', '.join(hidden) or 'nothing'}."
-    yield f"Only users can open: {', '.join(private) or 'nothing'}."
-    for path in filter(_SUFFIX_INSIDE.search, paths[Visibility.PUBLIC]):  # Trip.private (2): a copy
-        yield f"Everybody can open {path}: .private and .hidden count at the end only."
+        path = display("/".join(parts)) or "the whole library"
+        paths[library.folders.locate(parts).visibility].append(path)
+    hidden = ", ".join(sorted(paths[Visibility.HIDDEN]))
+    private = ", ".join(sorted(paths[Visibility.PRIVATE]))
+    yield f"Unlisted, but open to anyone with the link: {hidden or 'nothing'}."
+    yield f"Open to users alone: {private or 'nothing'}."
+    for path in filter(
+        _KEYWORD_INSIDE.search, paths[Visibility.PUBLIC]
+    ):  # Trip.private (2)
+        yield f"Open to everybody: {path}. The words .private and .hidden count at the end only."
 
 
-def describe_state(args: argparse.Namespace, state: Path) -> Iterator[str]:
-    """Say whether the state files are in order, and whether an older version serves."""
+def mode_lines(state: Path) -> Iterator[str]:
+    """Say whether others can read the state files."""
+    if sys.platform == "win32":
+        return
     for name in ("", "config.json", "users.json", "secret.key"):
-        path, wanted = state / name, 0o600 if name else 0o700
-        if path.exists() and sys.platform != "win32":
-            good = not stat_module.S_IMODE(path.stat().st_mode) & ~wanted
-            yield f"{path}: {'only you can read it' if good else f'others can read it: chmod {wanted:o} it'}."
+        path, mode = state / name, 0o600
+        if path == state:
+            mode = 0o700
+        if not path.exists():
+            continue
+        is_safe = stat.S_IMODE(path.stat().st_mode) & ~mode == 0
+        if is_safe:
+            yield f"{path}: only you can read it."
+        else:
+            yield f"{path}: others can read it. To end that: chmod {mode:o} {quoted([str(path)])}"
+
+
+def state_lines(args: argparse.Namespace, state: Path) -> Iterator[str]:
+    """Say whether the state files are in order, and whether an older version serves."""
+    yield from mode_lines(state)
     try:
         names = ", ".join(UserStore(state).names())
-        yield f"Users: {names}." if names else f"Users: none. To add one: {how_to(args, 'register NAME')}"
+        if names:
+            yield f"Users: {names}."
+        else:
+            yield f"Users: none. To add one: {how_to(args, 'register NAME')}"
     except StateError as error:
         yield f"Nobody can log in: {error}"
-    if (serving := serving_version(state)) not in ("", describe_build(args)):
-        yield f"An upgrade waits: the server still is {serving}. Stop it and start it again."
+    serving = serving_version(state)
+    if serving not in ("", build_name(args)):
+        yield f"Upgrade pending: the running server is still {serving}. Restart it."
 
 
-def describe_versions(args: argparse.Namespace) -> Iterator[str]:
+def version_lines(args: argparse.Namespace) -> Iterator[str]:
     """Say which versions run, and what they can."""
-    versions = f"{describe_build(args)}, Python {sys.version.split()[0]}, Pillow {PIL.__version__}"
+    python = sys.version.split()[0]
+    versions = f"{build_name(args)}, Python {python}, Pillow {PIL.__version__}"
     try:
         yield f"{versions}, libheif {importlib.import_module('pillow_heif').libheif_version()}."
         yield "HEIC photos (iPhone) are shown."
     except ImportError as error:
         yield f"{versions}."
-        hint = "pip install pillow-heif, or a photos.pyz that has it"
-        yield f"HEIC photos are listed, not shown: {error} ({hint})."
-    ffmpeg = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
-    yield "Videos have posters." if ffmpeg else "Videos have no posters: install ffmpeg."
+        advice = "pip install pillow-heif, or a photos.pyz that has it"
+        yield f"HEIC photos are listed, not shown: {error} ({advice})."
+    if shutil.which("ffmpeg") and shutil.which("ffprobe"):
+        yield "Videos have posters."
+    else:
+        yield "Videos have no posters: install ffmpeg."
 
 
 def run_check(args: argparse.Namespace) -> None:
     """Say in plain words who can see what, and what is wrong."""
     state, config = open_state(args)
-    print(*describe_versions(args), *describe_state(args, state), sep="\n")
+    print(*version_lines(args), *state_lines(args, state), sep="\n")
     with contextlib.closing(open_library(state, config)) as library:
-        print(*describe_reach(library), sep="\n")
-        if new := library.unread(0):
-            print(f"Not read yet: {_counted(len(new), 'file')}. To do it now: {how_to(args, 'index')}")
-        print_problems(library)
+        upkeep = Upkeep(library)
+        print(*reach_lines(library), sep="\n")
+        if unread := upkeep.unread(0):
+            print(
+                f"Not read yet: {counted(len(unread), 'file')}. To do it now:",
+                how_to(args, "index"),
+            )
+        print_problems(upkeep)
 
 
 COMMANDS = {
-    run.__name__.removeprefix("run_"): run
-    for run in (run_serve, run_init, run_register, run_passwd, run_remove, run_users, run_index, run_check)
+    "serve": run_serve,
+    "init": run_init,
+    "register": run_register,
+    "passwd": run_passwd,
+    "remove": run_remove,
+    "users": run_users,
+    "index": run_index,
+    "check": run_check,
 }
 
 
 class ShowVersion(argparse.Action):
     """The flag --version. Argparse's own would load libheif at each start to name its version."""
 
-    def __call__(self, parser: argparse.ArgumentParser, args: argparse.Namespace, *_: object) -> NoReturn:
-        print(*describe_versions(args))
+    def __call__(
+        self, parser: argparse.ArgumentParser, args: argparse.Namespace, *_: object
+    ) -> NoReturn:
+        print(*version_lines(args))
         parser.exit()
+
+
+def _folder_flags() -> argparse.ArgumentParser:
+    """Return the flags that stand before or behind any command."""
+    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags.add_argument(
+        "--library",
+        metavar="FOLDER",
+        help="folder of the albums (default: this folder, or that of photos.pyz)",
+    )
+    flags.add_argument(
+        "--state", metavar="FOLDER", help="state folder (default: .photos in the library)"
+    )
+    return flags
+
+
+def _add_setting_flags(command: argparse.ArgumentParser) -> None:
+    for name, field in SETTINGS.items():
+        if name != "library":
+            help = field.metadata["help"]
+            command.add_argument(flag_of(name), metavar=name.upper(), help=help)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; the flags of settings come from Config."""
-    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    help = "folder of the albums (default: this folder, or that of photos.pyz)"
-    where.add_argument("--library", metavar="FOLDER", help=help)
-    where.add_argument("--state", metavar="FOLDER", help="state folder (default: .photos in the library)")
+    folders = _folder_flags()
     parser = argparse.ArgumentParser(
-        prog="photos", description="Photo albums from folders.", parents=[where], allow_abbrev=False
+        prog="photos",
+        description="Photo albums from folders.",
+        parents=[folders],
+        allow_abbrev=False,
     )
-    parser.add_argument("--version", action=ShowVersion, nargs=0, help="name versions and build")
+    parser.add_argument(
+        "--version", action=ShowVersion, nargs=0, help="name versions and build"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, run in COMMANDS.items():
-        told = run.__doc__ or ""  # one line each
-        help = told[:1].lower() + told[1:].rstrip(".")
-        command = commands.add_parser(name, help=help, description=told, parents=[where], allow_abbrev=False)
+        description = run.__doc__ or ""  # one line each
+        command = commands.add_parser(
+            name,
+            help=description[:1].lower() + description[1:].rstrip("."),
+            description=description,
+            parents=[folders],
+            allow_abbrev=False,
+        )
         command.set_defaults(run=run)
         if name in ("serve", "init"):
-            for field in SETTINGS.values():
-                if field.name != "library":
-                    flag = f"--{field.name.replace('_', '-')}"
-                    command.add_argument(flag, metavar=field.name.upper(), help=field.metadata["help"])
+            _add_setting_flags(command)
         if name in ("register", "passwd", "remove"):
             command.add_argument("user", metavar="USER", help="the user's name")
         if name in ("register", "passwd"):
-            command.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
+            help = "read the password from stdin"
+            command.add_argument("--password-stdin", action="store_true", help=help)
     return parser
 
 
@@ -3826,35 +3996,46 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `serve` put in where there is no command."""
     at = 0
     while at < len(arguments) and arguments[at].startswith(("--library", "--state")):
-        at += 1 if "=" in arguments[at] else 2
-    first = next(iter(arguments[at:]), "-")
+        has_value = "=" in arguments[at]
+        at += 1 if has_value else 2
+    first = arguments[at] if at < len(arguments) else "-"
     if first.startswith("-") and first not in ("-h", "--help", "--version"):
         return [*arguments[:at], "serve", *arguments[at:]]
     return list(arguments)
 
 
-def main(arguments: Sequence[str] | None = None, *, home: str = "", script: str = "", build: str = "") -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    home: str = "",
+    script: str = "",
+    build: str = "",
+) -> int:
     """Run one command; return the exit status: 0, 1 (it failed, stderr says why) or 2 (usage).
 
     `home` is the library unless one is named, by default the current folder; `script` the file that
     the owner runs, '' for the installed command; `build` names the photos.pyz that it comes from.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == [WORKER_COMMAND]:
-        work(Path(arguments[1]))
-        return 0
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal may not know every letter
+    arguments = with_command(sys.argv[1:] if arguments is None else arguments)
     program = invocation(script) if script else "photos"
-    known = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)
-    args = make_parser().parse_args(with_command(arguments), known)
+    defaults = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)
+    args = make_parser().parse_args(arguments, defaults)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
         args.run(args)
         return 0
-    except (PhotosError, ValueError) as error:
+    except PhotosError as error:
+        message = str(error)
+        if error.command:
+            message = f"{message} {how_to(args, error.command)}"
+        print(f"photos: {message}", file=sys.stderr)
+    except ValueError as error:
         print(f"photos: {error}", file=sys.stderr)
     except OSError as error:
         print(f"photos: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
