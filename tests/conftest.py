@@ -1,11 +1,9 @@
-"""What all tests share: small drawn images in tmp_path, a WSGI client, real files where they exist."""
+"""Fixtures that all tests share: a library, the application over it, a browser, the real photos."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
-import io
 import os
 import re
 import shutil
@@ -15,21 +13,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
 import pytest
-from PIL import Image, ImageDraw
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
+from drawing import draw, exif
+from gallery import Gallery, open_gallery
 from processes import Server, eventually
+from visiting import PASSWORD, Client
 
 import photos
 
 HOME = Path(photos.__file__).resolve().parent
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "photos"
-PASSWORD = "correct horse battery"
 PHONE = {
     "viewport": {"width": 390, "height": 844},
     "device_scale_factor": 3,
@@ -38,107 +35,6 @@ PHONE = {
 }
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 StartPython = Callable[..., subprocess.Popen[str]]
-
-
-def draw(path: Path, size: tuple[int, int] = (60, 40), colour: str = "#336699", **save: Any) -> Path:
-    """Draw a small picture; its format follows the suffix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.new("RGB", size, colour)
-    ImageDraw.Draw(image).rectangle((0, 0, size[0] // 3, size[1] // 3), fill="white")
-    image.save(path, **save)
-    return path
-
-
-def exif(date: str = "2024:05:06 07:08:09", offset: str = "", **tags: Any) -> bytes:
-    """Return an EXIF block with a date taken."""
-    block = Image.Exif()
-    details = block.get_ifd(0x8769)
-    details[0x9003] = date
-    if offset:
-        details[0x9011] = offset
-    for tag, value in tags.items():
-        block[int(tag.removeprefix("tag"), 16)] = value
-    return block.tobytes()
-
-
-@dataclasses.dataclass
-class Answer:
-    """What a WSGI application answered."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-
-class Client:
-    """A visitor's browser, as far as tests need one: cookies, forms; each call is validated WSGI."""
-
-    def __init__(self, app: Any, **environ: str) -> None:
-        self._app = validator(app)
-        self._environ = environ
-        self.cookies: dict[str, str] = {}
-
-    def request(self, method: str, address: str, body: bytes = b"", **headers: str) -> Answer:
-        """Send a request; `address` is a path with percent-encoding; headers as `If_None_Match`."""
-        parts = urlsplit(address)
-        path = parts.path.encode("ascii")
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "PATH_INFO": _unquoted(path).decode("latin-1"),
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": parts.query,
-            "wsgi.input": io.BytesIO(body),
-            "CONTENT_LENGTH": str(len(body)),
-            **self._environ,
-        }
-        if body:
-            environ["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
-        if self.cookies:
-            environ["HTTP_COOKIE"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-        setup_testing_defaults(environ)
-        return self._send(environ)
-
-    def _send(self, environ: dict[str, Any]) -> Answer:
-        seen: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            seen[:] = [int(status.split()[0]), headers]
-            return lambda _: None
-
-        chunks = self._app(environ, start_response)
-        try:
-            body = b"".join(chunks)
-        finally:
-            chunks.close()
-        status, headers = seen
-        for name, value in headers:
-            if name.lower() == "set-cookie":
-                cookie, _, content = value.split(";")[0].partition("=")
-                if content.strip('"'):
-                    self.cookies[cookie] = content
-                else:
-                    self.cookies.pop(cookie, None)
-        return Answer(status, {name.lower(): value for name, value in headers}, body)
-
-    def get(self, address: str, **headers: str) -> Answer:
-        return self.request("GET", address, **headers)
-
-    def log_in(self, user: str = "anna", password: str = PASSWORD, target: str = "/") -> Answer:
-        from urllib.parse import urlencode
-
-        form = urlencode({"user": user, "password": password, "next": target}).encode()
-        return self.request("POST", "/login", form, Sec_Fetch_Site="same-origin")
-
-
-def _unquoted(path: bytes) -> bytes:
-    from urllib.parse import unquote_to_bytes
-
-    return unquote_to_bytes(path)
 
 
 @pytest.fixture
@@ -195,6 +91,34 @@ def user(site: photos.Site) -> Client:
     client = Client(site)
     assert client.log_in().status == 303
     return client
+
+
+@pytest.fixture
+def make_site(library: Path, site: photos.Site) -> Iterator[Callable[..., photos.Site]]:
+    """Makes further sites over the same library and state, with other settings."""
+    made: list[photos.Site] = []
+
+    def make(**settings: Any) -> photos.Site:
+        config = photos.Config(**settings) if settings else None
+        made.append(photos.create_app(library / ".photos", config=config, background=False))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.close()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an album page wait until all its files are read, so that tests see the same on a slow machine."""
+    monkeypatch.setattr(photos, "READ_PATIENCE", 30)
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    """The application over albums of each visibility and names that hurt; tests only read it."""
+    with open_gallery(tmp_path_factory.mktemp("gallery") / "Album") as made:
+        yield made
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import draw, exif
+from drawing import draw, exif
 from PIL import Image
 
 import photos

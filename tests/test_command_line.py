@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, draw
+from drawing import draw
 from processes import Server, Terminal, free_port, run
+from visiting import PASSWORD
 
 import photos
 

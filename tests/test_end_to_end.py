@@ -19,8 +19,10 @@ from urllib.parse import urlencode, urlsplit
 
 import processes
 import pytest
-from conftest import DESKTOP, PASSWORD, PHONE, PICTURES, draw, exif, log_in, needed, sees_all_pictures, set_up
+from conftest import DESKTOP, PHONE, PICTURES, log_in, needed, sees_all_pictures, set_up
+from drawing import draw, exif
 from processes import Server, Terminal, eventually, free_port, processes_about, request
+from visiting import PASSWORD
 
 import photos
 

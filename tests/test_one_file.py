@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import build, copy_project, draw
+from conftest import build, copy_project
+from drawing import draw
 from PIL import Image
 from processes import Server, eventually, processes_about
 

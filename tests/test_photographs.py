@@ -26,8 +26,10 @@ from typing import Any
 
 import numpy
 import pytest
-from conftest import SAMPLES, Client, StartPython, draw, exif, manifest
+from conftest import SAMPLES, StartPython, manifest
+from drawing import draw, exif
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat, PngImagePlugin
+from visiting import Client
 
 import photos
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Client, StartPython, run_together
+from conftest import StartPython, run_together
+from visiting import Client
 
 import photos
 

@@ -15,9 +15,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from conftest import DESKTOP, PASSWORD, PHONE, PICTURES, SAMPLES, draw, exif, log_in, needed, set_up
+from conftest import DESKTOP, PHONE, PICTURES, SAMPLES, log_in, needed, set_up
+from drawing import draw, exif
 from playwright.sync_api import Error
 from processes import Server, eventually
+from visiting import PASSWORD
 
 import photos
 

@@ -11,39 +11,26 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, unquote_to_bytes, urlencode, urljoin
+from urllib.parse import quote, unquote, unquote_to_bytes, urlencode
 from wsgiref.util import FileWrapper, setup_testing_defaults
 from xml.etree import ElementTree
 
 import pytest
-from conftest import PASSWORD, Answer, Client, draw, exif
+from drawing import draw, exif
+from gallery import BROKEN, FOLDERS, NAMES, VISITORS, Gallery
 from PIL import Image
+from visiting import OWN, PASSWORD, Answer, Client, Page, crawl, everything, is_page
 
 import photos
 
-OWN = {"Sec_Fetch_Site": "same-origin"}
-VISITORS = ("visitor", "user", "removed", "ended", "forged", "expired")
+pytestmark = pytest.mark.usefixtures("patient")
+
 IMMUTABLE = "max-age=31536000, immutable"
-
-# File names as bytes, as the disk has them; those of one line are told apart by their bytes alone.
-NAMES = [
-    *(b"quote'\"<b>x<b>.jpg", b"<img src=x onerror=alert(1)>.jpg", b"' onmouseover='alert(1).jpg"),
-    *(b"100% sure&yes=1+2.jpg", b"%2e%2e%2fup.jpg", b"100%25.jpg", b"a?b#c;d.jpg", b"back\\slash.jpg"),
-    *(b"new\nline.jpg", b"tab\tcr\r.jpg", b" space .jpg", b"{{1+1}} % if True.jpg", b"x" * 251 + b".jpg"),
-    *(b"caf\xe9.jpg", "caf\ufffd.jpg".encode()),
-    *("NFC é.jpg".encode(), "NFC e\u0301.jpg".encode()),
-    *(b"IMG_0001.JPG", b"img_0001.jpg"),
-    *("🏖️ 👨‍👩‍👧.jpg".encode(), "\u202egnp.exe.jpg".encode(), "שלום.jpg".encode(), "写真 001.jpg".encode()),
-]
-FOLDERS = [b"two\nlines", b"<i>\"&'", b"caf\xe9", b"50% off?#;+", b"back\\slash", "日本 🗻".encode()]
-
-BROKEN = "Trip/Beach/<b>broken.jpg"
 
 TEXTS = photos.read_texts(Path(photos.__file__).with_name("templates") / "texts.tsv")
 LANGUAGES = list({texts.language: texts for texts in TEXTS.values()}.values())
@@ -53,190 +40,6 @@ PRIVATE_WORDS = re.compile(
     r"quartz|zebra|okapi|inner|xylophone|kumquat|123457|123 kB|(?<![0-9a-f])(?:1987|2031)(?![0-9a-f])",
     re.IGNORECASE,
 )
-
-
-class Page(HTMLParser):
-    """The links, forms, texts and attributes of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.links: list[str] = []  # to follow
-        self.images: list[str] = []
-        self.items: list[str] = []  # of the grid
-        self.fields: dict[str, str] = {}
-        self.actions: list[str] = []
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        sources = [each.split()[0] for each in found.get("srcset", "").split(",") if each.strip()]
-        sources += [found.get("poster", ""), found.get("src", "") if tag == "img" else ""]
-        self.images += filter(None, sources)
-        self.links += [
-            each for each in (found.get("href"), found.get("src"), *sources) if each and each[0] != "#"
-        ]
-        self.items += [found["href"]] if "grid" in self.tags and tag == "a" else []
-        self.tags |= {tag} | ({"grid"} if found.get("class") == "grid" else set())
-        self.actions += [found["action"]] if "action" in found else []
-        self.fields |= {found["name"]: found.get("value", "")} if "name" in found and tag == "input" else {}
-        self.attributes |= found.keys()
-        self.texts += [found[name] for name in ("alt", "value") if name in found]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "ol":
-            self.tags.discard("grid")
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.texts)
-
-
-def crawl(client: Client, *starts: str, prefix: str = "", each: Any = None) -> dict[str, Answer]:
-    """Follow every link from some addresses on; call `each` with every address and answer."""
-    answers: dict[str, Answer] = {}
-    todo = list(starts)
-    while todo:
-        address = todo.pop().partition("#")[0]
-        if address in answers:
-            continue
-        assert address.startswith(f"{prefix}/") and not address.startswith("//"), address
-        answer = answers[address] = client.get(address.removeprefix(prefix))
-        todo += [answer.headers["location"]] if "location" in answer.headers else []
-        if is_page(answer):
-            todo += [urljoin(address, link) for link in Page(answer.text).links]
-        if answer.headers.get("content-type") == "application/json":
-            todo += [text for text in texts_of(json.loads(answer.body)) if text.startswith("/")]
-        if each:
-            each(address, answer)
-            answers[address] = dataclasses.replace(answer, body=b"")
-    return answers
-
-
-def is_page(answer: Answer) -> bool:
-    return answer.headers.get("content-type", "").startswith("text/html") and answer.body != b""
-
-
-def texts_of(found: Any) -> Iterator[str]:
-    """Yield all texts in JSON."""
-    if isinstance(found, (dict, list)):
-        for each in found.values() if isinstance(found, dict) else found:
-            yield from texts_of(each)
-    elif isinstance(found, str):
-        yield found
-
-
-def everything(answer: Answer) -> str:
-    """Return headers and body as one text, lengths left out."""
-    headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
-    return unquote(f"{headers} {answer.body.decode('utf-8', 'replace')}")
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let an album page wait until all its files are read, so that tests see the same on a slow machine."""
-    monkeypatch.setattr(photos, "READ_PATIENCE", 30)
-
-
-@dataclasses.dataclass
-class Gallery:
-    """A site that tests only read, and every kind of visitor to it."""
-
-    app: photos.Site
-    root: Path
-    epochs: dict[str, str]
-
-    def token(self, kind: str) -> str:
-        if kind == "forged":
-            return photos.Tokens(bytes(32)).issue("anna", self.epochs["anna"])
-        tokens = photos.Tokens(photos.read_secret(self.root / ".photos"))
-        with pytest.MonkeyPatch.context() as patch:
-            if kind == "expired":
-                patch.setattr(photos, "SESSION_SECONDS", -60)
-            name = {"removed": "bert", "ended": "carl"}.get(kind, "anna")
-            return tokens.issue(name, self.epochs[name])
-
-    def client(self, kind: str = "visitor", **environ: Any) -> Client:
-        client = Client(self.app, **environ)
-        if kind != "visitor":
-            client.cookies["photos"] = self.token(kind)
-        return client
-
-    def read(self, path: str = "") -> None:
-        """Have all files below an album read: an album waits for its own alone."""
-        for album in self.json(path, "user")["albums"]:
-            self.read(album["api"].removeprefix("/api/album/"))
-
-    def json(self, path: str, kind: str = "visitor") -> dict[str, Any]:
-        return json.loads(self.client(kind).get(f"/api/album/{path}".rstrip("/")).body)
-
-    def item(self, path: str, kind: str = "visitor") -> dict[str, Any]:
-        folder, _, name = path.rpartition("/")
-        return next(item for item in self.json(folder, kind)["items"] if item["name"] == name)
-
-
-def place_block(latitude: float, longitude: float) -> bytes:
-    """Return an EXIF block with a location, north and east."""
-    block = Image.Exif()
-    block.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
-    gps = block.get_ifd(0x8825)
-    gps[1], gps[2], gps[3], gps[4] = "N", (latitude, 0, 0), "E", (longitude, 0, 0)
-    return block.tobytes()
-
-
-def furnish(root: Path) -> None:
-    """Make albums of each visibility, links between them, and names that hurt."""
-    draw(root / "loose.jpg", exif=exif("2020:01:01 10:00:00"))
-    draw(root / "Trip" / "one.jpg", exif=place_block(48.25, 16.5))
-    draw(root / "Trip" / "two.jpg", (700, 500), "#aa5500", exif=exif("2024:05:07 07:08:09"))
-    draw(root / "Trip" / "Beach" / "sand.png", colour="#ccbb88")
-    draw(root / "Trip" / "equator.jpg", exif=place_block(0, 9))
-    (root / BROKEN).write_bytes(b"<html><script>alert(1)</script>")
-    draw(root / "Drafts.hidden" / "draft.jpg", colour="#118844", exif=exif("2022:02:02 02:02:02"))
-    secret = root / "Quartz.private"
-    zebra = draw(secret / "zebra.jpg", colour="#880022", exif=exif("1987:11:23 03:03:03"))
-    zebra.write_bytes(zebra.read_bytes().ljust(123457, b"\0"))
-    (secret / "album.txt").write_text("Xylophone\nKumquats everywhere\nzebra.jpg: A kumquat\n")
-    draw(secret / "Deep" / "okapi.jpg", exif=exif("1987:11:24 03:03:03"))
-    draw(root / "Trip" / "Inner.private" / "cover.jpg", exif=exif("2031:01:01 00:00:00"))
-    (root / "Trip" / "linked.jpg").symlink_to("../Quartz.private/zebra.jpg")
-    (root / "Shortcut").symlink_to("Quartz.private")
-    for name in NAMES:
-        target = os.fsencode(root / "Names") + b"/" + name
-        draw(root / "Names" / "last.jpg", colour=f"#{NAMES.index(name) * 9:02x}6699")
-        shutil.copy(root / "Names" / "last.jpg", target)
-    for name in FOLDERS:
-        draw(Path(os.fsdecode(os.fsencode(root / "Folders") + b"/" + name)) / "in.jpg")
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
-    root = tmp_path_factory.mktemp("gallery") / "Album"
-    furnish(root)
-    state = root / ".photos"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(photos, "SCRYPT", {"n": 2**4, "r": 8, "p": 1})
-        photos.make_state_folder(state)
-        photos.write_config(state, photos.Config(title="Our <photos>"))
-        users = photos.UserStore(state)
-        for name in ("anna", "bert", "carl"):
-            users.register(name, photos.parse_password(PASSWORD))
-        epochs = {name: users.epoch(name) or "" for name in users.names()}
-        users.remove("bert")
-        users.set_password("carl", photos.parse_password(PASSWORD))
-        patch.setattr(photos, "READ_PATIENCE", 30)
-        patch.setattr(photos, "SETTLE_SECONDS", 0)
-        app = photos.create_app(state, background=False)
-        made = Gallery(app, root, epochs)
-        made.read()
-        yield made
-        app.close()
 
 
 # The matrix
@@ -1295,21 +1098,6 @@ def test_a_form_of_another_site_is_refused(gallery: Gallery, headers: dict[str, 
     client = gallery.client("user")
     assert client.request("POST", "/logout", **headers).status == (303 if is_own else 403)
     assert client.get("/photo/Quartz.private/zebra.jpg").status == (401 if is_own else 200)
-
-
-@pytest.fixture
-def make_site(library: Path, site: photos.Site) -> Iterator[Callable[..., photos.Site]]:
-    """Makes further sites over the same library and state, with other settings."""
-    made: list[photos.Site] = []
-
-    def make(**settings: Any) -> photos.Site:
-        config = photos.Config(**settings) if settings else None
-        made.append(photos.create_app(library / ".photos", config=config, background=False))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.close()
 
 
 def test_a_form_may_come_from_the_public_address(make_site: Callable[..., photos.Site]) -> None:
