@@ -59,8 +59,15 @@ class Gallery:
         return client
 
     def read(self, path: str = "") -> None:
-        """Have all files below an album read: an album waits for its own alone."""
-        for album in self.json(path, "user")["albums"]:
+        """Have all files below an album read and rendered, so that its pages change no more.
+
+        An album waits for its own files alone, and its page has their colours once they have thumbnails.
+        """
+        facts = self.json(path, "user")
+        for item in facts["items"]:
+            for address in item.get("thumbnails", {}).values():
+                self.client("user").get(address)
+        for album in facts["albums"]:
             self.read(album["api"].removeprefix("/api/album/"))
 
     def json(self, path: str, kind: str = "visitor") -> dict[str, Any]:

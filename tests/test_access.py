@@ -1,0 +1,364 @@
+"""Access: who may open what, what else a visitor is told, and whose forms count."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from drawing import draw
+from gallery import FOLDERS, NAMES, VISITORS, Gallery
+from visiting import OWN, PASSWORD, Answer, Client, Page, crawl, everything
+
+import photos
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+
+# The matrix
+
+# Album, photo, whether a visitor may open them, whether they exist. Album "": it is public.
+PLACES = {
+    "public": ("Trip", "Trip/one.jpg", True, True),
+    "hidden": ("Drafts.hidden", "Drafts.hidden/draft.jpg", True, True),
+    "private": ("Quartz.private", "Quartz.private/zebra.jpg", False, True),
+    "nested below private": ("Quartz.private/Deep", "Quartz.private/Deep/okapi.jpg", False, True),
+    "private in public": ("Trip/Inner.private", "Trip/Inner.private/cover.jpg", False, True),
+    "link to a private album": ("Shortcut", "Shortcut/zebra.jpg", False, True),
+    "nested below such a link": ("Shortcut/Deep", "Shortcut/Deep/okapi.jpg", False, True),
+    "link to a private photo": ("", "Trip/linked.jpg", False, True),
+    "nonexistent": ("Nowhere", "Trip/nothing.jpg", True, False),
+    "nonexistent under private": ("Quartz.private/No", "Quartz.private/no.jpg", False, False),
+    "nonexistent private": ("Nope.PRIVATE", "Trip/Nope.Private/no.jpg", False, False),
+    "private by dots": ("Quartz.private/../Trip", "Quartz.private/../Trip/one.jpg", False, False),
+}
+
+# Method, rule: what everybody gets, what a user gets instead.
+FIXED = {
+    ("GET", "/"): (200, 200),
+    ("GET", "/api/album"): (200, 200),
+    ("GET", "/feed.atom"): (200, 200),
+    ("GET", "/login"): (200, 303),
+    ("POST", "/login"): (303, 303),
+    ("POST", "/logout"): (303, 303),
+    ("GET", "/static/<name>"): (200, 200),
+    ("GET", "/manifest.webmanifest"): (200, 200),
+    ("GET", "/healthz"): (200, 200),
+}
+
+WITH_PATH = [route for route in photos.ROUTES if "<path" in route.rule]
+
+WITHOUT_PATH = [route for route in photos.ROUTES if "<path" not in route.rule]
+
+# Handler: which addresses it has.
+ADDRESSES = {
+    "show_place": ("{album}/", "{photo}"),
+    "send_album": ("{album}", "{album}/"),
+    **dict.fromkeys(("send_thumbnail", "send_preview", "send_photo", "send_download"), ("{photo}",)),
+}
+
+MATRIX = [
+    pytest.param(
+        route, pattern.format(album=album, photo=photo), is_open, exists, id=f"{route.handler} {place}"
+    )
+    for route in WITH_PATH
+    for place, (album, photo, is_open, exists) in PLACES.items()
+    for pattern in ADDRESSES[route.handler]
+    if album or "album" not in pattern
+]
+
+# What must never reach a visitor: names, texts, years and sizes of the private albums of the gallery.
+PRIVATE_WORDS = re.compile(
+    r"quartz|zebra|okapi|inner|xylophone|kumquat|123457|123 kB|(?<![0-9a-f])(?:1987|2031)(?![0-9a-f])",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("kind", VISITORS)
+@pytest.mark.parametrize(("route", "path", "is_open", "exists"), MATRIX)
+def test_who_may_open_what(
+    gallery: Gallery, route: photos.Route, path: str, is_open: bool, exists: bool, kind: str
+) -> None:
+    address = route.rule.partition("<")[0] + path
+    answer = gallery.client(kind).get(address)
+    if is_open or kind == "user":
+        assert answer.status == (200 if exists else 404)
+        return
+    if address.startswith("/album/"):
+        assert answer.status == 303
+        assert answer.headers["location"] == "/login?" + urlencode({"next": address})
+    else:
+        assert answer.status == 401
+    assert "etag" not in answer.headers
+    assert not PRIVATE_WORDS.search(everything(answer).replace(address, ""))
+
+
+@pytest.mark.parametrize("kind", VISITORS)
+@pytest.mark.parametrize("route", WITHOUT_PATH, ids=lambda route: f"{route.method} {route.rule}")
+def test_what_everybody_may_open(gallery: Gallery, route: photos.Route, kind: str) -> None:
+    address = route.rule.replace("<name>", "style.css")
+    form = urlencode({"user": "anna", "password": PASSWORD}).encode() if route.rule == "/login" else b""
+    client = gallery.client(kind)
+    answer = client.request(route.method, address, form if route.method == "POST" else b"", **OWN)
+    assert answer.status == FIXED[route.method, route.rule][kind == "user"]
+
+
+@pytest.mark.parametrize("kind", VISITORS)
+def test_a_library_that_is_private_itself_shows_visitors_nothing(
+    gallery: Gallery, tmp_path: Path, kind: str
+) -> None:
+    root = tmp_path / "Quartz.private"
+    shutil.copytree(gallery.root, root, symlinks=True, ignore=shutil.ignore_patterns("cache", "Names"))
+    app = photos.create_app(root / ".photos", background=False)
+    client = dataclasses.replace(gallery, app=app).client(kind)
+    paths = ("/", "/api/album", "/album/Trip/", "/photo/Trip/one.jpg", "/feed.atom")
+    statuses = [client.get(path).status for path in paths]
+    app.close()
+    assert statuses == ([200] * 5 if kind == "user" else [303, 401, 303, 401, 401])
+
+
+def test_a_route_without_an_access_rule_fails_at_the_start(
+    site: photos.Site, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = photos.Route("GET", "/new", "send_health", None)  # type: ignore[arg-type]
+    monkeypatch.setattr(photos, "ROUTES", (*photos.ROUTES, row))
+    with pytest.raises(TypeError, match="/new has no access rule"):
+        photos.create_app(library / ".photos", background=False)
+
+
+# Whether something exists
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+@pytest.mark.parametrize("headers", [{}, {"If_None_Match": "*"}, {"Range": "bytes=0-1"}], ids=str)
+def test_a_path_under_a_private_name_answers_the_same_whether_it_exists_or_not(
+    site: photos.Site, library: Path, visitor: Client, method: str, headers: dict[str, str]
+) -> None:
+    paths = (
+        "Ghost.private",
+        "Ghost.private/",
+        "Ghost.private/Sub/",
+        "Ghost.private/x.jpg",
+        "Ghost.private/x.jpg/",
+    )
+    starts = [route.rule.partition("<")[0] for route in WITH_PATH]
+    addresses = [
+        f"{start}{path}{query}" for start in starts for path in paths for query in ("", "?v=1&page=9")
+    ]
+    before = [visitor.request(method, address, **headers, **OWN) for address in addresses]
+    draw(library / "Ghost.private" / "x.jpg")
+    draw(library / "Ghost.private" / "Sub" / "y.jpg")
+    assert [visitor.request(method, address, **headers, **OWN) for address in addresses] == before
+    assert Client(site).log_in(target="/album/Ghost.private/x.jpg").status == 303
+
+
+def test_a_link_into_a_private_album_does_not_tell_which_names_exist(library: Path, visitor: Client) -> None:
+    draw(library / "Closed.private" / "x.jpg")
+    (library / "Trip" / "door").symlink_to("../Closed.private")
+    for kind in ("photo", "thumbnail", "download", "api/album"):
+        for name in ("x.jpg", "y.jpg", "y/z.jpg", "%00"):
+            assert visitor.get(f"/{kind}/Trip/door/{name}").status == 401, (kind, name)
+    for name in ("x.jpg", "y.jpg"):
+        answer = visitor.get(f"/album/Trip/door/{name}")
+        assert answer.status == 303 and answer.headers["location"].startswith("/login?")
+    assert visitor.get("/photo/Trip/none.jpg").status == 404
+
+
+def test_a_private_path_is_not_even_looked_at_for_a_visitor(
+    site: photos.Site, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[photos.Parts] = []
+    find = photos.Library.find
+    monkeypatch.setattr(
+        photos.Library, "find", lambda library, parts: seen.append(parts) or find(library, parts)
+    )
+    assert visitor.get("/album/Secret.private/").status == 303
+    assert visitor.get("/photo/Secret.private/faces.jpg").status == 401
+    assert not seen
+    assert visitor.get("/album/Trip/").status == 200
+    assert seen
+
+
+# What visitors see
+
+
+def test_nothing_of_private_albums_reaches_a_visitor(gallery: Gallery) -> None:
+    def check(address: str, answer: Answer) -> None:
+        is_script = answer.headers["content-type"].startswith("text/javascript")  # the same on every site
+        assert is_script or not PRIVATE_WORDS.findall(everything(answer)), address
+
+    places = ("/api/album", "/album/Quartz.private/", "/album/Quartz.private/zebra.jpg")
+    known = " ".join(gallery.client("user").get(place).text for place in places)
+    assert len({word.lower() for word in PRIVATE_WORDS.findall(known)}) >= 7
+    starts = ("/", "/api/album", "/api/album/Trip", "/feed.atom", "/nothing")
+    answers = crawl(gallery.client(), *starts, each=check)
+    assert sum(answer.status == 200 for answer in answers.values()) > 150
+
+
+def test_counts_covers_and_dates_are_of_what_somebody_may_see(gallery: Gallery) -> None:
+    seen, known = gallery.json(""), gallery.json("", "user")
+    photos_of = {album["title"]: album["photos"] for album in seen["albums"]}
+    assert photos_of == {"Trip": 5, "Names": len(NAMES) + 1, "Folders": len(FOLDERS)}
+    assert seen["photos"] == 1 + sum(photos_of.values())
+    assert known["photos"] > seen["photos"]
+    assert (seen["first"] > "2019", known["first"][:4]) == (True, "1987")
+    trip, whole_trip = (gallery.json("Trip", kind) for kind in ("visitor", "user"))
+    assert (trip["photos"], whole_trip["photos"]) == (5, 7)
+    assert whole_trip["last"].startswith("2031") and not trip["last"].startswith("2031")
+    assert [item["name"] for item in trip["items"]] == ["equator.jpg", "one.jpg", "two.jpg"]
+    page = Page(gallery.client().get("/").text)
+    assert f"{seen['photos']} photos" in page.text
+
+
+def test_the_cover_of_an_album_is_never_of_a_private_one_below(gallery: Gallery, tmp_path: Path) -> None:
+    root = tmp_path / "Album"
+    draw(root / "Mixed" / "Inner.private" / "cover.jpg")
+    draw(root / "Mixed" / "Open" / "sand.jpg")
+    draw(root / "Only" / "Inner.private" / "cover.jpg")
+    app = photos.create_app(root / ".photos", background=False)
+    text = Client(app).get("/").text
+    shown = json.loads(Client(app).get("/api/album").body)["albums"]
+    app.close()
+    assert [(album["title"], album["photos"]) for album in shown] == [("Mixed", 1)]
+    assert "/Open/sand.jpg" in shown[0]["cover"]
+    assert "Inner" not in text
+
+
+def test_a_hidden_album_is_listed_for_users_only_and_opens_for_who_has_the_link(gallery: Gallery) -> None:
+    link = "/album/Drafts.hidden/"
+    assert link not in Page(gallery.client().get("/").text).links
+    assert link in Page(gallery.client("user").get("/").text).links
+    answer = gallery.client().get(link)
+    assert (answer.status, answer.headers["x-robots-tag"]) == (200, "noindex")
+    assert Page(answer.text).items == [f"{link}draft.jpg"]
+    assert gallery.client().get("/thumbnail/Drafts.hidden/draft.jpg").headers["x-robots-tag"] == "noindex"
+    assert "x-robots-tag" not in gallery.client().get("/album/Trip/").headers
+
+
+def test_a_user_sees_badges_of_visibility(gallery: Gallery) -> None:
+    page = Page(gallery.client("user").get("/").text)
+    assert {"Hidden", "Private", "Drafts", "Xylophone"} <= {text.strip() for text in page.texts}
+
+
+@pytest.mark.parametrize("name", ["one.jpg", "equator.jpg"])
+def test_where_a_photo_was_taken_is_told_to_users_only(gallery: Gallery, name: str) -> None:
+    latitude, longitude = {"one.jpg": (48.25, 16.5), "equator.jpg": (0, 9)}[name]
+    pages = {kind: gallery.client(kind).get(f"/album/Trip/{name}").text for kind in ("user", "visitor")}
+    where = f"{latitude:.5f}, {longitude:.5f}"
+    assert where in pages["user"] and where not in pages["visitor"]
+    assert not {"latitude", "longitude"} & gallery.item(f"Trip/{name}").keys()
+    told = gallery.item(f"Trip/{name}", "user")
+    assert (told.get("latitude"), told.get("longitude")) == (latitude, longitude)
+
+
+def test_two_sites_in_one_process_know_nothing_of_each_other(visitor: Client, tmp_path: Path) -> None:
+    draw(tmp_path / "Other" / "Solo" / "solo.jpg")
+    other = photos.create_app(
+        tmp_path / "state",
+        config=photos.Config(library=str(tmp_path / "Other"), title="Two"),
+        background=False,
+    )
+    pages = visitor.get("/").text, Client(other).get("/").text
+    other.close()
+    assert ["Trip" in page for page in pages] == [True, False]
+    assert ["Solo" in page for page in pages] == [False, True]
+    assert ["Two" in page for page in pages] == [False, True]
+
+
+# Renaming
+
+
+def test_renaming_an_album_to_private_hides_it_at_the_next_request(
+    library: Path, visitor: Client, user: Client
+) -> None:
+    item = json.loads(visitor.get("/api/album/Trip").body)["items"][0]
+    media = [*item["thumbnails"].values(), item["preview"], item["original"], item["download"]]
+    etags = {address: visitor.get(address).headers["etag"] for address in [*media, item["url"]]}
+    (library / "Trip").rename(library / "Trip.private")
+    assert "Trip" not in visitor.get("/").text + visitor.get("/api/album").text
+    for address, etag in etags.items():
+        assert visitor.get(address, If_None_Match=etag).status == 404
+        moved = address.replace("/Trip/", "/Trip.private/")
+        status = 303 if address == item["url"] else 401
+        assert visitor.get(moved, If_None_Match=etag).status == status
+    assert "/album/Trip.private/" in Page(user.get("/").text).links
+
+
+def test_renaming_an_album_to_hidden_leaves_the_link_and_takes_it_from_the_list(
+    library: Path, visitor: Client
+) -> None:
+    before = visitor.get("/")
+    (library / "Trip").rename(library / "Trip.HIDDEN")
+    after = visitor.get("/", If_None_Match=before.headers["etag"])
+    assert after.status == 200 and "Trip" not in after.text
+    assert visitor.get("/album/Trip.HIDDEN/").status == 200
+
+
+def counts(client: Client) -> dict[str, int]:
+    """Return the albums of the front page with their numbers of photos."""
+    return {album["title"]: album["photos"] for album in json.loads(client.get("/api/album").body)["albums"]}
+
+
+@pytest.mark.parametrize("link", ["Trip/alias.jpg", "Trip/alias"])
+def test_a_link_into_an_album_that_becomes_private_is_closed_at_the_next_request(
+    library: Path, visitor: Client, link: str
+) -> None:
+    draw(library / "Outer" / "x.jpg")
+    photo = link if link.endswith(".jpg") else f"{link}/x.jpg"
+    before = counts(visitor)
+    (library / link).symlink_to("../Outer/x.jpg" if photo == link else "../Outer")
+    now = time.time()
+    os.utime(library / "Trip", (now - 60, now - 60))
+    assert visitor.get(f"/photo/{photo}").status == 200
+    assert "alias" in visitor.get("/album/Trip/").text
+    (library / "Outer").rename(library / "Outer.private")
+    (library / "Outer").symlink_to("Outer.private")
+    assert visitor.get(f"/photo/{photo}").status == 401
+    assert visitor.get(f"/thumbnail/{photo}").status == 401
+    assert counts(visitor) == {title: count for title, count in before.items() if title != "Outer"}
+    assert "alias" not in visitor.get("/album/Trip/").text
+
+
+# Forms of other sites
+
+ORIGINS = [
+    ({"Sec_Fetch_Site": "same-origin"}, True),
+    ({"Sec_Fetch_Site": "none"}, True),
+    ({"Sec_Fetch_Site": "cross-site"}, False),
+    ({"Sec_Fetch_Site": "same-site"}, False),
+    ({"Sec_Fetch_Site": "cross-site", "Origin": "http://127.0.0.1"}, False),
+    ({"Sec_Fetch_Site": ""}, False),
+    ({"Origin": "http://127.0.0.1"}, True),
+    ({"Origin": "https://127.0.0.1"}, False),
+    ({"Origin": "http://127.0.0.1:81"}, False),
+    ({"Origin": "http://evil.example"}, False),
+    ({"Origin": "null"}, False),
+    ({"Origin": ""}, False),
+    ({"Referer": "http://127.0.0.1/login"}, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("headers", "is_own"), ORIGINS, ids=[str(row[0]) for row in ORIGINS])
+def test_a_form_of_another_site_is_refused(gallery: Gallery, headers: dict[str, str], is_own: bool) -> None:
+    form = urlencode({"user": "anna", "password": PASSWORD}).encode()
+    answer = gallery.client().request("POST", "/login", form, **headers)
+    assert answer.status == (303 if is_own else 403)
+    assert ("set-cookie" in answer.headers) == is_own
+    client = gallery.client("user")
+    assert client.request("POST", "/logout", **headers).status == (303 if is_own else 403)
+    assert client.get("/photo/Quartz.private/zebra.jpg").status == (401 if is_own else 200)
+
+
+def test_a_form_may_come_from_the_public_address(make_site: Callable[..., photos.Site]) -> None:
+    client = Client(make_site(public_address="https://photos.example.org/our"))
+    form = urlencode({"user": "anna", "password": PASSWORD}).encode()
+    for origin, status in {"https://photos.example.org": 303, "http://photos.example.org": 403}.items():
+        assert client.request("POST", "/login", form, Origin=origin).status == status

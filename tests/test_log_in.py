@@ -1,0 +1,307 @@
+"""Logging in and out: the form, where it leads, the cookie, how a session ends, too many attempts."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, unquote_to_bytes, urlencode
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+from gallery import NAMES, Gallery
+from visiting import OWN, PASSWORD, Answer, Client, Page
+
+import photos
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+
+# The form
+
+
+@pytest.mark.parametrize("spelling", ["anna", "Anna", " ANNA "])
+def test_a_login_opens_private_albums(visitor: Client, spelling: str) -> None:
+    assert visitor.get("/photo/Secret.private/faces.jpg").status == 401
+    answer = visitor.log_in(user=spelling)
+    assert (answer.status, answer.headers["location"], answer.body) == (303, "/", b"")
+    assert visitor.get("/photo/Secret.private/faces.jpg").status == 200
+    assert ">anna<" in visitor.get("/").text
+
+
+def test_a_wrong_name_and_a_wrong_password_look_the_same(visitor: Client) -> None:
+    wrong_password = visitor.log_in(password="not this one")
+    wrong_name = visitor.log_in(user="otto")
+    assert (wrong_password.status, wrong_password.headers) == (wrong_name.status, wrong_name.headers)
+    assert wrong_password.status == 401
+    assert wrong_password.text == wrong_name.text.replace("otto", "anna")
+    assert "The user name or the password is wrong." in wrong_name.text
+    assert not visitor.cookies and "set-cookie" not in wrong_password.headers
+
+
+@pytest.mark.parametrize("user", ['"><script>alert(1)</script>', "' autofocus onfocus='x", "a" * 500])
+def test_a_wrong_name_is_shown_again_as_text(visitor: Client, user: str) -> None:
+    page = Page(visitor.log_in(user=user, target="/album/Trip/").text)
+    assert page.fields["user"] == user[:64]
+    assert page.fields["next"] == "/album/Trip/"
+    assert "onfocus" not in page.attributes
+
+
+def test_a_user_who_registers_while_the_server_runs_may_log_in(library: Path, visitor: Client) -> None:
+    assert visitor.log_in(user="otto").status == 401
+    photos.UserStore(library / ".photos").register("otto", photos.parse_password(PASSWORD))
+    assert visitor.log_in(user="otto").status == 303
+
+
+def post(app: photos.Site, body: bytes, content_type: str) -> Answer:
+    """Send a login form of any content type."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/login",
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_SEC_FETCH_SITE": "same-origin",
+        "wsgi.input": io.BytesIO(body),
+    }
+    setup_testing_defaults(environ)
+    return Client(app)._send(environ)
+
+
+FORM = "application/x-www-form-urlencoded"
+
+PART = b'--x\r\nContent-Disposition: form-data; name="user"\r\n\r\n%b\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", FORM),
+        (b"user", FORM),
+        (b"user=\xff\xfe&password=\xff\xff\xff\xff\xff\xff\xff\xff", FORM),
+        (b"user=%FF&password=%FF%FF%FF%FF%FF%FF%FF%FF&next=%FF", FORM),
+        (b"user=%ED%A0%80&password=%ED%A0%80%ED%A0%80%ED%A0%80", FORM),
+        (b"user=%00&password=%00%00%00%00%00%00%00%00", FORM),
+        (b"user=" + b"a" * 60_000, FORM),
+        (b"password=" + b"a" * 60_000, FORM),
+        (b"&" * 60_000, FORM),
+        (b'{"user": "anna"}', "application/json"),
+        (b"", "multipart/form-data"),
+        (b"garbage", "multipart/form-data; boundary=x"),
+        (PART % b"anna", "multipart/form-data; boundary=x"),
+        (PART % b"\xff", "multipart/form-data; boundary=x"),
+        (PART % b"anna", "multipart/form-data; boundary=x; charset=nonsense"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_an_odd_form_is_refused(site: photos.Site, body: bytes, content_type: str) -> None:
+    answer = post(site, body, content_type)
+    assert 400 <= answer.status < 500
+    assert "set-cookie" not in answer.headers
+
+
+# Where it leads
+
+NEXT = [
+    ("/album/Secret.private/?page=2", "/album/Secret.private/?page=2"),
+    ("/album/a%20b/%F0%9F%8F%96", "/album/a%20b/%F0%9F%8F%96"),
+    ("", "/"),
+    ("album/Trip/", "/"),
+    ("https://evil.example/", "/"),
+    ("//evil.example/", "/"),
+    ("///evil.example/", "/"),
+    ("/\\evil.example/", "/"),
+    ("\\\\evil.example/", "/"),
+    ("/\t/evil.example/", "/"),
+    ("/..//evil.example/", "/"),
+    ("\n//evil.example/", "/"),
+    (" //evil.example/", "/"),
+    ("javascript:alert(1)", "/"),
+    ("/a\r\nSet-Cookie: photos=x", "/"),
+    ("/é", "/"),
+    ("/" + "a" * 5000, "/"),
+]
+
+
+@pytest.mark.parametrize(("target", "wanted"), NEXT, ids=[repr(row[0])[:30] for row in NEXT])
+def test_next_is_a_path_of_this_site_or_dropped(gallery: Gallery, target: str, wanted: str) -> None:
+    query = urlencode({"next": target})
+    assert gallery.client().log_in(target=target).headers["location"] == wanted
+    assert gallery.client("user").get(f"/login?{query}").headers["location"] == wanted
+    assert Page(gallery.client().get(f"/login?{query}").text).fields["next"] == wanted
+
+
+@pytest.mark.parametrize("name", [b"plain.jpg", *NAMES, b"\xff.jpg"], ids=repr)
+@pytest.mark.parametrize("prefix", ["", "/our%20photos"])
+def test_after_login_a_visitor_is_where_the_link_led(gallery: Gallery, name: bytes, prefix: str) -> None:
+    client = gallery.client(SCRIPT_NAME=unquote(prefix))
+    address = f"/album/Quartz.private/{quote(name, safe='')}"
+    location = client.get(f"{address}?a=1&b=%26").headers["location"]
+    assert location.startswith(f"{prefix}/login?next=")
+    form = Page(client.get(location.removeprefix(prefix)).text)
+    assert form.actions == [f"{prefix}/login"]
+    answer = client.log_in(target=form.fields["next"])
+    assert unquote_to_bytes(answer.headers["location"]) == unquote_to_bytes(f"{prefix}{address}?a=1&b=%26")
+
+
+def test_logging_in_and_out_stays_below_the_prefix(gallery: Gallery) -> None:
+    client = gallery.client(SCRIPT_NAME="/photos")
+    assert client.log_in(target="/photos/album/Trip/").headers["location"] == "/photos/album/Trip/"
+    for elsewhere in ("/", "/photosx/", "//photos/", "/photos"):
+        assert client.log_in(target=elsewhere).headers["location"] == "/photos/"
+    assert client.get("/photo/Quartz.private/zebra.jpg").status == 200
+    assert client.request("POST", "/logout", **OWN).headers["location"] == "/photos/"
+
+
+# Sessions
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "secure"),
+    [
+        ({}, {}, False),
+        ({}, {"wsgi.url_scheme": "https"}, True),
+        ({"public_address": "https://photos.example.org"}, {"HTTP_HOST": "photos.example.org"}, True),
+        ({"public_address": "https://photos.example.org"}, {"HTTP_HOST": "192.168.1.2:8080"}, False),
+        ({"public_address": "http://photos.example.org"}, {"HTTP_HOST": "photos.example.org"}, False),
+    ],
+)
+def test_the_cookie_is_secure_where_the_connection_is(
+    make_site: Callable[..., photos.Site], settings: dict[str, str], environ: dict[str, str], secure: bool
+) -> None:
+    app = make_site(**settings)
+    client = Client(app, **environ)
+    cookie, *attributes = client.log_in().headers["set-cookie"].split("; ")
+    wanted = {"path=/", "httponly", "samesite=lax", "max-age=2592000"} | ({"secure"} if secure else set())
+    assert {attribute.lower() for attribute in attributes} == wanted
+    assert cookie.partition("=")[0] == ("__Host-photos" if secure else "photos")
+    assert client.get("/photo/Secret.private/faces.jpg").status == 200
+    other = Client(app, **environ)
+    other.cookies = {"photos" if secure else "__Host-photos": cookie.partition("=")[2]}
+    assert other.get("/photo/Secret.private/faces.jpg").status == 401
+
+
+def test_a_token_is_renewed_when_it_is_a_day_old(library: Path, site: photos.Site) -> None:
+    state, real_time = library / ".photos", time.time
+    tokens, epoch = photos.Tokens(photos.read_secret(state)), photos.UserStore(state).epoch("anna") or ""
+    for age, is_renewed in ((0, False), (23 * 3600, False), (25 * 3600, True), (29 * 86400, True)):
+        client = Client(site)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "time", lambda age=age: real_time() - age)
+            old = client.cookies["photos"] = tokens.issue("anna", epoch)
+        assert "set-cookie" not in client.get("/photo/Secret.private/faces.jpg").headers
+        assert ("set-cookie" in client.get("/album/Secret.private/").headers) == is_renewed
+        if is_renewed:
+            before, after = tokens.read(old), tokens.read(client.cookies["photos"])
+            assert before and after and before.jti == after.jti and not after.is_old
+            client.request("POST", "/logout", **OWN)
+            client.cookies["photos"] = old
+            assert client.get("/photo/Secret.private/faces.jpg").status == 401
+
+
+def test_logging_out_ends_all_copies_of_a_session_and_outlives_a_restart(
+    site: photos.Site, user: Client, make_site: Callable[..., photos.Site]
+) -> None:
+    other = Client(site)
+    other.log_in()
+    copy = dict(user.cookies)
+    answer = user.request("POST", "/logout", **OWN)
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+    assert answer.headers["clear-site-data"] == '"cache"'
+    assert "max-age=0" in answer.headers["set-cookie"].lower()
+    assert not user.cookies
+    for app in (site, make_site()):
+        for cookies, status in ((copy, 401), (other.cookies, 200)):
+            client = Client(app)
+            client.cookies = dict(cookies)
+            assert client.get("/photo/Secret.private/faces.jpg").status == status
+
+
+def test_logging_out_without_a_session_is_no_error(visitor: Client) -> None:
+    assert visitor.request("POST", "/logout", **OWN).status == 303
+
+
+def test_who_logs_out_is_logged_out_also_where_nothing_can_be_written(
+    user: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(photos, "write_atomically", full)
+    assert user.request("POST", "/logout", Sec_Fetch_Site="same-origin").status == 303
+    assert not user.cookies
+    assert user.get("/album/Secret.private/").status == 303
+
+
+@pytest.mark.parametrize("change", ["passwd", "remove", "remove and register"])
+def test_a_new_password_or_a_removal_ends_all_sessions_at_once(
+    library: Path, user: Client, change: str
+) -> None:
+    assert user.get("/photo/Secret.private/faces.jpg").status == 200
+    users = photos.UserStore(library / ".photos")
+    if change == "passwd":
+        users.set_password("anna", photos.parse_password("another passphrase"))
+    else:
+        users.remove("anna")
+    if change == "remove and register":
+        users.register("anna", photos.parse_password(PASSWORD))
+    assert user.get("/photo/Secret.private/faces.jpg").status == 401
+    assert "Secret" not in user.get("/").text
+    assert user.log_in().status == (303 if change == "remove and register" else 401)
+
+
+# Attempts that are refused
+
+
+def test_too_many_failures_block_an_account_for_a_while(
+    site: photos.Site, visitor: Client, user: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(site, "_limits", photos.LoginLimits(lambda: now[0]))
+    statuses = [visitor.log_in(password="not this one").status for _ in range(5)]
+    blocked = visitor.log_in()
+    assert (statuses, blocked.status, blocked.headers["retry-after"]) == ([401] * 5, 429, "1")
+    assert "Try again in 1 s" in blocked.text and "set-cookie" not in blocked.headers
+    assert blocked.headers["cache-control"] == "no-store"
+    assert user.get("/photo/Secret.private/faces.jpg").status == 200
+    assert visitor.log_in(user="otto").status == 401
+    now[0] += 1.1
+    assert visitor.log_in(password="not this one").status == 401
+    assert visitor.log_in().headers["retry-after"] == "2"
+    now[0] += 2.1
+    assert visitor.log_in().status == 303
+    assert visitor.log_in(password="not this one").status == 401
+
+
+@pytest.mark.parametrize(("settings", "status"), [({}, 401), ({"trusted_proxy": "127.0.0.1"}, 429)])
+def test_failures_are_counted_by_address_only_where_a_proxy_tells_it(
+    make_site: Callable[..., photos.Site], settings: dict[str, str], status: int
+) -> None:
+    app = make_site(**settings)
+    client = Client(app, REMOTE_ADDR="203.0.113.9")
+    assert {client.log_in(user=f"user{n}").status for n in range(20)} == {401}
+    assert client.log_in(user="user20").status == status
+    assert Client(app, REMOTE_ADDR="203.0.113.10").log_in().status == 303
+
+
+def test_a_damaged_users_file_closes_the_login_and_nothing_else(
+    library: Path, visitor: Client, user: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = library / ".photos" / "users.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    for client in (visitor, user):
+        assert client.get("/album/Trip/").status == 200
+        assert client.get("/photo/Trip/one.jpg").status == 200
+        assert client.get("/photo/Secret.private/faces.jpg").status == 401
+    answer = visitor.log_in()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert "set-cookie" not in answer.headers
+    assert "not possible at the moment" in answer.text and "users.json" not in answer.text
+    assert [str(path) in record.getMessage() for record in caplog.records] == [True]
+    path.write_bytes(whole)
+    assert user.get("/photo/Secret.private/faces.jpg").status == 200
+    assert visitor.log_in().status == 303

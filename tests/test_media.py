@@ -1,0 +1,112 @@
+"""Media: what is sent of a photo or a video, and what is shown in the place of one that cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import pytest
+from gallery import BROKEN, NAMES, Gallery
+from visiting import Client, Page
+
+import photos
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+
+# Originals
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("Trip/one.jpg", "image/jpeg"),
+        ("Trip/Beach/sand.png", "image/png"),
+        (BROKEN, "application/octet-stream"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["photo", "download"])
+def test_an_original_is_sent_as_what_its_content_is(
+    gallery: Gallery, kind: str, path: str, media_type: str
+) -> None:
+    answer = gallery.client().get(f"/{kind}/{quote(path)}")
+    assert answer.headers["content-type"] == media_type
+    assert answer.body == (gallery.root / path).read_bytes()
+    assert ("content-disposition" in answer.headers) == (kind == "download")
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_a_download_keeps_its_name(gallery: Gallery, name: bytes) -> None:
+    answer = gallery.client().get(f"/download/Names/{quote(name, safe='')}")
+    given = answer.headers["content-disposition"]
+    match = re.fullmatch(
+        r"attachment; filename=\"([^\"\\%]*)\"; filename\*=UTF-8''([\w.%~-]+)", given, re.ASCII
+    )
+    assert match and given.isascii() and given.isprintable()
+    assert unquote(match[2]) == name.decode("utf-8", "replace")
+    assert match[1].endswith(name[-4:].decode())
+
+
+# Renditions
+
+
+def test_renaming_an_album_makes_no_rendition_again(library: Path, visitor: Client) -> None:
+    item = json.loads(visitor.get("/api/album/Trip").body)["items"][0]
+    address = item["thumbnails"]["320"]
+    first = visitor.get(address)
+    (library / "Trip").rename(library / "Journey")
+    again = visitor.get(address.replace("/Trip/", "/Journey/"))
+    assert again == first  # Last-Modified and ETag tell when the rendition was made
+    assert again.headers["cache-control"].endswith("immutable")
+
+
+def test_a_file_without_a_picture_has_a_placeholder_and_the_rest_of_its_album_is_there(
+    gallery: Gallery,
+) -> None:
+    client = gallery.client()
+    answer = client.get(f"/thumbnail/{quote(BROKEN)}")
+    assert (answer.status, answer.headers["content-type"]) == (404, "image/svg+xml")
+    assert b"<svg" in answer.body
+    for address in ("/album/Trip/Beach/", f"/album/{quote(BROKEN)}"):
+        page = client.get(address)
+        assert page.status == 200 and "This file cannot be shown" in page.text
+        assert "<b>broken.jpg" in Page(page.text).texts
+    assert len(Page(client.get("/album/Trip/Beach/").text).items) == 2
+
+
+# Videos and sounds
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg to make a video")
+def test_a_video_and_a_live_photo_are_played_from_the_original(library: Path, visitor: Client) -> None:
+    command = "ffmpeg -v error -f lavfi -i testsrc=duration=0.2:size=64x48 -pix_fmt yuv420p"
+    subprocess.run([*command.split(), library / "Trip" / "clip.mp4"], check=True)
+    shutil.copy(library / "Trip" / "clip.mp4", library / "Trip" / "ONE.MOV")
+    items = {item["name"]: item for item in json.loads(visitor.get("/api/album/Trip").body)["items"]}
+    assert items.keys() == {"one.jpg", "two.jpg", "clip.mp4"}
+    clip, live = items["clip.mp4"], items["one.jpg"]["live"]
+    answer = visitor.get(clip["url"])
+    page = Page(answer.text)
+    assert answer.status == 200 and "video" in page.tags
+    assert {clip["thumbnails"]["640"], clip["original"]} <= set(page.links)
+    assert live in Page(visitor.get(items["one.jpg"]["url"]).text).links
+    for address, media_type in ((clip["original"], "video/mp4"), (live, "video/mp4")):
+        answer = visitor.get(address, Range="bytes=4-7")
+        assert (answer.status, answer.body, answer.headers["content-type"]) == (206, b"ftyp", media_type)
+    assert visitor.get(clip["thumbnails"]["640"]).headers["content-type"] == "image/webp"
+
+
+def test_a_sound_without_picture_has_a_player(site: photos.Site, visitor: Client, library: Path) -> None:
+    sound = ["-f", "lavfi", "-i", "sine=duration=0.2", os.fspath(library / "Trip" / "sound.mp4")]
+    subprocess.run(["ffmpeg", "-v", "error", *sound], check=True)
+    assert "<video" in visitor.get("/album/Trip/sound.mp4").text
+    assert visitor.get("/thumbnail/Trip/sound.mp4").status == 404
+    page = visitor.get("/album/Trip/sound.mp4").text
+    assert "<video" in page
+    assert "poster=" not in page
+    assert visitor.get("/photo/Trip/sound.mp4").headers["content-type"] == "video/mp4"

@@ -1,0 +1,276 @@
+"""Pages: albums and photos, odd names, paging, JSON, and the scripts, styles and manifest beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+import pytest
+from drawing import draw, exif
+from gallery import FOLDERS, NAMES, Gallery
+from PIL import Image
+from visiting import Answer, Client, Page, crawl, is_page
+
+import photos
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+
+# Albums and photos
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [("visitor", ""), ("visitor", "Trip"), ("user", ""), ("user", "Trip")]
+)
+def test_json_tells_what_the_page_shows(gallery: Gallery, kind: str, path: str) -> None:
+    facts = gallery.json(path, kind)
+    page = Page(gallery.client(kind).get(facts["url"]).text)
+    assert page.items == [item["url"] for item in facts["items"]]
+    cards = [link for link in page.links if link in {album["url"] for album in facts["albums"]}]
+    assert list(dict.fromkeys(cards)) == [album["url"] for album in facts["albums"]]
+    shown = [item for item in facts["items"] if "thumbnails" in item]
+    assert {url for item in shown for url in item["thumbnails"].values()} <= set(page.images)
+    assert {album["cover"] for album in facts["albums"]} <= {*page.images, None}
+    assert f"{facts['photos']} photos" in page.text
+    for item in facts["items"]:
+        photo = Page(gallery.client(kind).get(item["url"]).text)
+        assert item["name"] in photo.text
+        assert item["download"] in photo.links
+        assert f"{item['width']} × {item['height']}" in photo.text
+
+
+def test_a_changed_title_is_shown_at_the_next_request(library: Path, visitor: Client) -> None:
+    state = library / ".photos"
+    assert "Our photos" in visitor.get("/").text
+    photos.write_config(state, photos.Config(title="The <Smiths> & co"))
+    assert "The <Smiths> & co" in Page(visitor.get("/").text).text
+    (state / "config.json").write_text('{"version": 1, "title": ')
+    assert "The <Smiths> & co" in Page(visitor.get("/").text).text
+
+
+# Names
+
+
+def test_every_name_is_opened_by_its_own_links(gallery: Gallery) -> None:
+    items = gallery.json("Names")["items"]
+    folder = os.fsencode(gallery.root / "Names") + b"/"
+    assert len(items) == len(NAMES) + 1
+    sent = {}
+    for item in items:
+        name = unquote_to_bytes(item["original"].partition("?")[0]).rpartition(b"/Names/")[2]
+        sent[name] = gallery.client().get(item["original"]).body
+        assert item["name"] == name.decode("utf-8", "replace")
+        answers = [gallery.client().get(item[key]) for key in ("url", "preview", "download")]
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        assert answers[2].body == sent[name]
+    assert sent == {name: Path(os.fsdecode(folder + name)).read_bytes() for name in [*NAMES, b"last.jpg"]}
+
+
+@pytest.mark.parametrize("kind", ["visitor", "user"])
+def test_every_link_of_albums_with_odd_names_works_and_all_names_are_escaped(
+    gallery: Gallery, kind: str
+) -> None:
+    shown = set()
+
+    def check(address: str, answer: Answer) -> None:
+        assert answer.status == 200, address
+        if is_page(answer):
+            page = Page(answer.text)
+            assert not {"b", "i", "style", "iframe"} & page.tags, address
+            assert not {name for name in page.attributes if name.startswith("on") or name == "style"}, address
+            assert page.text.count("<photos>") >= 2
+            shown.update(page.texts)
+
+    answers = crawl(gallery.client(kind), "/album/Names/", "/album/Folders/", each=check)
+    assert all(any(name.decode("utf-8", "replace") in text for text in shown) for name in (*NAMES, *FOLDERS))
+    for folder in FOLDERS:
+        assert answers[f"/album/Folders/{quote(folder, safe='')}/in.jpg"].status == 200
+
+
+@pytest.mark.parametrize("name", FOLDERS, ids=repr)
+def test_an_album_without_its_slash_leads_to_the_one_with_it(gallery: Gallery, name: bytes) -> None:
+    address = f"/album/Folders/{quote(name, safe='')}"
+    answer = gallery.client().get(address)
+    assert (answer.status, answer.headers["location"]) == (303, f"{address}/")
+
+
+# Paging
+
+
+@pytest.fixture
+def paged(library: Path, visitor: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A visitor to an album of five photos on three pages, with one child album."""
+    monkeypatch.setattr(photos, "PAGE_ITEMS", 2)
+    for number in range(5):
+        draw(library / "Many" / f"{number}.jpg", exif=exif(f"2024:01:0{number + 1} 00:00:00"))
+    draw(library / "Many" / "Child" / "child.jpg")
+    return visitor
+
+
+def test_an_album_is_spread_over_pages(paged: Client) -> None:
+    pages, address = [], "/album/Many/"
+    while address:
+        pages.append(Page(paged.get(address).text))
+        following = f"/album/Many/?page={len(pages) + 1}"
+        address = following if following in pages[-1].links else ""
+    assert [[link[-5] for link in page.items] for page in pages] == [["0", "1"], ["2", "3"], ["4"]]
+    assert ["/album/Many/Child/" in page.links for page in pages] == [True, False, False]
+    assert [f"Page {n} of 3" in page.text for n, page in enumerate(pages, 1)] == [True] * 3
+    assert "/album/Many/?page=2" in pages[2].links and "/album/Many/" in pages[1].links
+
+
+def test_a_photo_leads_to_its_neighbours_and_back_to_its_page(paged: Client) -> None:
+    page = Page(paged.get("/album/Many/2.jpg").text)
+    assert {"/album/Many/1.jpg", "/album/Many/3.jpg", "/album/Many/?page=2"} <= set(page.links)
+    assert "3 of 5" in page.text
+    assert "/album/Many/4.jpg" not in page.links
+    for end, neighbour in ((0, 1), (4, 3)):
+        links = Page(paged.get(f"/album/Many/{end}.jpg").text).links
+        turns = {f"/album/Many/{number}.jpg" for number in range(5) if number != end}
+        assert turns & set(links) == {f"/album/Many/{neighbour}.jpg"}
+
+
+def test_json_has_all_items_at_once(paged: Client) -> None:
+    assert len(json.loads(paged.get("/api/album/Many").body)["items"]) == 5
+
+
+def test_a_page_that_is_not_there(paged: Client) -> None:
+    for page in ("0", "-1", "4", "abc", "1.5", "", "%D9%A1", "1e1", "9" * 20, "9" * 5000, "%00", "%FF"):
+        answer = paged.get(f"/album/Many/?page={page}")
+        assert answer.status == 404 and "nothing at this address" in answer.text, page
+
+
+# Scripts and styles
+
+
+def sent(suffixes: tuple[str, ...]) -> dict[str, str]:
+    folder = Path(photos.__file__).with_name("templates")
+    _, statics = photos.read_statics(folder)
+    return {name: body.decode() for name, body in statics.items() if name.endswith(suffixes)}
+
+
+def test_all_scripts_and_styles_together_are_small() -> None:
+    assert 10_000 < sum(len(text) for text in sent((".js", ".css")).values()) < 40_000
+
+
+def test_scripts_import_each_other_by_the_version_of_this_release(visitor: Client) -> None:
+    page = visitor.get("/").text
+    (version,) = set(re.findall(r"/static/[\w.-]+\?v=(\w+)", page))
+    imports = [name for text in sent((".js",)).values() for name in re.findall(r'from "([^"]+)"', text)]
+    assert len(imports) >= 5
+    for name in imports:
+        assert name.endswith(f".js?v={version}")
+        answer = visitor.get(f"/static/{name.removeprefix('./')}")
+        assert answer.status == 200 and "immutable" in answer.headers["cache-control"]
+
+
+def test_one_changed_script_is_a_new_version_of_all(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates"))
+    version, before = photos.read_statics(folder)
+    (folder / "zoom.js").write_text("export class Zoom {}")
+    new_version, after = photos.read_statics(folder)
+    assert before.keys() == after.keys()
+    assert version != new_version
+    assert after["viewer.js"] != before["viewer.js"]
+
+
+def test_comments_and_indentation_are_not_sent_and_nothing_else_is_left_out() -> None:
+    source = b"""/* Two
+   lines */
+:root {
+  --a: url(//x); /* kept */
+}
+// gone
+  // gone
+let a; // gone
+let b = "x // y"; // it's kept
+"""
+    left = b"""\
+:root {
+--a: url(//x); /* kept */
+}
+let a;
+let b = "x // y"; // it's kept
+"""
+    assert photos._UNSENT.sub(b"", source) == left
+
+
+# For chats and home screens
+
+
+def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> None:
+    answer = visitor.get("/manifest.webmanifest")
+    assert answer.headers["content-type"] == "application/manifest+json"
+    facts = json.loads(answer.text)
+    assert (facts["name"], facts["start_url"], facts["display"]) == ("Our photos", "/", "standalone")
+    for icon in facts["icons"]:
+        body = visitor.get(icon["src"]).body
+        if icon["sizes"] != "any":
+            assert "x".join(map(str, Image.open(io.BytesIO(body)).size)) == icon["sizes"]
+    assert {icon["sizes"] for icon in facts["icons"]} >= {"any", "192x192", "512x512"}
+    assert 'rel="manifest" href="/manifest.webmanifest"' in visitor.get("/").text
+
+
+def test_a_link_in_a_chat_shows_the_cover_but_nothing_of_a_private_album(library: Path, user: Client) -> None:
+    state = library / ".photos"
+    photos.write_config(state, photos.Config(title="Our photos", public_address="https://p.example/x"))
+    app = photos.create_app(state, background=False)
+    try:
+        public = Client(app, wsgi_url_scheme="https", HTTP_HOST="p.example", SCRIPT_NAME="/x")
+        for path in ("/album/Trip/", "/album/Drafts.hidden/", "/album/Trip/one.jpg"):
+            tags = dict(
+                re.findall(r'<meta (?:property|name)="(\w+:\w+)" content="([^"]*)">', public.get(path).text)
+            )
+            assert tags["og:url"] == f"https://p.example/x{path}"
+            assert tags["og:image"].startswith("https://p.example/x/thumbnail/")
+            assert tags["twitter:card"] == "summary_large_image"
+            assert tags["og:title"] in ("Trip", "Drafts", "one.jpg") and tags["og:site_name"] == "Our photos"
+            image = unescape(tags["og:image"]).removeprefix("https://p.example/x")
+            assert public.get(image).headers["content-type"] == "image/webp"
+        login = public.get(public.get("/album/Secret.private/").headers["location"].removeprefix("/x")).text
+        assert re.findall(r'property="og:(\w+)" content="([^"]*)"', login) == [
+            ("site_name", "Our photos"),
+            ("title", "Our photos"),
+        ]
+    finally:
+        app.close()
+    secret = user.get("/album/Secret.private/").text
+    assert "Secret" in secret and 'og:title" content="Our photos"' in secret and "og:image" not in secret
+    assert "og:image" not in user.get("/album/Trip/").text  # without a public address there is none to give
+
+
+# Real photos
+
+
+@pytest.mark.whole
+def test_a_visitor_who_follows_every_link_of_real_photos_meets_no_error(
+    samples: Path, tmp_path: Path
+) -> None:
+    app = photos.create_app(tmp_path / "state", config=photos.Config(library=str(samples)), background=False)
+    images: set[str] = set()
+    wrong: dict[str, Any] = {}
+
+    def check(address: str, answer: Answer) -> None:
+        if is_page(answer):
+            images.update(Page(answer.text).images)
+            if answer.status != 200:
+                wrong[address] = answer.status
+        elif address in images:
+            sent = answer.status, answer.headers["content-type"]
+            if sent != (404, "image/svg+xml") and not (sent[0] == 200 and sent[1].startswith("image/")):
+                wrong[address] = sent
+        elif answer.status != 200:
+            wrong[address] = answer.status, answer.text[:100]
+
+    answers = crawl(Client(app), "/", "/api/album", each=check)
+    app.close()
+    assert not wrong
+    assert len(images) > 300
+    assert sum(address.startswith("/photo/") for address in answers) > 120
