@@ -1,4 +1,4 @@
-"""Albums: who may see them, what they hold, and that they are what the folders are at every moment."""
+"""Albums: what they hold, for whom, and that they are what the folders are at every moment."""
 
 from __future__ import annotations
 
@@ -69,52 +69,6 @@ def quiet(open_library: Open) -> Open:
 
 
 # Names
-
-
-@pytest.mark.parametrize(
-    ("path", "visibility"),
-    [
-        ((), PUBLIC),
-        (("Trip",), PUBLIC),
-        (("Trip.hidden",), HIDDEN),
-        (("Trip.PRIVATE",), PRIVATE),
-        (("Trip.Hidden", "Beach"), HIDDEN),
-        (("Trip.private", "Beach"), PRIVATE),
-        (("Trip", "Beach.private", "Day"), PRIVATE),
-        (("Trip.hidden", "Beach.private"), PRIVATE),
-        (("Trip.private", "Beach.hidden"), PRIVATE),
-        (("Trip.private.hidden",), PRIVATE),
-        (("Trip.hidden.private",), PRIVATE),
-        (("Trip.private ",), PRIVATE),
-        (("Trip.private\n",), PRIVATE),
-        ((".private",), PRIVATE),
-        (("private",), PUBLIC),
-        (("Trip.privately",), PUBLIC),
-        (("Trip.private life",), PUBLIC),
-        (("Trip-private",), PUBLIC),
-    ],
-)
-def test_the_strictest_suffix_along_a_path_decides(
-    path: tuple[str, ...], visibility: photos.Visibility
-) -> None:
-    assert photos.visibility_of(path) == visibility
-
-
-@pytest.mark.parametrize(
-    ("name", "title"),
-    [
-        ("Thailand 2024", "Thailand 2024"),
-        ("Silly faces.private", "Silly faces"),
-        ("Drafts.HIDDEN", "Drafts"),
-        ("Both.private.hidden", "Both"),
-        ("Spaces.private ", "Spaces"),
-        ("Dr. No", "Dr. No"),
-        (".private", ".private"),
-        (os.fsdecode(b"caf\xe9.hidden"), "caf�"),
-    ],
-)
-def test_a_title_is_the_folder_name_without_its_suffix(name: str, title: str) -> None:
-    assert photos.title_of(name) == title
 
 
 def test_names_sort_as_people_count() -> None:
@@ -223,6 +177,12 @@ def test_cameras_without_a_time_zone_are_read_in_that_of_most_photos() -> None:
     assert moment == dt.datetime(2024, 4, 14, 12, 30, tzinfo=dt.UTC)
 
 
+@pytest.mark.parametrize("mtime", [1e18, -1e18])
+def test_an_absurd_time_of_a_file_is_one_that_a_calendar_knows(mtime: float) -> None:
+    moment = dt.datetime.fromtimestamp(photos.plausible(mtime), tz=dt.UTC)
+    assert moment.astimezone().year in range(1, 10_000)
+
+
 # The index
 
 
@@ -271,6 +231,16 @@ def test_an_index_whose_beginning_is_damaged_keeps_the_rest(tmp_path: Path) -> N
     index._path.write_bytes(b"\0\0\0" + index._path.read_bytes()[4:])
     index = photos.Index(tmp_path)
     assert (index.get("one"), index.get("two")) == (None, KNOWN)
+
+
+@pytest.mark.parametrize("damage", ['{"taken": "2024-99-01T00:00:00"}', '{"width": "9"}', '{"kind": 7}'])
+def test_a_senseless_line_of_the_index_is_dropped(damage: str, tmp_path: Path) -> None:
+    index = photos.Index(tmp_path)
+    index.put("one", KNOWN)
+    with open(index._path, "a") as file:
+        file.write(f'\n["two", {damage}]')
+    index = photos.Index(tmp_path)
+    assert (index.get("one"), index.get("two")) == (KNOWN, None)
 
 
 def test_each_version_keeps_an_index_of_its_own_until_it_is_old(
@@ -434,6 +404,32 @@ def test_the_name_of_the_library_itself_counts(
     assert opened.find(()).visibility == visibility
     assert opened.find(("Trip", "one.jpg")).visibility == visibility
     assert opened.title(()) == "Album"
+
+
+def test_the_state_folder_is_no_album_wherever_it_lies(library: Path) -> None:
+    cache = library / "state" / "cache"
+    draw(cache / photos.RENDITIONS_FOLDER / "aa" / "private.webp")
+    opened = photos.Library(library, cache, workers=0)
+    assert "state" not in albums(look(opened))
+    assert opened.find(("state", "cache", photos.RENDITIONS_FOLDER, "aa", "private.webp")).file is None
+    opened.close()
+
+
+def test_a_file_whose_name_says_private_is_listed_to_users_alone(library: Path, open_library: Open) -> None:
+    (library / "Trip" / "one.jpg").rename(library / "Trip" / "one.jpg.private")
+    opened = read(open_library())
+    assert names(look(opened, "Trip")) == ["two.jpg"]
+    place = opened.find(("Trip", "one.jpg.private"))
+    assert place.visibility == photos.Visibility.PRIVATE
+    assert len(opened.album(opened.find(("Trip",)), True).items) == 2
+
+
+def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(library: Path, quiet: Open) -> None:
+    (library / Path(*["deep"] * (photos.DEPTH + 40))).mkdir(parents=True)
+    opened = quiet()
+    assert look(opened).photos == 4
+    assert opened.find(("deep",) * photos.DEPTH).folder
+    assert opened.find(("deep",) * (photos.DEPTH + 2)).folder is None
 
 
 # Links
@@ -963,6 +959,23 @@ def test_what_has_no_picture_has_no_rendition(library: Path, open_library: Open)
         opened.rendition(item, "320")
 
 
+def test_what_fails_for_the_moment_or_in_full_size_costs_no_photo_its_thumbnail(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    opened = read(open_library())
+    file = opened.find(("loose.jpg",)).file
+    assert file
+    known = opened.index.get(file.identity)
+    for names_asked, fields in (((photos.FULL,), {}), (("320",), {"passing": True})):
+        job = photos.Job(file.identity, file.path, names_asked, photos.Urgency.NOW)
+        opened._learn(job, photos.Info(problem="no memory", **fields))
+        assert opened.index.get(file.identity) == known
+    opened._learn(job, photos.Info(problem="gave up", lasting=False))
+    given_up = opened.index.get(file.identity)
+    assert given_up and (given_up.kind, given_up.problem) == (photos.PHOTO, "gave up")
+
+
 def test_when_too_many_wait_for_pictures_the_next_one_is_told_so(
     open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1045,6 +1058,18 @@ def test_the_background_pass_leaves_what_is_still_being_copied(library: Path, qu
     assert [file.name for file in opened.unread(0)] == ["new.jpg"]
     assert list(opened.unrendered(60)) == []
     assert len(list(opened.unrendered(0))) == 6
+
+
+def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
+    library: Path, open_library: Open
+) -> None:
+    later = time.time() + 10**7
+    os.utime(library / "loose.jpg", (later, later))
+    opened = open_library()
+    waiting = [file for file in opened.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"]
+    assert waiting
+    list(opened.work_off((file, None) for file in waiting))
+    assert "loose.jpg" in [file.name for file, _ in opened.unrendered(photos.SETTLE_SECONDS)]
 
 
 def test_folders_with_the_newest_files_go_first(library: Path, open_library: Open) -> None:
@@ -1144,82 +1169,3 @@ def test_originals_are_never_written_moved_or_deleted(
     opened.prune()
     opened.close()
     assert tree(library) == before
-
-
-def test_the_state_folder_is_no_album_wherever_it_lies(library: Path) -> None:
-    cache = library / "state" / "cache"
-    draw(cache / photos.RENDITIONS_FOLDER / "aa" / "private.webp")
-    opened = photos.Library(library, cache, workers=0)
-    assert "state" not in albums(look(opened))
-    assert opened.find(("state", "cache", photos.RENDITIONS_FOLDER, "aa", "private.webp")).file is None
-    opened.close()
-
-
-def test_a_file_whose_name_says_private_is_listed_to_users_alone(library: Path, open_library: Open) -> None:
-    (library / "Trip" / "one.jpg").rename(library / "Trip" / "one.jpg.private")
-    opened = read(open_library())
-    assert names(look(opened, "Trip")) == ["two.jpg"]
-    place = opened.find(("Trip", "one.jpg.private"))
-    assert place.visibility == photos.Visibility.PRIVATE
-    assert len(opened.album(opened.find(("Trip",)), True).items) == 2
-
-
-@pytest.mark.parametrize(
-    "name", ["Tatil.PR\u0130VATE", "Tatil.pr\u0131vate", "Tatil.private ", "T.Private.hidden"]
-)
-def test_private_is_private_on_any_keyboard(name: str) -> None:
-    assert photos.visibility_of(["Trip", name]) == photos.Visibility.PRIVATE
-    assert photos.title_of(name) in ("Tatil", "T")
-
-
-def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(library: Path, quiet: Open) -> None:
-    (library / Path(*["deep"] * (photos.DEPTH + 40))).mkdir(parents=True)
-    opened = quiet()
-    assert look(opened).photos == 4
-    assert opened.find(("deep",) * photos.DEPTH).folder
-    assert opened.find(("deep",) * (photos.DEPTH + 2)).folder is None
-
-
-def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
-    library: Path, open_library: Open
-) -> None:
-    later = time.time() + 10**7
-    os.utime(library / "loose.jpg", (later, later))
-    opened = open_library()
-    waiting = [file for file in opened.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"]
-    assert waiting
-    list(opened.work_off((file, None) for file in waiting))
-    assert "loose.jpg" in [file.name for file, _ in opened.unrendered(photos.SETTLE_SECONDS)]
-
-
-@pytest.mark.parametrize("mtime", [1e18, -1e18])
-def test_an_absurd_time_of_a_file_is_one_that_a_calendar_knows(mtime: float) -> None:
-    moment = dt.datetime.fromtimestamp(photos.plausible(mtime), tz=dt.UTC)
-    assert moment.astimezone().year in range(1, 10_000)
-
-
-@pytest.mark.parametrize("damage", ['{"taken": "2024-99-01T00:00:00"}', '{"width": "9"}', '{"kind": 7}'])
-def test_a_senseless_line_of_the_index_is_dropped(damage: str, tmp_path: Path) -> None:
-    index = photos.Index(tmp_path)
-    index.put("one", KNOWN)
-    with open(index._path, "a") as file:
-        file.write(f'\n["two", {damage}]')
-    index = photos.Index(tmp_path)
-    assert (index.get("one"), index.get("two")) == (KNOWN, None)
-
-
-def test_what_fails_for_the_moment_or_in_full_size_costs_no_photo_its_thumbnail(
-    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
-    opened = read(open_library())
-    file = opened.find(("loose.jpg",)).file
-    assert file
-    known = opened.index.get(file.identity)
-    for names_asked, fields in (((photos.FULL,), {}), (("320",), {"passing": True})):
-        job = photos.Job(file.identity, file.path, names_asked, photos.Urgency.NOW)
-        opened._learn(job, photos.Info(problem="no memory", **fields))
-        assert opened.index.get(file.identity) == known
-    opened._learn(job, photos.Info(problem="gave up", lasting=False))
-    given_up = opened.index.get(file.identity)
-    assert given_up and (given_up.kind, given_up.problem) == (photos.PHOTO, "gave up")

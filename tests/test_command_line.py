@@ -186,6 +186,14 @@ def test_state_elsewhere_remembers_its_library(command: Command, library: Path, 
     assert "with 1 photo" in command("check", "--state", state, "--library", other).out
 
 
+def test_a_state_folder_elsewhere_remembers_where_the_albums_are(
+    library: Path, tmp_path: Path, command: Command
+) -> None:
+    state = tmp_path / "home" / "photos-state"
+    assert command("--state", state, "init").status == 0
+    assert photos.read_config(state).library == str(library)
+
+
 def test_a_library_whose_path_is_not_utf_8_can_be_set_up(command: Command, tmp_path: Path) -> None:
     library, state = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "elsewhere"
     draw(library / "one.jpg")
@@ -383,6 +391,19 @@ def test_index_makes_every_rendition_and_names_each_skipped_file(command: Comman
             assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(10, "1/4, about 30 s left"), (100, "1/4, about 5 min left")]
+)
+def test_the_estimate_goes_by_what_was_done(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: str
+) -> None:
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", screen)
+    photos.show_progress(1, 4, time.monotonic() - seconds)
+    assert expected in screen.getvalue()
+
+
 def test_check_says_what_each_kind_of_visitor_reaches(command: Command, ready: Path) -> None:
     draw(ready / "Drafts.hidden" / "Inner" / "deep.jpg")
     draw(ready / "Trip" / "写真.private" / "face.jpg")
@@ -420,6 +441,16 @@ def test_check_says_when_the_whole_library_is_private(command: Command, library:
     assert "Only users can open: " in done.out and "the whole library" in done.out
 
 
+def test_check_warns_of_copies_whose_name_no_longer_ends_with_private(
+    library: Path, command: Command
+) -> None:
+    (library / "Secret.private copy").mkdir()
+    assert command("init").status == 0
+    said = command("check").out
+    assert "Everybody can open Secret.private copy: .private and .hidden count at the end only." in said
+    assert "open Secret.private:" not in said
+
+
 @pytest.mark.whole
 def test_output_survives_a_terminal_that_cannot_write_every_letter(ready: Path) -> None:
     draw(ready / "写真.private" / "face.jpg")
@@ -443,6 +474,18 @@ def test_the_first_run_without_a_terminal_takes_flags_and_says_how_to_register(
     assert written == {**dataclasses.asdict(expected), "version": 1}
     command("init", "--title", "New")
     assert settings(library) == dataclasses.replace(expected, title="New")
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("words", [["index"], ["check"], ["users"]])
+def test_a_library_that_is_named_needs_no_first_run(
+    words: list[str], library: Path, tmp_path: Path, command: Command
+) -> None:
+    state = tmp_path / "state"
+    assert command("--library", library, "--state", state, *words).status == 0
+    assert photos.read_config(state).library == str(library)
+    assert command("--state", state, *words).status == 0
+    assert command("--state", tmp_path / "none", *words).status == 1
 
 
 def test_state_files_are_for_the_owner_alone(ready: Path) -> None:
@@ -689,46 +732,3 @@ def test_index_shows_progress_and_an_estimate_at_a_terminal(ready: Path) -> None
         assert terminal.end(30) == 0
         assert "[###############...............] 3/6, about " in terminal.screen
         assert "[##############################] 6/6, about 0 s left" in terminal.screen
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(10, "1/4, about 30 s left"), (100, "1/4, about 5 min left")]
-)
-def test_the_estimate_goes_by_what_was_done(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: str
-) -> None:
-    screen = io.StringIO()
-    screen.isatty = lambda: True
-    monkeypatch.setattr("sys.stderr", screen)
-    photos.show_progress(1, 4, time.monotonic() - seconds)
-    assert expected in screen.getvalue()
-
-
-def test_a_state_folder_elsewhere_remembers_where_the_albums_are(
-    library: Path, tmp_path: Path, command: Command
-) -> None:
-    state = tmp_path / "home" / "photos-state"
-    assert command("--state", state, "init").status == 0
-    assert photos.read_config(state).library == str(library)
-
-
-@pytest.mark.whole
-@pytest.mark.parametrize("words", [["index"], ["check"], ["users"]])
-def test_a_library_that_is_named_needs_no_first_run(
-    words: list[str], library: Path, tmp_path: Path, command: Command
-) -> None:
-    state = tmp_path / "state"
-    assert command("--library", library, "--state", state, *words).status == 0
-    assert photos.read_config(state).library == str(library)
-    assert command("--state", state, *words).status == 0
-    assert command("--state", tmp_path / "none", *words).status == 1
-
-
-def test_check_warns_of_copies_whose_name_no_longer_ends_with_private(
-    library: Path, command: Command
-) -> None:
-    (library / "Secret.private copy").mkdir()
-    assert command("init").status == 0
-    said = command("check").out
-    assert "Everybody can open Secret.private copy: .private and .hidden count at the end only." in said
-    assert "open Secret.private:" not in said

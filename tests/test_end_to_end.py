@@ -318,6 +318,18 @@ def test_commands_take_effect_while_the_server_runs(library: Path) -> None:
         assert server.get(private, **anna)[0] == 200
 
 
+def test_a_newer_version_copied_over_the_running_one_stops_nothing(library: Path, tmp_path: Path) -> None:
+    program = Path(shutil.copy(photos.__file__, tmp_path))
+    shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates")
+    newer = """dataclasses.asdict = lambda info: {**vars(info), "news": "of the next version"}"""
+    with Server(library, program=program) as server:
+        program.write_text(program.read_text().replace("if __name__ ==", f"{newer}\nif __name__ =="))
+        for worker in processes_about(library / ".photos" / "cache"):
+            os.kill(worker, signal.SIGKILL)
+        for name in ("one.jpg", "two.jpg") * photos.WORKERS:
+            assert server.get(f"/thumbnail/Trip/{name}")[0] in (200, 404, 503)
+
+
 # In the browser
 
 
@@ -517,18 +529,6 @@ def test_stopping_is_quick_while_hundreds_wait_for_thumbnails(
         status, seconds = server.end(signals[-1])
         assert status == 0 and seconds < 5, server.output
     eventually(lambda: not processes_about(library / ".photos" / "cache"), 10)
-
-
-def test_a_newer_version_copied_over_the_running_one_stops_nothing(library: Path, tmp_path: Path) -> None:
-    program = Path(shutil.copy(photos.__file__, tmp_path))
-    shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates")
-    newer = """dataclasses.asdict = lambda info: {**vars(info), "news": "of the next version"}"""
-    with Server(library, program=program) as server:
-        program.write_text(program.read_text().replace("if __name__ ==", f"{newer}\nif __name__ =="))
-        for worker in processes_about(library / ".photos" / "cache"):
-            os.kill(worker, signal.SIGKILL)
-        for name in ("one.jpg", "two.jpg") * photos.WORKERS:
-            assert server.get(f"/thumbnail/Trip/{name}")[0] in (200, 404, 503)
 
 
 # Elsewhere

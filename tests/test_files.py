@@ -296,6 +296,13 @@ def test_the_state_folder_is_for_the_owner_alone(tmp_path: Path) -> None:
     assert (state / "cache").is_dir()
 
 
+def test_a_state_folder_that_the_owner_made_elsewhere_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    photos.make_state_folder(tmp_path)
+    assert mode(tmp_path) == 0o755
+    assert mode(tmp_path / "cache") == 0o700
+
+
 def test_where_no_state_folder_can_be_made_another_one_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(photos.StateError, match="--state"):
@@ -328,10 +335,3 @@ def test_a_secret_that_was_cut_is_refused_and_left_as_it_is(tmp_path: Path, size
     with pytest.raises(photos.StateError, match=r"secret\.key is damaged.*log in again"):
         photos.read_secret(tmp_path)
     assert path.stat().st_size == size
-
-
-def test_a_state_folder_that_the_owner_made_elsewhere_keeps_its_mode(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    photos.make_state_folder(tmp_path)
-    assert mode(tmp_path) == 0o755
-    assert mode(tmp_path / "cache") == 0o700

@@ -179,6 +179,23 @@ def test_static_files_are_kept_for_as_long_as_their_version(gallery: Gallery) ->
         assert (answer.status, answer.headers["cache-control"]) == (200, f"public, {IMMUTABLE}")
 
 
+@pytest.mark.parametrize(
+    ("visibility", "versioned", "header"),
+    [
+        (photos.Visibility.PUBLIC, True, "public, max-age=31536000, s-maxage=300, immutable"),
+        (photos.Visibility.PUBLIC, False, "public, no-cache"),
+        (photos.Visibility.HIDDEN, True, "private, max-age=31536000, immutable"),
+        (photos.Visibility.HIDDEN, False, "private, no-cache"),
+        (photos.Visibility.PRIVATE, True, "private, max-age=31536000, immutable"),
+        (photos.Visibility.PRIVATE, False, "private, no-cache"),
+    ],
+)
+def test_only_what_everybody_finds_is_kept_by_shared_caches(
+    visibility: photos.Visibility, versioned: bool, header: str
+) -> None:
+    assert photos.cache_control(visibility, versioned=versioned) == header
+
+
 # Conditions
 
 ORIGINAL = "/photo/Trip/one.jpg"
@@ -476,6 +493,40 @@ def test_an_odd_header_breaks_nothing(gallery: Gallery, name: str, value: str) -
         assert gallery.client().get(address, **headers).status == 200
     answer = gallery.client().request("POST", "/logout", **{**OWN, **headers})
     assert answer.status == (403 if name == "Sec_Fetch_Site" else 303)
+
+
+# Origins
+
+SITE = "https://photos.example.org"
+
+
+@pytest.mark.parametrize(
+    ("headers", "same"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "", "Origin": SITE}, False),
+        ({"Sec-Fetch-Site": "Same-Origin "}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": SITE}, False),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"}, True),
+        ({"Origin": SITE}, True),
+        ({"Origin": "http://192.0.2.7:8080"}, True),
+        ({"Origin": "http://photos.example.org"}, False),
+        ({"Origin": f"{SITE}:8443"}, False),
+        ({"Origin": f"{SITE}.evil.example"}, False),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": ""}, False),
+        ({"Referer": f"{SITE}/login"}, False),
+        ({}, False),
+    ],
+)
+def test_a_form_counts_only_when_the_browser_says_it_is_of_this_site(
+    headers: dict[str, str], same: bool
+) -> None:
+    assert photos.is_same_origin(headers, ["http://192.0.2.7:8080", SITE, ""]) is same
 
 
 # Below a prefix

@@ -105,6 +105,72 @@ def test_an_odd_form_is_refused(site: photos.Site, body: bytes, content_type: st
 
 # Where it leads
 
+
+@pytest.mark.parametrize("prefix", ["", "/photos"])
+@pytest.mark.parametrize(
+    "path", ["/", "/album/Trip/", "/album/a%20b%2Fc/1.jpg?v=1&size=full", "/album/..jpg"]
+)
+def test_after_login_a_visitor_goes_on_to_a_path_of_this_site(prefix: str, path: str) -> None:
+    assert photos.safe_next(f"{prefix}{path}", prefix) == f"{prefix}{path}"
+
+
+HOSTILE = [
+    "",
+    "album/Trip/",
+    "//evil.example",
+    "///evil.example",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "\t//evil.example",
+    " //evil.example",
+    "\u00a0//evil.example",
+    "https://evil.example/",
+    "https:evil.example",
+    "https:/evil.example",
+    "HTTPS://photos.example.org.evil.example/",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "@evil.example",
+    ".evil.example",
+    "/album\r\nSet-Cookie: photos=x",
+    "/album\0",
+    "/album/\x7f",
+    '/album"onload="x',
+    "/album/<script>",
+    "/album/\u2028",
+    "/ålbum",
+    "/" + "a" * 5000,
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "/photos"])
+@pytest.mark.parametrize("target", HOSTILE, ids=ascii)
+def test_any_other_place_to_go_on_to_becomes_the_front_page(target: str, prefix: str) -> None:
+    assert photos.safe_next(target, prefix) == f"{prefix}/"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/album/",
+        "/photos",
+        "/photos.evil.example/",
+        "/photos-admin/",
+        "//photos/",
+        "/photos/../admin/",
+        "/photos/album/../../admin/",
+        "/photos/%2e%2e/admin/",
+        "/photos/.%2E/admin/",
+        "/photos/..",
+    ],
+)
+def test_below_a_prefix_nobody_is_sent_to_a_neighbour_on_the_same_host(target: str) -> None:
+    assert photos.safe_next(target, "/photos") == "/photos/"
+
+
 NEXT = [
     ("/album/Secret.private/?page=2", "/album/Secret.private/?page=2"),
     ("/album/a%20b/%F0%9F%8F%96", "/album/a%20b/%F0%9F%8F%96"),

@@ -67,7 +67,7 @@ NEW = sorted(each for each in interpreters() if "{}{}".format(*version_of(each))
 OLD = sorted(each for each in interpreters() if version_of(each) < (3, 11))
 
 
-# --- One machine -------------------------------------------------------------------------------
+# One machine
 
 
 class Machine:
@@ -193,7 +193,7 @@ def age(folder: Path, seconds: float) -> None:
             os.utime(path, (time.time() - seconds,) * 2)
 
 
-# --- Building ----------------------------------------------------------------------------------
+# Building
 
 
 def test_any_python_umask_time_zone_and_folder_build_the_same_bytes(photos_pyz: Path, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_without_heif_no_part_of_it_is_inside(machine: Machine) -> None:
     assert "HEIC photos are listed, not shown" in done.stdout
 
 
-# --- Pythons -----------------------------------------------------------------------------------
+# Pythons
 
 
 @pytest.mark.parametrize("python", NEW)
@@ -268,7 +268,7 @@ def test_under_an_older_python_it_says_which_it_needs(machine: Machine) -> None:
         assert os.listdir(machine.home) == []
 
 
-# --- Command line ------------------------------------------------------------------------------
+# Command line
 
 
 def test_version_names_version_build_and_libraries(warm: Machine) -> None:
@@ -336,7 +336,7 @@ def test_an_upgrade_under_a_running_server_waits_for_its_restart(warm: Machine, 
         assert check.startswith("photos 99.1.0, build ") and "An upgrade waits" not in check
 
 
-# --- Many starts, and starts that are cut short ------------------------------------------------
+# Many starts, and starts that are cut short
 
 
 def test_six_first_starts_at_once_all_work_and_leave_one_copy(machine: Machine) -> None:
@@ -381,7 +381,7 @@ def test_after_a_first_start_that_was_killed_at_any_moment_the_next_one_works(
         list(pool.map(survives, range(12)))
 
 
-# --- Places that cannot be used, or should not -------------------------------------------------
+# Places that cannot be used, or should not
 
 
 def in_new_namespace(script: str, *arguments: str | Path) -> list[str]:
@@ -645,7 +645,7 @@ def test_it_starts_without_a_stream_to_speak_to(stream: int, machine: Machine) -
     assert machine.unpacked("native").is_dir()
 
 
-# --- Damage ------------------------------------------------------------------------------------
+# Damage
 
 
 def cut_code(cache: Path) -> Path:
@@ -796,7 +796,7 @@ def test_damage_to_what_this_machine_does_not_need_does_no_harm(machine: Machine
     assert works(machine.run("--version")).stderr == ""
 
 
-# --- Packages of the machine -------------------------------------------------------------------
+# Packages of the machine
 
 FAKE = 'import sys; print("FAKE", __name__, file=sys.stderr, flush=True); raise RuntimeError("FAKE")\n'
 PACKAGES = (
@@ -852,7 +852,7 @@ def test_packages_of_the_machine_do_no_harm(warm: Machine, tmp_path: Path) -> No
     assert "FAKE" not in warm.run("--library", warm.library, "check", cwd=here).stdout
 
 
-# --- Machines that it was not built for --------------------------------------------------------
+# Machines that it was not built for
 
 
 def rewrite(archive: Path, changes: Mapping[str, bytes]) -> None:
@@ -922,7 +922,7 @@ def test_on_another_machine_a_pillow_that_does_not_do_is_refused(
     assert len(done.stderr.splitlines()) == 1
 
 
-# --- What nobody needs any longer --------------------------------------------------------------
+# What nobody needs any longer
 
 
 def kill_while_unpacking(machine: Machine) -> Path:

@@ -177,6 +177,34 @@ def test_the_key_changes_with_the_content_and_not_with_the_name(tmp_path: Path, 
     assert re.fullmatch("[0-9a-f]{24}", key)
 
 
+@pytest.mark.parametrize("suffix", ["bmp", "tif", "png"])
+def test_two_scans_that_differ_in_the_middle_alone_have_keys_of_their_own(
+    suffix: str, tmp_path: Path
+) -> None:
+    keys = set()
+    for number in range(2):
+        image = Image.new("RGB", (400, 400), "white")
+        image.paste((255 * number, 0, 255 - 255 * number), (190, 190, 210, 210))
+        path = tmp_path / f"{number}.{suffix}"
+        image.save(path, **({"compress_level": 0} if suffix == "png" else {}))
+        os.utime(path, (10**9, 10**9))
+        keys.add(photos.develop(os.fspath(path), tmp_path / "cache", None).key)
+    assert len(keys) == 2
+
+
+def test_of_a_large_file_that_is_no_photo_only_head_and_tail_are_read(tmp_path: Path) -> None:
+    keys = set()
+    for number in range(2):
+        path = tmp_path / f"{number}.iso"
+        path.write_bytes(b"x" * 200_000 + bytes([number]) + b"x" * 200_000)
+        os.utime(path, (10**9, 10**9))
+        keys.add(photos.develop(os.fspath(path), tmp_path / "cache", None).key)
+    assert len(keys) == 1
+    raw = path.rename(tmp_path / "photo.nef")
+    info = photos.develop(os.fspath(raw), tmp_path / "cache", None)
+    assert (info.kind, info.key) == (photos.RAW, "")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "kind", "problem"),
     [
@@ -422,6 +450,11 @@ def test_the_exposure_is_read_and_nonsense_in_it_is_not(tmp_path: Path, develop:
     info = develop(draw(tmp_path / "b.jpg", exif=block.tobytes())).info
     assert (info.exposure_time, info.f_number, info.iso) == (0, 0, 0)
     assert json.loads(json.dumps(dataclasses.asdict(info), allow_nan=False))["focal_length"] == 24.0
+
+
+def test_an_exposure_too_short_to_be_true_is_none() -> None:
+    assert photos._number(5e-324) == 0
+    assert photos.exposure_text(photos.Info(exposure_time=0.008)) == "1/125 s"
 
 
 # Captions
@@ -1371,36 +1404,3 @@ class TestRealFiles:
         assert live.endswith("/IMG_7943_HEVC.MOV")
         assert real.client.get(live, Range="bytes=0-9").status == 206
         assert not [path for path in real.items if path.endswith((".xmp", ".json"))]
-
-
-@pytest.mark.parametrize("suffix", ["bmp", "tif", "png"])
-def test_two_scans_that_differ_in_the_middle_alone_have_keys_of_their_own(
-    suffix: str, tmp_path: Path
-) -> None:
-    keys = set()
-    for number in range(2):
-        image = Image.new("RGB", (400, 400), "white")
-        image.paste((255 * number, 0, 255 - 255 * number), (190, 190, 210, 210))
-        path = tmp_path / f"{number}.{suffix}"
-        image.save(path, **({"compress_level": 0} if suffix == "png" else {}))
-        os.utime(path, (10**9, 10**9))
-        keys.add(photos.develop(os.fspath(path), tmp_path / "cache", None).key)
-    assert len(keys) == 2
-
-
-def test_an_exposure_too_short_to_be_true_is_none() -> None:
-    assert photos._number(5e-324) == 0
-    assert photos.exposure_text(photos.Info(exposure_time=0.008)) == "1/125 s"
-
-
-def test_of_a_large_file_that_is_no_photo_only_head_and_tail_are_read(tmp_path: Path) -> None:
-    keys = set()
-    for number in range(2):
-        path = tmp_path / f"{number}.iso"
-        path.write_bytes(b"x" * 200_000 + bytes([number]) + b"x" * 200_000)
-        os.utime(path, (10**9, 10**9))
-        keys.add(photos.develop(os.fspath(path), tmp_path / "cache", None).key)
-    assert len(keys) == 1
-    raw = path.rename(tmp_path / "photo.nef")
-    info = photos.develop(os.fspath(raw), tmp_path / "cache", None)
-    assert (info.kind, info.key) == (photos.RAW, "")

@@ -378,6 +378,40 @@ def test_escape_and_the_close_button_lead_to_the_album(
     viewer.is_closed("/album/Trip/")
 
 
+def test_two_presses_of_close_lead_no_further_than_to_the_album(
+    gallery: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(gallery.address)
+    page.goto("/")
+    viewer = view(page, "Trip", "b.jpg")
+    viewer.button("close").evaluate("button => { button.click(); button.click(); }")
+    viewer.is_closed("/album/Trip/")
+    frames(page, 10)
+    viewer.is_closed("/album/Trip/")
+    view(page, "Trip", "c.jpg")
+
+
+def test_a_double_click_on_a_thumbnail_opens_it_once(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address, reduced_motion="reduce")
+    page.goto("/album/Trip/")
+    page.locator(".grid a[href$='/b.jpg']").dblclick()
+    viewer = Viewer(page)
+    viewer.shows("b.jpg")
+    frames(page, 10)
+    viewer.zooms_to(1)
+    page.go_back()
+    viewer.is_closed("/album/Trip/")
+
+
+def test_an_address_may_be_spelled_in_other_ways(trip: Path, serve: Serve, open_window: OpenWindow) -> None:
+    (trip / "Trip" / "a.jpg").rename(trip / "Trip" / "it's (1) & more!.jpg")
+    page = open_window(serve(trip).address)
+    page.goto("/album/Trip/it's%20(1)%20&%20more!.jpg")
+    viewer = Viewer(page)
+    eventually(lambda: viewer.is_open)
+    assert viewer.place in ("1 / 2", "2 / 2")
+
+
 def test_clicks_with_keys_open_a_tab_as_on_any_link(gallery: Server, open_window: OpenWindow) -> None:
     page = open_window(gallery.address)
     page.goto("/album/Trip/")
@@ -419,6 +453,34 @@ def test_neighbours_are_there_before_they_are_wanted_and_nothing_else(
     page.keyboard.press("ArrowRight")
     viewer.shows("d.jpg")
     eventually(lambda: names() == ["b.jpg", "c.jpg", "d.jpg", "e.jpg"])
+
+
+@pytest.mark.parametrize("path", ["/", "/album/Trip/", "/album/Trip/b.jpg"])
+@pytest.mark.parametrize("late", [False, True], ids=["", "the script comes late"])
+def test_a_picture_that_is_not_ready_is_asked_for_again(
+    gallery: Server, open_window: OpenWindow, path: str, late: bool
+) -> None:
+    page = open_window(gallery.address)
+    asked: list[str] = []
+    scripts: list[Any] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        if asked.count(route.request.url) > 1:
+            route.continue_()
+        else:  # as good as 503, which the console would complain of
+            route.fulfill(body="", content_type="image/jpeg")
+
+    page.route(re.compile("/(thumbnail|preview)/"), answer)
+    page.route("**/retry.js*", lambda route: scripts.append(route) if late else route.continue_())
+    page.goto(path, wait_until="commit")
+    if late:
+        eventually(
+            lambda: page.evaluate("[...document.images].some(each => each.complete && !each.naturalWidth)")
+        )
+        scripts[0].continue_()
+    eventually(lambda: page.evaluate(PICTURES) and all(width for _, width in page.evaluate(PICTURES)))
+    assert len(asked) > len(set(asked)) > 0
 
 
 # Fingers
@@ -501,6 +563,18 @@ def test_a_tap_hides_and_shows_the_controls(gallery: Server, open_window: OpenWi
     eventually(lambda: shown() == "0")
     fingers.tap(200, 420)
     eventually(lambda: shown() == "1")
+
+
+def test_controls_that_are_hidden_do_not_react(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address, **PHONE)
+    viewer = view(page, "Trip", "b.jpg")
+    box = viewer.button("details").bounding_box()
+    fingers = Fingers(page)
+    fingers.tap(200, 420)
+    eventually(lambda: "bare" in viewer.dialog.get_attribute("class"))
+    fingers.tap(box["x"] + 20, box["y"] + 20)
+    eventually(lambda: "bare" not in viewer.dialog.get_attribute("class"))
+    assert viewer.dialog.locator(".panel").is_hidden()
 
 
 # Mouse
@@ -640,6 +714,19 @@ def test_keys_do_everything(gallery: Server, open_window: OpenWindow) -> None:
     viewer.shows("d.jpg")
 
 
+def test_a_key_that_is_held_shows_one_picture_after_the_other(
+    gallery: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(gallery.address)
+    viewer = view(page, "Long", "001.jpg")
+    press = "dialog => dialog.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))"
+    for number in range(2, 32):
+        viewer.dialog.evaluate(press)
+        assert int(viewer.place.split()[0]) >= number - 1  # one may still be gliding in
+    viewer.shows("031.jpg", f"31 / {LONG}")
+    viewer.has_preview()
+
+
 def test_keys_with_a_modifier_are_the_browsers(gallery: Server, open_window: OpenWindow) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Trip", "b.jpg")
@@ -707,6 +794,40 @@ def test_the_viewer_goes_on_over_the_pages_of_a_long_album(gallery: Server, open
     eventually(lambda: viewer.place in (f"200 / {LONG}", f"{LONG} / {LONG}"))
     page.keyboard.press("Escape")
     viewer.is_closed("/album/Long/")
+
+
+def test_a_page_that_comes_before_moves_nothing(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address)
+    held: list[Any] = []
+    page.route(re.compile(r"/album/Long/\?page=2$"), lambda route: held.append(route))
+    page.goto("/album/Long/?page=3")
+    page.locator(".grid a").first.click()
+    viewer = Viewer(page)
+    viewer.shows("201.jpg", f"201 / {LONG}")
+    eventually(lambda: (page.wait_for_timeout(20), held)[1])
+    page.keyboard.press("ArrowRight")
+    held[0].continue_()
+    viewer.shows("202.jpg", f"202 / {LONG}")
+    page.keyboard.press("ArrowRight")
+    viewer.shows("203.jpg", f"203 / {LONG}")
+    eventually(lambda: viewer.evaluate("area => area.childElementCount") >= 130)
+    viewer.shows("203.jpg", f"203 / {LONG}")
+
+
+def test_after_closing_the_photo_that_was_left_is_on_screen(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address)
+    viewer = view(page, "Long", "003.jpg")
+    page.keyboard.press("End")
+    eventually(lambda: viewer.name != "003.jpg")
+    page.keyboard.press("Escape")
+    viewer.is_closed("/album/Long/")
+    shown = """() => {
+        const box = document.activeElement.getBoundingClientRect();
+        return document.activeElement.matches(".grid a") && box.top > -1 && box.bottom < innerHeight + 1;
+    }"""
+    eventually(lambda: page.evaluate(shown))
+    frames(page, 5)
+    assert page.evaluate(shown) and page.evaluate("scrollY") > 1000
 
 
 def test_the_grid_grows_and_comes_back_as_it_was_left(gallery: Server, open_window: OpenWindow) -> None:
@@ -1098,6 +1219,23 @@ def test_details_follow_the_photo_and_tell_where_it_was_to_users_alone(
         assert panel.locator("h1").count() == 1
 
 
+def test_details_of_another_photo_are_never_shown(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address)
+    page.route("**/album/Trip/c.jpg", lambda route: route.fulfill(body="<p>Log in", content_type="text/html"))
+    viewer = view(page, "Trip", "b.jpg")
+    page.keyboard.press("i")
+    panel = viewer.dialog.locator(".panel")
+    eventually(lambda: "b.jpg" in (panel.text_content() or ""))
+    page.keyboard.press("ArrowRight")
+    viewer.shows("c.jpg")
+    eventually(lambda: panel.text_content() == "")
+    page.keyboard.press("ArrowRight")
+    eventually(lambda: "d.jpg" in (panel.text_content() or ""))
+    page.unroute("**/album/Trip/c.jpg")
+    page.keyboard.press("ArrowLeft")
+    eventually(lambda: "c.jpg" in (panel.text_content() or ""))
+
+
 def test_captions_are_shown(gallery: Server, open_window: OpenWindow) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Trip", "b.jpg")
@@ -1134,119 +1272,6 @@ RECORD_SHARES = """window.shares = [];
 navigator.share = data => { shares.push(data); return Promise.resolve(); };"""
 
 
-# What has gone wrong before
-
-
-def test_two_presses_of_close_lead_no_further_than_to_the_album(
-    gallery: Server, open_window: OpenWindow
-) -> None:
-    page = open_window(gallery.address)
-    page.goto("/")
-    viewer = view(page, "Trip", "b.jpg")
-    viewer.button("close").evaluate("button => { button.click(); button.click(); }")
-    viewer.is_closed("/album/Trip/")
-    frames(page, 10)
-    viewer.is_closed("/album/Trip/")
-    view(page, "Trip", "c.jpg")
-
-
-def test_after_closing_the_photo_that_was_left_is_on_screen(gallery: Server, open_window: OpenWindow) -> None:
-    page = open_window(gallery.address)
-    viewer = view(page, "Long", "003.jpg")
-    page.keyboard.press("End")
-    eventually(lambda: viewer.name != "003.jpg")
-    page.keyboard.press("Escape")
-    viewer.is_closed("/album/Long/")
-    shown = """() => {
-        const box = document.activeElement.getBoundingClientRect();
-        return document.activeElement.matches(".grid a") && box.top > -1 && box.bottom < innerHeight + 1;
-    }"""
-    eventually(lambda: page.evaluate(shown))
-    frames(page, 5)
-    assert page.evaluate(shown) and page.evaluate("scrollY") > 1000
-
-
-def test_a_double_click_on_a_thumbnail_opens_it_once(gallery: Server, open_window: OpenWindow) -> None:
-    page = open_window(gallery.address, reduced_motion="reduce")
-    page.goto("/album/Trip/")
-    page.locator(".grid a[href$='/b.jpg']").dblclick()
-    viewer = Viewer(page)
-    viewer.shows("b.jpg")
-    frames(page, 10)
-    viewer.zooms_to(1)
-    page.go_back()
-    viewer.is_closed("/album/Trip/")
-
-
-def test_a_key_that_is_held_shows_one_picture_after_the_other(
-    gallery: Server, open_window: OpenWindow
-) -> None:
-    page = open_window(gallery.address)
-    viewer = view(page, "Long", "001.jpg")
-    press = "dialog => dialog.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))"
-    for number in range(2, 32):
-        viewer.dialog.evaluate(press)
-        assert int(viewer.place.split()[0]) >= number - 1  # one may still be gliding in
-    viewer.shows("031.jpg", f"31 / {LONG}")
-    viewer.has_preview()
-
-
-def test_a_page_that_comes_before_moves_nothing(gallery: Server, open_window: OpenWindow) -> None:
-    page = open_window(gallery.address)
-    held: list[Any] = []
-    page.route(re.compile(r"/album/Long/\?page=2$"), lambda route: held.append(route))
-    page.goto("/album/Long/?page=3")
-    page.locator(".grid a").first.click()
-    viewer = Viewer(page)
-    viewer.shows("201.jpg", f"201 / {LONG}")
-    eventually(lambda: (page.wait_for_timeout(20), held)[1])
-    page.keyboard.press("ArrowRight")
-    held[0].continue_()
-    viewer.shows("202.jpg", f"202 / {LONG}")
-    page.keyboard.press("ArrowRight")
-    viewer.shows("203.jpg", f"203 / {LONG}")
-    eventually(lambda: viewer.evaluate("area => area.childElementCount") >= 130)
-    viewer.shows("203.jpg", f"203 / {LONG}")
-
-
-def test_details_of_another_photo_are_never_shown(gallery: Server, open_window: OpenWindow) -> None:
-    page = open_window(gallery.address)
-    page.route("**/album/Trip/c.jpg", lambda route: route.fulfill(body="<p>Log in", content_type="text/html"))
-    viewer = view(page, "Trip", "b.jpg")
-    page.keyboard.press("i")
-    panel = viewer.dialog.locator(".panel")
-    eventually(lambda: "b.jpg" in (panel.text_content() or ""))
-    page.keyboard.press("ArrowRight")
-    viewer.shows("c.jpg")
-    eventually(lambda: panel.text_content() == "")
-    page.keyboard.press("ArrowRight")
-    eventually(lambda: "d.jpg" in (panel.text_content() or ""))
-    page.unroute("**/album/Trip/c.jpg")
-    page.keyboard.press("ArrowLeft")
-    eventually(lambda: "c.jpg" in (panel.text_content() or ""))
-
-
-def test_controls_that_are_hidden_do_not_react(gallery: Server, open_window: OpenWindow) -> None:
-    page = open_window(gallery.address, **PHONE)
-    viewer = view(page, "Trip", "b.jpg")
-    box = viewer.button("details").bounding_box()
-    fingers = Fingers(page)
-    fingers.tap(200, 420)
-    eventually(lambda: "bare" in viewer.dialog.get_attribute("class"))
-    fingers.tap(box["x"] + 20, box["y"] + 20)
-    eventually(lambda: "bare" not in viewer.dialog.get_attribute("class"))
-    assert viewer.dialog.locator(".panel").is_hidden()
-
-
-def test_an_address_may_be_spelled_in_other_ways(trip: Path, serve: Serve, open_window: OpenWindow) -> None:
-    (trip / "Trip" / "a.jpg").rename(trip / "Trip" / "it's (1) & more!.jpg")
-    page = open_window(serve(trip).address)
-    page.goto("/album/Trip/it's%20(1)%20&%20more!.jpg")
-    viewer = Viewer(page)
-    eventually(lambda: viewer.is_open)
-    assert viewer.place in ("1 / 2", "2 / 2")
-
-
 def test_sharing_copies_the_address_where_the_system_cannot_share(
     gallery: Server, open_window: OpenWindow
 ) -> None:
@@ -1271,34 +1296,6 @@ def test_sharing_opens_the_systems_own_sheet(gallery: Server, open_window: OpenW
     shared = {"title": "Sunset at the pier · Our photos", "url": f"{gallery.address}/album/Trip/b.jpg"}
     eventually(lambda: page.evaluate("shares") == [shared])
     assert viewer.dialog.get_by_text("The link is copied.").count() == 0
-
-
-@pytest.mark.parametrize("path", ["/", "/album/Trip/", "/album/Trip/b.jpg"])
-@pytest.mark.parametrize("late", [False, True], ids=["", "the script comes late"])
-def test_a_picture_that_is_not_ready_is_asked_for_again(
-    gallery: Server, open_window: OpenWindow, path: str, late: bool
-) -> None:
-    page = open_window(gallery.address)
-    asked: list[str] = []
-    scripts: list[Any] = []
-
-    def answer(route: Any) -> None:
-        asked.append(route.request.url)
-        if asked.count(route.request.url) > 1:
-            route.continue_()
-        else:  # as good as 503, which the console would complain of
-            route.fulfill(body="", content_type="image/jpeg")
-
-    page.route(re.compile("/(thumbnail|preview)/"), answer)
-    page.route("**/retry.js*", lambda route: scripts.append(route) if late else route.continue_())
-    page.goto(path, wait_until="commit")
-    if late:
-        eventually(
-            lambda: page.evaluate("[...document.images].some(each => each.complete && !each.naturalWidth)")
-        )
-        scripts[0].continue_()
-    eventually(lambda: page.evaluate(PICTURES) and all(width for _, width in page.evaluate(PICTURES)))
-    assert len(asked) > len(set(asked)) > 0
 
 
 # What is new
