@@ -83,7 +83,7 @@ PRIVATE_WORDS = re.compile(
 
 @pytest.mark.parametrize("kind", VISITORS)
 @pytest.mark.parametrize(("route", "path", "is_open", "exists"), MATRIX)
-def test_who_may_open_what(
+def test_private_places_open_to_users_alone(
     gallery: Gallery, route: photos.Route, path: str, is_open: bool, exists: bool, kind: str
 ) -> None:
     address = route.rule.partition("<")[0] + path
@@ -102,7 +102,9 @@ def test_who_may_open_what(
 
 @pytest.mark.parametrize("kind", VISITORS)
 @pytest.mark.parametrize("route", WITHOUT_PATH, ids=lambda route: f"{route.method} {route.rule}")
-def test_what_everybody_may_open(gallery: Gallery, route: photos.Route, kind: str) -> None:
+def test_an_address_without_a_path_is_open_to_everybody(
+    gallery: Gallery, route: photos.Route, kind: str
+) -> None:
     address = route.rule.replace("<name>", "style.css")
     form = urlencode({"user": "anna", "password": PASSWORD}).encode() if route.rule == "/login" else b""
     client = gallery.client(kind)
@@ -328,25 +330,19 @@ def test_a_link_into_an_album_that_becomes_private_is_closed_at_the_next_request
 
 # Forms of other sites
 
-ORIGINS = [
-    ({"Sec_Fetch_Site": "same-origin"}, True),
-    ({"Sec_Fetch_Site": "none"}, True),
-    ({"Sec_Fetch_Site": "cross-site"}, False),
-    ({"Sec_Fetch_Site": "same-site"}, False),
-    ({"Sec_Fetch_Site": "cross-site", "Origin": "http://127.0.0.1"}, False),
-    ({"Sec_Fetch_Site": ""}, False),
-    ({"Origin": "http://127.0.0.1"}, True),
-    ({"Origin": "https://127.0.0.1"}, False),
-    ({"Origin": "http://127.0.0.1:81"}, False),
-    ({"Origin": "http://evil.example"}, False),
-    ({"Origin": "null"}, False),
-    ({"Origin": ""}, False),
-    ({"Referer": "http://127.0.0.1/login"}, False),
-    ({}, False),
-]
 
-
-@pytest.mark.parametrize(("headers", "is_own"), ORIGINS, ids=[str(row[0]) for row in ORIGINS])
+@pytest.mark.parametrize(
+    ("headers", "is_own"),
+    [
+        ({"Sec_Fetch_Site": "same-origin"}, True),
+        ({"Sec_Fetch_Site": "cross-site", "Origin": "http://127.0.0.1"}, False),
+        ({"Origin": "http://127.0.0.1"}, True),
+        ({"Origin": "https://127.0.0.1"}, False),
+        ({"Origin": "http://127.0.0.1:81"}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
 def test_a_form_of_another_site_is_refused(gallery: Gallery, headers: dict[str, str], is_own: bool) -> None:
     form = urlencode({"user": "anna", "password": PASSWORD}).encode()
     answer = gallery.client().request("POST", "/login", form, **headers)

@@ -178,20 +178,13 @@ def test_library_and_state_go_before_and_after_the_command(
 
 
 def test_state_elsewhere_remembers_its_library(command: Command, library: Path, tmp_path: Path) -> None:
-    state = tmp_path / "elsewhere"
-    command("init", "--library", library, "--state", state)
+    state = tmp_path / "home" / "photos-state"
+    assert command("--state", state, "init").status == 0
+    assert photos.read_config(state).library == str(library)
     assert "Everybody finds 2 albums with 4 photos" in command("check", "--state", state).out
     other = tmp_path / "other"
     draw(other / "alone.jpg")
     assert "with 1 photo" in command("check", "--state", state, "--library", other).out
-
-
-def test_a_state_folder_elsewhere_remembers_where_the_albums_are(
-    library: Path, tmp_path: Path, command: Command
-) -> None:
-    state = tmp_path / "home" / "photos-state"
-    assert command("--state", state, "init").status == 0
-    assert photos.read_config(state).library == str(library)
 
 
 def test_a_library_whose_path_is_not_utf_8_can_be_set_up(command: Command, tmp_path: Path) -> None:

@@ -139,7 +139,9 @@ CACHED = [
 @pytest.mark.parametrize(
     ("kind", "address", "wanted", "has_etag"), CACHED, ids=[f"{r[0]} {r[1]}" for r in CACHED]
 )
-def test_what_caches_are_told(gallery: Gallery, kind: str, address: str, wanted: str, has_etag: bool) -> None:
+def test_caches_are_told_what_they_may_keep(
+    gallery: Gallery, kind: str, address: str, wanted: str, has_etag: bool
+) -> None:
     answer = gallery.client(kind).get(address)
     assert answer.status == 200
     assert answer.headers["cache-control"] == wanted
@@ -224,7 +226,7 @@ PAST, FUTURE = formatdate(1e9, usegmt=True), formatdate(4e9, usegmt=True)
 )
 @pytest.mark.parametrize("address", [ORIGINAL, "/thumbnail/Trip/two.jpg"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_conditions_of_media(
+def test_media_that_a_visitor_has_already_are_not_sent_again(
     gallery: Gallery, method: str, address: str, headers: dict[str, str], status: int
 ) -> None:
     client = gallery.client()
@@ -288,7 +290,7 @@ def test_a_file_that_was_written_anew_is_sent_anew(library: Path, visitor: Clien
     ],
 )
 @pytest.mark.parametrize("wrapper", [None, FileWrapper], ids=["iterated", "file_wrapper"])
-def test_a_range_of_an_original(
+def test_a_range_of_an_original_is_sent_alone(
     gallery: Gallery, asked: str, start: int, end: int | None, wrapper: Any
 ) -> None:
     content = (gallery.root / "Trip" / "one.jpg").read_bytes()

@@ -108,7 +108,8 @@ def test_an_odd_form_is_refused(site: photos.Site, body: bytes, content_type: st
 
 @pytest.mark.parametrize("prefix", ["", "/photos"])
 @pytest.mark.parametrize(
-    "path", ["/", "/album/Trip/", "/album/a%20b%2Fc/1.jpg?v=1&size=full", "/album/..jpg"]
+    "path",
+    ["/", "/album/Trip/", "/album/a%20b%2Fc/1.jpg?v=1&size=full", "/album/%F0%9F%8F%96", "/album/..jpg"],
 )
 def test_after_login_a_visitor_goes_on_to_a_path_of_this_site(prefix: str, path: str) -> None:
     assert photos.safe_next(f"{prefix}{path}", prefix) == f"{prefix}{path}"
@@ -119,6 +120,8 @@ HOSTILE = [
     "album/Trip/",
     "//evil.example",
     "///evil.example",
+    "/..//evil.example",
+    "\n//evil.example",
     "/\\evil.example",
     "\\\\evil.example",
     "/\t/evil.example",
@@ -171,29 +174,18 @@ def test_below_a_prefix_nobody_is_sent_to_a_neighbour_on_the_same_host(target: s
     assert photos.safe_next(target, "/photos") == "/photos/"
 
 
-NEXT = [
-    ("/album/Secret.private/?page=2", "/album/Secret.private/?page=2"),
-    ("/album/a%20b/%F0%9F%8F%96", "/album/a%20b/%F0%9F%8F%96"),
-    ("", "/"),
-    ("album/Trip/", "/"),
-    ("https://evil.example/", "/"),
-    ("//evil.example/", "/"),
-    ("///evil.example/", "/"),
-    ("/\\evil.example/", "/"),
-    ("\\\\evil.example/", "/"),
-    ("/\t/evil.example/", "/"),
-    ("/..//evil.example/", "/"),
-    ("\n//evil.example/", "/"),
-    (" //evil.example/", "/"),
-    ("javascript:alert(1)", "/"),
-    ("/a\r\nSet-Cookie: photos=x", "/"),
-    ("/é", "/"),
-    ("/" + "a" * 5000, "/"),
-]
-
-
-@pytest.mark.parametrize(("target", "wanted"), NEXT, ids=[repr(row[0])[:30] for row in NEXT])
-def test_next_is_a_path_of_this_site_or_dropped(gallery: Gallery, target: str, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ("/album/Secret.private/?page=2", "/album/Secret.private/?page=2"),
+        ("//evil.example/", "/"),
+        ("/a\r\nSet-Cookie: photos=x", "/"),
+    ],
+    ids=repr,
+)
+def test_neither_form_nor_address_leads_away_from_this_site(
+    gallery: Gallery, target: str, wanted: str
+) -> None:
     query = urlencode({"next": target})
     assert gallery.client().log_in(target=target).headers["location"] == wanted
     assert gallery.client("user").get(f"/login?{query}").headers["location"] == wanted
@@ -250,7 +242,9 @@ def test_the_cookie_is_secure_where_the_connection_is(
     assert other.get("/photo/Secret.private/faces.jpg").status == 401
 
 
-def test_a_token_is_renewed_when_it_is_a_day_old(library: Path, site: photos.Site) -> None:
+def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
+    library: Path, site: photos.Site
+) -> None:
     state, real_time = library / ".photos", time.time
     tokens, epoch = photos.Tokens(photos.read_secret(state)), photos.UserStore(state).epoch("anna") or ""
     for age, is_renewed in ((0, False), (23 * 3600, False), (25 * 3600, True), (29 * 86400, True)):
@@ -363,11 +357,13 @@ def test_a_damaged_users_file_closes_the_login_and_nothing_else(
         assert client.get("/album/Trip/").status == 200
         assert client.get("/photo/Trip/one.jpg").status == 200
         assert client.get("/photo/Secret.private/faces.jpg").status == 401
+        assert client.get("/album/Secret.private/").status == 303
     answer = visitor.log_in()
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert "set-cookie" not in answer.headers
     assert "not possible at the moment" in answer.text and "users.json" not in answer.text
-    assert [str(path) in record.getMessage() for record in caplog.records] == [True]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{path} is damaged")
     path.write_bytes(whole)
     assert user.get("/photo/Secret.private/faces.jpg").status == 200
     assert visitor.log_in().status == 303

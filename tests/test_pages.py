@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def test_json_has_all_items_at_once(paged: Client) -> None:
     assert len(json.loads(paged.get("/api/album/Many").body)["items"]) == 5
 
 
-def test_a_page_that_is_not_there(paged: Client) -> None:
+def test_a_page_that_is_not_there_is_not_found(paged: Client) -> None:
     for page in ("0", "-1", "4", "abc", "1.5", "", "%D9%A1", "1e1", "9" * 20, "9" * 5000, "%00", "%FF"):
         answer = paged.get(f"/album/Many/?page={page}")
         assert answer.status == 404 and "nothing at this address" in answer.text, page
@@ -218,31 +219,35 @@ def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> Non
     assert 'rel="manifest" href="/manifest.webmanifest"' in visitor.get("/").text
 
 
-def test_a_link_in_a_chat_shows_the_cover_but_nothing_of_a_private_album(library: Path, user: Client) -> None:
-    state = library / ".photos"
-    photos.write_config(state, photos.Config(title="Our photos", public_address="https://p.example/x"))
-    app = photos.create_app(state, background=False)
-    try:
-        public = Client(app, wsgi_url_scheme="https", HTTP_HOST="p.example", SCRIPT_NAME="/x")
-        for path in ("/album/Trip/", "/album/Drafts.hidden/", "/album/Trip/one.jpg"):
-            tags = dict(
-                re.findall(r'<meta (?:property|name)="(\w+:\w+)" content="([^"]*)">', public.get(path).text)
-            )
-            assert tags["og:url"] == f"https://p.example/x{path}"
-            assert tags["og:image"].startswith("https://p.example/x/thumbnail/")
-            assert tags["twitter:card"] == "summary_large_image"
-            assert tags["og:title"] in ("Trip", "Drafts", "one.jpg") and tags["og:site_name"] == "Our photos"
-            image = unescape(tags["og:image"]).removeprefix("https://p.example/x")
-            assert public.get(image).headers["content-type"] == "image/webp"
-        login = public.get(public.get("/album/Secret.private/").headers["location"].removeprefix("/x")).text
-        assert re.findall(r'property="og:(\w+)" content="([^"]*)"', login) == [
-            ("site_name", "Our photos"),
-            ("title", "Our photos"),
-        ]
-    finally:
-        app.close()
+def metas(page: str) -> dict[str, str]:
+    """Return what a page tells a chat: https://ogp.me and the cards of Twitter."""
+    found = re.findall(r'<meta (?:property|name)="((?:og|twitter):\w+)" content="([^"]*)">', page)
+    return {name: unescape(content) for name, content in found}
+
+
+def test_a_link_in_a_chat_shows_the_cover_and_of_private_albums_nothing(
+    make_site: Callable[..., photos.Site], user: Client
+) -> None:
+    public = "https://photos.example.org/our"
+    app = make_site(title="Our photos", public_address=public)
+    client = Client(app, wsgi_url_scheme="https", HTTP_HOST="photos.example.org", SCRIPT_NAME="/our")
+    for path, title in (
+        ("/album/Trip/", "Trip"),
+        ("/album/Drafts.hidden/", "Drafts"),
+        ("/album/Trip/one.jpg", "one.jpg"),
+    ):
+        told = metas(client.get(path).text)
+        assert (told["og:title"], told["og:site_name"]) == (title, "Our photos")
+        assert (told["og:url"], told["twitter:card"]) == (f"{public}{path}", "summary_large_image")
+        assert told["og:image"].startswith(f"{public}/thumbnail/")
+        image = client.get(told["og:image"].removeprefix(public))
+        assert (image.status, image.headers["content-type"]) == (200, "image/webp")
+    for path in ("/album/Secret.private/", "/album/Secret.private/faces.jpg"):
+        text = client.get(client.get(path).headers["location"].removeprefix("/our")).text
+        assert metas(text) == {"og:site_name": "Our photos", "og:title": "Our photos"}
+        assert not re.search("Secret|faces|thumbnail", re.sub(r'(value|href|action)="[^"]*"', "", text))
     secret = user.get("/album/Secret.private/").text
-    assert "Secret" in secret and 'og:title" content="Our photos"' in secret and "og:image" not in secret
+    assert "Secret" in secret and metas(secret)["og:title"] == "Our photos" and "og:image" not in secret
     assert "og:image" not in user.get("/album/Trip/").text  # without a public address there is none to give
 
 

@@ -581,7 +581,7 @@ def test_the_caption_of_a_heic_photo_is_read(tmp_path: Path, renderer: photos.Re
         ("phones/pixel7pro.jpg", ""),
     ],
 )
-def test_captions_of_real_photos(path: str, caption: str, samples: Path, tmp_path: Path) -> None:
+def test_captions_of_real_photos_are_read(path: str, caption: str, samples: Path, tmp_path: Path) -> None:
     assert photos.develop(os.fspath(samples / path), tmp_path, None).caption == caption
 
 

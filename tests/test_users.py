@@ -8,7 +8,6 @@ import errno
 import hashlib
 import itertools
 import json
-import logging
 import os
 import stat
 import sys
@@ -522,25 +521,6 @@ def test_a_damaged_hash_costs_one_user_the_login_and_nobody_else(
     assert store.verify("berta", RIGHT)
     store.set_password("anna", RIGHT)
     assert store.verify("anna", RIGHT)
-
-
-def test_while_the_file_is_damaged_public_albums_are_served_and_nobody_is_a_user(
-    library: Path, user: Client, visitor: Client, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = library / ".photos" / "users.json"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-40])
-    with caplog.at_level(logging.ERROR, "photos"):
-        assert [each.get("/album/Trip/").status for each in (user, visitor)] == [200, 200]
-        assert user.get("/album/Secret.private/").status == 303
-        assert user.get("/photo/Secret.private/faces.jpg").status == 401
-        assert visitor.log_in().status == 503
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1
-    assert told[0].startswith(f"{path} is damaged")
-    path.write_bytes(whole)
-    assert user.get("/album/Secret.private/").status == 200
-    assert visitor.log_in().status == 303
 
 
 # Limits
