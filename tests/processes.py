@@ -34,7 +34,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def eventually(is_so: Callable[[], Any], seconds: float = 15, pause: float = 0.05) -> Any:
+def eventually(is_so: Callable[[], Any], seconds: float = 15, pause: float = 0.02) -> Any:
     """Poll until something is true and return it; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := is_so()):

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from drawing import draw, exif
 from PIL import Image
+from processes import eventually
 
 import photos
 
@@ -52,14 +53,6 @@ def tree(root: Path) -> dict[str, tuple[bytes, int]]:
         os.fspath(path): (b"" if path.is_dir() else path.read_bytes(), path.stat().st_mtime_ns)
         for path in (root, *root.rglob("*"))
     }
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 15) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it does not come true"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -583,9 +576,14 @@ def added(path: Path) -> int:
     return int(path.stat().st_ctime)
 
 
+def last_added(folder: Path) -> int:
+    """Return when the newest file below a folder was put there."""
+    return max(added(path) for path in folder.rglob("*.*") if path.is_file())
+
+
 def test_the_newest_moment_of_an_album_is_of_what_somebody_may_see(mixed: Path, quiet: Open) -> None:
-    time.sleep(1.1)
-    late = draw(mixed / "Trip" / "Inner.private" / "late.jpg")
+    late, before = mixed / "Trip" / "Inner.private" / "late.jpg", last_added(mixed)
+    eventually(lambda: added(draw(late)) > before)
     opened = quiet()
     seen, known = look(opened), look(opened, user=True)
     assert known.newest == known.albums[1].newest == added(late)
@@ -608,8 +606,8 @@ def test_the_newest_are_of_what_a_visitor_finds_and_the_last_added_goes_first(
     found = ["loose.jpg", "one.jpg", "two.jpg", "sand.png", "home.jpg"]
     opened = quiet()
     assert sorted(item.file.name for item in opened.newest(opened.find(()))) == sorted(found)
-    time.sleep(1.1)
-    os.utime(mixed / "Trip" / "two.jpg", (1e9, 1e9))  # its ctime is now
+    two, before = mixed / "Trip" / "two.jpg", last_added(mixed)
+    eventually(lambda: os.utime(two, (1e9, 1e9)) or added(two) > before)  # its ctime is now
     read(opened)
     monkeypatch.setattr(photos, "FEED_ITEMS", 3)
     newest = opened.newest(opened.find(()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -489,7 +490,9 @@ def test_a_killed_server_loses_nothing(slow_album: Callable[[int], Path]) -> Non
     library = set_up(slow_album(8))
     state = library / ".photos"
     users = (state / "users.json").read_bytes()
-    time.sleep(photos.SETTLE_SECONDS)  # so that the background pass takes them up at once
+    drawn = max(path.stat().st_ctime for path in (library / "Slow").iterdir())
+    # So that the background pass takes them up at once.
+    eventually(lambda: time.time() > drawn + photos.SETTLE_SECONDS)
     with Server(library) as server:
         eventually(lambda: list((state / "cache").rglob("*.webp")))
         assert processes_about(state / "cache")
@@ -502,6 +505,15 @@ def test_a_killed_server_loses_nothing(slow_album: Callable[[int], Path]) -> Non
     with Server(library) as server:
         assert cookie_of(server, "anna", PASSWORD)
         check_thumbnails(server, 8)
+
+
+def is_stopping(process: subprocess.Popen[bytes]) -> bool:
+    """Say whether a server has ended, or ignores signals as it does while it stops."""
+    if process.poll() is not None:
+        return True
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    ignored = re.search(r"^SigIgn:\s*(\w+)$", status, re.MULTILINE)
+    return bool(ignored) and int(ignored[1], 16) & 1 << signal.SIGTERM - 1 != 0
 
 
 @pytest.mark.parametrize(
@@ -525,7 +537,7 @@ def test_stopping_is_quick_while_hundreds_wait_for_thumbnails(
         assert server.get("/healthz")[0] == 200
         for each in signals[:-1]:
             server.process.send_signal(each)
-            time.sleep(0.05)
+            eventually(lambda: is_stopping(server.process))
         status, seconds = server.end(signals[-1])
         assert status == 0 and seconds < 5, server.output
     eventually(lambda: not processes_about(library / ".photos" / "cache"), 10)

@@ -29,6 +29,7 @@ import pytest
 from conftest import SAMPLES, StartPython, manifest
 from drawing import draw, exif
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat, PngImagePlugin
+from processes import eventually
 from visiting import Client
 
 import photos
@@ -82,15 +83,6 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 def is_near(colour: str, wanted: str, most: int = 6) -> bool:
     pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(wanted[1:]), strict=True)
     return all(abs(one - other) <= most for one, other in pairs)
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
-    """Wait until a condition holds; return what it says."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it does not come true"
-        time.sleep(0.002)
-    return found
 
 
 # What a file is
@@ -952,7 +944,7 @@ def test_the_most_urgent_goes_first(tmp_path: Path, fifo: Path, renderer: photos
         answer = ask(renderer, draw(tmp_path / f"{name}.jpg"), urgency=urgency)
         answer.add_done_callback(lambda _, name=name: order.append(name))
     ask(renderer, tmp_path / "raised.jpg")
-    eventually(lambda: let_go(fifo) or first.done())
+    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
     eventually(lambda: len(order) == 5)
     assert order == ["now", "raised", "facts", "soon", "later"]
 
@@ -966,7 +958,7 @@ def test_the_same_request_is_one_job_until_it_is_done(
     assert ask(renderer, photo, urgency=LATER) is ask(renderer, photo) is facts
     assert ask(renderer, fifo) is first
     assert ask(renderer, photo, "320", urgency=LATER) is not facts
-    eventually(lambda: let_go(fifo) or first.done())
+    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
     assert facts.result(20).width == 60
     assert ask(renderer, photo) is not facts
 

@@ -804,7 +804,7 @@ def test_a_page_that_comes_before_moves_nothing(gallery: Server, open_window: Op
     page.locator(".grid a").first.click()
     viewer = Viewer(page)
     viewer.shows("201.jpg", f"201 / {LONG}")
-    eventually(lambda: (page.wait_for_timeout(20), held)[1])
+    eventually(lambda: frames(page) or held)
     page.keyboard.press("ArrowRight")
     held[0].continue_()
     viewer.shows("202.jpg", f"202 / {LONG}")
@@ -996,10 +996,11 @@ def test_two_fingers_on_a_live_photo_zoom_and_play_nothing(
     page.add_init_script("""window.played = 0;
         addEventListener("play", () => played++, true)""")
     viewer = view(page, "Film", "a.jpg")
+    page.clock.install()
     fingers = Fingers(page)
     for _ in range(2):
         fingers.pinch(((180, 420), (90, 420)), ((210, 420), (300, 420)))
-    time.sleep(0.6)  # longer than a press takes to begin
+    page.clock.run_for(1_000)  # longer than a press takes to begin
     assert page.evaluate("played") == 0
     assert viewer.dialog.locator(".frame video").count() == 0
 
@@ -1016,13 +1017,15 @@ def test_a_video_that_the_network_lost_is_not_said_to_be_unplayable(
     gallery: Server, chromium: Any, samples: Path
 ) -> None:
     page = chromium.new_page(base_url=gallery.address)  # its console may complain
-    page.route("**/photo/Film/film.mp4*", lambda route: route.abort())
+    lost: list[str] = []
+    page.route("**/photo/Film/film.mp4*", lambda route: (lost.append(route.request.method), route.abort()))
     page.goto("/album/Film/")
     page.locator(".grid a[href$='/film.mp4']").click()
     viewer = Viewer(page)
     viewer.shows("film.mp4")
     eventually(lambda: page.evaluate("document.querySelector('.slide:not([inert]) video').error !== null"))
-    time.sleep(0.3)
+    eventually(lambda: frames(page) or "HEAD" in lost)  # the page asks whether the network is to blame
+    frames(page, 5)
     assert viewer.dialog.locator(".slide:not([inert]) video").is_visible()
     assert viewer.dialog.get_by_text("cannot play").count() == 0
     page.close()
