@@ -220,7 +220,7 @@ def samples() -> Path:
     return SAMPLES
 
 
-# In the browser
+# Other programs
 
 
 def needed(program: str) -> str:
@@ -230,6 +230,16 @@ def needed(program: str) -> str:
         missing = f"{program} is not installed"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
     return path
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """The path of ffmpeg; a test that needs videos is skipped where it is not installed."""
+    needed("ffprobe")
+    return needed("ffmpeg")
+
+
+# In the browser
 
 
 @pytest.fixture(scope="module")

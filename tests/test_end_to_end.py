@@ -336,9 +336,13 @@ def test_a_newer_version_copied_over_the_running_one_stops_nothing(library: Path
 
 @pytest.mark.parametrize("name", ["tiny.mp4", "vp9.webm"])
 def test_a_video_plays_in_ranges(
-    samples: Path, tmp_path: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any], name: str
+    samples: Path,
+    tmp_path: Path,
+    serve: Callable[[Path], Server],
+    open_window: Callable[..., Any],
+    name: str,
+    ffmpeg: str,
 ) -> None:
-    needed("ffmpeg")
     library = tmp_path / "Album"
     (library / "Film").mkdir(parents=True)
     original = Path(shutil.copy(samples / "video" / name, library / "Film"))

@@ -37,7 +37,6 @@ import photos
 NAMES = ("320", "640", "preview")
 NOW, FACTS, SOON, LATER = photos.Urgency
 HAS_FFMPEG = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
-needs_ffmpeg = pytest.mark.skipif(not HAS_FFMPEG, reason="no ffmpeg")
 
 
 @dataclasses.dataclass
@@ -819,9 +818,8 @@ def test_a_huge_webp_is_known_before_it_is_opened(
     assert develop(path).info.problem == "too large: 123 x 45 pixels; with ffmpeg it could be shown"
 
 
-@needs_ffmpeg
 def test_a_huge_webp_is_shown_by_ffmpeg(
-    tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+    ffmpeg: str, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photos, "WEBP_PIXELS", 5000)
     path = draw(tmp_path / "a.webp", size=(2400, 1200))
@@ -833,16 +831,15 @@ def test_a_huge_webp_is_shown_by_ffmpeg(
 
 
 @pytest.fixture(scope="session")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A red MP4 of two seconds."""
     path = tmp_path_factory.mktemp("video") / "a.mp4"
     source = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=2:r=5")
     made = ("-metadata", "creation_time=2021-02-24T12:48:02Z")
-    subprocess.run(("ffmpeg", "-v", "error", *source, *made, "-c:v", "mpeg4", path), check=True)
+    subprocess.run((ffmpeg, "-v", "error", *source, *made, "-c:v", "mpeg4", path), check=True)
     return path
 
 
-@needs_ffmpeg
 @pytest.mark.parametrize("name", ["a.mp4", "a.jpg"])
 def test_a_video_has_a_size_a_date_and_a_poster(name: str, video: Path, tmp_path: Path, develop: Any) -> None:
     done = develop(Path(shutil.copy(video, tmp_path / name)), "320")
@@ -855,7 +852,6 @@ def test_a_video_has_a_size_a_date_and_a_poster(name: str, video: Path, tmp_path
     assert is_near(info.colour, "#fe0000")
 
 
-@needs_ffmpeg
 def test_without_ffmpeg_a_video_is_listed_without_a_poster(
     video: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -864,7 +860,6 @@ def test_without_ffmpeg_a_video_is_listed_without_a_poster(
     assert (done.info.kind, done.info.problem, done.files) == ("video", "", {})
 
 
-@needs_ffmpeg
 def test_a_cut_video_is_reported_or_listed_without_a_poster(
     video: Path, tmp_path: Path, develop: Any
 ) -> None:

@@ -936,9 +936,8 @@ def test_an_album_of_two_thousand_photos_opens_and_scrolls(gallery: Server, open
 
 
 def test_videos_play_in_place_and_stop_when_they_are_left(
-    gallery: Server, open_window: OpenWindow, samples: Path
+    gallery: Server, open_window: OpenWindow, samples: Path, ffmpeg: str
 ) -> None:
-    needed("ffmpeg")
     page = open_window(gallery.address)
     page.goto("/album/Film/")
     page.locator(".grid a[href$='/film.mp4']").click()
