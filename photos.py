@@ -109,7 +109,7 @@ else:
 
 __version__ = "0.1.0"
 
-# --- Shared constants ----------------------------------------------------------
+# --- Shared constants --------------------------------------------------------
 
 STATE_FOLDER = ".photos"
 SETTLE_SECONDS = 2.0  # a file that changed this recently may still be being copied
@@ -124,7 +124,7 @@ BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 
 log = logging.getLogger("photos")
 
-# --- Errors --------------------------------------------------------------------
+# --- Errors ------------------------------------------------------------------
 
 
 class PhotosError(Exception):
@@ -197,7 +197,7 @@ class StateError(PhotosError):
     status = 503
 
 
-# --- Files ---------------------------------------------------------------------
+# --- Files -------------------------------------------------------------------
 
 STATE_VERSION = 1  # of config.json and users.json; a newer one is refused, never rewritten
 # The years 1 to 9999, with some days to spare, in seconds since the epoch.
@@ -251,6 +251,16 @@ def is_settled(path: str) -> bool:
     return is_older(max(status.st_mtime, status.st_ctime), SETTLE_SECONDS)
 
 
+def _sync_folder(path: Path) -> None:
+    if sys.platform == "win32":  # Windows cannot open a folder
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that after a crash it is the old or the new one, never half of one.
 
@@ -262,25 +272,14 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if (
-            sys.platform != "win32" and os.geteuid() == 0
-        ):  # sudo: the owner shall still read it
+        # sudo: the owner shall still read it
+        if sys.platform != "win32" and os.geteuid() == 0:
             owner = path.parent.stat()
             os.chown(temporary, owner.st_uid, owner.st_gid)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
     _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    if sys.platform == "win32":  # Windows cannot open a folder
-        return
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextlib.contextmanager
@@ -378,9 +377,8 @@ def announce(state: Path, version: str) -> None:
 
 def serving_version(state: Path) -> str:
     """Return which version serves now; '': none does, or none that can tell."""
-    with contextlib.suppress(
-        OSError
-    ):  # no cache folder yet, no note yet, no locks on this disk
+    # no cache folder yet, no note yet, no locks on this disk
+    with contextlib.suppress(OSError):
         lock = try_lock(state / "cache" / "serving.lock")
         if lock is None:
             return (state / "cache" / "serving").read_text()
@@ -388,7 +386,7 @@ def serving_version(state: Path) -> str:
     return ""
 
 
-# --- Configuration -------------------------------------------------------------
+# --- Configuration -----------------------------------------------------------
 
 TITLE_LENGTH = 200  # characters
 YES, NO = ("yes", "true", "on"), ("no", "false", "off")
@@ -582,7 +580,7 @@ def library_root(state: Path, config: Config) -> Path:
     return root
 
 
-# --- Permissions ---------------------------------------------------------------
+# --- Permissions -------------------------------------------------------------
 
 
 class Visibility(enum.IntEnum):
@@ -649,7 +647,7 @@ def may_find(principal: Principal, visibility: Visibility) -> bool:
     return principal.is_user or visibility == Visibility.PUBLIC
 
 
-# --- Workers -------------------------------------------------------------------
+# --- Workers -----------------------------------------------------------------
 
 WORKERS = min(4, os.cpu_count() or 1)
 IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
@@ -872,7 +870,7 @@ class Renderer:
                 worker.kill_if_late()
 
 
-# --- Folders -------------------------------------------------------------------
+# --- Folders -----------------------------------------------------------------
 
 DEPTH = 64  # of albums in albums; deeper ones are ignored
 ALBUM_TEXT = "album.txt"
@@ -951,6 +949,12 @@ class AlbumText(NamedTuple):
     captions: Mapping[str, str] = {}  # by file name
 
 
+def _is_film_of(film: File, photo: File) -> bool:
+    is_short = film.suffix in LIVE_SUFFIXES and film.size <= LIVE_BYTES
+    # who may see it may see it move
+    return is_short and film.visibility <= photo.visibility
+
+
 @dataclasses.dataclass(frozen=True)
 class Folder:
     """A folder of the library as it was when it was listed."""
@@ -980,13 +984,6 @@ class Folder:
             if photo and _is_film_of(film, photo):
                 films[photo.name] = film
         return films
-
-
-def _is_film_of(film: File, photo: File) -> bool:
-    is_short = film.suffix in LIVE_SUFFIXES and film.size <= LIVE_BYTES
-    return (
-        is_short and film.visibility <= photo.visibility
-    )  # who may see it may see it move
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1026,6 +1023,14 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
 def is_ignored(name: str) -> bool:
     """Say whether a name is none of ours: hidden, a NAS system's, or an editor's backup."""
     return name.startswith((".", "@")) or name.endswith("~")
+
+
+def _text_of(files: Mapping[str, File]) -> AlbumText:
+    text = files.get(ALBUM_TEXT)
+    # A link may lead to the words of another album, which not everybody may read.
+    if text is None or text.visibility != Visibility.PUBLIC:
+        return AlbumText()
+    return read_album_text(text.path, files)
 
 
 class Folders:
@@ -1201,15 +1206,7 @@ class Folders:
         return sorted(walked.items(), key=lambda pair: pair[1].last_written, reverse=True)
 
 
-def _text_of(files: Mapping[str, File]) -> AlbumText:
-    text = files.get(ALBUM_TEXT)
-    # A link may lead to the words of another album, which not everybody may read.
-    if text is None or text.visibility != Visibility.PUBLIC:
-        return AlbumText()
-    return read_album_text(text.path, files)
-
-
-# --- Index ---------------------------------------------------------------------
+# --- Index -------------------------------------------------------------------
 
 INDEX_SECONDS = (
     30 * 86400
@@ -1255,9 +1252,8 @@ class Index:
         with open(self._path, encoding="ascii", errors="replace") as lines:
             os.utime(self._path)
             for line in lines:
-                with contextlib.suppress(
-                    ValueError, TypeError
-                ):  # a killed server left half a line
+                # a killed server left half a line
+                with contextlib.suppress(ValueError, TypeError):
                     identity, fields = json.loads(line)
                     self._infos[identity] = info_from(fields)
 
@@ -1296,7 +1292,7 @@ class Index:
             self._has_warned = True
 
 
-# --- Albums --------------------------------------------------------------------
+# --- Albums ------------------------------------------------------------------
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
 FEED_ITEMS = 50
@@ -1679,7 +1675,7 @@ def open_library(state: Path, config: Config) -> Library:
     )
 
 
-# --- Upkeep --------------------------------------------------------------------
+# --- Upkeep ------------------------------------------------------------------
 
 PASS_SECONDS = (
     30.0  # pause between two background passes over a library that is all rendered
@@ -1692,6 +1688,12 @@ class Problem(NamedTuple):
 
     path: str  # as text, from the library down
     reason: str
+
+
+def _is_orphan(rendition: str, keys: set[str]) -> bool:
+    key, _, _ = rendition.partition("-")
+    # A name of another ending is of a worker that was killed while it wrote.
+    return key not in keys or not rendition.endswith(".webp")
 
 
 class Upkeep:
@@ -1792,13 +1794,7 @@ class Upkeep:
         return sorted(problems, key=lambda problem: natural(problem.path))
 
 
-def _is_orphan(rendition: str, keys: set[str]) -> bool:
-    key, _, _ = rendition.partition("-")
-    # A name of another ending is of a worker that was killed while it wrote.
-    return key not in keys or not rendition.endswith(".webp")
-
-
-# --- Users ---------------------------------------------------------------------
+# --- Users -------------------------------------------------------------------
 
 PASSWORD_BYTES = range(8, 257)
 USER_LENGTH = 64  # characters
@@ -2043,12 +2039,18 @@ class UserStore:
     def _renew(self, name: str, hashed: str, password: bytes) -> None:
         """Store a hash with today's parameters, unless somebody changed the password meanwhile."""
         renewed = hash_password(password)
-        with (
-            contextlib.suppress(StateError),
-            self._change() as users,
-        ):  # the next login can do it
+        # the next login can do it
+        with contextlib.suppress(StateError), self._change() as users:
             if users.get(name, {}).get("password") == hashed:
                 users[name]["password"] = renewed
+
+
+def _wait_after(failures: int) -> float:
+    """Return how long an account is blocked after its last failure, seconds: 0, then 1, 2, 4 …"""
+    excess = failures - ACCOUNT_FAILURES
+    if excess < 0:
+        return 0.0
+    return min(ACCOUNT_WAIT, 2.0 ** min(excess, 10))
 
 
 class LoginLimits:
@@ -2109,15 +2111,7 @@ class LoginLimits:
             table.popitem(last=False)
 
 
-def _wait_after(failures: int) -> float:
-    """Return how long an account is blocked after its last failure, seconds: 0, then 1, 2, 4 …"""
-    excess = failures - ACCOUNT_FAILURES
-    if excess < 0:
-        return 0.0
-    return min(ACCOUNT_WAIT, 2.0 ** min(excess, 10))
-
-
-# --- Tokens --------------------------------------------------------------------
+# --- Tokens ------------------------------------------------------------------
 
 RENEW_SECONDS = 86400
 TOKEN_BYTES = 4096
@@ -2144,9 +2138,8 @@ class Tokens:
     """Signs and reads session tokens (JWT, RFC 7519; HS256 alone)."""
 
     def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(
-            secret, AUDIENCE.encode(), "sha256"
-        )  # each purpose its own key
+        # each purpose its own key
+        self._key = hmac.digest(secret, AUDIENCE.encode(), "sha256")
 
     def issue(self, user: str, epoch: str, jti: str = "") -> str:
         """Return a token for 30 days, of a new session or of the one that `jti` names."""
@@ -2183,7 +2176,7 @@ class Tokens:
             return None
 
 
-# --- HTTP ----------------------------------------------------------------------
+# --- HTTP --------------------------------------------------------------------
 
 LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
 NEXT_BYTES = 4096  # of an address to come back to after login
@@ -2250,6 +2243,14 @@ def takes_gzip(header: str) -> bool:
     return _GZIP.search(header) is not None
 
 
+def _lookup_order(range_: str, languages: Iterable[str]) -> list[str]:
+    """Return the tags that a language range means, best first: zh-hant-hk, zh-hant, zh."""
+    if range_ == "*":
+        return list(languages)
+    subtags = range_.split("-")
+    return ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
+
+
 def choose_language(header: str, languages: Mapping[str, Language]) -> Language:
     """Evaluate Accept-Language (RFC 9110, 12.5.4) by lookup (RFC 4647, 3.4); else the first language.
 
@@ -2269,14 +2270,6 @@ def choose_language(header: str, languages: Mapping[str, Language]) -> Language:
             if tag in languages and languages[tag] not in refused:
                 return languages[tag]
     return next(iter(languages.values()))
-
-
-def _lookup_order(range_: str, languages: Iterable[str]) -> list[str]:
-    """Return the tags that a language range means, best first: zh-hant-hk, zh-hant, zh."""
-    if range_ == "*":
-        return list(languages)
-    subtags = range_.split("-")
-    return ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
 
 
 def is_current(header: str, etag: str) -> bool:
@@ -2379,7 +2372,7 @@ class FilePart:
         self._file.close()
 
 
-# --- Web -----------------------------------------------------------------------
+# --- Web ---------------------------------------------------------------------
 
 PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
 PATH_BYTES = 4096  # as long as a path can be on Linux
@@ -2773,15 +2766,21 @@ def _mark(response: Response, error: PhotosError) -> Response:
     response.set_header("Cache-Control", "no-store")
     if error.retry_after:
         response.set_header("Retry-After", str(error.retry_after))
-    if (
-        error.status == 401
-    ):  # RFC 9110, 11.6.1; no browser asks for a password of this scheme
+    # RFC 9110, 11.6.1; no browser asks for a password of this scheme
+    if error.status == 401:
         response.set_header("WWW-Authenticate", 'Cookie realm="photos"')
     return response
 
 
 def _redirect(target: str) -> Response:
     return Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
+
+
+def _page_number(text: str) -> int:
+    """Return the number of a page; 0 for anything that is none."""
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return int(text)
+    return 0
 
 
 class Site:
@@ -3149,9 +3148,8 @@ class Site:
         album = item.parts[:-1]
         items = self._library.items(album, visit.principal)
         positions = {other.parts: at for at, other in enumerate(items)}
-        at = positions.get(
-            item.parts, -1
-        )  # the film of a live photo has a page, and no place
+        # the film of a live photo has a page, and no place
+        at = positions.get(item.parts, -1)
         previous = items[at - 1] if at > 0 else None
         following = items[at + 1] if 0 <= at < len(items) - 1 else None
         album_title = self.read_title()
@@ -3359,13 +3357,6 @@ class Site:
         return response
 
 
-def _page_number(text: str) -> int:
-    """Return the number of a page; 0 for anything that is none."""
-    if text.isascii() and text.isdigit() and len(text) < 7:
-        return int(text)
-    return 0
-
-
 def create_app(
     state: str | os.PathLike[str], *, config: Config | None = None, background: bool = True
 ) -> Site:
@@ -3382,7 +3373,7 @@ def create_app(
     return site
 
 
-# --- Command line --------------------------------------------------------------
+# --- Command line ------------------------------------------------------------
 
 HEADER_BYTES = 16384
 CONNECTIONS = 1000
@@ -3485,13 +3476,21 @@ def parse_free_port(text: str, ours: int = 0) -> int:
     try:
         socket.create_server((OWN_HOST, port)).close()
     except OSError as error:
-        reason = os.strerror(
-            error.errno or 0
-        )  # the error's own text names the address once more
+        # the error's own text names the address once more
+        reason = os.strerror(error.errno or 0)
         raise ValueError(
             f"Port {port} cannot be used ({reason}). Try another one."
         ) from None
     return port
+
+
+def ask_host(present: str, question: str, hint: str) -> str:
+    """Ask whether other devices may open the site; the present address may say more than that."""
+    default = "no" if present in LOCAL_HOSTS else "yes"
+    host: str = ask(question, default, parse_host, hint)
+    if host == parse_host(default):
+        return present
+    return host
 
 
 def ask_settings(
@@ -3516,15 +3515,6 @@ def ask_settings(
     return Config(**answers)
 
 
-def ask_host(present: str, question: str, hint: str) -> str:
-    """Ask whether other devices may open the site; the present address may say more than that."""
-    default = "no" if present in LOCAL_HOSTS else "yes"
-    host: str = ask(question, default, parse_host, hint)
-    if host == parse_host(default):
-        return present
-    return host
-
-
 def ask_first_user() -> tuple[str, bytes] | None:
     """Ask for the first user; None: the owner wants none yet."""
     print(
@@ -3540,6 +3530,20 @@ def ask_first_user() -> tuple[str, bytes] | None:
     if not password:
         return None
     return name, password
+
+
+def _library_setting(
+    args: argparse.Namespace, state: Path, present: Config | None, config: Config
+) -> str:
+    """Return the library as config.json has it: '' where the state folder lies in the library."""
+    library = state.parent
+    if config.library:
+        library = Path(config.library)
+    elif present is None:
+        library = Path(os.path.abspath(getattr(args, "library", args.home)))
+    if state == library / STATE_FOLDER:
+        return ""
+    return os.fspath(library)
 
 
 def set_up(
@@ -3568,20 +3572,6 @@ def set_up(
         print("Nobody can log in yet.")
     print(f"To add somebody: {how_to(args, 'register NAME')}")
     return config
-
-
-def _library_setting(
-    args: argparse.Namespace, state: Path, present: Config | None, config: Config
-) -> str:
-    """Return the library as config.json has it: '' where the state folder lies in the library."""
-    library = state.parent
-    if config.library:
-        library = Path(config.library)
-    elif present is None:
-        library = Path(os.path.abspath(getattr(args, "library", args.home)))
-    if state == library / STATE_FOLDER:
-        return ""
-    return os.fspath(library)
 
 
 def build_name(args: argparse.Namespace) -> str:
@@ -3845,9 +3835,8 @@ def reach_lines(library: Library) -> Iterator[str]:
     private = ", ".join(sorted(paths[Visibility.PRIVATE]))
     yield f"Unlisted, but open to anyone with the link: {hidden or 'nothing'}."
     yield f"Open to users alone: {private or 'nothing'}."
-    for path in filter(
-        _KEYWORD_INSIDE.search, paths[Visibility.PUBLIC]
-    ):  # Trip.private (2)
+    # Trip.private (2)
+    for path in filter(_KEYWORD_INSIDE.search, paths[Visibility.PUBLIC]):
         yield f"Open to everybody: {path}. The words .private and .hidden count at the end only."
 
 

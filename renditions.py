@@ -61,7 +61,7 @@ METADATA_ERRORS = (
     struct.error,
 )
 
-# --- Formats -------------------------------------------------------------------
+# --- Formats -----------------------------------------------------------------
 
 PHOTO, VIDEO, RAW = "photo", "video", "raw"
 
@@ -134,6 +134,18 @@ def read_head(path: str) -> tuple[bytes, str]:
     return head, digest.hexdigest()
 
 
+def _container_of_brand(major: bytes, compatible: bytes) -> str:
+    if major in AVIF_BRANDS:
+        return "avif"
+    if major in HEIF_BRANDS and b"avif" in compatible:
+        return "avif"
+    if major in HEIF_BRANDS:
+        return "heif"
+    if major in OTHER_BRANDS:
+        return ""
+    return "mov"
+
+
 def container_of(head: bytes) -> str:
     """Return 'mov' or 'webm' for a video that browsers may play, 'heif' or 'avif', else ''.
 
@@ -148,19 +160,7 @@ def container_of(head: bytes) -> str:
     return ""
 
 
-def _container_of_brand(major: bytes, compatible: bytes) -> str:
-    if major in AVIF_BRANDS:
-        return "avif"
-    if major in HEIF_BRANDS and b"avif" in compatible:
-        return "avif"
-    if major in HEIF_BRANDS:
-        return "heif"
-    if major in OTHER_BRANDS:
-        return ""
-    return "mov"
-
-
-# --- Facts ---------------------------------------------------------------------
+# --- Facts -------------------------------------------------------------------
 
 # When a file is read again that could not be shown.
 NEVER = ""  # before the file itself changes
@@ -218,6 +218,13 @@ class Info:
 FIELDS = tuple(Info.__dataclass_fields__)
 
 
+def _types_of(field: str) -> tuple[type, ...]:
+    default = getattr(Info, field)
+    if isinstance(default, (str, bool)):
+        return (type(default),)
+    return (int, float, type(None))
+
+
 def info_from(fields: Mapping[str, Any]) -> Info:
     """Return an Info from JSON; fields that a newer version may have added are left out.
 
@@ -232,14 +239,7 @@ def info_from(fields: Mapping[str, Any]) -> Info:
     return Info(**values)
 
 
-def _types_of(field: str) -> tuple[type, ...]:
-    default = getattr(Info, field)
-    if isinstance(default, (str, bool)):
-        return (type(default),)
-    return (int, float, type(None))
-
-
-# --- Dates ---------------------------------------------------------------------
+# --- Dates -------------------------------------------------------------------
 
 _DATE = re.compile(
     r"\s*(\d{4})[:./-](\d\d)[:./-](\d\d)"
@@ -347,7 +347,7 @@ def date_taken(
     return None
 
 
-# --- Metadata ------------------------------------------------------------------
+# --- Metadata ----------------------------------------------------------------
 
 XMP_TEXT_BYTES = 65536  # of one property in all its languages
 CAPTION_LENGTH = 1000  # characters
@@ -390,6 +390,15 @@ def _label(value: Any, most: int = LABEL_LENGTH) -> str:
     return " ".join(shown.split())[:most].rstrip()
 
 
+def _coordinate_parts(value: Any) -> Iterable[Any]:
+    """Return degrees, minutes and seconds. Seen: '52,00000,50,00000,34,01180', decimal commas."""
+    if not isinstance(value, str):
+        return tuple(value)
+    pieces = value.split(",")
+    pairs = zip(pieces[::2], pieces[1::2], strict=True)
+    return [f"{whole}.{part}" for whole, part in pairs]
+
+
 def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
     """Return the coordinate at an EXIF tag, whose hemisphere stands one tag before; None: none."""
     try:
@@ -403,15 +412,6 @@ def _degrees(gps: Mapping[int, Any], tag: int) -> float | None:
     if hemisphere in ("S", "W"):
         return -total
     return total
-
-
-def _coordinate_parts(value: Any) -> Iterable[Any]:
-    """Return degrees, minutes and seconds. Seen: '52,00000,50,00000,34,01180', decimal commas."""
-    if not isinstance(value, str):
-        return tuple(value)
-    pieces = value.split(",")
-    pairs = zip(pieces[::2], pieces[1::2], strict=True)
-    return [f"{whole}.{part}" for whole, part in pairs]
 
 
 _XMP_TEXT = re.compile(rb"(?:\A|<rdf:li\b)([^<>]*)>([^<]+)")
@@ -502,7 +502,7 @@ def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
     return fields
 
 
-# --- Pixels --------------------------------------------------------------------
+# --- Pixels ------------------------------------------------------------------
 
 JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
 OTHER_PIXELS = 100_000_000  # others are decoded whole: 4 to 15 bytes a pixel
@@ -526,6 +526,23 @@ def _open(path: str) -> ImageFile.ImageFile:
     return image
 
 
+def _heif_orientation(image: Image.Image, path: str) -> Any:
+    """Return the tag's value, unless boxes say the same, by which pillow_heif has turned already."""
+    value = image.info.get("original_orientation") or 1
+    if value == 1:
+        return 1
+    content = Path(path).read_bytes()  # some phones write the boxes last
+    has_boxes = b"irot" in content or b"imir" in content
+    return 1 if has_boxes else value
+
+
+def _orientation_tag(image: Image.Image) -> Any:
+    # Pillow keeps the EXIF that it found first; that of a PNG may come after its pixels.
+    holder = Image.new("1", (1, 1))
+    holder.info = image.info
+    return _getexif(holder)[0x0112]
+
+
 def read_orientation(image: Image.Image, path: str) -> int:
     """Return EXIF orientation 1 to 8 (0x0112), as far as Pillow does not apply it itself."""
     if image.format == "TIFF":
@@ -537,23 +554,6 @@ def read_orientation(image: Image.Image, path: str) -> int:
     if isinstance(value, int) and 1 <= value <= 8:
         return value
     return 1
-
-
-def _orientation_tag(image: Image.Image) -> Any:
-    # Pillow keeps the EXIF that it found first; that of a PNG may come after its pixels.
-    holder = Image.new("1", (1, 1))
-    holder.info = image.info
-    return _getexif(holder)[0x0112]
-
-
-def _heif_orientation(image: Image.Image, path: str) -> Any:
-    """Return the tag's value, unless boxes say the same, by which pillow_heif has turned already."""
-    value = image.info.get("original_orientation") or 1
-    if value == 1:
-        return 1
-    content = Path(path).read_bytes()  # some phones write the boxes last
-    has_boxes = b"irot" in content or b"imir" in content
-    return 1 if has_boxes else value
 
 
 def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int] | None:
@@ -609,6 +609,16 @@ def huge_webp(head: bytes) -> Size | None:
     return width, height
 
 
+def _grey_range(image: Image.Image, is_wide: bool) -> tuple[float, float]:
+    """Return the values that become black and white."""
+    low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
+    if image.mode != "I":
+        return low, high
+    if is_wide or high > 255:
+        return 0, 65535
+    return 0, 255
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Bring 16-bit, 32-bit and floating-point grey to 8 bits without clipping it to white."""
     if image.mode == "I;16":
@@ -619,16 +629,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     low, high = _grey_range(image, is_wide)
     scale = 255 / ((high - low) or 1)
     return image.point(lambda value: value * scale - low * scale).convert("L")
-
-
-def _grey_range(image: Image.Image, is_wide: bool) -> tuple[float, float]:
-    """Return the values that become black and white."""
-    low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
-    if image.mode != "I":
-        return low, high
-    if is_wide or high > 255:
-        return 0, 65535
-    return 0, 255
 
 
 def _without_palette(image: Image.Image) -> Image.Image:
@@ -672,6 +672,15 @@ def _turned(size: Size, orientation: int) -> Size:
     return width, height
 
 
+def _in_plain_mode(picture: Image.Image) -> Image.Image:
+    """Bring a picture to a mode that can be shrunk: 8 bits a channel and no palette."""
+    if picture.mode[0] in "IF":
+        return _eight_bit(picture)
+    if _is_paletted(picture):
+        return _without_palette(picture)
+    return picture
+
+
 def decode(
     image: ImageFile.ImageFile, path: str, head: bytes, side: int
 ) -> tuple[Image.Image, Size]:
@@ -698,15 +707,6 @@ def decode(
     orientation = read_orientation(image, path)
     _upright(picture, orientation)
     return picture, _turned(full, orientation)
-
-
-def _in_plain_mode(picture: Image.Image) -> Image.Image:
-    """Bring a picture to a mode that can be shrunk: 8 bits a channel and no palette."""
-    if picture.mode[0] in "IF":
-        return _eight_bit(picture)
-    if _is_paletted(picture):
-        return _without_palette(picture)
-    return picture
 
 
 def _moves(image: ImageFile.ImageFile) -> bool:
@@ -739,7 +739,7 @@ def read_photo(image: ImageFile.ImageFile, path: str, head: bytes, info: Info) -
     )
 
 
-# --- Videos --------------------------------------------------------------------
+# --- Videos ------------------------------------------------------------------
 
 POSTER_SECONDS = 1.0  # into a film: later than a black beginning
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
@@ -786,6 +786,16 @@ def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
     return None
 
 
+def _video_size(streams: Iterable[Mapping[str, Any]]) -> Size:
+    """Return the upright size of the first stream; (0, 0) where there is none."""
+    for stream in streams:
+        size = int(stream.get("width", 0)), int(stream.get("height", 0))
+        sides = stream.get("side_data_list", [])
+        is_turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
+        return size[::-1] if is_turned else size
+    return 0, 0
+
+
 def read_video(path: str, container: str, info: Info) -> Info:
     """Tell the facts of a video; size, date and duration only where the machine has ffprobe."""
     media_type = "video/webm" if container == "webm" else "video/mp4"
@@ -808,17 +818,7 @@ def read_video(path: str, container: str, info: Info) -> Info:
     )
 
 
-def _video_size(streams: Iterable[Mapping[str, Any]]) -> Size:
-    """Return the upright size of the first stream; (0, 0) where there is none."""
-    for stream in streams:
-        size = int(stream.get("width", 0)), int(stream.get("height", 0))
-        sides = stream.get("side_data_list", [])
-        is_turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
-        return size[::-1] if is_turned else size
-    return 0, 0
-
-
-# --- Renditions ----------------------------------------------------------------
+# --- Renditions --------------------------------------------------------------
 
 # Widths, pixels. The grid's columns are 170 to 330 CSS pixels wide: 320 serves a phone at density
 # 1 to 2 and a desktop at 1, 640 serves densities 2 and 3. A third width would cost 40 % more disk
@@ -921,6 +921,17 @@ def _largest_side(info: Info, names: Sequence[str]) -> int:
     return min(PREVIEW_SIDE, math.ceil(THUMBNAIL_WIDTHS[-1] * shape))
 
 
+def _decode_damaged(path: str, head: bytes, side: int) -> tuple[Image.Image, Size]:
+    # This switch is global in Pillow, and it switches a guard of PNG off: only for this file,
+    # only in a worker.
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        with _open(path) as image:
+            return decode(image, path, head, side)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
 def render_photo(
     image: ImageFile.ImageFile,
     path: str,
@@ -950,17 +961,6 @@ def render_photo(
         problem=problem,
         partial=bool(problem),
     )
-
-
-def _decode_damaged(path: str, head: bytes, side: int) -> tuple[Image.Image, Size]:
-    # This switch is global in Pillow, and it switches a guard of PNG off: only for this file,
-    # only in a worker.
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    try:
-        with _open(path) as image:
-            return decode(image, path, head, side)
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 # Each of these generators yields the facts of a file, then the same with what its pixels told.
@@ -997,16 +997,6 @@ def develop_huge_webp(
         )
 
 
-def develop_video(
-    path: str, container: str, info: Info, purpose: Purpose, cache: Path
-) -> Iterator[Info]:
-    """Read a video and make its poster, where the machine has ffmpeg. Raises OSError."""
-    info = read_video(path, container, info)
-    yield info
-    if names := missing_renditions(cache, info, purpose):
-        yield render_poster(path, container, info, cache, names)
-
-
 def render_poster(
     path: str, container: str, info: Info, cache: Path, names: Sequence[str]
 ) -> Info:
@@ -1021,7 +1011,17 @@ def render_poster(
     return dataclasses.replace(info, no_poster=True)
 
 
-# --- Worker --------------------------------------------------------------------
+def develop_video(
+    path: str, container: str, info: Info, purpose: Purpose, cache: Path
+) -> Iterator[Info]:
+    """Read a video and make its poster, where the machine has ffmpeg. Raises OSError."""
+    info = read_video(path, container, info)
+    yield info
+    if names := missing_renditions(cache, info, purpose):
+        yield render_poster(path, container, info, cache, names)
+
+
+# --- Worker ------------------------------------------------------------------
 
 WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
 RENDER_SECONDS = 20.0  # a photo that takes longer costs itself, never the server
@@ -1063,28 +1063,9 @@ def _retry_after(error: Exception) -> str:
 def _can_decode(container: str) -> bool:
     if container == "heif":
         return "HEIF" in Image.OPEN
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # a Pillow before 11.3 does not know the word
+    # a Pillow before 11.3 does not know the word
+    with warnings.catch_warnings(action="ignore"):
         return bool(features.check("avif"))
-
-
-def develop(path: str, purpose: Purpose, cache: Path) -> Info:
-    """Tell the facts of one file, and make the renditions that its purpose needs and that are missing.
-
-    Never raises for what a file holds: the problem is in the Info.
-    """
-    info = Info(kind=expected_kind(path))
-    if info.kind == RAW:
-        return dataclasses.replace(info, problem="RAW: export it as JPEG to show it")
-    try:
-        for step in _develop_steps(path, info, purpose, cache):
-            info = step
-    except (
-        Exception
-    ) as error:  # one of the two edges: a bad file costs itself, whatever it raises
-        return dataclasses.replace(info, problem=explain(error), retry=_retry_after(error))
-    return info
 
 
 def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iterator[Info]:
@@ -1105,6 +1086,23 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
         yield from develop_huge_webp(path, size, info, purpose, cache)
     else:
         yield from develop_photo(path, head, info, purpose, cache)
+
+
+def develop(path: str, purpose: Purpose, cache: Path) -> Info:
+    """Tell the facts of one file, and make the renditions that its purpose needs and that are missing.
+
+    Never raises for what a file holds: the problem is in the Info.
+    """
+    info = Info(kind=expected_kind(path))
+    if info.kind == RAW:
+        return dataclasses.replace(info, problem="RAW: export it as JPEG to show it")
+    try:
+        for step in _develop_steps(path, info, purpose, cache):
+            info = step
+    # one of the two edges: a bad file costs itself, whatever it raises
+    except Exception as error:
+        return dataclasses.replace(info, problem=explain(error), retry=_retry_after(error))
+    return info
 
 
 def worker_command(cache: Path) -> list[str]:
@@ -1136,9 +1134,8 @@ def _prepare_process() -> None:
     warnings.simplefilter("ignore")  # of Pillow, on odd metadata
     Image.MAX_IMAGE_PIXELS = None  # `_open` checks, by format
     Image.init()
-    with contextlib.suppress(
-        ImportError
-    ):  # it is not installed, or broken, which `check` says
+    # it is not installed, or broken, which `check` says
+    with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
     if sys.platform != "win32":
         os.nice(10)
