@@ -901,14 +901,27 @@ def _save(image: Image.Image, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def mean_colour(image: Image.Image) -> str:
+    """Return the mean colour of an sRGB picture, '#rrggbb'."""
+    mean = image.resize((1, 1), Image.Resampling.BOX)
+    return "#" + mean.tobytes().hex()
+
+
+def colour_of_thumbnail(cache: Path, info: Info) -> str:
+    """Return the mean colour of a thumbnail that was made before; '': there is none."""
+    path = rendition_path(cache, info.key, str(THUMBNAIL_WIDTHS[0]))
+    with contextlib.suppress(OSError), Image.open(path, formats=["WEBP"]) as image:
+        return mean_colour(image.convert("RGB"))
+    return ""
+
+
 def save_renditions(image: Image.Image, cache: Path, key: str, names: Sequence[str]) -> str:
     """Make renditions of an upright sRGB picture, which shrinks; return its mean colour, '#rrggbb'."""
     for name, size in RENDITION_SIZES.items():
         image.thumbnail(size, RESAMPLING, reducing_gap=1.5)
         if name in names:
             _save(image, rendition_path(cache, key, name))
-    mean = image.resize((1, 1), Image.Resampling.BOX)
-    return "#" + mean.tobytes().hex()
+    return mean_colour(image)
 
 
 def _largest_side(info: Info, names: Sequence[str]) -> int:
@@ -1099,6 +1112,9 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
     try:
         for step in _develop_steps(path, info, purpose, cache):
             info = step
+        if purpose is not Purpose.FACTS and info.has_picture and not info.colour:
+            # All was made before, of a copy or by a server that lost its index.
+            info = dataclasses.replace(info, colour=colour_of_thumbnail(cache, info))
     # one of the two edges: a bad file costs itself, whatever it raises
     except Exception as error:
         return dataclasses.replace(info, problem=explain(error), retry=_retry_after(error))
