@@ -54,12 +54,19 @@ COMPLETE = ".complete"
 PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".split())
 # Seconds since a folder was last started from, by our names. One that is being unpacked, which takes
 # seconds, and one for a single run are removed when that process ends; these were left by a crash.
-LIFETIMES = {rf"({APP}|{NATIVE})-[0-9a-f]{{16}}": 30 * 86400, rf"({CACHE_NAME}|tmp)-[0-9a-f]{{16}}": 3600}
+LIFETIMES = {
+    rf"({APP}|{NATIVE})-[0-9a-f]{{16}}": 30 * 86400,
+    rf"({CACHE_NAME}|tmp)-[0-9a-f]{{16}}": 3600,
+}
 CANNOT_START = 3  # exit status
 OLDEST_PILLOW = (11, 1)  # that photos.py can run with, where the machine's own has to do
-CHECK_SECONDS = 86400  # since all files were read and found well: 0.05 s for 50 MB, against 2 ms for sizes
+CHECK_SECONDS = (
+    86400  # since all files were read and found well: 0.05 s for 50 MB, against 2 ms for sizes
+)
 WAIT_SECONDS = 30.0  # for another process that unpacks
-WRITERS = 16  # threads; they wait for the disk, one fsync after the other would take ten times as long
+WRITERS = (
+    16  # threads; they wait for the disk, one fsync after the other would take ten times as long
+)
 
 
 class CannotStart(Exception):
@@ -95,7 +102,9 @@ def read(archive: zipimport.zipimporter, name: str, sha256: str = "") -> bytes:
     except (EOFError, ImportError, zlib.error) as error:
         raise damaged(archive, error) from None
     except OSError as error:
-        raise CannotStart(f"{archive.archive} cannot be read: {error.strerror or 'copy it again'}.") from None
+        raise CannotStart(
+            f"{archive.archive} cannot be read: {error.strerror or 'copy it again'}."
+        ) from None
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise damaged(archive, name)
     return content
@@ -139,7 +148,9 @@ def fits(target: dict[str, Any]) -> bool:
     # Suffixes name processor and kind of C library, but macOS has the same for all.
     if target["system"] == "macosx" and os.uname().machine != target["machine"]:
         return False
-    return target["system"] not in ("macosx", "manylinux") or system_version() >= tuple(target["version"])
+    return target["system"] not in ("macosx", "manylinux") or system_version() >= tuple(
+        target["version"]
+    )
 
 
 def describe(targets: Iterable[dict[str, Any]]) -> str:
@@ -158,14 +169,18 @@ def describe(targets: Iterable[dict[str, Any]]) -> str:
     systems: dict[str, list[str]] = {}
     for system, versions in pythons.items():
         systems.setdefault(", ".join(versions), []).append(system)
-    return "; ".join(f"Python {versions} for {', '.join(named)}" for versions, named in systems.items())
+    return "; ".join(
+        f"Python {versions} for {', '.join(named)}" for versions, named in systems.items()
+    )
 
 
 def describe_machine() -> str:
     """Name this machine in similar words."""
     version = ".".join(map(str, system_version()))
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
-    bits = "32-bit " if sys.maxsize < 1 << 32 else ""  # the platform is named after the kernel, often of 64
+    bits = (
+        "32-bit " if sys.maxsize < 1 << 32 else ""
+    )  # the platform is named after the kernel, often of 64
     python = f"{bits}Python {sys.version_info.major}.{sys.version_info.minor} for {sysconfig.get_platform()}"
     return f"{python}{f' {version}' if version else ''} ({suffix})"
 
@@ -209,7 +224,11 @@ def is_group_of_one(group: int) -> bool:
         user, found = pwd.getpwuid(os.getuid()), grp.getgrgid(group)
     except KeyError:
         return False
-    return user.pw_gid == group and found.gr_name == user.pw_name and not {*found.gr_mem} - {user.pw_name}
+    return (
+        user.pw_gid == group
+        and found.gr_name == user.pw_name
+        and not {*found.gr_mem} - {user.pw_name}
+    )
 
 
 def check_folder(folder: str, *, sticky: bool) -> None:
@@ -390,7 +409,9 @@ def discard(folder: str) -> None:
 def is_outdated(folder: str, seconds: float) -> bool:
     """Whether a folder is ours and was last used longer ago than that."""
     status = os.lstat(folder)
-    ours = stat.S_ISDIR(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.getuid())
+    ours = stat.S_ISDIR(status.st_mode) and (
+        sys.platform == "win32" or status.st_uid == os.getuid()
+    )
     with contextlib.suppress(FileNotFoundError):
         status = os.lstat(os.path.join(folder, COMPLETE))
     return ours and time.time() - status.st_mtime > seconds
@@ -426,13 +447,17 @@ def keep_from_cleaners(folder: str) -> None:
             fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
 
 
-def place(archive: zipimport.zipimporter, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
+def place(
+    archive: zipimport.zipimporter, wanted: Mapping[str, str], *, anew: bool = False
+) -> list[str]:
     """Return folders that hold the lists that are wanted, below the first place that can hold them."""
     usual = cache_folder()
     for root in filter(None, itertools.chain([usual], temporary_folders())):
         try:
             safe = open_folder(root)
-            folders = [os.path.join(safe, f"{name}-{listed[:16]}") for name, listed in wanted.items()]
+            folders = [
+                os.path.join(safe, f"{name}-{listed[:16]}") for name, listed in wanted.items()
+            ]
             for folder, listed in zip(folders, wanted.values(), strict=True):
                 provide(archive, listed, folder, anew=anew)
         except OSError as error:
@@ -441,9 +466,13 @@ def place(archive: zipimport.zipimporter, wanted: Mapping[str, str], *, anew: bo
         prune(safe)
         if root != usual:
             keep_from_cleaners(safe)
-            say(f"Unpacked for this run alone. To start faster, name a folder of yours in {CACHE_VARIABLE}.")
+            say(
+                f"Unpacked for this run alone. To start faster, name a folder of yours in {CACHE_VARIABLE}."
+            )
         return folders
-    raise CannotStart(f"There is no folder to run from. Name one with 100 MB of room in {CACHE_VARIABLE}.")
+    raise CannotStart(
+        f"There is no folder to run from. Name one with 100 MB of room in {CACHE_VARIABLE}."
+    )
 
 
 # --- Starting ----------------------------------------------------------------------------------
@@ -453,7 +482,9 @@ def load(folders: Sequence[str], rest: Sequence[str]) -> ModuleType:
     """Import photos.py with Pillow, looking nowhere but in these folders."""
     sys.path[:] = [*folders, *rest]
     importlib.invalidate_caches()
-    for name in [*sys.modules]:  # an attempt before this one, or the machine's start-up files, may have them
+    for name in [
+        *sys.modules
+    ]:  # an attempt before this one, or the machine's start-up files, may have them
         if name.partition(".")[0] in PACKAGES:
             del sys.modules[name]
     importlib.import_module("PIL._imaging")
@@ -473,10 +504,16 @@ def check_own_pillow(rest: Sequence[str], why: str) -> None:
     if not version or tuple(map(int, version.groups())) < OLDEST_PILLOW:
         raise CannotStart(f"{why} Its own Pillow {__version__} is too old; {needed} would do.")
     with warnings.catch_warnings(action="ignore"):  # of names that it does not know yet
-        lacks = [name for name in ("jpg", "zlib", "webp", "avif", "littlecms2") if not features.check(name)]
+        lacks = [
+            name
+            for name in ("jpg", "zlib", "webp", "avif", "littlecms2")
+            if not features.check(name)
+        ]
     if not importlib.util.find_spec("pillow_heif"):
         lacks.append("pillow-heif")
-    say(f"{why} Using its own Pillow {__version__}{', without ' if lacks else ''}{', '.join(lacks)}.")
+    say(
+        f"{why} Using its own Pillow {__version__}{', without ' if lacks else ''}{', '.join(lacks)}."
+    )
 
 
 def unpack_and_load(

@@ -167,7 +167,9 @@ def this_platform() -> str:
         libc = {"manylinux": "gnu", "musllinux": "musl"}.get(system)
         if f"-{machine}-linux-{libc}." in suffix or re.fullmatch(rf"{system}\b.*-{machine}", name):
             return tag
-    raise BuildError(f"There are no wheels for this machine ({name}). To build for others: --for all")
+    raise BuildError(
+        f"There are no wheels for this machine ({name}). To build for others: --for all"
+    )
 
 
 def locked_wheels() -> list[Wheel]:
@@ -187,7 +189,9 @@ def choose(wheels: Iterable[Wheel], tag: str, python: str) -> list[Wheel]:
 
 def is_there(wheel: Wheel) -> bool:
     """Whether a wheel was downloaded before, every byte of it."""
-    return wheel.path.exists() and hashlib.sha256(wheel.path.read_bytes()).hexdigest() == wheel.sha256
+    return (
+        wheel.path.exists() and hashlib.sha256(wheel.path.read_bytes()).hexdigest() == wheel.sha256
+    )
 
 
 def find_pip(folder: str) -> list[str]:
@@ -195,7 +199,9 @@ def find_pip(folder: str) -> list[str]:
     own = [sys.executable, "-m", "pip"]
     if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
         return own
-    if subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [sys.executable, "-m", "venv", folder], capture_output=True, check=False
+    ).returncode:
         raise BuildError(
             "This needs pip. On Debian, Ubuntu and Raspberry Pi OS: sudo apt install python3-pip"
         )
@@ -214,7 +220,16 @@ def run_pip(pip: list[str], *arguments: str) -> str:
 
 def target_flags(tag: str, python: str) -> list[str]:
     """Return the flags that make pip choose for another machine."""
-    return ["--platform", tag, "--python-version", python, "--implementation", "cp", "--abi", f"cp{python}"]
+    return [
+        "--platform",
+        tag,
+        "--python-version",
+        python,
+        "--implementation",
+        "cp",
+        "--abi",
+        f"cp{python}",
+    ]
 
 
 def fetch(pip: list[str], wheel: Wheel) -> None:
@@ -236,7 +251,9 @@ def provide(wheels: Iterable[Wheel]) -> None:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(DOWNLOADS) as pool:
             pip = find_pip(folder)
             print(f"Fetching {len(missing)} of the wheels", flush=True)
-            for wheel, _ in zip(missing, pool.map(lambda each: fetch(pip, each), missing), strict=True):
+            for wheel, _ in zip(
+                missing, pool.map(lambda each: fetch(pip, each), missing), strict=True
+            ):
                 print(f"{wheel.path.stat().st_size / 1e6:6.1f} MB  {wheel.filename}", flush=True)
 
 
@@ -247,14 +264,25 @@ def renew() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pip = find_pip(folder)
         for tag, python in itertools.product(platform_tags("all"), PYTHONS):
-            report = ["install", "--dry-run", "--ignore-installed", "--target", folder, "--report", "-"]
+            report = [
+                "install",
+                "--dry-run",
+                "--ignore-installed",
+                "--target",
+                folder,
+                "--report",
+                "-",
+            ]
             told = json.loads(run_pip(pip, *report, *target_flags(tag, python), *pins))
             for each in (each["download_info"] for each in told["install"]):
                 name = each["url"].rpartition("/")[2]
                 found.add(Wheel(each["archive_info"]["hashes"]["sha256"], name))
             pins = sorted({f"{wheel.package}=={wheel.version}" for wheel in found})
             print(f"{tag}, Python {python}: {', '.join(pins)}", flush=True)
-    lines = (f"{each.sha256}  {each.filename}\n" for each in sorted(found, key=lambda each: each.filename))
+    lines = (
+        f"{each.sha256}  {each.filename}\n"
+        for each in sorted(found, key=lambda each: each.filename)
+    )
     LOCK.write_text("".join(lines), encoding="ascii")
 
 
@@ -263,7 +291,9 @@ def renew() -> None:
 
 def stored(content: bytes) -> Stream:
     """Return a file of ours. It is not compressed: versions of zlib need not agree."""
-    return Stream(hashlib.sha256(content).hexdigest(), 0, zlib.crc32(content), len(content), content)
+    return Stream(
+        hashlib.sha256(content).hexdigest(), 0, zlib.crc32(content), len(content), content
+    )
 
 
 def files_of(wheel: Wheel) -> Files:
@@ -273,11 +303,17 @@ def files_of(wheel: Wheel) -> Files:
     with zipfile.ZipFile(wheel.path) as archive:
         for info in archive.infolist():
             # APPNOTE.TXT 4.3.7: 30 bytes, of which the last two numbers are the lengths of name and extra.
-            start = info.header_offset + 30 + sum(struct.unpack_from("<HH", content, info.header_offset + 26))
+            start = (
+                info.header_offset
+                + 30
+                + sum(struct.unpack_from("<HH", content, info.header_offset + 26))
+            )
             raw = content[start : start + info.compress_size]
             sha256 = hashlib.sha256(archive.read(info)).hexdigest()
             if not info.is_dir():
-                files[info.filename] = Stream(sha256, info.compress_type, info.CRC, info.file_size, raw)
+                files[info.filename] = Stream(
+                    sha256, info.compress_type, info.CRC, info.file_size, raw
+                )
     return files
 
 
@@ -312,7 +348,9 @@ def licence_files(wheels: Mapping[Wheel, Files]) -> Files:
     found = {"licenses/photos/LICENSE": stored((HOME / "LICENSE").read_bytes())}
     for wheel, files in wheels.items():
         for path, stream in files.items():
-            if name := re.match(r"[^/]+\.dist-info/(?:licenses/)?((?:LICEN|COPYING|AUTHORS).*)", path):
+            if name := re.match(
+                r"[^/]+\.dist-info/(?:licenses/)?((?:LICEN|COPYING|AUTHORS).*)", path
+            ):
                 entry = f"licenses/{wheel.package}/{name[1]}"
                 if found.setdefault(entry, stream).sha256 != stream.sha256:
                     found[f"{entry}.{wheel.tag}"] = stream
@@ -325,7 +363,9 @@ def notice(wheels: Iterable[Wheel]) -> bytes:
     for wheel in wheels:
         with zipfile.ZipFile(wheel.path) as archive:
             name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-            terms = re.search(r"^License(?:-Expression)?: (.+)$", archive.read(name).decode(), re.MULTILINE)
+            terms = re.search(
+                r"^License(?:-Expression)?: (.+)$", archive.read(name).decode(), re.MULTILINE
+            )
         lines.add(f"{wheel.package} {wheel.version}: {terms[1].strip() if terms else 'its own'}")
     text = "photos.pyz holds works of several authors; their licences are in licenses/ of this archive.\n\n"
     heif = HEIF_NOTICE if any(wheel.package == HEIF for wheel in wheels) else ""
@@ -367,7 +407,9 @@ def pack(entries: Files) -> bytes:
         common = struct.pack("<HHHHHLLL", 20, 0, method, 0, 0x21, crc, len(raw), size)
         common += struct.pack("<HH", len(name), 0)
         # Made by Unix, a plain file of mode 0644.
-        directory += b"PK\1\2\x14\3" + common + struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16, len(packed))
+        directory += (
+            b"PK\1\2\x14\3" + common + struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16, len(packed))
+        )
         directory += name.encode("ascii")
         packed += b"PK\3\4" + common + name.encode("ascii") + raw
     counts = (len(entries), len(entries), len(directory), len(packed))
@@ -403,7 +445,9 @@ def build(which: str, output: Path, *, heif: bool) -> str:
         **licence_files(content),
     }
     told: dict[str, Any] = {"version": app_version(), "app": add_folder(entries, app)}
-    told["targets"] = [add_target(entries, {wheel: content[wheel] for wheel in each}) for each in targets]
+    told["targets"] = [
+        add_target(entries, {wheel: content[wheel] for wheel in each}) for each in targets
+    ]
     names = "".join(f"{name} {entries[name].sha256}\n" for name in sorted(entries))
     told["build"] = hashlib.sha256((names + json.dumps(told)).encode()).hexdigest()[:12]
     entries["build.json"] = stored(json.dumps(told, indent=1, sort_keys=True).encode())
@@ -421,8 +465,12 @@ def main() -> int:
     parser.add_argument(
         "--no-heif", action="store_true", help="leave out HEIC, whose decoders are GPL and LGPL"
     )
-    parser.add_argument("-o", dest="output", type=Path, default=HOME / "dist" / "photos.pyz", metavar="FILE")
-    parser.add_argument("--renew", action="store_true", help="write wheels.lock anew and build nothing")
+    parser.add_argument(
+        "-o", dest="output", type=Path, default=HOME / "dist" / "photos.pyz", metavar="FILE"
+    )
+    parser.add_argument(
+        "--renew", action="store_true", help="write wheels.lock anew and build nothing"
+    )
     args = parser.parse_args()
     try:
         if args.renew:
@@ -444,5 +492,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads no further, as `head`, ends it quietly
+        signal.signal(
+            signal.SIGPIPE, signal.SIG_DFL
+        )  # who reads no further, as `head`, ends it quietly
     sys.exit(main())
