@@ -34,13 +34,13 @@ import sys
 import sysconfig
 import time
 import warnings
-import zipimport
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from zipimport import zipimporter
 
 if sys.platform != "win32":
     import fcntl
@@ -74,56 +74,75 @@ class CannotStart(Exception):
 
 
 class CannotLoad(CannotStart):
-    """Says which folders hold code that does not run on this machine."""
+    """Says why the code in photos.pyz does not run on this machine."""
+
+
+def say(text: str) -> None:
+    """Print a line for the owner."""
+    print(f"photos: {text}", file=sys.stderr, flush=True)
+
+
+# --- The archive -------------------------------------------------------------
 
 
 class File(NamedTuple):
-    """A line of a list: a file that a folder shall hold."""
+    """A file that a folder should hold: one line of a list."""
 
     sha256: str
     size: int  # bytes
     path: str  # with '/'
 
 
-def say(text: str) -> None:
-    """Tell the owner."""
-    print(f"photos: {text}", file=sys.stderr, flush=True)
+class Build(NamedTuple):
+    """What build.json says about the archive; build_zipapp.py writes it."""
+
+    app: str  # SHA-256 of the list of files that suit all machines
+    build: str  # build id
+    targets: list[dict[str, Any]]  # a platform and Python each, with its list of native files
 
 
-def damaged(archive: zipimport.zipimporter, why: object) -> CannotStart:
-    """Return what to say where the archive does not hold what it should."""
-    return CannotStart(f"{archive.archive} is damaged; copy it again. ({why})")
+def damage_error(archive: zipimporter, detail: object) -> CannotStart:
+    """Return the error for an archive that does not hold what it should."""
+    return CannotStart(f"{archive.archive} is damaged; copy it again. ({detail})")
 
 
-def read(archive: zipimport.zipimporter, name: str, sha256: str = "") -> bytes:
-    """Return a file of the archive, checked if `sha256` is given. Raises CannotStart."""
+def read_entry(archive: zipimporter, name: str) -> bytes:
+    """Return the content of an entry. Raises CannotStart."""
     try:
-        content = archive.get_data(name)
+        return archive.get_data(name)
     except (EOFError, ImportError, zlib.error) as error:
-        raise damaged(archive, error) from None
+        raise damage_error(archive, error) from None
     except OSError as error:
-        raise CannotStart(
-            f"{archive.archive} cannot be read: {error.strerror or 'copy it again'}."
-        ) from None
-    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        raise damaged(archive, name)
+        reason = error.strerror or "copy it again"
+        raise CannotStart(f"{archive.archive} cannot be read: {reason}.") from None
+
+
+def read_checked(archive: zipimporter, name: str, sha256: str) -> bytes:
+    """Return the content of an entry that must have this SHA-256. Raises CannotStart."""
+    content = read_entry(archive, name)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise damage_error(archive, name)
     return content
 
 
-def read_list(archive: zipimport.zipimporter, sha256: str) -> list[File]:
-    """Return what a folder shall hold. Raises CannotStart."""
-    text = read(archive, f"lists/{sha256}", sha256).decode()
-    lines = (line.split(" ", 2) for line in text.splitlines())
-    return [File(digest, int(size), path) for digest, size, path in lines]
+def read_list(archive: zipimporter, list_sha256: str) -> list[File]:
+    """Return the files that a folder should hold. Raises CannotStart."""
+    content = read_checked(archive, f"lists/{list_sha256}", list_sha256)
+    files = []
+    for line in content.decode().splitlines():
+        sha256, size, path = line.split(" ", 2)
+        files.append(File(sha256, int(size), path))
+    return files
 
 
-def read_build(archive: zipimport.zipimporter) -> dict[str, Any]:
-    """Return what build_zipapp.py noted. Raises CannotStart."""
+def read_build(archive: zipimporter) -> Build:
+    """Return the description of the archive. Raises CannotStart."""
+    content = read_entry(archive, "build.json")
     try:
-        told = json.loads(read(archive, "build.json"))
-        return {name: told[name] for name in ("app", "build", "targets")}
+        fields = json.loads(content)
+        return Build(fields["app"], fields["build"], fields["targets"])
     except (ValueError, TypeError, KeyError) as error:
-        raise damaged(archive, error) from None
+        raise damage_error(archive, error) from None
 
 
 # --- What fits this machine --------------------------------------------------------------------
@@ -350,11 +369,14 @@ def temporary_name(folder: str) -> str:
     return os.path.join(os.path.dirname(folder), f"tmp-{secrets.token_hex(8)}")
 
 
-def unpack(archive: zipimport.zipimporter, files: Sequence[File], folder: str) -> None:
+def unpack(archive: zipimporter, files: Sequence[File], folder: str) -> None:
     """Make a folder from the archive: it is there with all that it shall hold, or not at all."""
 
     def write_checked(file: File) -> None:
-        write(os.path.join(fresh, file.path), read(archive, f"files/{file.sha256}", file.sha256))
+        write(
+            os.path.join(fresh, file.path),
+            read_checked(archive, f"files/{file.sha256}", file.sha256),
+        )
 
     fresh, damaged = temporary_name(folder), temporary_name(folder)
     os.mkdir(fresh, 0o700)
@@ -376,7 +398,7 @@ def unpack(archive: zipimport.zipimporter, files: Sequence[File], folder: str) -
         shutil.rmtree(damaged, ignore_errors=True)
 
 
-def provide(archive: zipimport.zipimporter, listed: str, folder: str, *, anew: bool) -> None:
+def provide(archive: zipimporter, listed: str, folder: str, *, anew: bool) -> None:
     """Unpack a folder if it is not there whole, or if it shall be made anew, and hold it."""
     files = read_list(archive, listed)
     if not anew and hold(folder) and is_whole(folder, files):
@@ -447,9 +469,7 @@ def keep_from_cleaners(folder: str) -> None:
             fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
 
 
-def place(
-    archive: zipimport.zipimporter, wanted: Mapping[str, str], *, anew: bool = False
-) -> list[str]:
+def place(archive: zipimporter, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
     """Return folders that hold the lists that are wanted, below the first place that can hold them."""
     usual = cache_folder()
     for root in filter(None, itertools.chain([usual], temporary_folders())):
@@ -517,7 +537,7 @@ def check_own_pillow(rest: Sequence[str], why: str) -> None:
 
 
 def unpack_and_load(
-    archive: zipimport.zipimporter, wanted: Mapping[str, str], rest: Sequence[str]
+    archive: zipimporter, wanted: Mapping[str, str], rest: Sequence[str]
 ) -> ModuleType:
     """Import photos.py from where it is unpacked; what cannot be loaded is unpacked anew once."""
     for anew in (False, True):
@@ -529,15 +549,15 @@ def unpack_and_load(
     raise CannotLoad(why)
 
 
-def import_photos(archive: zipimport.zipimporter, told: Mapping[str, Any]) -> ModuleType:
+def import_photos(archive: zipimporter, build: Build) -> ModuleType:
     """Import photos.py, with the Pillow of the archive or else with the machine's own. Raises CannotStart."""
     machine = [path for path in sys.path if path != archive.archive]
-    app = {APP: told["app"]}
-    native = next((each["files"] for each in told["targets"] if fits(each)), "")
+    app = {APP: build.app}
+    native = next((each["files"] for each in build.targets if fits(each)), "")
     why = (
         ""
         if native
-        else f"photos.pyz was built for {describe(told['targets'])}; here is {describe_machine()}."
+        else f"photos.pyz was built for {describe(build.targets)}; here is {describe_machine()}."
     )
     if native:
         try:
@@ -548,13 +568,13 @@ def import_photos(archive: zipimport.zipimporter, told: Mapping[str, Any]) -> Mo
     return unpack_and_load(archive, app, machine)
 
 
-def main(archive: zipimport.zipimporter) -> int:
+def main(archive: zipimporter) -> int:
     """Start the server, or run the command that was given; return the exit status."""
     home = os.path.dirname(os.path.abspath(archive.archive))
     try:
-        told = read_build(archive)
-        photos = import_photos(archive, told)
+        build = read_build(archive)
+        photos = import_photos(archive, build)
     except CannotStart as error:
         say(str(error))
         return CANNOT_START
-    return int(photos.main(home=home, script=sys.argv[0], build=told["build"]))
+    return int(photos.main(home=home, script=sys.argv[0], build=build.build))

@@ -398,10 +398,10 @@ def test_a_disk_that_allows_no_programs_is_refused(root: Path, monkeypatch: pyte
 def test_an_entry_that_is_missing_or_cut_means_damage(pack: Pack) -> None:
     archive = pack(APP)
     with pytest.raises(CannotStart, match="copy it again"):
-        bootstrap.read(archive, "files/none")
+        bootstrap.read_entry(archive, "files/none")
     os.truncate(archive.archive, 40)
     with pytest.raises(CannotStart, match="copy it again"):
-        bootstrap.read(archive, f"lists/{sha256(listed(APP))}")
+        bootstrap.read_entry(archive, f"lists/{sha256(listed(APP))}")
 
 
 def test_a_list_tells_sums_sizes_and_paths(pack: Pack) -> None:
