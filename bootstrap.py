@@ -145,75 +145,92 @@ def read_build(archive: zipimporter) -> Build:
         raise damage_error(archive, error) from None
 
 
-# --- What fits this machine --------------------------------------------------------------------
+# --- What fits this machine --------------------------------------------------
+
+SYSTEM_NAMES = {
+    "manylinux": "Linux with glibc",
+    "musllinux": "Linux with musl",
+    "macosx": "macOS",
+    "win": "Windows",
+}
+
+
+def dotted(numbers: Iterable[int]) -> str:
+    """Return a version as people write it, such as 2.28."""
+    return ".".join(map(str, numbers))
 
 
 def system_version() -> tuple[int, ...]:
-    """Return the version of macOS or glibc; () for anything else."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):
+    """Return the version of macOS or of glibc; () for any other system."""
+    try:
         if sys.platform == "darwin":
             import platform
 
-            return tuple(map(int, platform.mac_ver()[0].split(".")))
-        library, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-        return tuple(map(int, version.split("."))) if library == "glibc" else ()
-    return ()
+            version = platform.mac_ver()[0]
+        else:
+            text = os.confstr("CS_GNU_LIBC_VERSION") or ""
+            version = text.removeprefix("glibc ")
+        return tuple(int(number) for number in version.split("."))
+    except (AttributeError, OSError, ValueError):  # other systems and libraries tell no version
+        return ()
 
 
 def fits(target: dict[str, Any]) -> bool:
-    """Whether this interpreter looks for a target's native modules, on a system that is new enough."""
+    """Return whether this interpreter and this system can run a target's native modules."""
     if target["suffix"] != importlib.machinery.EXTENSION_SUFFIXES[0]:
         return False
-    # Suffixes name processor and kind of C library, but macOS has the same for all.
-    if target["system"] == "macosx" and os.uname().machine != target["machine"]:
+    system = target["system"]
+    # Suffixes name the processor and the C library, but on macOS they name neither.
+    if system == "macosx" and os.uname().machine != target["machine"]:
         return False
-    return target["system"] not in ("macosx", "manylinux") or system_version() >= tuple(
-        target["version"]
-    )
+    if system in ("macosx", "manylinux"):
+        return system_version() >= tuple(target["version"])
+    return True
 
 
-def describe(targets: Iterable[dict[str, Any]]) -> str:
-    """Name the machines that the file was built for."""
-    names = {
-        "manylinux": "Linux with glibc",
-        "musllinux": "Linux with musl",
-        "macosx": "macOS",
-        "win": "Windows",
-    }
-    pythons: dict[str, list[str]] = {}
-    for each in targets:
-        version = ".".join(map(str, each["version"]))
-        system = f"{names[each['system']]}{f' {version} or newer' if version else ''} on {each['machine']}"
-        pythons.setdefault(system, []).append(f"3.{each['python'][1:]}")
-    systems: dict[str, list[str]] = {}
+def system_text(target: dict[str, Any]) -> str:
+    """Return a target's system in words: 'Linux with glibc 2.28 or newer on x86_64'."""
+    name = SYSTEM_NAMES[target["system"]]
+    if target["version"]:
+        name = f"{name} {dotted(target['version'])} or newer"
+    return f"{name} on {target['machine']}"
+
+
+def targets_text(targets: Iterable[dict[str, Any]]) -> str:
+    """Return the targets in words; those for the same versions of Python stand together."""
+    pythons: dict[str, list[str]] = {}  # by system
+    for target in targets:
+        python = f"3.{target['python'][1:]}"
+        pythons.setdefault(system_text(target), []).append(python)
+    systems: dict[str, list[str]] = {}  # by versions of Python
     for system, versions in pythons.items():
         systems.setdefault(", ".join(versions), []).append(system)
-    return "; ".join(
-        f"Python {versions} for {', '.join(named)}" for versions, named in systems.items()
-    )
+    groups = [f"Python {python} for {', '.join(names)}" for python, names in systems.items()]
+    return "; ".join(groups)
 
 
-def describe_machine() -> str:
-    """Name this machine in similar words."""
-    version = ".".join(map(str, system_version()))
+def machine_text() -> str:
+    """Return the Python and the system of this machine in words."""
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    # The platform is named after the kernel, which may have 64 bits where Python has 32.
+    if sys.maxsize < 1 << 32:
+        python = f"32-bit {python}"
+    system = sysconfig.get_platform()
+    version = dotted(system_version())
+    if version:
+        system = f"{system} {version}"
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
-    bits = (
-        "32-bit " if sys.maxsize < 1 << 32 else ""
-    )  # the platform is named after the kernel, often of 64
-    python = f"{bits}Python {sys.version_info.major}.{sys.version_info.minor} for {sysconfig.get_platform()}"
-    return f"{python}{f' {version}' if version else ''} ({suffix})"
+    return f"{python} for {system} ({suffix})"
 
 
-def standard_library() -> list[str]:
+def standard_library_paths() -> list[str]:
     """Return sys.path without packages that somebody installed on this machine."""
-    home = os.path.dirname(os.__file__)
+    folders = [os.path.dirname(os.__file__)]
+    if os.name == "nt":
+        folders.append(sys.base_exec_prefix)
     zipped = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
-    windows = [sys.base_exec_prefix] if os.name == "nt" else []
-    return [
-        path
-        for path in sys.path
-        if path in (home, *windows) or os.path.basename(path) in (zipped, "lib-dynload", "DLLs")
-    ]
+    names = (zipped, "lib-dynload", "DLLs")
+    return [path for path in sys.path if path in folders or os.path.basename(path) in names]
 
 
 # --- Folders that are safe to run from ---------------------------------------------------------
@@ -557,11 +574,11 @@ def import_photos(archive: zipimporter, build: Build) -> ModuleType:
     why = (
         ""
         if native
-        else f"photos.pyz was built for {describe(build.targets)}; here is {describe_machine()}."
+        else f"photos.pyz was built for {targets_text(build.targets)}; here is {machine_text()}."
     )
     if native:
         try:
-            return unpack_and_load(archive, {**app, NATIVE: native}, standard_library())
+            return unpack_and_load(archive, {**app, NATIVE: native}, standard_library_paths())
         except CannotLoad as error:
             why = str(error)
     check_own_pillow(machine, why)

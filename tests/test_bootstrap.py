@@ -163,20 +163,20 @@ def test_on_macos_its_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_machines_that_a_file_is_for_are_named() -> None:
     linux = {**TARGET, "system": "manylinux", "version": [2, 28], "machine": "x86_64"}
-    said = bootstrap.describe([linux, {**linux, "python": "312"}, TARGET])
+    said = bootstrap.targets_text([linux, {**linux, "python": "312"}, TARGET])
     for word in ("Linux", "glibc", "2.28", "x86_64", "3.11", "3.12", "Windows", "amd64"):
         assert word in said
     same = [linux, {**linux, "machine": "aarch64"}]
-    assert bootstrap.describe(same).count("Python 3.") == 1
+    assert bootstrap.targets_text(same).count("Python 3.") == 1
     version = "{}.{}".format(*sys.version_info)
-    assert version in bootstrap.describe_machine() and SUFFIX in bootstrap.describe_machine()
+    assert version in bootstrap.machine_text() and SUFFIX in bootstrap.machine_text()
 
 
 def test_a_python_of_32_bits_is_told_from_the_kernel_of_64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "maxsize", (1 << 63) - 1)
-    assert "32-bit" not in bootstrap.describe_machine()
+    assert "32-bit" not in bootstrap.machine_text()
     monkeypatch.setattr(sys, "maxsize", (1 << 31) - 1)
-    assert bootstrap.describe_machine().startswith("32-bit Python 3.")
+    assert bootstrap.machine_text().startswith("32-bit Python 3.")
 
 
 def test_only_the_standard_library_stays_in_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_only_the_standard_library_stays_in_the_path(monkeypatch: pytest.MonkeyP
         "/home/me/.local",
     ]
     monkeypatch.setattr(sys, "path", [*others[:3], *own, *others[3:]])
-    assert bootstrap.standard_library() == own
+    assert bootstrap.standard_library_paths() == own
 
 
 # Folders that are safe to run from
