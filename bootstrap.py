@@ -233,72 +233,89 @@ def standard_library_paths() -> list[str]:
     return [path for path in sys.path if path in folders or os.path.basename(path) in names]
 
 
-# --- Folders that are safe to run from ---------------------------------------------------------
+# --- Safe folders ------------------------------------------------------------
+
+
+def system_cache_folder() -> str:
+    """Return where this system keeps a user's caches; a relative path or '' means nowhere."""
+    if sys.platform == "win32":
+        return os.environ.get("LOCALAPPDATA", "")
+    # With an empty HOME, expanduser alone would answer '/'.
+    home = os.environ.get("HOME", os.path.expanduser("~"))
+    if sys.platform == "darwin":
+        return os.path.join(home, "Library", "Caches")
+    # A relative path counts as none (XDG Base Directory Specification).
+    folder = os.environ.get("XDG_CACHE_HOME", "")
+    return folder if os.path.isabs(folder) else os.path.join(home, ".cache")
 
 
 def cache_folder() -> str:
-    """Return where this user's cache is: as the owner says, else where the system has it; '' if nowhere."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return os.path.abspath(os.path.expanduser(chosen))
-    home = os.environ.get("HOME", os.path.expanduser("~"))  # '~' would make '/' of an empty one
-    if sys.platform == "win32":
-        caches = os.environ.get("LOCALAPPDATA", "")
-    elif sys.platform == "darwin":
-        caches = os.path.join(home, "Library", "Caches")
-    else:
-        named = os.environ.get("XDG_CACHE_HOME", "")
-        caches = named if os.path.isabs(named) else os.path.join(home, ".cache")
+    """Return our folder in this user's cache, or the one that the owner names; '' for none."""
+    owners_choice = os.environ.get(CACHE_VARIABLE)
+    if owners_choice:
+        return os.path.abspath(os.path.expanduser(owners_choice))
+    caches = system_cache_folder()
     return os.path.join(caches, CACHE_NAME) if os.path.isabs(caches) else ""
 
 
-def is_group_of_one(group: int) -> bool:
-    """Whether a group is that of this user alone, as many systems make one for each user."""
+def is_group_of_one(group_id: int) -> bool:
+    """Return whether a group is this user's own; many systems make such a group for each user."""
     import grp
     import pwd
 
     try:
-        user, found = pwd.getpwuid(os.getuid()), grp.getgrgid(group)
+        user = pwd.getpwuid(os.getuid())
+        group = grp.getgrgid(group_id)
     except KeyError:
         return False
-    return (
-        user.pw_gid == group
-        and found.gr_name == user.pw_name
-        and not {*found.gr_mem} - {user.pw_name}
-    )
+    has_users_name = user.pw_gid == group_id and user.pw_name == group.gr_name
+    other_members = set(group.gr_mem) - {user.pw_name}
+    return has_users_name and not other_members
 
 
-def check_folder(folder: str, *, sticky: bool) -> None:
+def is_open_to_others(status: os.stat_result) -> bool:
+    """Return whether anybody but root and the folder's owner may write to a folder."""
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    if status.st_mode & stat.S_IWGRP:
+        return not is_group_of_one(status.st_gid)
+    return False
+
+
+def check_folder(folder: str, *, may_be_sticky: bool) -> None:
     """Raise OSError if anybody but root and this user can change what is in a folder.
 
-    `sticky`: it may be a sticky one, such as /tmp, where nobody can replace what belongs to somebody else.
+    `may_be_sticky` lets sticky folders pass, such as /tmp: nobody can replace others' files there.
     """
     status = os.lstat(folder)
     if not stat.S_ISDIR(status.st_mode):
         raise PermissionError("it is a link, or no folder")
     # In a container without root, some other user owns all that root owns outside.
-    if status.st_uid not in (0, os.getuid(), os.stat("/").st_uid):
+    trusted_users = (0, os.getuid(), os.stat("/").st_uid)
+    if status.st_uid not in trusted_users:
         raise PermissionError(f"{folder} belongs to somebody else")
-    if sticky and status.st_mode & stat.S_ISVTX:
+    if may_be_sticky and status.st_mode & stat.S_ISVTX:
         return
-    if status.st_mode & stat.S_IWOTH or (
-        status.st_mode & stat.S_IWGRP and not is_group_of_one(status.st_gid)
-    ):
+    if is_open_to_others(status):
         raise PermissionError(f"others can write to {folder}")
 
 
 def open_folder(folder: str) -> str:
-    """Make a folder, if need be, and return its real path. Raises OSError saying why it is not safe."""
-    above = os.path.realpath(os.path.dirname(folder))
-    folder = os.path.join(above, os.path.basename(folder))
-    # From the top down: nobody can exchange what is in a folder that was found safe.
-    for each in (*map(str, reversed(Path(folder).parents)), folder):
-        with contextlib.suppress(FileExistsError):
-            if not os.path.lexists(each):
-                os.mkdir(each, 0o700)
-        if sys.platform != "win32":  # where the folders of a user are closed to others
-            check_folder(each, sticky=each != folder)
-    if sys.platform != "win32" and os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0):
-        raise PermissionError("no program may run from there (noexec)")
+    """Make a folder, if need be, and return its real path. Raises OSError if it is not safe."""
+    parent = os.path.realpath(os.path.dirname(folder))
+    folder = os.path.join(parent, os.path.basename(folder))
+    parents = [os.fspath(path) for path in Path(folder).parents]
+    # From the top down: nobody can exchange what lies in a folder that was found safe.
+    for path in [*reversed(parents), folder]:
+        with contextlib.suppress(FileExistsError):  # another process may be faster
+            if not os.path.lexists(path):
+                os.mkdir(path, 0o700)
+        if sys.platform != "win32":  # where a user's folders are closed to others
+            check_folder(path, may_be_sticky=path != folder)
+    if sys.platform != "win32":
+        noexec = getattr(os, "ST_NOEXEC", 0)  # macOS has no name for this flag
+        if os.statvfs(folder).f_flag & noexec:
+            raise PermissionError("no program may run from there (noexec)")
     return folder
 
 

@@ -283,7 +283,7 @@ def test_a_folder_is_safe_by_its_owner_and_mode(
         patched.setattr(os, "lstat", lambda _: status)
         patched.setattr(bootstrap, "is_group_of_one", lambda group: group == 1000)
         try:
-            bootstrap.check_folder("/f", sticky=False)
+            bootstrap.check_folder("/f", may_be_sticky=False)
             said = ""
         except PermissionError as error:
             said = str(error)
@@ -292,12 +292,12 @@ def test_a_folder_is_safe_by_its_owner_and_mode(
 
 def test_above_a_folder_a_sticky_one_will_do(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    bootstrap.check_folder(os.fspath(tmp_path), sticky=True)
+    bootstrap.check_folder(os.fspath(tmp_path), may_be_sticky=True)
     with pytest.raises(PermissionError, match=ANYBODY):
-        bootstrap.check_folder(os.fspath(tmp_path), sticky=False)
+        bootstrap.check_folder(os.fspath(tmp_path), may_be_sticky=False)
     tmp_path.chmod(0o777)
     with pytest.raises(PermissionError, match=ANYBODY):
-        bootstrap.check_folder(os.fspath(tmp_path), sticky=True)
+        bootstrap.check_folder(os.fspath(tmp_path), may_be_sticky=True)
 
 
 @pytest.mark.parametrize(
