@@ -50,7 +50,6 @@ else:
 CACHE_VARIABLE = "PHOTOS_CACHE_DIR"
 CACHE_NAME = "photos.pyz"
 APP, NATIVE = "app", "native"
-COMPLETE = ".complete"
 PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".split())
 # Seconds since a folder was last started from, by our names. One that is being unpacked, which takes
 # seconds, and one for a single run are removed when that process ends; these were left by a crash.
@@ -319,43 +318,65 @@ def open_folder(folder: str) -> str:
     return folder
 
 
-# --- Unpacking ---------------------------------------------------------------------------------
+# --- Unpacked folders --------------------------------------------------------
+
+COMPLETE = ".complete"
+# Seconds from one check of all contents to the next. It takes 0.05 s for 50 MB; sizes take 2 ms.
+CHECK_SECONDS = 86400
 
 
 def hold(folder: str) -> bool:
-    """Keep others from removing a folder for as long as this process runs; False: it is not complete."""
+    """Keep others from removing a folder while this process runs; False: it is not complete."""
     marker = os.path.join(folder, COMPLETE)
     try:
-        file = os.open(marker, os.O_RDONLY)  # never closed
+        descriptor = os.open(marker, os.O_RDONLY)  # open until the process ends
     except OSError:
         return False
-    if sys.platform != "win32":  # where nobody can move a folder in which a file is open
+    if sys.platform != "win32":  # where an open file is enough to keep its folder in place
         with contextlib.suppress(OSError):  # a network disk without locks
-            fcntl.flock(file, fcntl.LOCK_SH)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
     return True
 
 
-def is_well(path: str, file: File) -> bool:
-    """Whether a file on disk holds what it should. Raises OSError."""
+def has_right_size(folder: str, file: File) -> bool:
+    """Return whether a file in a folder has the size of the list. Raises OSError."""
+    path = os.path.join(folder, file.path)
+    return os.lstat(path).st_size == file.size
+
+
+def has_right_content(folder: str, file: File) -> bool:
+    """Return whether a file in a folder has the SHA-256 of the list. Raises OSError."""
+    path = os.path.join(folder, file.path)
     with open(path, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
+        digest = hashlib.file_digest(opened, "sha256")
+    return digest.hexdigest() == file.sha256
 
 
 def is_whole(folder: str, files: Sequence[File]) -> bool:
-    """Whether a folder has all files in their sizes and, once a day, with what they should hold."""
+    """Return whether a folder has all its files, in their sizes; once a day, read them all."""
     marker = os.path.join(folder, COMPLETE)
-    paths = {os.path.join(folder, file.path): file for file in files}
     try:
-        if any(os.lstat(path).st_size != file.size for path, file in paths.items()):
+        if not all(has_right_size(folder, file) for file in files):
             return False
-        if time.time() - os.stat(marker).st_mtime > CHECK_SECONDS:
-            if not all(is_well(path, file) for path, file in paths.items()):
-                return False
-            with contextlib.suppress(OSError):  # on a read-only disk
-                os.utime(marker)
+        seconds_since_check = time.time() - os.stat(marker).st_mtime
+        if seconds_since_check <= CHECK_SECONDS:
+            return True
+        if not all(has_right_content(folder, file) for file in files):
+            return False
     except OSError:
         return False
+    with contextlib.suppress(OSError):  # on a read-only disk
+        os.utime(marker)
     return True
+
+
+def temporary_name(folder: str) -> str:
+    """Return a new name beside a folder, for one that is being unpacked or removed."""
+    name = f"tmp-{secrets.token_hex(8)}"
+    return os.path.join(os.path.dirname(folder), name)
+
+
+# --- Unpacking ---------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -396,11 +417,6 @@ def sync(folder: str) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
-
-
-def temporary_name(folder: str) -> str:
-    """Return a new name beside a folder, for what is not there yet or no longer."""
-    return os.path.join(os.path.dirname(folder), f"tmp-{secrets.token_hex(8)}")
 
 
 def unpack(archive: zipimporter, files: Sequence[File], folder: str) -> None:
