@@ -62,7 +62,6 @@ OLDEST_PILLOW = (11, 1)  # that photos.py can run with, where the machine's own 
 CHECK_SECONDS = (
     86400  # since all files were read and found well: 0.05 s for 50 MB, against 2 ms for sizes
 )
-WAIT_SECONDS = 30.0  # for another process that unpacks
 WRITERS = (
     16  # threads; they wait for the disk, one fsync after the other would take ten times as long
 )
@@ -378,90 +377,118 @@ def temporary_name(folder: str) -> str:
 
 # --- Unpacking ---------------------------------------------------------------
 
+WAIT_SECONDS = 30.0  # at most, for another process that unpacks; one takes about a second
+RETRY_SECONDS = 0.02  # between two attempts to get the lock
+WRITERS = 16  # threads; each waits for the disk, and one thread would take ten times as long
+
+
+def try_lock(descriptor: int) -> None:
+    """Lock an open file for this process alone, or raise OSError at once."""
+    if sys.platform == "win32":
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def wait_for_lock(descriptor: int) -> None:
+    """Lock an open file; give up after WAIT_SECONDS, and on a disk without locks."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            try_lock(descriptor)
+            return
+        except (BlockingIOError, PermissionError):  # another process has the lock
+            time.sleep(RETRY_SECONDS)
+        except OSError:
+            return
+
 
 @contextlib.contextmanager
-def alone(root: str) -> Iterator[None]:
-    """Let one process unpack at a time. Where there are no locks, all unpack, and the first one wins."""
-    file = os.open(os.path.join(root, ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + WAIT_SECONDS
+def unpack_lock(root: str) -> Iterator[None]:
+    """Let one process unpack at a time; without a lock several do, and the first one wins."""
+    path = os.path.join(root, ".lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while time.monotonic() < deadline:
-            try:
-                if sys.platform == "win32":
-                    msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-                else:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except (BlockingIOError, PermissionError):
-                time.sleep(0.02)
-            except OSError:
-                break
+        wait_for_lock(descriptor)
         yield
     finally:
-        os.close(file)
+        os.close(descriptor)
 
 
 def write(path: str, content: bytes) -> None:
-    """Write a file to disk."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    """Write a new file to disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 def sync(folder: str) -> None:
-    """Write the names in a folder to disk, where a folder can be opened."""
-    if sys.platform != "win32":
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+    """Write the names in a folder to disk."""
+    if sys.platform == "win32":  # which cannot open a folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fill(archive: zipimporter, files: Sequence[File], folder: str) -> None:
+    """Write files of the archive to an empty folder, and its marker last."""
+
+    def write_checked(file: File) -> None:
+        content = read_checked(archive, f"files/{file.sha256}", file.sha256)
+        write(os.path.join(folder, file.path), content)
+
+    subfolders = {os.path.dirname(file.path) for file in files}
+    for name in subfolders:
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write_checked, files))  # the list raises what a thread raised
+    write(os.path.join(folder, COMPLETE), b"")
+    for name in {"", *subfolders}:
+        sync(os.path.join(folder, name))
 
 
 def unpack(archive: zipimporter, files: Sequence[File], folder: str) -> None:
-    """Make a folder from the archive: it is there with all that it shall hold, or not at all."""
-
-    def write_checked(file: File) -> None:
-        write(
-            os.path.join(fresh, file.path),
-            read_checked(archive, f"files/{file.sha256}", file.sha256),
-        )
-
-    fresh, damaged = temporary_name(folder), temporary_name(folder)
-    os.mkdir(fresh, 0o700)
+    """Make a folder from the archive, or replace it: the folder gets all its files, or none."""
+    new_folder = temporary_name(folder)
+    old_folder = temporary_name(folder)
+    os.mkdir(new_folder, 0o700)
     try:
-        inner = sorted({os.path.dirname(file.path) for file in files})
-        for name in inner:
-            os.makedirs(os.path.join(fresh, name), exist_ok=True)
-        with ThreadPoolExecutor(WRITERS) as pool:
-            list(pool.map(write_checked, files))
-        write(os.path.join(fresh, COMPLETE), b"")
-        for name in {"", *inner}:
-            sync(os.path.join(fresh, name))
+        fill(archive, files, new_folder)
         if os.path.lexists(folder):
-            os.rename(folder, damaged)
-        os.rename(fresh, folder)
+            os.rename(folder, old_folder)
+        os.rename(new_folder, folder)
         sync(os.path.dirname(folder))
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(damaged, ignore_errors=True)
+        shutil.rmtree(new_folder, ignore_errors=True)
+        shutil.rmtree(old_folder, ignore_errors=True)
 
 
-def provide(archive: zipimporter, listed: str, folder: str, *, anew: bool) -> None:
-    """Unpack a folder if it is not there whole, or if it shall be made anew, and hold it."""
-    files = read_list(archive, listed)
-    if not anew and hold(folder) and is_whole(folder, files):
+def announce(files: Iterable[File], folder: str) -> None:
+    """Tell somebody at a terminal why this start takes longer than the next ones."""
+    if sys.stderr and sys.stderr.isatty():
+        megabytes = sum(file.size for file in files) / 1e6
+        say(f"Unpacking {megabytes:.0f} MB to {folder}, once.")
+
+
+def provide(archive: zipimporter, list_sha256: str, folder: str, *, replace: bool) -> None:
+    """Unpack a folder if it is not whole, or if `replace` says so, and hold the folder."""
+    files = read_list(archive, list_sha256)
+    if not replace and hold(folder) and is_whole(folder, files):
         return
-    with alone(os.path.dirname(folder)):
-        if not anew and hold(folder) and is_whole(folder, files):
+    with unpack_lock(os.path.dirname(folder)):
+        # Another process may have unpacked the folder while this one waited.
+        if not replace and hold(folder) and is_whole(folder, files):
             return
-        if sys.stderr and sys.stderr.isatty():
-            say(f"Unpacking {sum(file.size for file in files) / 1e6:.0f} MB to {folder}, once.")
+        announce(files, folder)
         try:
             unpack(archive, files, folder)
         except OSError:
-            if not is_whole(folder, files):  # another process may have been faster
+            if not is_whole(folder, files):  # another process without the lock may be faster
                 raise
         hold(folder)
 
@@ -529,7 +556,7 @@ def place(archive: zipimporter, wanted: Mapping[str, str], *, anew: bool = False
                 os.path.join(safe, f"{name}-{listed[:16]}") for name, listed in wanted.items()
             ]
             for folder, listed in zip(folders, wanted.values(), strict=True):
-                provide(archive, listed, folder, anew=anew)
+                provide(archive, listed, folder, replace=anew)
         except OSError as error:
             say(f"Not using {root}: {error.strerror or error}.")
             continue

@@ -479,8 +479,8 @@ def test_a_folder_is_whole_with_every_file_in_its_size(pack: Pack, root: Path) -
 def test_what_is_there_is_not_unpacked_again_unless_it_is_damaged(pack: Pack, root: Path) -> None:
     archive, name, folder = pack(APP), sha256(listed(APP)), root / "app-1"
 
-    def provide(*, anew: bool = False) -> int:
-        bootstrap.provide(archive, name, os.fspath(folder), anew=anew)
+    def provide(*, replace: bool = False) -> int:
+        bootstrap.provide(archive, name, os.fspath(folder), replace=replace)
         assert contents(folder) == {**APP, ".complete": b""}
         return folder.stat().st_ino
 
@@ -492,7 +492,7 @@ def test_what_is_there_is_not_unpacked_again_unless_it_is_damaged(pack: Pack, ro
     (folder / ".complete").unlink()
     third = provide()
     assert third != second and provide() == third
-    assert provide(anew=True) != third
+    assert provide(replace=True) != third
 
 
 def test_damage_that_leaves_the_size_as_it_was_is_found_once_a_day(pack: Pack, root: Path) -> None:
@@ -500,7 +500,7 @@ def test_damage_that_leaves_the_size_as_it_was_is_found_once_a_day(pack: Pack, r
     damaged = APP["photos.py"][:-1] + b"?"
 
     def provide() -> bytes:
-        bootstrap.provide(archive, name, os.fspath(folder), anew=False)
+        bootstrap.provide(archive, name, os.fspath(folder), replace=False)
         return (folder / "photos.py").read_bytes()
 
     assert provide() == APP["photos.py"]
@@ -513,9 +513,9 @@ def test_damage_that_leaves_the_size_as_it_was_is_found_once_a_day(pack: Pack, r
 
 
 def test_a_start_is_noted_and_keeps_the_folder(pack: Pack, root: Path) -> None:
-    bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), anew=False)
+    bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), replace=False)
     os.utime(root / "app-1" / ".complete", (1, 1))
-    bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), anew=False)
+    bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), replace=False)
     assert not bootstrap.is_outdated(os.fspath(root / "app-1"), 60)
     with pytest.raises(BlockingIOError):
         bootstrap.discard(os.fspath(root / "app-1"))
@@ -545,17 +545,18 @@ def test_only_one_process_unpacks_at_a_time_but_none_waits_for_ever(
     root: Path, start_python: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = (
-        "import bootstrap, sys\nwith bootstrap.alone(sys.argv[1]):\n    print('in', flush=True)\n    input()"
+        "import bootstrap, sys\n"
+        "with bootstrap.unpack_lock(sys.argv[1]):\n    print('in', flush=True)\n    input()"
     )
     other: subprocess.Popen[str] = start_python(wait, root)
     assert other.stdout and other.stdout.readline() == "in\n"
     monkeypatch.setattr(bootstrap, "WAIT_SECONDS", 0.1)
     started = time.monotonic()
-    with bootstrap.alone(os.fspath(root)):
+    with bootstrap.unpack_lock(os.fspath(root)):
         assert time.monotonic() - started >= 0.1
     other.communicate("\n", timeout=30)
     monkeypatch.setattr(bootstrap, "WAIT_SECONDS", 30)
-    with bootstrap.alone(os.fspath(root)):
+    with bootstrap.unpack_lock(os.fspath(root)):
         pass
 
 
