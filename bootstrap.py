@@ -51,12 +51,6 @@ CACHE_VARIABLE = "PHOTOS_CACHE_DIR"
 CACHE_NAME = "photos.pyz"
 APP, NATIVE = "app", "native"
 PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".split())
-# Seconds since a folder was last started from, by our names. One that is being unpacked, which takes
-# seconds, and one for a single run are removed when that process ends; these were left by a crash.
-LIFETIMES = {
-    rf"({APP}|{NATIVE})-[0-9a-f]{{16}}": 30 * 86400,
-    rf"({CACHE_NAME}|tmp)-[0-9a-f]{{16}}": 3600,
-}
 CANNOT_START = 3  # exit status
 OLDEST_PILLOW = (11, 1)  # that photos.py can run with, where the machine's own has to do
 CHECK_SECONDS = (
@@ -493,38 +487,53 @@ def provide(archive: zipimporter, list_sha256: str, folder: str, *, replace: boo
         hold(folder)
 
 
+# --- Pruning -----------------------------------------------------------------
+
+# Seconds that a folder with one of our names stays after the last start from it. A folder named
+# as in the second line serves one process, which removes it; one that stays was left by a crash.
+LIFETIMES = {
+    rf"({APP}|{NATIVE})-[0-9a-f]{{16}}": 30 * 86400,
+    rf"({CACHE_NAME}|tmp)-[0-9a-f]{{16}}": 3600,
+}
+
+
 def discard(folder: str) -> None:
-    """Remove a folder. Raises OSError if a process runs from it."""
-    gone = temporary_name(folder)
-    with contextlib.ExitStack() as locks:
-        for marker in Path(folder).rglob(COMPLETE) if sys.platform != "win32" else ():
-            file = os.open(marker, os.O_RDONLY)
-            locks.callback(os.close, file)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.rename(folder, gone)  # who waits for the lock finds nothing, and unpacks anew
-    shutil.rmtree(gone, ignore_errors=True)
+    """Remove a folder. Raises OSError if a process runs from the folder."""
+    doomed = temporary_name(folder)
+    with contextlib.ExitStack() as open_files:
+        if sys.platform != "win32":  # where a folder with an open file cannot be renamed
+            for marker in Path(folder).rglob(COMPLETE):
+                descriptor = os.open(marker, os.O_RDONLY)
+                open_files.callback(os.close, descriptor)
+                try_lock(descriptor)
+        # A process that waits for one of these locks will miss the folder, and unpack it again.
+        os.rename(folder, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
-def is_outdated(folder: str, seconds: float) -> bool:
-    """Whether a folder is ours and was last used longer ago than that."""
+def is_outdated(folder: str, lifetime: float) -> bool:
+    """Return whether a folder is ours and its last start is more than `lifetime` seconds ago."""
     status = os.lstat(folder)
-    ours = stat.S_ISDIR(status.st_mode) and (
-        sys.platform == "win32" or status.st_uid == os.getuid()
-    )
+    is_ours = sys.platform == "win32" or status.st_uid == os.getuid()
+    if not is_ours or not stat.S_ISDIR(status.st_mode):
+        return False
     with contextlib.suppress(FileNotFoundError):
         status = os.lstat(os.path.join(folder, COMPLETE))
-    return ours and time.time() - status.st_mtime > seconds
+    return time.time() - status.st_mtime > lifetime
 
 
 def prune(root: str) -> None:
-    """Remove what nobody needs any longer, of the folders that have a name that we give."""
-    with contextlib.suppress(OSError):
+    """Remove the folders in `root` that have our names and that nobody needs any longer."""
+    with contextlib.suppress(OSError):  # `root` may not exist
         for name in os.listdir(root):
-            for pattern, seconds in LIFETIMES.items():
-                folder = os.path.join(root, name)
-                with contextlib.suppress(OSError):
-                    if re.fullmatch(pattern, name) and is_outdated(folder, seconds):
+            folder = os.path.join(root, name)
+            for pattern, lifetime in LIFETIMES.items():
+                with contextlib.suppress(OSError):  # a process may run from the folder
+                    if re.fullmatch(pattern, name) and is_outdated(folder, lifetime):
                         discard(folder)
+
+
+# --- Placing -----------------------------------------------------------------
 
 
 def temporary_folders() -> Iterator[str]:
