@@ -536,49 +536,58 @@ def prune(root: str) -> None:
 # --- Placing -----------------------------------------------------------------
 
 
+def temporary_parents() -> list[str]:
+    """Return the folders for temporary files on this machine, the preferred one first."""
+    # Not tempfile.gettempdir(): it may answer the current folder, which holds the photos.
+    variable = "TEMP" if sys.platform == "win32" else "TMPDIR"
+    preferred = os.environ.get(variable) or "/tmp"  # noqa: S108
+    parents = dict.fromkeys((preferred, "/var/tmp"))  # noqa: S108
+    return [parent for parent in parents if os.path.isabs(parent) and os.path.isdir(parent)]
+
+
 def temporary_folders() -> Iterator[str]:
-    """Yield folders for this run alone, removed when it ends; what earlier runs could not remove goes, too."""
-    # Not tempfile.gettempdir(), which may well be the current folder: the photos.
-    usual = os.environ.get("TEMP" if sys.platform == "win32" else "TMPDIR") or "/tmp"  # noqa: S108
-    for above in dict.fromkeys((usual, "/var/tmp")):  # noqa: S108
-        if os.path.isdir(above) and os.path.isabs(above):
-            prune(above)
-            folder = os.path.join(above, f"{CACHE_NAME}-{secrets.token_hex(8)}")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            yield folder
+    """Yield names of folders for this run alone, which are removed when the run ends."""
+    for parent in temporary_parents():
+        prune(parent)  # of what earlier runs could not remove
+        folder = os.path.join(parent, f"{CACHE_NAME}-{secrets.token_hex(8)}")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
 
 
 def keep_from_cleaners(folder: str) -> None:
-    """Lock a folder, which systemd-tmpfiles then leaves alone, however long this process runs."""
+    """Lock a folder for as long as this process runs: systemd-tmpfiles leaves locked ones alone."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
-            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
-def place(archive: zipimporter, wanted: Mapping[str, str], *, anew: bool = False) -> list[str]:
-    """Return folders that hold the lists that are wanted, below the first place that can hold them."""
-    usual = cache_folder()
-    for root in filter(None, itertools.chain([usual], temporary_folders())):
+def place(archive: zipimporter, lists: Mapping[str, str], *, replace: bool = False) -> list[str]:
+    """Return an unpacked folder for each list, in the first place that has room for all of them.
+
+    `lists` gives the SHA-256 of each list by the folder's name. Raises CannotStart.
+    """
+    cache = cache_folder()
+    roots = itertools.chain([cache], temporary_folders())
+    for root in filter(None, roots):
         try:
-            safe = open_folder(root)
-            folders = [
-                os.path.join(safe, f"{name}-{listed[:16]}") for name, listed in wanted.items()
-            ]
-            for folder, listed in zip(folders, wanted.values(), strict=True):
-                provide(archive, listed, folder, replace=anew)
+            safe_root = open_folder(root)
+            folders = []
+            for name, list_sha256 in lists.items():
+                folder = os.path.join(safe_root, f"{name}-{list_sha256[:16]}")
+                provide(archive, list_sha256, folder, replace=replace)
+                folders.append(folder)
         except OSError as error:
             say(f"Not using {root}: {error.strerror or error}.")
             continue
-        prune(safe)
-        if root != usual:
-            keep_from_cleaners(safe)
-            say(
-                f"Unpacked for this run alone. To start faster, name a folder of yours in {CACHE_VARIABLE}."
-            )
+        prune(safe_root)
+        if root != cache:
+            keep_from_cleaners(safe_root)
+            advice = f"To start faster, name a folder of yours in {CACHE_VARIABLE}."
+            say(f"Unpacked for this run alone. {advice}")
         return folders
-    raise CannotStart(
-        f"There is no folder to run from. Name one with 100 MB of room in {CACHE_VARIABLE}."
-    )
+    advice = f"Name one with 100 MB of room in {CACHE_VARIABLE}."
+    raise CannotStart(f"There is no folder to run from. {advice}")
 
 
 # --- Starting ----------------------------------------------------------------------------------
@@ -627,7 +636,7 @@ def unpack_and_load(
 ) -> ModuleType:
     """Import photos.py from where it is unpacked; what cannot be loaded is unpacked anew once."""
     for anew in (False, True):
-        folders = place(archive, wanted, anew=anew)
+        folders = place(archive, wanted, replace=anew)
         try:
             return load(folders, rest)
         except Exception as error:  # whatever the code of a damaged file raises
