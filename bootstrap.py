@@ -47,18 +47,10 @@ if sys.platform != "win32":
 else:
     import msvcrt
 
-CACHE_VARIABLE = "PHOTOS_CACHE_DIR"
+APP = "app"
+NATIVE = "native"
 CACHE_NAME = "photos.pyz"
-APP, NATIVE = "app", "native"
-PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".split())
-CANNOT_START = 3  # exit status
-OLDEST_PILLOW = (11, 1)  # that photos.py can run with, where the machine's own has to do
-CHECK_SECONDS = (
-    86400  # since all files were read and found well: 0.05 s for 50 MB, against 2 ms for sizes
-)
-WRITERS = (
-    16  # threads; they wait for the disk, one fsync after the other would take ten times as long
-)
+CACHE_VARIABLE = "PHOTOS_CACHE_DIR"
 
 
 class CannotStart(Exception):
@@ -590,81 +582,96 @@ def place(archive: zipimporter, lists: Mapping[str, str], *, replace: bool = Fal
     raise CannotStart(f"There is no folder to run from. {advice}")
 
 
-# --- Starting ----------------------------------------------------------------------------------
+# --- Starting ----------------------------------------------------------------
+
+CANNOT_START = 3  # exit status
+# All packages and modules that photos.pyz brings.
+PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".split())
+OLDEST_PILLOW = (11, 1)  # of the machine's own, that photos.py can run with
+PILLOW_FEATURES = ("jpg", "zlib", "webp", "avif", "littlecms2")  # as PIL.features names them
 
 
-def load(folders: Sequence[str], rest: Sequence[str]) -> ModuleType:
-    """Import photos.py with Pillow, looking nowhere but in these folders."""
-    sys.path[:] = [*folders, *rest]
+def load(folders: Iterable[str], paths: Iterable[str]) -> ModuleType:
+    """Import photos.py with Pillow from our folders, or else from the rest of the search path."""
+    sys.path[:] = [*folders, *paths]
     importlib.invalidate_caches()
-    for name in [
-        *sys.modules
-    ]:  # an attempt before this one, or the machine's start-up files, may have them
-        if name.partition(".")[0] in PACKAGES:
+    # An earlier attempt, or the machine's start-up files, may have imported some from elsewhere.
+    for name in list(sys.modules):
+        package = name.partition(".")[0]
+        if package in PACKAGES:
             del sys.modules[name]
     importlib.import_module("PIL._imaging")
     return importlib.import_module("photos")
 
 
-def check_own_pillow(rest: Sequence[str], why: str) -> None:
-    """Say what the machine's own Pillow lacks. Raises CannotStart where there is none that is good enough."""
-    sys.path[:] = rest
-    needed = f"{'.'.join(map(str, OLDEST_PILLOW))} or newer"
+def unpack_and_load(
+    archive: zipimporter, lists: Mapping[str, str], paths: Iterable[str]
+) -> ModuleType:
+    """Import photos.py from unpacked folders, replaced once if need be. Raises CannotStart."""
+    for replace in (False, True):
+        folders = place(archive, lists, replace=replace)
+        try:
+            return load(folders, paths)
+        except Exception as error:  # the code of a damaged file may raise anything
+            reason = f"What is in {' and '.join(folders)} cannot be loaded here ({error})."
+    raise CannotLoad(reason)
+
+
+def is_new_enough(pillow_version: str) -> bool:
+    """Return whether photos.py can run with a version of Pillow."""
+    numbers = re.findall(r"\d+", pillow_version)
+    return tuple(map(int, numbers[:2])) >= OLDEST_PILLOW
+
+
+def missing_features(features: ModuleType) -> list[str]:
+    """Return what the machine's own packages lack; `features` is PIL.features."""
+    with warnings.catch_warnings(action="ignore"):  # an old Pillow warns of names it cannot know
+        missing = [name for name in PILLOW_FEATURES if not features.check(name)]
+    if not importlib.util.find_spec("pillow_heif"):
+        missing.append("pillow-heif")
+    return missing
+
+
+def check_own_pillow(paths: Iterable[str], reason: str) -> None:
+    """Say what the machine's own Pillow lacks, and the reason for using it. Raises CannotStart."""
+    sys.path[:] = paths
+    needed = f"{dotted(OLDEST_PILLOW)} or newer"
     try:
         from PIL import __version__, features
-    except Exception:  # it may be broken in any way
-        hint = f"Install Pillow {needed} for this Python, or build photos.pyz for it."
-        raise CannotStart(f"{why} {hint}") from None
-    version = re.match(r"(\d+)\.(\d+)", __version__)
-    if not version or tuple(map(int, version.groups())) < OLDEST_PILLOW:
-        raise CannotStart(f"{why} Its own Pillow {__version__} is too old; {needed} would do.")
-    with warnings.catch_warnings(action="ignore"):  # of names that it does not know yet
-        lacks = [
-            name
-            for name in ("jpg", "zlib", "webp", "avif", "littlecms2")
-            if not features.check(name)
-        ]
-    if not importlib.util.find_spec("pillow_heif"):
-        lacks.append("pillow-heif")
-    say(
-        f"{why} Using its own Pillow {__version__}{', without ' if lacks else ''}{', '.join(lacks)}."
-    )
+    except Exception:  # a broken package may raise anything
+        advice = f"Install Pillow {needed} for this Python, or build photos.pyz for it."
+        raise CannotStart(f"{reason} {advice}") from None
+    if not is_new_enough(__version__):
+        verdict = f"This machine's Pillow {__version__} is too old; {needed} would do."
+        raise CannotStart(f"{reason} {verdict}")
+    missing = missing_features(features)
+    without = f", without {', '.join(missing)}" if missing else ""
+    say(f"{reason} Using this machine's own Pillow {__version__}{without}.")
 
 
-def unpack_and_load(
-    archive: zipimporter, wanted: Mapping[str, str], rest: Sequence[str]
-) -> ModuleType:
-    """Import photos.py from where it is unpacked; what cannot be loaded is unpacked anew once."""
-    for anew in (False, True):
-        folders = place(archive, wanted, replace=anew)
-        try:
-            return load(folders, rest)
-        except Exception as error:  # whatever the code of a damaged file raises
-            why = f"What is in {' and '.join(folders)} cannot be loaded here ({error})."
-    raise CannotLoad(why)
+def native_list(targets: Iterable[dict[str, Any]]) -> str:
+    """Return the SHA-256 of the list of native files for this machine. Raises CannotLoad."""
+    for target in targets:
+        if fits(target):
+            return str(target["files"])
+    raise CannotLoad(f"photos.pyz was built for {targets_text(targets)}; this is {machine_text()}.")
 
 
 def import_photos(archive: zipimporter, build: Build) -> ModuleType:
-    """Import photos.py, with the Pillow of the archive or else with the machine's own. Raises CannotStart."""
-    machine = [path for path in sys.path if path != archive.archive]
-    app = {APP: build.app}
-    native = next((each["files"] for each in build.targets if fits(each)), "")
-    why = (
-        ""
-        if native
-        else f"photos.pyz was built for {targets_text(build.targets)}; here is {machine_text()}."
-    )
-    if native:
-        try:
-            return unpack_and_load(archive, {**app, NATIVE: native}, standard_library_paths())
-        except CannotLoad as error:
-            why = str(error)
-    check_own_pillow(machine, why)
-    return unpack_and_load(archive, app, machine)
+    """Import photos.py with our Pillow, or else with the machine's own. Raises CannotStart."""
+    machine_paths = [path for path in sys.path if path != archive.archive]
+    app_list = {APP: build.app}
+    try:
+        lists = {**app_list, NATIVE: native_list(build.targets)}
+        return unpack_and_load(archive, lists, standard_library_paths())
+    except CannotLoad as error:
+        reason = str(error)
+    check_own_pillow(machine_paths, reason)
+    return unpack_and_load(archive, app_list, machine_paths)
 
 
 def main(archive: zipimporter) -> int:
-    """Start the server, or run the command that was given; return the exit status."""
+    """Start the server, or run the command of the command line; return the exit status."""
     home = os.path.dirname(os.path.abspath(archive.archive))
     try:
         build = read_build(archive)
