@@ -1,18 +1,19 @@
 """Start photos.py out of photos.pyz, which build_zipapp.py makes.
 
-Python cannot import native modules, such as Pillow's, from a zip archive. So what this machine needs
-is unpacked once, to a cache folder of this user, and everything runs from real files there:
+Python cannot import native modules, such as Pillow's, from a zip archive. The bootstrap unpacks
+what this machine needs, once, to a cache folder of this user, and runs everything from there:
 
-    app-HASH/       photos.py, its templates, and the packages that are the same on all machines
-    native-HASH/    Pillow and pillow-heif for one platform and Python
-    tmp-*           being unpacked, or being removed
+    app-HASH/       photos.py, renditions.py, templates, and packages that suit all machines
+    native-HASH/    Pillow and pillow-heif for one platform and one version of Python
+    tmp-*           a folder that is being unpacked or removed
 
-HASH stands for all that is in a folder: a new version never runs old code. Each folder has a file
-`.complete`, written last, locked by the processes that run from the folder, and touched when a start
-finds that all is well in it, which is looked into once a day.
+HASH is computed from all that a folder holds, so a new version never runs old code. The file
+`.complete` in each folder is written last. The processes that run from the folder hold a lock on
+the file. Once a day a start checks the contents of all files, and touches `.complete`.
 
-A folder that others could have written to is never used; where none is left, a temporary one serves
-for this run. Exit status 3: the server cannot start on this machine, and one line on stderr says why.
+The bootstrap never uses a folder that others could have written to. If it finds no safe folder,
+it unpacks to a temporary one, for this run alone. Exit status 3 means that the server cannot start
+on this machine; one line on stderr says why.
 """
 
 from __future__ import annotations
