@@ -39,18 +39,89 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("build_zipapp.py needs Python 3.11 or newer.")
+
 HOME = Path(__file__).resolve().parent
-LOCK, WHEELS = HOME / "wheels.lock", HOME / ".wheels"
-PACKAGES = ("bottle", "pillow", "pillow-heif", "pyjwt", "waitress")
-HEIF = "pillow_heif"
+LOCK = HOME / "wheels.lock"
+WHEELS = HOME / ".wheels"
+HEIF = "pillow_heif"  # the package that --no-heif leaves out
 PYTHONS = ("311", "312", "313", "314", "315")
-# The oldest systems that pip shall find wheels for; those of still older ones fit, too.
+
+
+class BuildError(Exception):
+    """Says in one sentence why nothing was built."""
+
+
+# --- Platforms ---------------------------------------------------------------
+
+# The oldest systems that pip has to find wheels for. Wheels for still older systems fit, too.
 PLATFORMS = {
     "linux": ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64"),
     "mac": ("macosx_10_15_x86_64", "macosx_11_0_arm64"),
     "windows": ("win_amd64", "win_arm64"),
     "musl": ("musllinux_1_2_x86_64", "musllinux_1_2_aarch64"),
 }
+ALL_PLATFORMS = tuple(itertools.chain.from_iterable(PLATFORMS.values()))
+# The C library of a system, as the suffixes of native modules name it.
+C_LIBRARIES = {"manylinux": "gnu", "musllinux": "musl"}
+
+
+class Platform(NamedTuple):
+    """What a platform tag says (PEP 425, 600 and 656)."""
+
+    system: str  # manylinux, musllinux, macosx or win
+    version: tuple[int, ...]  # the oldest of the C library or of macOS; () for Windows
+    machine: str
+
+    @classmethod
+    def parse(cls, tag: str) -> Platform:
+        """Read a tag, such as manylinux_2_28_x86_64 or win_amd64."""
+        system, _, rest = tag.partition("_")
+        match = re.match(r"(\d+)_(\d+)_(.+)", rest)
+        if not match:
+            return cls(system, (), rest)
+        major, minor, machine = match.groups()
+        return cls(system, (int(major), int(minor)), machine)
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """System and machine, of whatever version."""
+        return self.system, self.machine
+
+
+def is_platform_of(tag: str, suffix: str, name: str) -> bool:
+    """Return whether a tag is for an interpreter with a suffix of native modules and a name."""
+    system, _, machine = Platform.parse(tag)
+    if system in C_LIBRARIES:
+        return f"-{machine}-linux-{C_LIBRARIES[system]}." in suffix
+    return bool(re.fullmatch(rf"{system}\b.*-{machine}", name))
+
+
+def this_platform() -> str:
+    """Return the tag of this interpreter, which may be a 32-bit one on a 64-bit system."""
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    name = sysconfig.get_platform()
+    if sys.platform == "darwin":  # one build of Python may be for two processors
+        name = f"macosx-{os.uname().machine}"
+    for tag in ALL_PLATFORMS:
+        if is_platform_of(tag, suffix, name):
+            return tag
+    raise BuildError(
+        f"There are no wheels for this machine ({name}). To build for others: --for all"
+    )
+
+
+def platform_tags(which: str) -> list[str]:
+    """Return the platforms that a value of --for means."""
+    if which == "this":
+        return [this_platform()]
+    if which == "all":
+        return list(ALL_PLATFORMS)
+    return list(PLATFORMS[which])
+
+
+PACKAGES = ("bottle", "pillow", "pillow-heif", "pyjwt", "waitress")
 DOWNLOADS = 4  # at a time
 
 # The first line lets a shell run the file. The second names a text encoding that nobody has: Python
@@ -79,30 +150,6 @@ The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-
 a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
 python3 build_zipapp.py --no-heif
 """
-
-
-if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit("build_zipapp.py needs Python 3.11 or newer.")
-
-
-class BuildError(Exception):
-    """Says in one sentence why nothing was built."""
-
-
-class Platform(NamedTuple):
-    """What a platform tag says (PEP 425, 600 and 656)."""
-
-    system: str  # manylinux, musllinux, macosx or win
-    version: tuple[int, ...]  # of the C library or of macOS, at least; () for Windows
-    machine: str
-
-    @classmethod
-    def parse(cls, tag: str) -> Platform:
-        """Read a tag, such as manylinux_2_28_x86_64 or win_amd64."""
-        system, _, rest = tag.partition("_")
-        version = re.match(r"(\d+)_(\d+)_", rest)
-        numbers = tuple(map(int, version.groups())) if version else ()
-        return cls(system, numbers, rest[version.end() :] if version else rest)
 
 
 class Wheel(NamedTuple):
@@ -148,28 +195,6 @@ Files = dict[str, Stream]  # by their paths
 
 
 # --- Wheels ------------------------------------------------------------------------------------
-
-
-def platform_tags(which: str) -> list[str]:
-    """Return the platforms that a value of --for means."""
-    if which == "this":
-        return [this_platform()]
-    return [tag for name, tags in PLATFORMS.items() if which in ("all", name) for tag in tags]
-
-
-def this_platform() -> str:
-    """Return the tag of this interpreter, which may be a 32-bit one on a 64-bit system."""
-    suffix, name = importlib.machinery.EXTENSION_SUFFIXES[0], sysconfig.get_platform()
-    if sys.platform == "darwin":  # one build of Python may be for two processors
-        name = f"macosx-{os.uname().machine}"
-    for tag in platform_tags("all"):
-        system, _, machine = Platform.parse(tag)
-        libc = {"manylinux": "gnu", "musllinux": "musl"}.get(system)
-        if f"-{machine}-linux-{libc}." in suffix or re.fullmatch(rf"{system}\b.*-{machine}", name):
-            return tag
-    raise BuildError(
-        f"There are no wheels for this machine ({name}). To build for others: --for all"
-    )
 
 
 def locked_wheels() -> list[Wheel]:
