@@ -53,6 +53,11 @@ class BuildError(Exception):
     """Says in one sentence why nothing was built."""
 
 
+def sha256_of(content: bytes) -> str:
+    """Return a SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 # --- Platforms ---------------------------------------------------------------
 
 # The oldest systems that pip has to find wheels for. Wheels for still older systems fit, too.
@@ -121,102 +126,58 @@ def platform_tags(which: str) -> list[str]:
     return list(PLATFORMS[which])
 
 
-PACKAGES = ("bottle", "pillow", "pillow-heif", "pyjwt", "waitress")
+# --- Wheels ------------------------------------------------------------------
+
 DOWNLOADS = 4  # at a time
-
-# The first line lets a shell run the file. The second names a text encoding that nobody has: Python
-# shows it where the end of the file is missing, in which a zip archive has its directory, since it
-# then takes the file for a script. Of a complete file it reads neither.
-PREFIX = b"#!/usr/bin/env python3\n# coding: this-file-is-incomplete--copy-it-again\n"
-
-MAIN = '''\
-"""Start the album server. This file must parse on any Python."""
-import sys
-
-if sys.version_info < (3, 11):  # noqa: UP036
-    sys.stderr.write("photos: photos.pyz needs Python 3.11 or newer, this is %d.%d.\\n" % sys.version_info[:2])
-    sys.exit(3)
-
-try:
-    import bootstrap
-
-    sys.exit(bootstrap.main(__loader__))
-except KeyboardInterrupt:
-    sys.exit("\\nStopped.")
-'''
-
-HEIF_NOTICE = """
-The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-2.0), whose terms hold for
-a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
-python3 build_zipapp.py --no-heif
-"""
+# What pip is asked for. The lock file has these names with underscores, as wheels have them.
+PACKAGES = ("bottle", "pillow", "pillow-heif", "pyjwt", "waitress")
 
 
 class Wheel(NamedTuple):
-    """A line of the lock file: a wheel, whose name tells what it is for (PEP 427)."""
+    """A line of the lock file: a wheel, whose name says what the wheel is for (PEP 427)."""
 
     sha256: str
     filename: str
+    package: str
+    version: str
+    python: str  # whose native modules it has, such as 311; 'none'
+    tag: str  # the platform, or 'any'
+
+    @classmethod
+    def parse(cls, sha256: str, filename: str) -> Wheel:
+        """Read the name of a wheel."""
+        parts = filename.removesuffix(".whl").split("-")
+        package, version = parts[:2]
+        python = parts[-2].removeprefix("cp")
+        tag, *_ = parts[-1].split(".")  # the first of several tags names the oldest system
+        return cls(sha256, filename, package, version, python, tag)
 
     @property
-    def package(self) -> str:
-        return self.filename.split("-")[0]
-
-    @property
-    def version(self) -> str:
-        return self.filename.split("-")[1]
-
-    @property
-    def python(self) -> str:
-        """The version that its native modules are for, such as 311."""
-        return self.filename.split("-")[-2].removeprefix("cp")
-
-    @property
-    def tag(self) -> str:
-        """The platform; of several tags the first, which is the oldest system."""
-        return self.filename.removesuffix(".whl").split("-")[-1].split(".")[0]
+    def requirement(self) -> str:
+        """What makes pip choose this version."""
+        return f"{self.package}=={self.version}"
 
     @property
     def path(self) -> Path:
         return WHEELS / self.filename
 
 
-class Stream(NamedTuple):
-    """A file as a zip archive holds it."""
-
-    sha256: str
-    method: int  # 0: stored, 8: deflated
-    crc: int
-    size: int  # bytes of the file
-    raw: bytes
-
-
-Files = dict[str, Stream]  # by their paths
-
-
-# --- Wheels ------------------------------------------------------------------------------------
-
-
 def locked_wheels() -> list[Wheel]:
     """Return the wheels of the lock file, whose lines are those of `sha256sum`."""
-    return [Wheel(*line.split()) for line in LOCK.read_text(encoding="ascii").splitlines() if line]
+    text = LOCK.read_text(encoding="ascii")
+    return [Wheel.parse(*line.split()) for line in text.splitlines() if line]
 
 
-def choose(wheels: Iterable[Wheel], tag: str, python: str) -> list[Wheel]:
-    """Return the native wheels for a platform and a version of Python."""
-    wanted = Platform.parse(tag)._replace(version=())
-    return [
-        each
-        for each in wheels
-        if each.python == python and Platform.parse(each.tag)._replace(version=()) == wanted
-    ]
+def native_wheels(wheels: Iterable[Wheel], tag: str, python: str) -> list[Wheel]:
+    """Return the native wheels for a platform, of whatever version, and a version of Python."""
+    kind = Platform.parse(tag).kind
+    native = [wheel for wheel in wheels if wheel.python == python]
+    return [wheel for wheel in native if Platform.parse(wheel.tag).kind == kind]
 
 
 def is_there(wheel: Wheel) -> bool:
-    """Whether a wheel was downloaded before, every byte of it."""
-    return (
-        wheel.path.exists() and hashlib.sha256(wheel.path.read_bytes()).hexdigest() == wheel.sha256
-    )
+    """Return whether every byte of a wheel was downloaded before."""
+    return wheel.path.exists() and sha256_of(wheel.path.read_bytes()) == wheel.sha256
 
 
 def find_pip(folder: str) -> list[str]:
@@ -262,7 +223,7 @@ def fetch(pip: list[str], wheel: Wheel) -> None:
     flags = [] if wheel.tag == "any" else target_flags(wheel.tag, wheel.python)
     with tempfile.TemporaryDirectory(dir=WHEELS) as folder:
         wanted = Path(folder, "requirements.txt")
-        wanted.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
+        wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
         run_pip(pip, "download", "--require-hashes", "-r", os.fspath(wanted), "-d", folder, *flags)
         Path(folder, wheel.filename).replace(wheel.path)
     if not is_there(wheel):
@@ -301,8 +262,8 @@ def renew() -> None:
             told = json.loads(run_pip(pip, *report, *target_flags(tag, python), *pins))
             for each in (each["download_info"] for each in told["install"]):
                 name = each["url"].rpartition("/")[2]
-                found.add(Wheel(each["archive_info"]["hashes"]["sha256"], name))
-            pins = sorted({f"{wheel.package}=={wheel.version}" for wheel in found})
+                found.add(Wheel.parse(each["archive_info"]["hashes"]["sha256"], name))
+            pins = sorted({wheel.requirement for wheel in found})
             print(f"{tag}, Python {python}: {', '.join(pins)}", flush=True)
     lines = (
         f"{each.sha256}  {each.filename}\n"
@@ -311,7 +272,47 @@ def renew() -> None:
     LOCK.write_text("".join(lines), encoding="ascii")
 
 
-# --- Files -------------------------------------------------------------------------------------
+# --- Files -------------------------------------------------------------------
+
+# The first line lets a shell run the file. The second names a text encoding that nobody has: Python
+# shows it where the end of the file is missing, in which a zip archive has its directory, since it
+# then takes the file for a script. Of a complete file it reads neither.
+PREFIX = b"#!/usr/bin/env python3\n# coding: this-file-is-incomplete--copy-it-again\n"
+
+MAIN = '''\
+"""Start the album server. This file must parse on any Python."""
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.stderr.write("photos: photos.pyz needs Python 3.11 or newer, this is %d.%d.\\n" % sys.version_info[:2])
+    sys.exit(3)
+
+try:
+    import bootstrap
+
+    sys.exit(bootstrap.main(__loader__))
+except KeyboardInterrupt:
+    sys.exit("\\nStopped.")
+'''
+
+HEIF_NOTICE = """
+The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-2.0), whose terms hold for
+a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
+python3 build_zipapp.py --no-heif
+"""
+
+
+class Stream(NamedTuple):
+    """A file as a zip archive holds it."""
+
+    sha256: str
+    method: int  # 0: stored, 8: deflated
+    crc: int
+    size: int  # bytes of the file
+    raw: bytes
+
+
+Files = dict[str, Stream]  # by their paths
 
 
 def stored(content: bytes) -> Stream:
@@ -457,7 +458,7 @@ def build(which: str, output: Path, *, heif: bool) -> str:
     """Build the file; return its build id, 12 hexadecimal digits that stand for all that is in it."""
     locked = [each for each in locked_wheels() if heif or each.package != HEIF]
     pairs = itertools.product(platform_tags(which), PYTHONS)
-    targets = [wheels for pair in pairs if (wheels := choose(locked, *pair))]
+    targets = [wheels for pair in pairs if (wheels := native_wheels(locked, *pair))]
     pure = [each for each in locked if each.tag == "any"]
     wheels = [*pure, *itertools.chain.from_iterable(targets)]
     provide(wheels)

@@ -29,7 +29,7 @@ LINUX, ARM = "manylinux_2_27_x86_64.manylinux_2_28_x86_64", "manylinux_2_28_aarc
 
 
 def wheel(name: str) -> Wheel:
-    return Wheel("0" * 64, name)
+    return Wheel.parse("0" * 64, name)
 
 
 # Names of wheels
@@ -69,9 +69,9 @@ def test_the_wheels_for_a_platform_are_those_of_any_version_of_its_system() -> N
         "bottle-1-py3-none-any.whl",
     ]
     wheels = [wheel(name) for name in names]
-    chosen = build_zipapp.choose(wheels, "manylinux_2_17_x86_64", "311")
+    chosen = build_zipapp.native_wheels(wheels, "manylinux_2_17_x86_64", "311")
     assert [each.filename for each in chosen] == [PILLOW.format("311", LINUX), HEIF.format("311", LINUX)]
-    assert build_zipapp.choose(wheels, "macosx_11_0_arm64", "311") == []
+    assert build_zipapp.native_wheels(wheels, "macosx_11_0_arm64", "311") == []
 
 
 def test_the_lock_file_has_every_package_for_every_python_on_every_platform() -> None:
@@ -81,7 +81,7 @@ def test_the_lock_file_has_every_package_for_every_python_on_every_platform() ->
     assert len({(each.package, each.version) for each in wheels}) == len(build_zipapp.PACKAGES)
     for tag in build_zipapp.platform_tags("all"):
         for python in build_zipapp.PYTHONS:
-            packages = [each.package for each in build_zipapp.choose(wheels, tag, python)]
+            packages = [each.package for each in build_zipapp.native_wheels(wheels, tag, python)]
             assert packages in (["pillow", "pillow_heif"], ["pillow"]), (tag, python)
 
 
