@@ -180,95 +180,103 @@ def is_there(wheel: Wheel) -> bool:
     return wheel.path.exists() and sha256_of(wheel.path.read_bytes()) == wheel.sha256
 
 
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command; return its status and output, and print nothing."""
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def find_pip(folder: str) -> list[str]:
     """Return a command that runs pip: this Python's, else that of a new environment in a folder."""
-    own = [sys.executable, "-m", "pip"]
-    if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
-        return own
-    if subprocess.run(
-        [sys.executable, "-m", "venv", folder], capture_output=True, check=False
-    ).returncode:
-        raise BuildError(
-            "This needs pip. On Debian, Ubuntu and Raspberry Pi OS: sudo apt install python3-pip"
-        )
-    return [os.path.join(folder, "Scripts" if os.name == "nt" else "bin", "python"), "-m", "pip"]
+    own_pip = [sys.executable, "-m", "pip"]
+    if run([*own_pip, "--version"]).returncode == 0:
+        return own_pip
+    if run([sys.executable, "-m", "venv", folder]).returncode:
+        advice = "On Debian, Ubuntu and Raspberry Pi OS: sudo apt install python3-pip"
+        raise BuildError(f"A build needs pip. {advice}")
+    programs = "Scripts" if os.name == "nt" else "bin"
+    python = os.path.join(folder, programs, "python")
+    return [python, "-m", "pip"]
 
 
 def run_pip(pip: list[str], *arguments: str) -> str:
-    """Run pip and return what it prints. Raises BuildError with its last words."""
+    """Run pip and return what it prints. Raises BuildError with pip's last error."""
     flags = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "-q"]
-    done = subprocess.run([*pip, *arguments, *flags], capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = re.findall(r"^ERROR: (.+)$", done.stderr, re.MULTILINE) or ["it does not say why"]
-        raise BuildError(f"pip failed: {words[-1]} (Is there a network?)")
-    return done.stdout
+    finished = run([*pip, *arguments, *flags])
+    if finished.returncode:
+        errors = re.findall(r"^ERROR: (.+)$", finished.stderr, re.MULTILINE)
+        reason = errors[-1] if errors else "it does not say why"
+        raise BuildError(f"pip failed: {reason} (Is there a network?)")
+    return finished.stdout
 
 
 def target_flags(tag: str, python: str) -> list[str]:
     """Return the flags that make pip choose for another machine."""
     return [
-        "--platform",
-        tag,
-        "--python-version",
-        python,
-        "--implementation",
-        "cp",
-        "--abi",
-        f"cp{python}",
+        f"--platform={tag}",
+        f"--python-version={python}",
+        "--implementation=cp",
+        f"--abi=cp{python}",
     ]
 
 
 def fetch(pip: list[str], wheel: Wheel) -> None:
-    """Download a wheel, which must have the bytes that the lock file knows."""
-    flags = [] if wheel.tag == "any" else target_flags(wheel.tag, wheel.python)
+    """Download a wheel, which must have the SHA-256 of the lock file."""
     with tempfile.TemporaryDirectory(dir=WHEELS) as folder:
-        wanted = Path(folder, "requirements.txt")
-        wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
-        run_pip(pip, "download", "--require-hashes", "-r", os.fspath(wanted), "-d", folder, *flags)
-        Path(folder, wheel.filename).replace(wheel.path)
+        requirements = Path(folder, "requirements.txt")
+        requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
+        flags = ["--require-hashes", "-r", os.fspath(requirements), "-d", folder]
+        if wheel.tag != "any":
+            flags += target_flags(wheel.tag, wheel.python)
+        run_pip(pip, "download", *flags)
+        downloaded = Path(folder, wheel.filename)
+        downloaded.replace(wheel.path)
     if not is_there(wheel):
-        raise BuildError(f"pip brought something else than {wheel.filename}.")
+        raise BuildError(f"pip brought something other than {wheel.filename}.")
 
 
 def provide(wheels: Iterable[Wheel]) -> None:
-    """Download the wheels that are not there yet, with a line for each."""
+    """Download the wheels that are missing, with a line for each."""
     WHEELS.mkdir(exist_ok=True)
-    if missing := [each for each in wheels if not is_there(each)]:
-        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(DOWNLOADS) as pool:
-            pip = find_pip(folder)
-            print(f"Fetching {len(missing)} of the wheels", flush=True)
-            for wheel, _ in zip(
-                missing, pool.map(lambda each: fetch(pip, each), missing), strict=True
-            ):
-                print(f"{wheel.path.stat().st_size / 1e6:6.1f} MB  {wheel.filename}", flush=True)
+    missing = [wheel for wheel in wheels if not is_there(wheel)]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(DOWNLOADS) as pool:
+        pip = find_pip(folder)
+        print(f"Wheels to fetch: {len(missing)}", flush=True)
+        downloads = pool.map(lambda wheel: fetch(pip, wheel), missing)
+        for wheel, _ in zip(missing, downloads, strict=True):
+            megabytes = wheel.path.stat().st_size / 1e6
+            print(f"{megabytes:6.1f} MB  {wheel.filename}", flush=True)
+
+
+def newest_wheels(pip: list[str], flags: list[str], requirements: list[str]) -> list[Wheel]:
+    """Return the wheels that pip would install; `flags` say on which machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        dry_run = ["--dry-run", "--ignore-installed", f"--target={folder}", "--report=-"]
+        report = run_pip(pip, "install", *dry_run, *flags, *requirements)
+    wheels = []
+    for package in json.loads(report)["install"]:
+        download = package["download_info"]
+        hashes = download["archive_info"]["hashes"]
+        filename = download["url"].rpartition("/")[2]
+        wheels.append(Wheel.parse(hashes["sha256"], filename))
+    return wheels
 
 
 def renew() -> None:
     """Write the lock file: the newest release of each package, the same for all machines."""
-    found: set[Wheel] = set()
-    pins = list(PACKAGES)
+    wheels: dict[str, Wheel] = {}  # by file name
+    requirements = list(PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         pip = find_pip(folder)
-        for tag, python in itertools.product(platform_tags("all"), PYTHONS):
-            report = [
-                "install",
-                "--dry-run",
-                "--ignore-installed",
-                "--target",
-                folder,
-                "--report",
-                "-",
-            ]
-            told = json.loads(run_pip(pip, *report, *target_flags(tag, python), *pins))
-            for each in (each["download_info"] for each in told["install"]):
-                name = each["url"].rpartition("/")[2]
-                found.add(Wheel.parse(each["archive_info"]["hashes"]["sha256"], name))
-            pins = sorted({wheel.requirement for wheel in found})
-            print(f"{tag}, Python {python}: {', '.join(pins)}", flush=True)
-    lines = (
-        f"{each.sha256}  {each.filename}\n"
-        for each in sorted(found, key=lambda each: each.filename)
-    )
+        for tag, python in itertools.product(ALL_PLATFORMS, PYTHONS):
+            flags = target_flags(tag, python)
+            for wheel in newest_wheels(pip, flags, requirements):
+                wheels[wheel.filename] = wheel
+            # The other machines get the versions that the first one got.
+            requirements = sorted({wheel.requirement for wheel in wheels.values()})
+            print(f"{tag}, Python {python}: {', '.join(requirements)}", flush=True)
+    lines = [f"{wheels[name].sha256}  {name}\n" for name in sorted(wheels)]
     LOCK.write_text("".join(lines), encoding="ascii")
 
 
