@@ -20,6 +20,7 @@ wheels keep the deflate streams that they have there; ours are stored.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import hashlib
 import importlib.machinery
 import itertools
@@ -282,6 +283,95 @@ def renew() -> None:
 
 # --- Files -------------------------------------------------------------------
 
+MODULES = ("photos.py",)  # our own, which run from an unpacked folder
+# APPNOTE.TXT 4.3.7: a local header has 30 bytes; it ends with the lengths of name and extra field.
+LOCAL_HEADER = struct.Struct("<26xHH")
+# Folders of a wheel whose files pip moves to the top (PEP 427).
+LIBRARY_FOLDER = re.compile(r"^[^/]+\.data/(platlib|purelib)/")
+# Metadata, scripts and other data, type stubs.
+UNNEEDED = re.compile(r"^[^/]+\.(dist-info|data)/|\.pyi$|/py\.typed$")
+
+
+class Stream(NamedTuple):
+    """A file as a zip archive holds it."""
+
+    sha256: str
+    method: int  # 0: stored, 8: deflated
+    crc: int
+    size: int  # bytes of the file
+    raw: bytes  # what the archive holds of it
+
+
+Files = dict[str, Stream]  # by path
+Contents = dict[Wheel, Files]
+
+
+def stored(content: bytes) -> Stream:
+    """Return a file of ours. It is not compressed: versions of zlib need not agree."""
+    return Stream(
+        sha256=sha256_of(content),
+        method=zipfile.ZIP_STORED,
+        crc=zlib.crc32(content),
+        size=len(content),
+        raw=content,
+    )
+
+
+def raw_bytes(archive: bytes, info: zipfile.ZipInfo) -> bytes:
+    """Return what a zip archive holds of a file."""
+    name_length, extra_length = LOCAL_HEADER.unpack_from(archive, info.header_offset)
+    start = info.header_offset + LOCAL_HEADER.size + name_length + extra_length
+    return archive[start : start + info.compress_size]
+
+
+def files_of(wheel: Wheel) -> Files:
+    """Return the files of a wheel, compressed as they are there."""
+    files = {}
+    content = wheel.path.read_bytes()
+    with zipfile.ZipFile(wheel.path) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            files[info.filename] = Stream(
+                sha256=sha256_of(archive.read(info)),
+                method=info.compress_type,
+                crc=info.CRC,
+                size=info.file_size,
+                raw=raw_bytes(content, info),
+            )
+    return files
+
+
+def installed(contents: Contents, wheels: Iterable[Wheel]) -> Files:
+    """Return the files of wheels that the server needs, where pip puts them (PEP 427)."""
+    files = {}
+    for wheel in wheels:
+        for path, stream in contents[wheel].items():
+            installed_path = LIBRARY_FOLDER.sub("", path)
+            if not UNNEEDED.search(installed_path):
+                files[installed_path] = stream
+    return files
+
+
+def app_version() -> str:
+    """Return the version that photos.py states."""
+    source = (HOME / "photos.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
+    assert match
+    return match[1]
+
+
+def app_files() -> Files:
+    """Return our modules and templates."""
+    paths = [HOME / name for name in MODULES]
+    paths += (HOME / "templates").glob("[!.]*[!~]")  # without what editors leave
+    files = {}
+    for path in paths:
+        name = path.relative_to(HOME).as_posix()
+        files[name] = stored(path.read_bytes())
+    return files
+
+
 # The first line lets a shell run the file. The second names a text encoding that nobody has: Python
 # shows it where the end of the file is missing, in which a zip archive has its directory, since it
 # then takes the file for a script. Of a complete file it reads neither.
@@ -308,73 +398,6 @@ The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-
 a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
 python3 build_zipapp.py --no-heif
 """
-
-
-class Stream(NamedTuple):
-    """A file as a zip archive holds it."""
-
-    sha256: str
-    method: int  # 0: stored, 8: deflated
-    crc: int
-    size: int  # bytes of the file
-    raw: bytes
-
-
-Files = dict[str, Stream]  # by their paths
-
-
-def stored(content: bytes) -> Stream:
-    """Return a file of ours. It is not compressed: versions of zlib need not agree."""
-    return Stream(
-        hashlib.sha256(content).hexdigest(), 0, zlib.crc32(content), len(content), content
-    )
-
-
-def files_of(wheel: Wheel) -> Files:
-    """Return the files of a wheel, with the compressed bytes that it has of them."""
-    files = {}
-    content = wheel.path.read_bytes()
-    with zipfile.ZipFile(wheel.path) as archive:
-        for info in archive.infolist():
-            # APPNOTE.TXT 4.3.7: 30 bytes, of which the last two numbers are the lengths of name and extra.
-            start = (
-                info.header_offset
-                + 30
-                + sum(struct.unpack_from("<HH", content, info.header_offset + 26))
-            )
-            raw = content[start : start + info.compress_size]
-            sha256 = hashlib.sha256(archive.read(info)).hexdigest()
-            if not info.is_dir():
-                files[info.filename] = Stream(
-                    sha256, info.compress_type, info.CRC, info.file_size, raw
-                )
-    return files
-
-
-def installed(wheels: Iterable[Files]) -> Files:
-    """Return the files of wheels where pip puts them (PEP 427), without metadata, scripts and type stubs."""
-    found = {
-        re.sub(r"^[^/]+\.data/(platlib|purelib)/", "", path): stream
-        for files in wheels
-        for path, stream in files.items()
-    }
-    unneeded = re.compile(r"^[^/]+\.(dist-info|data)/|\.pyi$|/py\.typed$")
-    return {path: stream for path, stream in found.items() if not unneeded.search(path)}
-
-
-def app_version() -> str:
-    """Return the version that photos.py states."""
-    found = re.search(
-        r'^__version__ = "(.+)"$', (HOME / "photos.py").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert found
-    return found[1]
-
-
-def app_files() -> Files:
-    """Return our own files."""
-    paths = [HOME / "photos.py", *(HOME / "templates").glob("[!.]*[!~]")]
-    return {path.relative_to(HOME).as_posix(): stored(path.read_bytes()) for path in paths}
 
 
 def licence_files(wheels: Mapping[Wheel, Files]) -> Files:
@@ -420,14 +443,14 @@ def add_folder(entries: Files, files: Files) -> str:
     return listed.sha256
 
 
-def add_target(entries: Files, wheels: Mapping[Wheel, Files]) -> dict[str, Any]:
-    """Add the native packages for one platform and Python; return how a machine knows that they fit."""
-    needs = max(Platform.parse(wheel.tag) for wheel in wheels)
-    files = installed(wheels.values())
-    module = next(path for path in files if path.startswith("PIL/_imaging."))
+def add_target(entries: Files, contents: Contents, wheels: list[Wheel]) -> dict[str, Any]:
+    """Add the native packages for a platform and Python; return what the bootstrap compares."""
+    files = installed(contents, wheels)
+    platform = max(Platform.parse(wheel.tag) for wheel in wheels)
+    module, *_ = fnmatch.filter(files, "PIL/_imaging.*")
     return {
-        **needs._asdict(),
-        "python": next(iter(wheels)).python,
+        **platform._asdict(),
+        "python": wheels[0].python,
         "suffix": module.removeprefix("PIL/_imaging"),
         "files": add_folder(entries, files),
     }
@@ -471,7 +494,7 @@ def build(which: str, output: Path, *, heif: bool) -> str:
     wheels = [*pure, *itertools.chain.from_iterable(targets)]
     provide(wheels)
     content = {wheel: files_of(wheel) for wheel in wheels}
-    app = app_files() | installed(content[wheel] for wheel in pure)
+    app = app_files() | installed(content, pure)
     entries = {
         "NOTICE": stored(notice(wheels)),
         "__main__.py": stored(MAIN.encode()),
@@ -479,9 +502,7 @@ def build(which: str, output: Path, *, heif: bool) -> str:
         **licence_files(content),
     }
     told: dict[str, Any] = {"version": app_version(), "app": add_folder(entries, app)}
-    told["targets"] = [
-        add_target(entries, {wheel: content[wheel] for wheel in each}) for each in targets
-    ]
+    told["targets"] = [add_target(entries, content, each) for each in targets]
     names = "".join(f"{name} {entries[name].sha256}\n" for name in sorted(entries))
     told["build"] = hashlib.sha256((names + json.dumps(told)).encode()).hexdigest()[:12]
     entries["build.json"] = stored(json.dumps(told, indent=1, sort_keys=True).encode())
