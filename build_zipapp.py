@@ -35,7 +35,7 @@ import sysconfig
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -372,9 +372,61 @@ def app_files() -> Files:
     return files
 
 
-# The first line lets a shell run the file. The second names a text encoding that nobody has: Python
-# shows it where the end of the file is missing, in which a zip archive has its directory, since it
-# then takes the file for a script. Of a complete file it reads neither.
+# --- Licences ----------------------------------------------------------------
+
+LICENCE = re.compile(r"[^/]+\.dist-info/(?:licenses/)?((?:LICEN|COPYING|AUTHORS).*)")
+NOTICE = (
+    "photos.pyz holds works of several authors; "
+    "their licences are in licenses/ of this archive.\n\n"
+)
+HEIF_NOTICE = """
+The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-2.0), whose terms hold for
+a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
+python3 build_zipapp.py --no-heif
+"""
+
+
+def licence_files(contents: Contents) -> Files:
+    """Return the licences of all parts; one that differs between platforms, for each of them."""
+    own_licence = HOME / "LICENSE"
+    licences = {"licenses/photos/LICENSE": stored(own_licence.read_bytes())}
+    for wheel, files in contents.items():
+        for path, stream in files.items():
+            match = LICENCE.match(path)
+            if not match:
+                continue
+            entry = f"licenses/{wheel.package}/{match[1]}"
+            first = licences.setdefault(entry, stream)
+            if first.sha256 != stream.sha256:
+                licences[f"{entry}.{wheel.tag}"] = stream
+    return licences
+
+
+def terms_of(wheel: Wheel) -> str:
+    """Return the licence that the metadata of a wheel states."""
+    with zipfile.ZipFile(wheel.path) as archive:
+        name, *_ = fnmatch.filter(archive.namelist(), "*.dist-info/METADATA")
+        metadata = archive.read(name).decode()
+    match = re.search(r"^License(?:-Expression)?: (.+)$", metadata, re.MULTILINE)
+    return match[1].strip() if match else "its own"
+
+
+def notice(wheels: Iterable[Wheel]) -> bytes:
+    """Return the text that names all parts and their licences."""
+    lines = {f"photos {app_version()}: MIT\n"}
+    for wheel in wheels:
+        lines.add(f"{wheel.package} {wheel.version}: {terms_of(wheel)}\n")
+    text = NOTICE + "".join(sorted(lines))
+    if any(wheel.package == HEIF for wheel in wheels):
+        text += HEIF_NOTICE
+    return text.encode()
+
+
+# --- The archive -------------------------------------------------------------
+
+# The first line lets a shell run the file. The second line names a text encoding that does not
+# exist. Python reads neither of a complete file. If the end of the file is missing, which holds the
+# directory of a zip archive, Python takes the file for a script, and its error shows the name.
 PREFIX = b"#!/usr/bin/env python3\n# coding: this-file-is-incomplete--copy-it-again\n"
 
 MAIN = '''\
@@ -392,44 +444,6 @@ try:
 except KeyboardInterrupt:
     sys.exit("\\nStopped.")
 '''
-
-HEIF_NOTICE = """
-The wheels of pillow-heif contain libheif and libde265 (LGPL-3.0) and x265 (GPL-2.0), whose terms hold for
-a photos.pyz that contains them; where their sources are, licenses/ says. To build one without them:
-python3 build_zipapp.py --no-heif
-"""
-
-
-def licence_files(wheels: Mapping[Wheel, Files]) -> Files:
-    """Return the licences of all parts; one that is not the same on all platforms, for each."""
-    found = {"licenses/photos/LICENSE": stored((HOME / "LICENSE").read_bytes())}
-    for wheel, files in wheels.items():
-        for path, stream in files.items():
-            if name := re.match(
-                r"[^/]+\.dist-info/(?:licenses/)?((?:LICEN|COPYING|AUTHORS).*)", path
-            ):
-                entry = f"licenses/{wheel.package}/{name[1]}"
-                if found.setdefault(entry, stream).sha256 != stream.sha256:
-                    found[f"{entry}.{wheel.tag}"] = stream
-    return found
-
-
-def notice(wheels: Iterable[Wheel]) -> bytes:
-    """Return the text that names all parts and their licences."""
-    lines = {f"photos {app_version()}: MIT"}
-    for wheel in wheels:
-        with zipfile.ZipFile(wheel.path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-            terms = re.search(
-                r"^License(?:-Expression)?: (.+)$", archive.read(name).decode(), re.MULTILINE
-            )
-        lines.add(f"{wheel.package} {wheel.version}: {terms[1].strip() if terms else 'its own'}")
-    text = "photos.pyz holds works of several authors; their licences are in licenses/ of this archive.\n\n"
-    heif = HEIF_NOTICE if any(wheel.package == HEIF for wheel in wheels) else ""
-    return "".join([text, *(f"{line}\n" for line in sorted(lines)), heif]).encode()
-
-
-# --- The archive -------------------------------------------------------------------------------
 
 
 def add_folder(entries: Files, files: Files) -> str:
