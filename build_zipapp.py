@@ -35,7 +35,7 @@ import sysconfig
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -445,16 +445,25 @@ except KeyboardInterrupt:
     sys.exit("\\nStopped.")
 '''
 
+# The parts of a zip archive (APPNOTE.TXT 4.3.7, 4.3.12 and 4.3.16).
+COMMON_FIELDS = struct.Struct("<HHHHHLLLHH")
+# Length of the comment, disk, internal and external attributes, offset of the entry.
+DIRECTORY_FIELDS = struct.Struct("<HHHLL")
+# Two disks, two numbers of entries, size and offset of the directory, length of the comment.
+END_FIELDS = struct.Struct("<HHHHLLH")
+MADE_BY = b"\x14\3"  # version 2.0, Unix
+MODE = 0o100644  # a plain file
+
 
 def add_folder(entries: Files, files: Files) -> str:
-    """Add what a folder shall hold, each distinct file once; return the SHA-256 of its list."""
+    """Add the files of a folder, each distinct one once; return the SHA-256 of their list."""
     lines = []
     for path, stream in sorted(files.items()):
-        entries[f"files/{stream.sha256}"] = entries.get(f"files/{stream.sha256}", stream)
+        entries.setdefault(f"files/{stream.sha256}", stream)
         lines.append(f"{stream.sha256} {stream.size} {path}\n")
-    listed = stored("".join(lines).encode())
-    entries[f"lists/{listed.sha256}"] = listed
-    return listed.sha256
+    list_stream = stored("".join(lines).encode())
+    entries[f"lists/{list_stream.sha256}"] = list_stream
+    return list_stream.sha256
 
 
 def add_target(entries: Files, contents: Contents, wheels: list[Wheel]) -> dict[str, Any]:
@@ -470,25 +479,40 @@ def add_target(entries: Files, contents: Contents, wheels: list[Wheel]) -> dict[
     }
 
 
+def common_fields(name: bytes, stream: Stream) -> bytes:
+    """Return the fields that an entry has both before its content and in the directory."""
+    return COMMON_FIELDS.pack(
+        20,  # readers need version 2.0
+        0,  # flags
+        stream.method,
+        0,  # time: 0:00
+        0x21,  # date: 1980-01-01, the first that a zip archive can tell
+        stream.crc,
+        len(stream.raw),
+        stream.size,
+        len(name),
+        0,  # length of the extra field
+    )
+
+
 def pack(entries: Files) -> bytes:
-    """Return the archive, runnable (APPNOTE.TXT 4.3.7, 4.3.12 and 4.3.16)."""
-    packed, directory = bytearray(PREFIX), b""
-    for name, (_, method, crc, size, raw) in sorted(entries.items()):
-        # It needs version 2.0 and no flags, and is of 1980-01-01, 0:00.
-        common = struct.pack("<HHHHHLLL", 20, 0, method, 0, 0x21, crc, len(raw), size)
-        common += struct.pack("<HH", len(name), 0)
-        # Made by Unix, a plain file of mode 0644.
-        directory += (
-            b"PK\1\2\x14\3" + common + struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16, len(packed))
-        )
-        directory += name.encode("ascii")
-        packed += b"PK\3\4" + common + name.encode("ascii") + raw
-    counts = (len(entries), len(entries), len(directory), len(packed))
-    return bytes(packed + directory + b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, *counts, 0))
+    """Return the archive, which Python can run."""
+    archive = bytearray(PREFIX)
+    directory = bytearray()
+    for path, stream in sorted(entries.items()):
+        name = path.encode("ascii")
+        fields = common_fields(name, stream)
+        directory += b"PK\1\2" + MADE_BY + fields
+        directory += DIRECTORY_FIELDS.pack(0, 0, 0, MODE << 16, len(archive))
+        directory += name
+        archive += b"PK\3\4" + fields + name + stream.raw
+    count = len(entries)
+    end = END_FIELDS.pack(0, 0, count, count, len(directory), len(archive), 0)
+    return bytes(archive + directory + b"PK\5\6" + end)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write the file at once, runnable: a server may be running from the one that is there."""
+    """Write a program in one step, as a server may be running from the one that is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -499,29 +523,45 @@ def write(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def build_id(entries: Files, description: Mapping[str, Any]) -> str:
+    """Return 12 hexadecimal digits that stand for all that the file holds."""
+    text = ""
+    for name, stream in sorted(entries.items()):
+        text += f"{name} {stream.sha256}\n"
+    text += json.dumps(description)
+    return sha256_of(text.encode())[:12]
+
+
 def build(which: str, output: Path, *, heif: bool) -> str:
-    """Build the file; return its build id, 12 hexadecimal digits that stand for all that is in it."""
-    locked = [each for each in locked_wheels() if heif or each.package != HEIF]
+    """Build the file for a value of --for; return the build id."""
+    locked = [wheel for wheel in locked_wheels() if heif or wheel.package != HEIF]
+    pure = [wheel for wheel in locked if wheel.tag == "any"]
     pairs = itertools.product(platform_tags(which), PYTHONS)
-    targets = [wheels for pair in pairs if (wheels := native_wheels(locked, *pair))]
-    pure = [each for each in locked if each.tag == "any"]
+    targets = [native_wheels(locked, tag, python) for tag, python in pairs]
     wheels = [*pure, *itertools.chain.from_iterable(targets)]
     provide(wheels)
-    content = {wheel: files_of(wheel) for wheel in wheels}
-    app = app_files() | installed(content, pure)
+    contents = {wheel: files_of(wheel) for wheel in wheels}
+    bootstrap = HOME / "bootstrap.py"
     entries = {
         "NOTICE": stored(notice(wheels)),
         "__main__.py": stored(MAIN.encode()),
-        "bootstrap.py": stored((HOME / "bootstrap.py").read_bytes()),
-        **licence_files(content),
+        "bootstrap.py": stored(bootstrap.read_bytes()),
+        **licence_files(contents),
     }
-    told: dict[str, Any] = {"version": app_version(), "app": add_folder(entries, app)}
-    told["targets"] = [add_target(entries, content, each) for each in targets]
-    names = "".join(f"{name} {entries[name].sha256}\n" for name in sorted(entries))
-    told["build"] = hashlib.sha256((names + json.dumps(told)).encode()).hexdigest()[:12]
-    entries["build.json"] = stored(json.dumps(told, indent=1, sort_keys=True).encode())
+    app = app_files() | installed(contents, pure)
+    description: dict[str, Any] = {
+        "version": app_version(),
+        "app": add_folder(entries, app),
+        "targets": [add_target(entries, contents, target) for target in targets if target],
+    }
+    description["build"] = build_id(entries, description)
+    text = json.dumps(description, indent=1, sort_keys=True)
+    entries["build.json"] = stored(text.encode())
     write(output, pack(entries))
-    return str(told["build"])
+    return str(description["build"])
+
+
+# --- Command line ------------------------------------------------------------
 
 
 def main() -> int:
