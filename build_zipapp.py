@@ -2,19 +2,19 @@
 """Build `photos.pyz`: the album server with all that it needs, in one file.
 
     python3 build_zipapp.py [--for this|linux|mac|windows|musl|all] [--no-heif] [-o FILE]
-    python3 build_zipapp.py --renew        writes wheels.lock anew, from the newest releases
+    python3 build_zipapp.py --renew        writes the newest releases to wheels.lock
 
-The file is a zip archive that Python runs. In it, sorted by name:
+The file is a zip archive that Python runs. Its entries are sorted by name:
 
-    NOTICE, licenses/     whose works are inside, and on which terms
-    __main__.py           says so where Python is too old, else calls the bootstrap
-    bootstrap.py          unpacks what this machine needs, once, and starts photos.py from there
+    NOTICE, licenses/     the authors of all parts, and their terms
+    __main__.py           refuses a Python that is too old, else calls the bootstrap
+    bootstrap.py          unpacks what a machine needs, once, and starts photos.py from there
     build.json            version, build id, list of the app, targets with their lists
     files/SHA256          each distinct file, once
     lists/SHA256          what a folder holds: lines of `SHA256 SIZE PATH`
 
-Equal input gives equal bytes: sorted names, one date, and no compression of our own. Files of
-wheels keep the deflate streams that they have there; ours are stored.
+Equal input gives equal bytes: the archive has sorted names and one date, and nothing is compressed
+here. Files of wheels keep the deflate streams that the wheels hold; our own files are stored.
 """
 
 from __future__ import annotations
@@ -564,12 +564,15 @@ def build(which: str, output: Path, *, heif: bool) -> str:
 # --- Command line ------------------------------------------------------------
 
 
-def main() -> int:
-    """Build, or renew the lock file; return the exit status."""
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description="Build photos.pyz.", allow_abbrev=False)
-    choices = ["this", *PLATFORMS, "all"]
     parser.add_argument(
-        "--for", dest="which", default="this", choices=choices, help="machines (default: this)"
+        "--for",
+        dest="which",
+        default="this",
+        choices=["this", *PLATFORMS, "all"],
+        help="machines (default: this)",
     )
     parser.add_argument(
         "--no-heif", action="store_true", help="leave out HEIC, whose decoders are GPL and LGPL"
@@ -578,30 +581,34 @@ def main() -> int:
         "-o", dest="output", type=Path, default=HOME / "dist" / "photos.pyz", metavar="FILE"
     )
     parser.add_argument(
-        "--renew", action="store_true", help="write wheels.lock anew and build nothing"
+        "--renew", action="store_true", help="only write the newest releases to wheels.lock"
     )
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Build, or renew the lock file; return the exit status."""
+    arguments = parse_arguments()
+    heif = not arguments.no_heif
     try:
-        if args.renew:
+        if arguments.renew:
             renew()
             return 0
-        build_id = build(args.which, args.output, heif=not args.no_heif)
+        digits = build(arguments.which, arguments.output, heif=heif)
     except (BuildError, OSError) as error:
         print(f"build_zipapp.py: {error}", file=sys.stderr)
         return 1
-    print(
-        f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, version {app_version()}, build {build_id}"
-    )
-    if not args.no_heif:
-        print(
-            "It contains libheif and libde265 (LGPL) and x265 (GPL), for HEIC photos; --no-heif leaves them out."
-        )
+    megabytes = arguments.output.stat().st_size / 1e6
+    version = app_version()
+    print(f"{arguments.output}: {megabytes:.1f} MB, version {version}, build {digits}")
+    if heif:
+        decoders = "libheif and libde265 (LGPL) and x265 (GPL)"
+        print(f"It contains {decoders}, for HEIC photos; --no-heif leaves them out.")
     return 0
 
 
 if __name__ == "__main__":
     if hasattr(signal, "SIGPIPE"):
-        signal.signal(
-            signal.SIGPIPE, signal.SIG_DFL
-        )  # who reads no further, as `head`, ends it quietly
+        # A reader that stops early, such as `head`, ends the build quietly.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
