@@ -587,7 +587,7 @@ def place(archive: zipimporter, lists: Mapping[str, str], *, replace: bool = Fal
 
 CANNOT_START = 3  # exit status
 # All packages and modules that photos.pyz brings.
-PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif waitress".split())
+PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif renditions waitress".split())
 OLDEST_PILLOW = (11, 1)  # of the machine's own, that photos.py can run with
 PILLOW_FEATURES = ("jpg", "zlib", "webp", "avif", "littlecms2")  # as PIL.features names them
 

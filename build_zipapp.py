@@ -283,7 +283,7 @@ def renew() -> None:
 
 # --- Files -------------------------------------------------------------------
 
-MODULES = ("photos.py",)  # our own, which run from an unpacked folder
+MODULES = ("photos.py", "renditions.py")  # our own, which run from an unpacked folder
 # APPNOTE.TXT 4.3.7: a local header has 30 bytes; it ends with the lengths of name and extra field.
 LOCAL_HEADER = struct.Struct("<26xHH")
 # Folders of a wheel whose files pip moves to the top (PEP 427).

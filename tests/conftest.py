@@ -159,7 +159,8 @@ def photos_pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def copy_project(folder: Path, version: str = "") -> Path:
     """Copy what a build takes, the templates in another order; say that it is another version."""
-    for name in ("photos.py", "bootstrap.py", "build_zipapp.py", "wheels.lock", "LICENSE"):
+    modules = ("photos.py", "renditions.py", "bootstrap.py", "build_zipapp.py")
+    for name in (*modules, "wheels.lock", "LICENSE"):
         shutil.copy(HOME / name, folder)
     (folder / ".wheels").symlink_to(HOME / ".wheels")
     (folder / "templates").mkdir()

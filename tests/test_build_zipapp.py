@@ -22,7 +22,7 @@ import pytest
 import build_zipapp
 from build_zipapp import BuildError, Platform, Wheel
 
-OURS = ("photos.py", "bootstrap.py", "LICENSE")
+OURS = ("photos.py", "renditions.py", "bootstrap.py", "LICENSE")
 PILLOW = "pillow-13.0.0-cp{0}-cp{0}-{1}.whl"
 HEIF = "pillow_heif-1.8.1-cp{0}-cp{0}-{1}.whl"
 LINUX, ARM = "manylinux_2_27_x86_64.manylinux_2_28_x86_64", "manylinux_2_28_aarch64"
@@ -170,6 +170,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / ".wheels").mkdir(parents=True)
     (home / "templates").mkdir()
     (home / "photos.py").write_text('"""Photos."""\n__version__ = "1.2.3"\n')
+    (home / "renditions.py").write_text('"""Renditions."""\n')
     (home / "bootstrap.py").write_text("def main(loader): return 0\n")
     (home / "LICENSE").write_text("MIT\n")
     for name in "cab":
@@ -253,7 +254,8 @@ def test_the_archive_holds_each_folder_and_each_distinct_file_once(build: Build)
         told = json.loads(archive.read("build.json"))
         app = folder(archive, told["app"])
         assert set(app) == {
-            *("photos.py", "templates/a.html", "templates/b.html", "templates/c.html"),
+            *("photos.py", "renditions.py"),
+            *("templates/a.html", "templates/b.html", "templates/c.html"),
             *("bottle.py", "pyjwt.py", "same.txt"),
         }
         assert told["version"] == "1.2.3" and len(told["build"]) == 12
@@ -269,7 +271,7 @@ def test_the_archive_holds_each_folder_and_each_distinct_file_once(build: Build)
             assert each["suffix"] == f".cpython-{each['python']}-{each['machine']}-linux-gnu.so"
             native = folder(archive, each["files"])
             assert set(native) == {f"PIL/_imaging{each['suffix']}", "PIL/Image.py", "pillow_heif/__init__.py"}
-        assert len([name for name in names if name.startswith("files/")]) == 7 + 4 + 2
+        assert len([name for name in names if name.startswith("files/")]) == 8 + 4 + 2
 
 
 def test_files_of_wheels_keep_their_compression_and_ours_have_none(build: Build) -> None:
