@@ -83,7 +83,9 @@ class Build(NamedTuple):
 
     app: str  # SHA-256 of the list of files that suit all machines
     build: str  # build id
-    targets: list[dict[str, Any]]  # a platform and Python each, with its list of native files
+    targets: list[
+        dict[str, Any]
+    ]  # a platform and Python each, with its list of native files
 
 
 def damage_error(archive: zipimporter, detail: object) -> CannotStart:
@@ -156,7 +158,8 @@ def system_version() -> tuple[int, ...]:
             text = os.confstr("CS_GNU_LIBC_VERSION") or ""
             version = text.removeprefix("glibc ")
         return tuple(int(number) for number in version.split("."))
-    except (AttributeError, OSError, ValueError):  # other systems and libraries tell no version
+    # other systems and libraries tell no version
+    except (AttributeError, OSError, ValueError):
         return ()
 
 
@@ -190,7 +193,9 @@ def targets_text(targets: Iterable[dict[str, Any]]) -> str:
     systems: dict[str, list[str]] = {}  # by versions of Python
     for system, versions in pythons.items():
         systems.setdefault(", ".join(versions), []).append(system)
-    groups = [f"Python {python} for {', '.join(names)}" for python, names in systems.items()]
+    groups = [
+        f"Python {python} for {', '.join(names)}" for python, names in systems.items()
+    ]
     return "; ".join(groups)
 
 
@@ -366,7 +371,9 @@ def temporary_name(folder: str) -> str:
 
 WAIT_SECONDS = 30.0  # at most, for another process that unpacks; one takes about a second
 RETRY_SECONDS = 0.02  # between two attempts to get the lock
-WRITERS = 16  # threads; each waits for the disk, and one thread would take ten times as long
+WRITERS = (
+    16  # threads; each waits for the disk, and one thread would take ten times as long
+)
 
 
 def try_lock(descriptor: int) -> None:
@@ -475,7 +482,8 @@ def provide(archive: zipimporter, list_sha256: str, folder: str, *, replace: boo
         try:
             unpack(archive, files, folder)
         except OSError:
-            if not is_whole(folder, files):  # another process without the lock may be faster
+            # another process without the lock may be faster
+            if not is_whole(folder, files):
                 raise
         hold(folder)
 
@@ -555,7 +563,9 @@ def keep_from_cleaners(folder: str) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
-def place(archive: zipimporter, lists: Mapping[str, str], *, replace: bool = False) -> list[str]:
+def place(
+    archive: zipimporter, lists: Mapping[str, str], *, replace: bool = False
+) -> list[str]:
     """Return an unpacked folder for each list, in the first place that has room for all of them.
 
     `lists` gives the SHA-256 of each list by the folder's name. Raises CannotStart.
@@ -587,9 +597,17 @@ def place(archive: zipimporter, lists: Mapping[str, str], *, replace: bool = Fal
 
 CANNOT_START = 3  # exit status
 # All packages and modules that photos.pyz brings.
-PACKAGES = frozenset("PIL _pillow_heif bottle jwt photos pillow_heif renditions waitress".split())
+PACKAGES = frozenset(
+    "PIL _pillow_heif bottle jwt photos pillow_heif renditions waitress".split()
+)
 OLDEST_PILLOW = (11, 1)  # of the machine's own, that photos.py can run with
-PILLOW_FEATURES = ("jpg", "zlib", "webp", "avif", "littlecms2")  # as PIL.features names them
+PILLOW_FEATURES = (
+    "jpg",
+    "zlib",
+    "webp",
+    "avif",
+    "littlecms2",
+)  # as PIL.features names them
 
 
 def load(folders: Iterable[str], paths: Iterable[str]) -> ModuleType:
@@ -626,7 +644,8 @@ def is_new_enough(pillow_version: str) -> bool:
 
 def missing_features(features: ModuleType) -> list[str]:
     """Return what the machine's own packages lack; `features` is PIL.features."""
-    with warnings.catch_warnings(action="ignore"):  # an old Pillow warns of names it cannot know
+    # an old Pillow warns of names it cannot know
+    with warnings.catch_warnings(action="ignore"):
         missing = [name for name in PILLOW_FEATURES if not features.check(name)]
     if not importlib.util.find_spec("pillow_heif"):
         missing.append("pillow-heif")
@@ -655,7 +674,9 @@ def native_list(targets: Iterable[dict[str, Any]]) -> str:
     for target in targets:
         if fits(target):
             return str(target["files"])
-    raise CannotLoad(f"photos.pyz was built for {targets_text(targets)}; this is {machine_text()}.")
+    raise CannotLoad(
+        f"photos.pyz was built for {targets_text(targets)}; this is {machine_text()}."
+    )
 
 
 def import_photos(archive: zipimporter, build: Build) -> ModuleType:

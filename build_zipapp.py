@@ -575,7 +575,9 @@ def parse_arguments() -> argparse.Namespace:
         help="machines (default: this)",
     )
     parser.add_argument(
-        "--no-heif", action="store_true", help="leave out HEIC, whose decoders are GPL and LGPL"
+        "--no-heif",
+        action="store_true",
+        help="leave out HEIC, whose decoders are GPL and LGPL",
     )
     parser.add_argument(
         "-o", dest="output", type=Path, default=HOME / "dist" / "photos.pyz", metavar="FILE"
