@@ -36,7 +36,11 @@ def memory(pid: int) -> int:
         try:
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
             if pid in (int(folder.name), parent):
-                total += int(re.search(r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M)[1])
+                total += int(
+                    re.search(
+                        r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M
+                    )[1]
+                )
         except (OSError, TypeError, ProcessLookupError):
             continue
     return total // 1024
@@ -44,16 +48,33 @@ def memory(pid: int) -> int:
 
 def main() -> None:
     source, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
-    photos = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    photos = sorted(
+        path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg")
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, PHOTOS, "--library", folder, "serve", "--port", str(port)]
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            PHOTOS,
+            "--library",
+            folder,
+            "serve",
+            "--port",
+            str(port),
+        ]
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         site = f"http://127.0.0.1:{port}"
         try:
-            measure(server.pid, site, Path(folder), list(itertools.islice(itertools.cycle(photos), count)))
+            measure(
+                server.pid,
+                site,
+                Path(folder),
+                list(itertools.islice(itertools.cycle(photos), count)),
+            )
         finally:
             server.terminate()
             print(f"stopped with status {server.wait(10)}")
@@ -74,8 +95,13 @@ def measure(pid: int, site: str, library: Path, photos: list[Path]) -> None:
     drop.rename(library / "Drop")
     start = time.monotonic()
     page = get(f"{site}/album/Drop/").decode()
-    print(f"first view of the album with {len(photos)} photos: {time.monotonic() - start:.2f} s")
-    thumbnails = [site + unescape(path) for path in re.findall(r'<img src="([^"]*/thumbnail/[^"]*)"', page)]
+    print(
+        f"first view of the album with {len(photos)} photos: {time.monotonic() - start:.2f} s"
+    )
+    thumbnails = [
+        site + unescape(path)
+        for path in re.findall(r'<img src="([^"]*/thumbnail/[^"]*)"', page)
+    ]
     peak, slowest, done = [0], [0.0], threading.Event()
 
     def watch() -> None:
@@ -104,14 +130,18 @@ def measure(pid: int, site: str, library: Path, photos: list[Path]) -> None:
         f"thumbnails after {arrivals[0]:.2f} s, 12 after {arrivals[11]:.2f} s, {len(arrivals)} after {arrivals[-1]:.2f} s"
     )
     made = library / ".photos" / "cache"
-    while sum(1 for _ in made.rglob("*-preview.webp")) < len({os.path.getsize(p) for p in photos}):
+    while sum(1 for _ in made.rglob("*-preview.webp")) < len(
+        {os.path.getsize(p) for p in photos}
+    ):
         if time.monotonic() - start > 600:
             break
         time.sleep(1)
     print(f"all renditions after {time.monotonic() - start:.0f} s")
     done.set()
     watcher.join()
-    print(f"slowest front page meanwhile {slowest[0] * 1000:.0f} ms, most memory {peak[0]} MB")
+    print(
+        f"slowest front page meanwhile {slowest[0] * 1000:.0f} ms, most memory {peak[0]} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def ssim(one: Image.Image, other: Image.Image) -> float:
     return float((top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean())
 
 
-def trial(images: list[Image.Image], form: str, options: dict, quality: int) -> tuple[float, ...]:
+def trial(
+    images: list[Image.Image], form: str, options: dict, quality: int
+) -> tuple[float, ...]:
     scores, sizes, encoding, decoding = [], [], [], []
     for image in images:
         out, start = io.BytesIO(), time.process_time()
@@ -69,7 +71,11 @@ def equal_quality(
     low, high = 20, 96
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if trial(images, form, options, middle)[0] >= goal else (middle, high)
+        low, high = (
+            (low, middle)
+            if trial(images, form, options, middle)[0] >= goal
+            else (middle, high)
+        )
     return high, trial(images, form, options, high)
 
 
@@ -84,7 +90,9 @@ def main() -> None:
         base = None
         print(f"{size} px, {len(images)} photos, SSIM {goal:.4f}")
         for name, (form, options) in ENCODERS.items():
-            quality, (_, length, encode, decode) = equal_quality(images, form, options, goal)
+            quality, (_, length, encode, decode) = equal_quality(
+                images, form, options, goal
+            )
             base = base or (length, encode)
             print(
                 f"  {name:17} q{quality:<3} {length / 1000:7.1f} kB ({length / base[0]:.2f}x)"

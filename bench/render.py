@@ -40,7 +40,9 @@ def main() -> None:
             "bare 1600": bare(1600, folder),
             "facts": lambda path: photos.develop(path, folder, None),
             "thumbnails 320 + 640": lambda path: photos.develop(path, folder, thumbnails),
-            "all: 320 + 640 + 1920": lambda path: photos.develop(path, folder, (*thumbnails, photos.PREVIEW)),
+            "all: 320 + 640 + 1920": lambda path: photos.develop(
+                path, folder, (*thumbnails, photos.PREVIEW)
+            ),
         }
         spent: dict[str, list[float]] = {trial: [] for trial in trials}
         for path in sys.argv[1:]:

@@ -41,7 +41,9 @@ def cpu_until_ready(command: list[str], library: Path, cache: str) -> float:
         try:
             while server.poll() is None:
                 with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
+                    urllib.request.urlopen(
+                        f"http://127.0.0.1:{port}/healthz", timeout=5
+                    ).close()
                     break
                 time.sleep(0.01)
             fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
@@ -58,14 +60,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         library, cache = Path(folder, "Album"), os.path.join(folder, "cache")
         library.mkdir()
-        zipped, installed = [python, os.fspath(archive)], [os.fspath(environment / "bin" / "photos")]
-        cold = [cpu_until_ready(zipped, library, os.path.join(folder, f"cold-{n}")) for n in range(5)]
+        zipped, installed = (
+            [python, os.fspath(archive)],
+            [os.fspath(environment / "bin" / "photos")],
+        )
+        cold = [
+            cpu_until_ready(zipped, library, os.path.join(folder, f"cold-{n}"))
+            for n in range(5)
+        ]
         for command in (zipped, installed):
             cpu_until_ready(command, library, cache)
-        pairs = [[cpu_until_ready(each, library, cache) for each in (zipped, installed)] for _ in range(runs)]
+        pairs = [
+            [cpu_until_ready(each, library, cache) for each in (zipped, installed)]
+            for _ in range(runs)
+        ]
     warm, plain = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
-    print(f"first start {statistics.median(cold):.2f} s, then {warm:.2f} s; installed {plain:.2f} s")
+    print(
+        f"first start {statistics.median(cold):.2f} s, then {warm:.2f} s; installed {plain:.2f} s"
+    )
     print(f"warm is {ratio:.2f} x installed (median of {runs} pairs)")
 
 

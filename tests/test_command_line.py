@@ -105,8 +105,17 @@ def test_help_of_a_command_says_what_it_does_and_takes(command: Command, name: s
     text = " ".join(done.out.split())
     assert photos.COMMANDS[name].__doc__ in text
     assert "--library" in text and "--state" in text
-    flags = ["--title", "--port", "--host", "--public-address", "--trusted-proxy", "--follow-symlinks"]
-    assert [flag for flag in flags if flag in text] == (flags if name in ("serve", "init") else [])
+    flags = [
+        "--title",
+        "--port",
+        "--host",
+        "--public-address",
+        "--trusted-proxy",
+        "--follow-symlinks",
+    ]
+    assert [flag for flag in flags if flag in text] == (
+        flags if name in ("serve", "init") else []
+    )
     assert (" USER" in text) == (name in ("register", "passwd", "remove"))
     assert ("--password-stdin" in text) == (name in ("register", "passwd"))
 
@@ -177,17 +186,23 @@ def test_library_and_state_go_before_and_after_the_command(
     assert not (library / ".photos").exists()
 
 
-def test_state_elsewhere_remembers_its_library(command: Command, library: Path, tmp_path: Path) -> None:
+def test_state_elsewhere_remembers_its_library(
+    command: Command, library: Path, tmp_path: Path
+) -> None:
     state = tmp_path / "home" / "photos-state"
     assert command("--state", state, "init").status == 0
     assert photos.read_config(state).library == str(library)
-    assert "Everybody finds 2 albums with 4 photos" in command("check", "--state", state).out
+    assert (
+        "Everybody finds 2 albums with 4 photos" in command("check", "--state", state).out
+    )
     other = tmp_path / "other"
     draw(other / "alone.jpg")
     assert "with 1 photo" in command("check", "--state", state, "--library", other).out
 
 
-def test_a_library_whose_path_is_not_utf_8_can_be_set_up(command: Command, tmp_path: Path) -> None:
+def test_a_library_whose_path_is_not_utf_8_can_be_set_up(
+    command: Command, tmp_path: Path
+) -> None:
     library, state = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "elsewhere"
     draw(library / "one.jpg")
     done = command("init", "--library", library, "--state", state)
@@ -222,18 +237,26 @@ def test_a_mistake_gets_one_line_and_changes_nothing(
     command: Command, ready: Path, line: str, words: str
 ) -> None:
     def state() -> dict[Path, bytes]:
-        files = (path for path in ready.rglob("*") if path.is_file() and path.suffix != ".lock")
+        files = (
+            path for path in ready.rglob("*") if path.is_file() and path.suffix != ".lock"
+        )
         return {path: path.read_bytes() for path in files}
 
     before = state()
     arguments = line.split(" ")
-    done = command(*arguments, *([""] if arguments[-1] == "--title" else []), stdin=PASSWORD)
+    done = command(
+        *arguments, *([""] if arguments[-1] == "--title" else []), stdin=PASSWORD
+    )
     assert says_on_one_line(done, *words.split())
     assert state() == before
 
 
-@pytest.mark.parametrize("name", ["register", "passwd", "remove", "users", "index", "check"])
-def test_a_command_before_the_first_run_says_how_to_start(command: Command, library: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["register", "passwd", "remove", "users", "index", "check"]
+)
+def test_a_command_before_the_first_run_says_how_to_start(
+    command: Command, library: Path, name: str
+) -> None:
     user = ["anna"] if name in ("register", "passwd", "remove") else []
     done = command(name, *user, stdin=PASSWORD)
     assert says_on_one_line(done, os.fspath(library / ".photos"), "--library")
@@ -246,7 +269,9 @@ def test_a_password_of_the_wrong_length_is_refused(
     command: Command, ready: Path, name: str, password: str
 ) -> None:
     users = (ready / ".photos" / "users.json").read_bytes()
-    assert says_on_one_line(command(*name.split(), "--password-stdin", stdin=password), "8 to 256")
+    assert says_on_one_line(
+        command(*name.split(), "--password-stdin", stdin=password), "8 to 256"
+    )
     assert (ready / ".photos" / "users.json").read_bytes() == users
 
 
@@ -269,8 +294,16 @@ def test_a_damaged_config_json_is_named_and_left_alone(
 ) -> None:
     path = ready / ".photos" / "config.json"
     path.write_text(content)
-    for line in ("init --title New", "users", "register bob --password-stdin", "check", "index"):
-        assert says_on_one_line(command(*line.split(), stdin=PASSWORD), os.fspath(path), word), line
+    for line in (
+        "init --title New",
+        "users",
+        "register bob --password-stdin",
+        "check",
+        "index",
+    ):
+        assert says_on_one_line(
+            command(*line.split(), stdin=PASSWORD), os.fspath(path), word
+        ), line
     assert path.read_text() == content
 
 
@@ -289,8 +322,15 @@ def test_a_damaged_users_json_is_named_and_left_alone(
 ) -> None:
     path = ready / ".photos" / "users.json"
     path.write_text(content)
-    for line in ("users", "remove anna", "register bob --password-stdin", "passwd anna --password-stdin"):
-        assert says_on_one_line(command(*line.split(), stdin=PASSWORD), os.fspath(path), word), line
+    for line in (
+        "users",
+        "remove anna",
+        "register bob --password-stdin",
+        "passwd anna --password-stdin",
+    ):
+        assert says_on_one_line(
+            command(*line.split(), stdin=PASSWORD), os.fspath(path), word
+        ), line
     assert path.read_text() == content
     checked = command("check")
     assert checked.status == 0
@@ -306,16 +346,22 @@ def test_a_state_file_that_cannot_be_opened_is_named(command: Command, ready: Pa
 
 
 @pytest.mark.whole
-def test_a_damaged_secret_key_and_a_taken_port_stop_the_server_with_one_line(ready: Path) -> None:
+def test_a_damaged_secret_key_and_a_taken_port_stop_the_server_with_one_line(
+    ready: Path,
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         done = run("serve", "--port", port, cwd=ready)
-        assert says_on_one_line(Done(done.returncode, done.stdout, done.stderr), port, "--port")
+        assert says_on_one_line(
+            Done(done.returncode, done.stdout, done.stderr), port, "--port"
+        )
     (ready / ".photos" / "secret.key").write_bytes(b"cut")
     done = run("serve", "--port", str(free_port()), cwd=ready)
-    assert says_on_one_line(Done(done.returncode, done.stdout, done.stderr), "secret.key", "Delete")
+    assert says_on_one_line(
+        Done(done.returncode, done.stdout, done.stderr), "secret.key", "Delete"
+    )
 
 
 @pytest.mark.whole
@@ -329,9 +375,16 @@ def test_a_library_that_is_gone_is_named(ready: Path, tmp_path: Path) -> None:
 # Users
 
 
-def test_register_passwd_remove_and_users_change_who_may_log_in(command: Command, ready: Path) -> None:
+def test_register_passwd_remove_and_users_change_who_may_log_in(
+    command: Command, ready: Path
+) -> None:
     users = photos.UserStore(ready / ".photos")
-    assert command("register", "Éva", "--password-stdin", stdin=" spaces and ümlauts \r\nrest").status == 0
+    assert (
+        command(
+            "register", "Éva", "--password-stdin", stdin=" spaces and ümlauts \r\nrest"
+        ).status
+        == 0
+    )
     assert command("users").out == "anna\néva\n"
     assert users.verify("éva", photos.parse_password(" spaces and ümlauts "))
 
@@ -339,7 +392,9 @@ def test_register_passwd_remove_and_users_change_who_may_log_in(command: Command
     done = command("passwd", "ANNA", "--password-stdin", stdin="another password\n")
     assert done.status == 0 and "anna" in done.out
     assert users.epoch("anna") != epoch
-    assert users.verify("anna", b"another password") and not users.verify("anna", PASSWORD.encode())
+    assert users.verify("anna", b"another password") and not users.verify(
+        "anna", PASSWORD.encode()
+    )
 
     assert command("remove", "Anna").status == 0
     assert command("users").out == "éva\n" and users.epoch("anna") is None
@@ -354,10 +409,16 @@ def test_passwords_are_never_shown(command: Command, ready: Path) -> None:
 # Index and check
 
 
-def test_index_makes_every_rendition_and_names_each_skipped_file(command: Command, ready: Path) -> None:
+def test_index_makes_every_rendition_and_names_each_skipped_file(
+    command: Command, ready: Path
+) -> None:
     (ready / "Trip" / "letter.jpg").write_text("Dear photo,")
     (ready / "Secret.private" / "empty.png").touch()
-    originals = {path: (path.stat(), path.read_bytes()) for path in ready.rglob("*.*") if path.is_file()}
+    originals = {
+        path: (path.stat(), path.read_bytes())
+        for path in ready.rglob("*.*")
+        if path.is_file()
+    }
     first = command("index")
     assert first.status == 0 and first.err == ""
     assert "All done: 8 photos, 0 videos." in first.out
@@ -397,18 +458,28 @@ def test_the_estimate_goes_by_what_was_done(
     assert expected in screen.getvalue()
 
 
-def test_check_says_what_each_kind_of_visitor_reaches(command: Command, ready: Path) -> None:
+def test_check_says_what_each_kind_of_visitor_reaches(
+    command: Command, ready: Path
+) -> None:
     draw(ready / "Drafts.hidden" / "Inner" / "deep.jpg")
     draw(ready / "Trip" / "写真.private" / "face.jpg")
     lines = command("check").out.splitlines()
     assert "Everybody finds 2 albums with 4 photos and 0 videos." in lines
     assert "Users find 6 albums with 8 photos and 0 videos." in lines
-    assert "Who has the link can open, and nobody finds: Drafts.hidden, Drafts.hidden/Inner." in lines
+    assert (
+        "Who has the link can open, and nobody finds: Drafts.hidden, Drafts.hidden/Inner."
+        in lines
+    )
     assert "Only users can open: Secret.private, Trip/写真.private." in lines
     assert "Users: anna." in lines
     assert f"photos {photos.__version__}, Python" in lines[0]
-    assert any(line.startswith("HEIC") for line in lines) and any("posters" in line for line in lines)
-    assert any(re.fullmatch(r"Not read yet: 8 files\. To do it now: photos .*index", line) for line in lines)
+    assert any(line.startswith("HEIC") for line in lines) and any(
+        "posters" in line for line in lines
+    )
+    assert any(
+        re.fullmatch(r"Not read yet: 8 files\. To do it now: photos .*index", line)
+        for line in lines
+    )
 
 
 def test_check_names_skipped_files_with_the_reason(command: Command, ready: Path) -> None:
@@ -419,14 +490,20 @@ def test_check_names_skipped_files_with_the_reason(command: Command, ready: Path
     assert "not read yet" not in out
 
 
-def test_check_says_which_state_files_others_can_read(command: Command, ready: Path) -> None:
+def test_check_says_which_state_files_others_can_read(
+    command: Command, ready: Path
+) -> None:
     state = ready / ".photos"
     assert "others can read" not in command("check").out
     os.chmod(state / "users.json", 0o644)
-    assert f"{state}/users.json: others can read it: chmod 600 it.\n" in command("check").out
+    assert (
+        f"{state}/users.json: others can read it: chmod 600 it.\n" in command("check").out
+    )
 
 
-def test_check_says_when_the_whole_library_is_private(command: Command, library: Path) -> None:
+def test_check_says_when_the_whole_library_is_private(
+    command: Command, library: Path
+) -> None:
     private = library.rename(library.with_name("Album.private"))
     command("init", "--library", private)
     done = command("check", "--library", private)
@@ -440,14 +517,22 @@ def test_check_warns_of_copies_whose_name_no_longer_ends_with_private(
     (library / "Secret.private copy").mkdir()
     assert command("init").status == 0
     said = command("check").out
-    assert "Everybody can open Secret.private copy: .private and .hidden count at the end only." in said
+    assert (
+        "Everybody can open Secret.private copy: .private and .hidden count at the end only."
+        in said
+    )
     assert "open Secret.private:" not in said
 
 
 @pytest.mark.whole
 def test_output_survives_a_terminal_that_cannot_write_every_letter(ready: Path) -> None:
     draw(ready / "写真.private" / "face.jpg")
-    done = run("check", cwd=ready, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, encoding="latin-1")
+    done = run(
+        "check",
+        cwd=ready,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        encoding="latin-1",
+    )
     assert done.returncode == 0, done.stderr
     assert "Only users can open: Secret.private" in done.stdout
 
@@ -458,7 +543,9 @@ def test_output_survives_a_terminal_that_cannot_write_every_letter(ready: Path) 
 def test_the_first_run_without_a_terminal_takes_flags_and_says_how_to_register(
     command: Command, library: Path
 ) -> None:
-    done = command("init", "--title", "  Our   photos ", "--port", "8123", "--host", "0.0.0.0")
+    done = command(
+        "init", "--title", "  Our   photos ", "--port", "8123", "--host", "0.0.0.0"
+    )
     assert done.status == 0 and done.err == ""
     assert "register NAME" in done.out and "?" not in done.out
     expected = photos.Config(title="Our photos", port=8123, host="0.0.0.0")
@@ -499,7 +586,13 @@ def test_without_a_terminal_nothing_waits_for_an_answer(ready: Path) -> None:
     finally:
         os.close(reading)
         os.close(writing)
-    assert statuses == {"init": 0, "register bob": 1, "passwd anna": 1, "users": 0, "check": 0}
+    assert statuses == {
+        "init": 0,
+        "register bob": 1,
+        "passwd anna": 1,
+        "users": 0,
+        "check": 0,
+    }
 
 
 @pytest.mark.whole
@@ -522,7 +615,9 @@ def test_the_first_start_without_a_terminal_and_command_serves(library: Path) ->
         ),
     ],
 )
-def test_the_addresses_to_open_have_port_and_prefix(chosen: dict[str, object], expected: list[str]) -> None:
+def test_the_addresses_to_open_have_port_and_prefix(
+    chosen: dict[str, object], expected: list[str]
+) -> None:
     assert photos.addresses(photos.Config(**chosen)) == expected
 
 
@@ -561,7 +656,9 @@ def test_the_first_run_asks_explains_wrong_answers_and_serves(library: Path) -> 
         assert PASSWORD not in terminal.screen
         terminal.press(b"\x03")
         assert terminal.end() == 0
-    expected = photos.Config(title="Our photos", port=port, public_address="https://photos.example.org")
+    expected = photos.Config(
+        title="Our photos", port=port, public_address="https://photos.example.org"
+    )
     assert settings(library) == expected
     assert photos.UserStore(library / ".photos").verify("anna", PASSWORD.encode())
 
@@ -601,7 +698,9 @@ def press_enter_until(terminal: Terminal, question: str) -> None:
         "Ctrl-C at its repetition",
     ],
 )
-def test_leaving_the_first_run_leaves_nothing_behind(library: Path, step: str, key: bytes) -> None:
+def test_leaving_the_first_run_leaves_nothing_behind(
+    library: Path, step: str, key: bytes
+) -> None:
     before = sorted(library.rglob("*"))
     with Terminal("init", "--port", str(free_port()), folder=library) as terminal:
         if step in QUESTIONS.values():
@@ -635,7 +734,13 @@ def test_init_presents_the_present_answers_and_enter_keeps_them(ready: Path) -> 
         (dataclasses.replace(chosen, host="192.0.2.7"), "yes"),
     ):
         photos.write_config(ready / ".photos", config)
-        shown = [os.fspath(ready), config.title, str(config.port), open_to_others, config.public_address]
+        shown = [
+            os.fspath(ready),
+            config.title,
+            str(config.port),
+            open_to_others,
+            config.public_address,
+        ]
         with Terminal("init", folder=ready) as terminal:
             for question, answer in zip(QUESTIONS.values(), shown, strict=True):
                 terminal.expect(question)
@@ -673,7 +778,12 @@ def test_answers_of_the_first_run_go_before_flags(library: Path) -> None:
     with Terminal("serve", "--port", str(flagged), folder=library) as terminal:
         press_enter_until(terminal, QUESTIONS["port"])
         terminal.type(str(answered))
-        for question in (QUESTIONS["host"], QUESTIONS["public_address"], "Your user name?", "Password: "):
+        for question in (
+            QUESTIONS["host"],
+            QUESTIONS["public_address"],
+            "Your user name?",
+            "Password: ",
+        ):
             terminal.answer((question, ""))
         terminal.expect("Ctrl-C stops it.")
         assert f"http://127.0.0.1:{answered}/" in terminal.screen

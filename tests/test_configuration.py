@@ -27,7 +27,9 @@ def test_a_port_is_a_number(text: str, port: int) -> None:
     assert photos.parse_port(text) == port
 
 
-@pytest.mark.parametrize("text", ["", "0", "65536", "-1", "80.0", " 80", "８０", "eighty", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "0", "65536", "-1", "80.0", " 80", "８０", "eighty", "9" * 5000]
+)
 def test_what_is_no_port_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         photos.parse_port(text)
@@ -37,11 +39,31 @@ def test_what_is_no_port_is_refused(text: str) -> None:
     ("text", "address", "origin", "prefix"),
     [
         ("", "", "", ""),
-        ("photos.example.org", "https://photos.example.org", "https://photos.example.org", ""),
-        ("HTTPS://Photos.Example.ORG/", "https://photos.example.org", "https://photos.example.org", ""),
+        (
+            "photos.example.org",
+            "https://photos.example.org",
+            "https://photos.example.org",
+            "",
+        ),
+        (
+            "HTTPS://Photos.Example.ORG/",
+            "https://photos.example.org",
+            "https://photos.example.org",
+            "",
+        ),
         ("http://192.0.2.7:8080", "http://192.0.2.7:8080", "http://192.0.2.7:8080", ""),
-        ("https://[2001:db8::1]:8443/a", "https://[2001:db8::1]:8443/a", "https://[2001:db8::1]:8443", "/a"),
-        ("localhost:8080/Album/", "https://localhost:8080/Album", "https://localhost:8080", "/Album"),
+        (
+            "https://[2001:db8::1]:8443/a",
+            "https://[2001:db8::1]:8443/a",
+            "https://[2001:db8::1]:8443",
+            "/a",
+        ),
+        (
+            "localhost:8080/Album/",
+            "https://localhost:8080/Album",
+            "https://localhost:8080",
+            "/Album",
+        ),
         (
             "https://example.org/~anna/p.h",
             "https://example.org/~anna/p.h",
@@ -50,14 +72,20 @@ def test_what_is_no_port_is_refused(text: str) -> None:
         ),
     ],
 )
-def test_a_public_address_tells_origin_and_prefix(text: str, address: str, origin: str, prefix: str) -> None:
+def test_a_public_address_tells_origin_and_prefix(
+    text: str, address: str, origin: str, prefix: str
+) -> None:
     assert photos.parse_public_address(text) == address
     config = photos.Config(public_address=address)
     assert (config.origin, config.prefix) == (origin, prefix)
 
 
-@pytest.mark.parametrize(("text", "origin"), [("https://h:443", "https://h"), ("http://h:80/a", "http://h")])
-def test_an_origin_has_no_default_port_as_browsers_leave_it_out(text: str, origin: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "origin"), [("https://h:443", "https://h"), ("http://h:80/a", "http://h")]
+)
+def test_an_origin_has_no_default_port_as_browsers_leave_it_out(
+    text: str, origin: str
+) -> None:
     assert photos.Config(public_address=photos.parse_public_address(text)).origin == origin
 
 
@@ -138,7 +166,9 @@ def test_a_title_that_no_page_could_show_is_refused() -> None:
         photos.parse_title("caf\udce9")
 
 
-@pytest.mark.parametrize("text", ["Die Müllers 👨\u200d👩\u200d👧", "عکس\u200cها", "❤\ufe0f"], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["Die Müllers 👨\u200d👩\u200d👧", "عکس\u200cها", "❤\ufe0f"], ids=ascii
+)
 def test_a_title_may_have_letters_that_join_and_composed_signs(text: str) -> None:
     assert photos.parse_title(text) == text
 
@@ -173,7 +203,10 @@ def test_a_switch_is_nothing_else(text: str) -> None:
 
 @pytest.mark.parametrize("name", photos.SETTINGS)
 def test_the_default_of_every_setting_is_allowed(name: str) -> None:
-    assert photos.parse_setting(name, photos.SETTINGS[name].default) == photos.SETTINGS[name].default
+    assert (
+        photos.parse_setting(name, photos.SETTINGS[name].default)
+        == photos.SETTINGS[name].default
+    )
 
 
 def test_a_setting_may_be_a_number_or_the_text_of_one() -> None:
@@ -203,7 +236,9 @@ def test_a_setting_may_be_a_number_or_the_text_of_one() -> None:
         ("follow_symlinks", "perhaps"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_with_its_key(tmp_path: Path, name: str, value: Any) -> None:
+def test_a_value_that_makes_no_sense_is_refused_with_its_key(
+    tmp_path: Path, name: str, value: Any
+) -> None:
     path = write_file(tmp_path, **{name: value})
     with pytest.raises(photos.StateError, match=f'"{name}"') as refusal:
         photos.read_config(tmp_path)
@@ -224,12 +259,16 @@ def test_all_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
         trusted_proxy="127.0.0.1",
         follow_symlinks=True,
     )
-    assert all(getattr(config, name) != field.default for name, field in photos.SETTINGS.items())
+    assert all(
+        getattr(config, name) != field.default for name, field in photos.SETTINGS.items()
+    )
     photos.write_config(tmp_path, config)
     assert photos.read_config(tmp_path) == config
 
 
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are always Unicode there")
+@pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"), reason="names are always Unicode there"
+)
 def test_a_library_whose_path_is_not_utf8_is_read_as_it_was_written(tmp_path: Path) -> None:
     library = tmp_path / os.fsdecode(b"caf\xe9")
     library.mkdir()
@@ -270,11 +309,15 @@ def test_settings_that_the_file_leaves_out_have_their_defaults(tmp_path: Path) -
     assert photos.read_config(tmp_path) == photos.Config(title="Ours")
 
 
-def test_an_unknown_key_is_logged_and_costs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_key_is_logged_and_costs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_file(tmp_path, titel="Ours", port=8081)
     with caplog.at_level(logging.WARNING, "photos"):
         assert photos.read_config(tmp_path) == photos.Config(port=8081)
-    assert [record.message for record in caplog.records] == ['config.json: "titel" is not a setting']
+    assert [record.message for record in caplog.records] == [
+        'config.json: "titel" is not a setting'
+    ]
 
 
 @pytest.mark.parametrize(
@@ -291,7 +334,9 @@ def test_an_unknown_key_is_logged_and_costs_nothing(tmp_path: Path, caplog: pyte
         b"\x00" * 64,
     ],
 )
-def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_refused_and_left_as_it_is(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)
     with pytest.raises(photos.StateError, match="damaged") as refusal:
@@ -314,7 +359,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         photos.read_config(tmp_path)
 
 
-def test_the_library_is_the_folder_of_the_state_folder_or_the_one_that_was_chosen(tmp_path: Path) -> None:
+def test_the_library_is_the_folder_of_the_state_folder_or_the_one_that_was_chosen(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     state = tmp_path / ".photos"
     assert photos.library_root(state, photos.Config()) == tmp_path
@@ -324,4 +371,6 @@ def test_the_library_is_the_folder_of_the_state_folder_or_the_one_that_was_chose
 
 def test_a_library_on_a_disk_that_is_not_connected_is_named(tmp_path: Path) -> None:
     with pytest.raises(photos.StateError, match=r"unplugged.*disk"):
-        photos.library_root(tmp_path, photos.Config(library=os.fspath(tmp_path / "unplugged")))
+        photos.library_root(
+            tmp_path, photos.Config(library=os.fspath(tmp_path / "unplugged"))
+        )

@@ -65,7 +65,9 @@ input()
 print(photos.read_secret(pathlib.Path(sys.argv[1])).hex())
 """
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes, limits and signals")
+posix = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no such modes, limits and signals"
+)
 
 
 def mode(path: Path) -> int:
@@ -127,7 +129,9 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path)
 
 
 @posix
-def test_a_written_file_is_for_the_owner_alone_whatever_it_was_before(tmp_path: Path) -> None:
+def test_a_written_file_is_for_the_owner_alone_whatever_it_was_before(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "file"
     path.touch(0o644)
     before = os.umask(0)
@@ -149,7 +153,9 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
 
     def fsync_seen(handle: int) -> None:
         found = os.fstat(handle)
-        steps.append("folder" if os.path.samestat(found, tmp_path.stat()) else found.st_size)
+        steps.append(
+            "folder" if os.path.samestat(found, tmp_path.stat()) else found.st_size
+        )
         fsync(handle)
 
     def replace_seen(source: str, target: Path) -> None:
@@ -163,7 +169,9 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
 
 
 @posix
-def test_a_write_to_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_write_to_a_full_disk_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with full_disk(), pytest.raises(OSError, match="File too large"):
@@ -222,7 +230,9 @@ def test_one_at_a_time_holds_a_lock_across_threads_and_processes(
 
 
 @posix
-def test_a_lock_ends_with_its_holder_however_that_ends(tmp_path: Path, start_python: StartPython) -> None:
+def test_a_lock_ends_with_its_holder_however_that_ends(
+    tmp_path: Path, start_python: StartPython
+) -> None:
     path = tmp_path / "file"
     with contextlib.suppress(ZeroDivisionError), photos.locked(path):
         raise ZeroDivisionError
@@ -270,7 +280,9 @@ def test_state_that_was_cut_anywhere_is_damaged(tmp_path: Path, kept: int) -> No
 
 
 @pytest.mark.parametrize("version", [None, "1", 1.0, [1], {}])
-def test_state_whose_version_is_no_whole_number_is_damaged(tmp_path: Path, version: Any) -> None:
+def test_state_whose_version_is_no_whole_number_is_damaged(
+    tmp_path: Path, version: Any
+) -> None:
     path = tmp_path / "state.json"
     path.write_text(json.dumps({"version": version}))
     with pytest.raises(photos.StateError, match=r'damaged.*"version"'):
@@ -296,7 +308,9 @@ def test_the_state_folder_is_for_the_owner_alone(tmp_path: Path) -> None:
     assert (state / "cache").is_dir()
 
 
-def test_a_state_folder_that_the_owner_made_elsewhere_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_state_folder_that_the_owner_made_elsewhere_keeps_its_mode(
+    tmp_path: Path,
+) -> None:
     tmp_path.chmod(0o755)
     photos.make_state_folder(tmp_path)
     assert mode(tmp_path) == 0o755
@@ -323,13 +337,17 @@ def test_every_state_folder_has_a_secret_of_its_own(tmp_path: Path) -> None:
     assert photos.read_secret(tmp_path / "a") != photos.read_secret(tmp_path / "b")
 
 
-def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path, start_python: StartPython) -> None:
+def test_processes_that_start_together_agree_on_the_secret(
+    tmp_path: Path, start_python: StartPython
+) -> None:
     told = run_together([start_python(PRINT_SECRET, tmp_path) for _ in range(4)])
     assert set(told) == {f"{(tmp_path / 'secret.key').read_bytes().hex()}\n"}
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
-def test_a_secret_that_was_cut_is_refused_and_left_as_it_is(tmp_path: Path, size: int) -> None:
+def test_a_secret_that_was_cut_is_refused_and_left_as_it_is(
+    tmp_path: Path, size: int
+) -> None:
     path = tmp_path / "secret.key"
     path.write_bytes(b"x" * size)
     with pytest.raises(photos.StateError, match=r"secret\.key is damaged.*log in again"):

@@ -75,7 +75,9 @@ def develop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., De
 
 def difference(one: Image.Image, other: Image.Image) -> float:
     """Return the mean absolute difference of two pictures, shrunk to 16 x 16; 255 is the most."""
-    small = [each.convert("RGB").resize((16, 16), Image.Resampling.BOX) for each in (one, other)]
+    small = [
+        each.convert("RGB").resize((16, 16), Image.Resampling.BOX) for each in (one, other)
+    ]
     return sum(ImageStat.Stat(ImageChops.difference(*small)).mean) / 3
 
 
@@ -125,29 +127,51 @@ def test_the_first_bytes_tell_the_container(head: bytes, container: str) -> None
     ],
 )
 def test_a_file_is_what_its_content_says(
-    suffix: str, media_type: str, browser_shows: bool, name: str, tmp_path: Path, develop: Any
+    suffix: str,
+    media_type: str,
+    browser_shows: bool,
+    name: str,
+    tmp_path: Path,
+    develop: Any,
 ) -> None:
     path = draw(tmp_path / f"drawn.{suffix}", size=(60, 40))
     path = path if name == "same" else path.rename(tmp_path / name)
     done = develop(path)
     info = done.info
-    assert (info.kind, info.media_type, info.width, info.height) == ("photo", media_type, 60, 40)
+    assert (info.kind, info.media_type, info.width, info.height) == (
+        "photo",
+        media_type,
+        60,
+        40,
+    )
     assert info.browser_shows == browser_shows
     assert not info.problem
     with Image.open(path) as original:
         assert difference(done["preview"], original) < 6
 
 
-@pytest.mark.parametrize(("suffix", "kind"), [("gif", "GIF"), ("webp", "WEBP"), ("png", "PNG")])
-def test_an_animation_is_known_as_one(suffix: str, kind: str, tmp_path: Path, develop: Any) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("gif", "GIF"), ("webp", "WEBP"), ("png", "PNG")]
+)
+def test_an_animation_is_known_as_one(
+    suffix: str, kind: str, tmp_path: Path, develop: Any
+) -> None:
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "lime", "blue")]
-    frames[0].save(tmp_path / f"a.{suffix}", kind, save_all=True, append_images=frames[1:], lossless=True)
+    frames[0].save(
+        tmp_path / f"a.{suffix}",
+        kind,
+        save_all=True,
+        append_images=frames[1:],
+        lossless=True,
+    )
     done = develop(tmp_path / f"a.{suffix}")
     assert done.info.animated
     assert is_near(done.info.colour, "#ff0000"), "the first frame stands for it"
 
 
-def test_a_photo_with_a_second_picture_inside_is_no_animation(tmp_path: Path, develop: Any) -> None:
+def test_a_photo_with_a_second_picture_inside_is_no_animation(
+    tmp_path: Path, develop: Any
+) -> None:
     first, second = (Image.new("RGB", (40, 30), colour) for colour in ("red", "blue"))
     first.save(tmp_path / "gain map.jpg", "MPO", save_all=True, append_images=[second])
     info = develop(tmp_path / "gain map.jpg").info
@@ -155,7 +179,9 @@ def test_a_photo_with_a_second_picture_inside_is_no_animation(tmp_path: Path, de
     assert is_near(info.colour, "#fe0000")
 
 
-def test_the_key_changes_with_the_content_and_not_with_the_name(tmp_path: Path, develop: Any) -> None:
+def test_the_key_changes_with_the_content_and_not_with_the_name(
+    tmp_path: Path, develop: Any
+) -> None:
     path = draw(tmp_path / "one.jpg")
     key = develop(path).info.key
     path = path.rename(tmp_path / "two.jpg")
@@ -183,7 +209,9 @@ def test_two_scans_that_differ_in_the_middle_alone_have_keys_of_their_own(
     assert len(keys) == 2
 
 
-def test_of_a_large_file_that_is_no_photo_only_head_and_tail_are_read(tmp_path: Path) -> None:
+def test_of_a_large_file_that_is_no_photo_only_head_and_tail_are_read(
+    tmp_path: Path,
+) -> None:
     keys = set()
     for number in range(2):
         path = tmp_path / f"{number}.iso"
@@ -206,10 +234,25 @@ def test_of_a_large_file_that_is_no_photo_only_head_and_tail_are_read(tmp_path: 
             "its content is not a picture, or damaged from the start",
         ),
         ("empty.png", b"", "photo", "the file is empty"),
-        ("playlist.mp4", b"#EXTM3U\nfile:///etc/passwd\n", "video", "its content is not a picture"),
+        (
+            "playlist.mp4",
+            b"#EXTM3U\nfile:///etc/passwd\n",
+            "video",
+            "its content is not a picture",
+        ),
         ("notes.txt", b"this is no pictur", "", "its content is not a picture"),
-        ("eps.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "photo", "not a picture"),
-        ("bad.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "photo", "HEIC needs pillow-heif"),
+        (
+            "eps.jpg",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "photo",
+            "not a picture",
+        ),
+        (
+            "bad.heic",
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "photo",
+            "HEIC needs pillow-heif",
+        ),
         ("bomb.png", b"", "photo", "too large: 65536 x 65536 pixels, at most 100 million"),
     ],
 )
@@ -219,7 +262,9 @@ def test_what_is_no_picture_is_reported_and_not_raised(
     if name == "bomb.png":
         content = draw(tmp_path / name).read_bytes()
         header = b"IHDR" + struct.pack(">II", 65536, 65536) + content[24:29]
-        content = content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+        content = (
+            content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+        )
     (tmp_path / name).write_bytes(content)
     done = develop(tmp_path / name)
     assert problem in done.info.problem
@@ -233,10 +278,17 @@ def test_what_is_no_picture_is_reported_and_not_raised(
     [("a.avif", "AVIF", "AVIF needs Pillow 11.3"), ("a.heic", "HEIF", "HEIC needs")],
 )
 def test_what_this_pillow_cannot_decode_keeps_its_type_and_says_what_is_needed(
-    name: str, plugin: str, problem: str, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    plugin: str,
+    problem: str,
+    tmp_path: Path,
+    develop: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     brand = plugin.lower().replace("heif", "heic").encode()
-    (tmp_path / name).write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200))
+    (tmp_path / name).write_bytes(
+        b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200)
+    )
     if plugin == "HEIF":
         monkeypatch.delitem(Image.OPEN, plugin, raising=False)
     else:
@@ -254,15 +306,22 @@ def test_a_time_that_the_system_has_no_local_time_for_is_utc(
     time.tzset()
     try:
         first, now = -62_135_596_800.0, 1_700_000_000.0
-        assert photos.local_time(first).timestamp() == first  # in America that was still the year 0
+        assert (
+            photos.local_time(first).timestamp() == first
+        )  # in America that was still the year 0
         assert photos.local_time(now).timestamp() == now
-        assert photos.local_time(now).utcoffset() == dt.datetime.fromtimestamp(now).astimezone().utcoffset()
+        assert (
+            photos.local_time(now).utcoffset()
+            == dt.datetime.fromtimestamp(now).astimezone().utcoffset()
+        )
     finally:
         monkeypatch.undo()
         time.tzset()
 
 
-def test_a_raw_file_is_not_taken_for_its_small_preview(tmp_path: Path, develop: Any) -> None:
+def test_a_raw_file_is_not_taken_for_its_small_preview(
+    tmp_path: Path, develop: Any
+) -> None:
     done = develop(draw(tmp_path / "a.tif").rename(tmp_path / "a.dng"))
     assert done.info.kind == photos.RAW
     assert done.info.problem == "RAW: export it as JPEG to show it"
@@ -302,27 +361,67 @@ GPS_TIME = {7: (13.0, 15.0, 2.0), 29: "2018:12:31"}
     ("tags", "gps", "xmp", "taken"),
     [
         ({0x9003: "2024:05:06 07:08:09"}, {}, b"", "2024-05-06T07:08:09"),
-        ({0x9003: "2024:05:06 07:08:09", 0x9011: "+05:45"}, {}, b"", "2024-05-06T07:08:09+05:45"),
-        ({0x9003: "2024:05:06 07:08:09", 0x9011: "-03:00\0"}, {}, b"", "2024-05-06T07:08:09-03:00"),
-        ({0x9003: "2024:05:06 07:08:09", 0x9010: "+02:00"}, {}, b"", "2024-05-06T07:08:09+02:00"),
+        (
+            {0x9003: "2024:05:06 07:08:09", 0x9011: "+05:45"},
+            {},
+            b"",
+            "2024-05-06T07:08:09+05:45",
+        ),
+        (
+            {0x9003: "2024:05:06 07:08:09", 0x9011: "-03:00\0"},
+            {},
+            b"",
+            "2024-05-06T07:08:09-03:00",
+        ),
+        (
+            {0x9003: "2024:05:06 07:08:09", 0x9010: "+02:00"},
+            {},
+            b"",
+            "2024-05-06T07:08:09+02:00",
+        ),
         ({0x9003: "2024:05:06 07:08:09", 0x9011: "Paris"}, {}, b"", "2024-05-06T07:08:09"),
         ({0x9003: "2024:05:06 07:08:09.25Z"}, {}, b"", "2024-05-06T07:08:09+00:00"),
         ({0x9003: "2024-05-06T07:08:09"}, {}, b"", "2024-05-06T07:08:09"),
         ({0x9003: "1601:06:06 16:39:33"}, {}, b"", "1601-06-06T16:39:33"),
-        ({0x9003: "2024:05:06 07:08:09", 0x9004: "2001:01:01 01:01:01"}, {}, b"", "2024-05-06T07:08:09"),
-        ({0x9003: "0000:00:00 00:00:00", 0x9004: "2006:01:22 10:32:42"}, {}, b"", "2006-01-22T10:32:42"),
-        ({0x9004: "2006:01:22 10:32:42", 0x9011: "+01:00"}, {}, b"", "2006-01-22T10:32:42+01:00"),
+        (
+            {0x9003: "2024:05:06 07:08:09", 0x9004: "2001:01:01 01:01:01"},
+            {},
+            b"",
+            "2024-05-06T07:08:09",
+        ),
+        (
+            {0x9003: "0000:00:00 00:00:00", 0x9004: "2006:01:22 10:32:42"},
+            {},
+            b"",
+            "2006-01-22T10:32:42",
+        ),
+        (
+            {0x9004: "2006:01:22 10:32:42", 0x9011: "+01:00"},
+            {},
+            b"",
+            "2006-01-22T10:32:42+01:00",
+        ),
         ({0x9003: "    :  :     :  :  "}, {}, b"", None),
         ({0x9003: "2024:13:40 25:61:61"}, {}, b"", None),
         ({0x9003: 20240506}, {}, b"", None),
         ({0x9003: "2019:01:01 00:15:00"}, GPS_TIME, b"", "2019-01-01T00:15:00+11:00"),
         ({0x9003: "2018:12:31 19:01:00"}, GPS_TIME, b"", "2018-12-31T19:01:00+05:45"),
-        ({0x9003: "2019:01:01 00:15:00", 0x9011: "+10:00"}, GPS_TIME, b"", "2019-01-01T00:15:00+10:00"),
+        (
+            {0x9003: "2019:01:01 00:15:00", 0x9011: "+10:00"},
+            GPS_TIME,
+            b"",
+            "2019-01-01T00:15:00+10:00",
+        ),
         ({0x9003: "2019:01:01 00:22:00"}, GPS_TIME, b"", "2019-01-01T00:22:00"),
         ({0x9003: "2019:01:03 00:15:00"}, GPS_TIME, b"", "2019-01-03T00:15:00"),
         ({0x9003: "2019:01:01 00:15:00"}, {7: None, 29: "x"}, b"", "2019-01-01T00:15:00"),
         ({}, GPS_TIME, b"", None),
-        ({}, {}, b'<x xmp:CreateDate="2021-03-04T05:06:07+02:00"/>', "2021-03-04T05:06:07+02:00"),
+        (
+            {},
+            {},
+            b'<x xmp:CreateDate="2021-03-04T05:06:07+02:00"/>',
+            "2021-03-04T05:06:07+02:00",
+        ),
         (
             {},
             {},
@@ -374,14 +473,20 @@ def test_a_file_name_may_tell_the_date(name: str, date: str | None) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
-def test_dates_are_read_from_every_format_that_has_exif(suffix: str, tmp_path: Path, develop: Any) -> None:
+def test_dates_are_read_from_every_format_that_has_exif(
+    suffix: str, tmp_path: Path, develop: Any
+) -> None:
     path = draw(tmp_path / f"a.{suffix}", exif=exif("2024:04:14 02:20:31", "+05:45"))
     assert develop(path).info.taken == "2024-04-14T02:20:31+05:45"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "avif"])
-def test_dates_are_read_from_xmp_where_there_is_no_exif(suffix: str, tmp_path: Path, develop: Any) -> None:
-    path = draw(tmp_path / f"a.{suffix}", xmp=b'<x xmp:CreateDate="2021-03-04T05:06:07+02:00"/>')
+def test_dates_are_read_from_xmp_where_there_is_no_exif(
+    suffix: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(
+        tmp_path / f"a.{suffix}", xmp=b'<x xmp:CreateDate="2021-03-04T05:06:07+02:00"/>'
+    )
     assert develop(path).info.taken == "2021-03-04T05:06:07+02:00"
 
 
@@ -407,7 +512,10 @@ def gps_block(tags: Mapping[int, Any]) -> bytes:
     ],
 )
 def test_a_place_is_told_whole_or_not_at_all(
-    tags: Mapping[int, Any], place: tuple[float | None, float | None], tmp_path: Path, develop: Any
+    tags: Mapping[int, Any],
+    place: tuple[float | None, float | None],
+    tmp_path: Path,
+    develop: Any,
 ) -> None:
     info = develop(draw(tmp_path / "a.jpg", exif=gps_block(tags))).info
     assert (info.latitude, info.longitude) == pytest.approx(place)
@@ -431,16 +539,23 @@ def test_the_camera_is_named_once_and_in_one_line(
     assert develop(path).info.camera == camera
 
 
-def test_the_exposure_is_read_and_nonsense_in_it_is_not(tmp_path: Path, develop: Any) -> None:
+def test_the_exposure_is_read_and_nonsense_in_it_is_not(
+    tmp_path: Path, develop: Any
+) -> None:
     block = Image.Exif()
-    block.get_ifd(0x8769).update({0x829A: 1 / 125, 0x829D: 2.8, 0x8827: 400, 0x920A: 24.0, 0xA434: "Lens"})
+    block.get_ifd(0x8769).update(
+        {0x829A: 1 / 125, 0x829D: 2.8, 0x8827: 400, 0x920A: 24.0, 0xA434: "Lens"}
+    )
     info = develop(draw(tmp_path / "a.jpg", exif=block.tobytes())).info
     assert (info.exposure_time, info.f_number) == pytest.approx((0.008, 2.8), rel=0.01)
     assert (info.iso, info.focal_length, info.lens) == (400, 24.0, "Lens")
     block.get_ifd(0x8769).update({0x829A: float("nan"), 0x829D: -2.8, 0x8827: 0})
     info = develop(draw(tmp_path / "b.jpg", exif=block.tobytes())).info
     assert (info.exposure_time, info.f_number, info.iso) == (0, 0, 0)
-    assert json.loads(json.dumps(dataclasses.asdict(info), allow_nan=False))["focal_length"] == 24.0
+    assert (
+        json.loads(json.dumps(dataclasses.asdict(info), allow_nan=False))["focal_length"]
+        == 24.0
+    )
 
 
 def test_an_exposure_too_short_to_be_true_is_none() -> None:
@@ -459,22 +574,40 @@ def xmp_packet(**texts: str) -> bytes:
 
 def alternatives(**texts: str) -> str:
     """Return a text in several languages."""
-    found = (f'<rdf:li xml:lang="{name.replace("_", "-")}">{text}</rdf:li>' for name, text in texts.items())
+    found = (
+        f'<rdf:li xml:lang="{name.replace("_", "-")}">{text}</rdf:li>'
+        for name, text in texts.items()
+    )
     return f"\n <rdf:Alt>\n  {' '.join(found)}\n </rdf:Alt>\n"
 
 
 def iptc_block(texts: dict[int, bytes], charset: bytes = b"") -> bytes:
     """Return an IPTC block of application records, after a coded character set."""
-    records = [(1, 90, charset)] * bool(charset) + [(2, number, text) for number, text in texts.items()]
-    return b"".join(struct.pack(">BBBH", 28, *pair, len(text)) + text for *pair, text in records)
+    records = [(1, 90, charset)] * bool(charset) + [
+        (2, number, text) for number, text in texts.items()
+    ]
+    return b"".join(
+        struct.pack(">BBBH", 28, *pair, len(text)) + text for *pair, text in records
+    )
 
 
 def with_iptc(path: Path, block: bytes) -> Path:
     """Put an IPTC block into a JPEG, the way that Photoshop does (APP13)."""
-    resource_block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(block)) + block + b"\0" * (len(block) % 2)
+    resource_block = (
+        b"8BIM\x04\x04\0\0"
+        + struct.pack(">I", len(block))
+        + block
+        + b"\0" * (len(block) % 2)
+    )
     segment = b"Photoshop 3.0\0" + resource_block
     content = path.read_bytes()
-    path.write_bytes(content[:2] + b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment + content[2:])
+    path.write_bytes(
+        content[:2]
+        + b"\xff\xed"
+        + struct.pack(">H", len(segment) + 2)
+        + segment
+        + content[2:]
+    )
     return path
 
 
@@ -482,7 +615,10 @@ def with_iptc(path: Path, block: bytes) -> Path:
     ("xmp", "caption"),
     [
         (xmp_packet(description=alternatives(x_default="At sea")), "At sea"),
-        (xmp_packet(description=alternatives(de_DE="Auf See", x_default="At sea")), "At sea"),
+        (
+            xmp_packet(description=alternatives(de_DE="Auf See", x_default="At sea")),
+            "At sea",
+        ),
         (xmp_packet(description=alternatives(de_DE="Auf See", fr="En mer")), "Auf See"),
         (xmp_packet(description=alternatives(x_default=" ", fr="En mer")), "En mer"),
         (xmp_packet(description="At sea"), "At sea"),
@@ -490,17 +626,28 @@ def with_iptc(path: Path, block: bytes) -> Path:
         (xmp_packet(title="A title", description=alternatives(x_default="")), "A title"),
         (b"<dc:description/><dc:subject><rdf:li>tag</rdf:li></dc:subject>", ""),
         (b"<dc:description><rdf:li>never ends</rdf:li>", ""),
-        (xmp_packet(title="&lt;b&gt; &amp;amp; &#x5199;&#30495; &quot;"), '<b> &amp; 写真 "'),
+        (
+            xmp_packet(title="&lt;b&gt; &amp;amp; &#x5199;&#30495; &quot;"),
+            '<b> &amp; 写真 "',
+        ),
         (xmp_packet(title="a\n\t b\0\x07c\u202ed&#0;&#xd800;"), "a b c d\ufffd\ufffd"),
-        (xmp_packet(title="می\u200cخواهم 👨\u200d👩\u200d👧"), "می\u200cخواهم 👨\u200d👩\u200d👧"),
+        (
+            xmp_packet(title="می\u200cخواهم 👨\u200d👩\u200d👧"),
+            "می\u200cخواهم 👨\u200d👩\u200d👧",
+        ),
         (xmp_packet(title="x" * 5000), "x" * 1000),
         (b"<dc:title>caf\xe9 \x93au lait\x94</dc:title>", "café “au lait”"),
-        (b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><dc:title>&e;</dc:title>', "&e;"),
+        (
+            b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><dc:title>&e;</dc:title>',
+            "&e;",
+        ),
         (b"<dc:title>" * 6000, ""),
         (b"", ""),
     ],
 )
-def test_a_caption_is_read_from_xmp(xmp: bytes, caption: str, tmp_path: Path, develop: Any) -> None:
+def test_a_caption_is_read_from_xmp(
+    xmp: bytes, caption: str, tmp_path: Path, develop: Any
+) -> None:
     done = develop(draw(tmp_path / "a.jpg", xmp=xmp))
     assert (done.info.caption, done.info.problem) == (caption, "")
 
@@ -522,11 +669,16 @@ def test_a_caption_is_read_from_xmp(xmp: bytes, caption: str, tmp_path: Path, de
         (b"\xff" * 50, ""),
     ],
 )
-def test_a_caption_is_read_from_iptc(block: bytes, caption: str, tmp_path: Path, develop: Any) -> None:
+def test_a_caption_is_read_from_iptc(
+    block: bytes, caption: str, tmp_path: Path, develop: Any
+) -> None:
     done = develop(with_iptc(draw(tmp_path / "a.jpg"), block))
     assert (done.info.caption, done.info.problem) == (caption, "")
     if caption:
-        assert develop(draw(tmp_path / "a.tif", tiffinfo={33723: block})).info.caption == caption
+        assert (
+            develop(draw(tmp_path / "a.tif", tiffinfo={33723: block})).info.caption
+            == caption
+        )
 
 
 @pytest.mark.parametrize(
@@ -540,13 +692,19 @@ def test_a_caption_is_read_from_iptc(block: bytes, caption: str, tmp_path: Path,
 def test_a_description_goes_before_a_title_and_xmp_before_iptc(
     xmp: dict[str, str], iptc: dict[int, bytes], caption: str, tmp_path: Path, develop: Any
 ) -> None:
-    path = draw(tmp_path / "a.jpg", xmp=xmp_packet(**xmp), exif=exif(tag010E="OLYMPUS DIGITAL CAMERA"))
+    path = draw(
+        tmp_path / "a.jpg",
+        xmp=xmp_packet(**xmp),
+        exif=exif(tag010E="OLYMPUS DIGITAL CAMERA"),
+    )
     assert develop(with_iptc(path, iptc_block(iptc))).info.caption == caption
     assert not develop(draw(path, exif=exif(tag010E="OLYMPUS DIGITAL CAMERA"))).info.caption
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
-def test_captions_are_read_from_every_format_that_has_xmp(suffix: str, tmp_path: Path, develop: Any) -> None:
+def test_captions_are_read_from_every_format_that_has_xmp(
+    suffix: str, tmp_path: Path, develop: Any
+) -> None:
     packet, chunk = xmp_packet(description="写真"), PngImagePlugin.PngInfo()
     chunk.add_itxt("XML:com.adobe.xmp", packet.decode())
     special = {"png": {"pnginfo": chunk}, "tif": {"tiffinfo": {700: packet}}}
@@ -554,7 +712,9 @@ def test_captions_are_read_from_every_format_that_has_xmp(suffix: str, tmp_path:
     assert develop(path).info.caption == "写真"
 
 
-def test_the_caption_of_a_heic_photo_is_read(tmp_path: Path, renderer: photos.Renderer) -> None:
+def test_the_caption_of_a_heic_photo_is_read(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
     heif = pytest.importorskip("pillow_heif")
     path = tmp_path / "a.heic"
     heif.from_pillow(quarters()).save(path, xmp=xmp_packet(description="写真"))
@@ -572,14 +732,20 @@ def test_the_caption_of_a_heic_photo_is_read(tmp_path: Path, renderer: photos.Re
         ("phones/pixel7pro.jpg", ""),
     ],
 )
-def test_captions_of_real_photos_are_read(path: str, caption: str, samples: Path, tmp_path: Path) -> None:
+def test_captions_of_real_photos_are_read(
+    path: str, caption: str, samples: Path, tmp_path: Path
+) -> None:
     assert photos.develop(os.fspath(samples / path), tmp_path, None).caption == caption
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # workers ignore it
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_bad_metadata_costs_itself_and_not_the_picture(suffix: str, tmp_path: Path, develop: Any) -> None:
-    path = draw(tmp_path / f"a.{suffix}", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + os.urandom(50))
+def test_bad_metadata_costs_itself_and_not_the_picture(
+    suffix: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(
+        tmp_path / f"a.{suffix}", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + os.urandom(50)
+    )
     done = develop(path)
     assert not done.info.problem
     assert set(done.files) == set(NAMES)
@@ -620,17 +786,27 @@ def test_a_photo_of_any_orientation_is_shown_upright(
     stored.save(path, exif=exif(tag0112=orientation), quality=90)
     unrendered = photos.develop(os.fspath(path), tmp_path, None)
     done = develop(path)
-    assert (done.info.width, done.info.height) == (unrendered.width, unrendered.height) == (96, 64)
+    assert (
+        (done.info.width, done.info.height)
+        == (unrendered.width, unrendered.height)
+        == (96, 64)
+    )
     assert difference(done["preview"], quarters()) < 8
     assert difference(done["320"], quarters()) < 8
 
 
-@pytest.mark.parametrize("box", [b"irot", b"free"], ids=["turned by its box", "turned by its tag alone"])
-def test_a_heic_photo_is_turned_once(box: bytes, tmp_path: Path, renderer: photos.Renderer) -> None:
+@pytest.mark.parametrize(
+    "box", [b"irot", b"free"], ids=["turned by its box", "turned by its tag alone"]
+)
+def test_a_heic_photo_is_turned_once(
+    box: bytes, tmp_path: Path, renderer: photos.Renderer
+) -> None:
     heif = pytest.importorskip("pillow_heif")
     path = tmp_path / "a.heic"
     stored = quarters().transpose(STORED[6] or 0)
-    heif.from_pillow(stored).save(path, exif=exif("2024:05:06 07:08:09", tag0112=6), quality=90)
+    heif.from_pillow(stored).save(
+        path, exif=exif("2024:05:06 07:08:09", tag0112=6), quality=90
+    )
     content = path.read_bytes()
     assert content.count(b"irot") == 1
     path.write_bytes(content.replace(b"irot", box))
@@ -700,7 +876,12 @@ def profile(space: str) -> bytes:
 
 
 def test_the_embedded_profile_decides_about_colours(tmp_path: Path, develop: Any) -> None:
-    swapped = profile("sRGB").replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ").replace(b"....", b"bXYZ")
+    swapped = (
+        profile("sRGB")
+        .replace(b"rXYZ", b"....")
+        .replace(b"bXYZ", b"rXYZ")
+        .replace(b"....", b"bXYZ")
+    )
     Image.new("RGB", SIZE, "red").save(tmp_path / "a.png", icc_profile=swapped)
     assert is_near(develop(tmp_path / "a.png").info.colour, "#0000ff")
 
@@ -715,7 +896,9 @@ def test_the_embedded_profile_decides_about_colours(tmp_path: Path, develop: Any
     ],
     ids=["of another colour space", "junk", "cut", "RGB for CMYK"],
 )
-def test_a_wrong_profile_is_passed_over(image: Image.Image, icc: bytes, tmp_path: Path, develop: Any) -> None:
+def test_a_wrong_profile_is_passed_over(
+    image: Image.Image, icc: bytes, tmp_path: Path, develop: Any
+) -> None:
     image.save(tmp_path / "a.jpg", icc_profile=icc)
     info = develop(tmp_path / "a.jpg").info
     assert not info.problem
@@ -739,20 +922,30 @@ def test_a_wrong_profile_is_passed_over(image: Image.Image, icc: bytes, tmp_path
 )
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_renditions_are_as_large_as_they_are_shown_and_never_larger_than_the_photo(
-    size: tuple[int, int], sizes: dict[str, tuple[int, int]], suffix: str, tmp_path: Path, develop: Any
+    size: tuple[int, int],
+    sizes: dict[str, tuple[int, int]],
+    suffix: str,
+    tmp_path: Path,
+    develop: Any,
 ) -> None:
     path = draw(tmp_path / f"a.{suffix}", size=size)
     info = photos.develop(os.fspath(path), tmp_path, None)
     assert set(photos.rendition_names(info)) == set(sizes)
     assert develop(path, *sizes).sizes == sizes
     thumbnails = [name for name in sizes if name.isdigit()]
-    again = renditions(tmp_path / "b", photos.develop(os.fspath(path), tmp_path / "b", thumbnails))
-    assert again.sizes == {name: sizes[name] for name in thumbnails}, "asked without the preview"
+    again = renditions(
+        tmp_path / "b", photos.develop(os.fspath(path), tmp_path / "b", thumbnails)
+    )
+    assert again.sizes == {name: sizes[name] for name in thumbnails}, (
+        "asked without the preview"
+    )
     assert (again.info.width, again.info.height) == size
 
 
 def test_the_full_size_rendition_has_all_pixels(tmp_path: Path, develop: Any) -> None:
-    assert develop(draw(tmp_path / "a.tif", size=(2500, 100)), "full").sizes == {"full": (2500, 100)}
+    assert develop(draw(tmp_path / "a.tif", size=(2500, 100)), "full").sizes == {
+        "full": (2500, 100)
+    }
 
 
 @pytest.mark.parametrize(
@@ -766,7 +959,9 @@ def test_the_full_size_rendition_has_all_pixels(tmp_path: Path, develop: Any) ->
         (photos.Info(), ()),
     ],
 )
-def test_a_photo_has_a_preview_and_a_video_a_poster(info: photos.Info, names: tuple[str, ...]) -> None:
+def test_a_photo_has_a_preview_and_a_video_a_poster(
+    info: photos.Info, names: tuple[str, ...]
+) -> None:
     assert photos.rendition_names(info) == names
 
 
@@ -782,10 +977,14 @@ def webp_chunks(path: Path) -> set[bytes]:
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "png"])
 def test_renditions_carry_no_metadata(suffix: str, tmp_path: Path, develop: Any) -> None:
     block = Image.Exif()
-    block.get_ifd(0x8825).update({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (10.0, 0.0, 0.0)})
+    block.get_ifd(0x8825).update(
+        {1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (10.0, 0.0, 0.0)}
+    )
     block[0x010F] = "a camera"
     extra = {"xmp": b"<x/>"} if suffix != "png" else {}
-    path = draw(tmp_path / f"a.{suffix}", exif=block.tobytes(), icc_profile=profile("sRGB"), **extra)
+    path = draw(
+        tmp_path / f"a.{suffix}", exif=block.tobytes(), icc_profile=profile("sRGB"), **extra
+    )
     done = develop(path, *NAMES, "full")
     assert done.info.latitude
     assert len(done.files) == 4
@@ -815,7 +1014,10 @@ def test_a_huge_webp_is_known_before_it_is_opened(
     monkeypatch.setattr(photos, "WEBP_PIXELS", 5000)
     assert photos.huge_webp(path.read_bytes()) == (123, 45)
     monkeypatch.setenv("PATH", "")
-    assert develop(path).info.problem == "too large: 123 x 45 pixels; with ffmpeg it could be shown"
+    assert (
+        develop(path).info.problem
+        == "too large: 123 x 45 pixels; with ffmpeg it could be shown"
+    )
 
 
 def test_a_huge_webp_is_shown_by_ffmpeg(
@@ -836,17 +1038,23 @@ def video(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "a.mp4"
     source = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=2:r=5")
     made = ("-metadata", "creation_time=2021-02-24T12:48:02Z")
-    subprocess.run((ffmpeg, "-v", "error", *source, *made, "-c:v", "mpeg4", path), check=True)
+    subprocess.run(
+        (ffmpeg, "-v", "error", *source, *made, "-c:v", "mpeg4", path), check=True
+    )
     return path
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.jpg"])
-def test_a_video_has_a_size_a_date_and_a_poster(name: str, video: Path, tmp_path: Path, develop: Any) -> None:
+def test_a_video_has_a_size_a_date_and_a_poster(
+    name: str, video: Path, tmp_path: Path, develop: Any
+) -> None:
     done = develop(Path(shutil.copy(video, tmp_path / name)), "320")
     info = done.info
     assert (info.kind, info.media_type, info.problem) == ("video", "video/mp4", "")
     assert (info.width, info.height) == (64, 48)
-    assert dt.datetime.fromisoformat(info.taken) == dt.datetime(2021, 2, 24, 12, 48, 2, tzinfo=dt.UTC)
+    assert dt.datetime.fromisoformat(info.taken) == dt.datetime(
+        2021, 2, 24, 12, 48, 2, tzinfo=dt.UTC
+    )
     assert info.duration == pytest.approx(2, abs=0.3)
     assert done.sizes == {"320": (64, 48)}
     assert is_near(info.colour, "#fe0000")
@@ -907,7 +1115,11 @@ def worker_pid(renderer: photos.Renderer, *others: int) -> int:
     """Wait for a worker process that is none of the others."""
 
     def new() -> list[int]:
-        return [worker._process.pid for worker in renderer._workers if worker._process.pid not in others]
+        return [
+            worker._process.pid
+            for worker in renderer._workers
+            if worker._process.pid not in others
+        ]
 
     return eventually(new)[0]
 
@@ -925,7 +1137,9 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_the_most_urgent_goes_first(tmp_path: Path, fifo: Path, renderer: photos.Renderer) -> None:
+def test_the_most_urgent_goes_first(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
     first = ask(renderer, fifo)
     eventually(lambda: not renderer._queue)
     order = []
@@ -958,13 +1172,17 @@ def test_the_same_request_is_one_job_until_it_is_done(
     assert ask(renderer, photo) is not facts
 
 
-def test_names_of_any_bytes_reach_the_worker_and_come_back(tmp_path: Path, renderer: photos.Renderer) -> None:
+def test_names_of_any_bytes_reach_the_worker_and_come_back(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
     for name in ("line\nbreak.jpg", os.fsdecode(b"not UTF-8 \xff\xfe.jpg"), "写真 🏖️.jpg"):
         path = draw(tmp_path / "a.jpg").rename(tmp_path / name)
         assert ask(renderer, path, "320").result(20).problem == ""
 
 
-def test_a_worker_that_somebody_kills_costs_no_photo(tmp_path: Path, renderer: photos.Renderer) -> None:
+def test_a_worker_that_somebody_kills_costs_no_photo(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
     answer = ask(renderer, draw(tmp_path / "a.jpg"), *NAMES)
     pid = worker_pid(renderer)
     os.kill(pid, signal.SIGKILL)
@@ -994,7 +1212,11 @@ def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
     os.kill(first, signal.SIGKILL)
     os.kill(worker_pid(renderer, first), signal.SIGKILL)
     info = answer.result(20)
-    assert (info.kind, info.problem, info.lasting) == ("photo", "it crashes the decoder", False)
+    assert (info.kind, info.problem, info.lasting) == (
+        "photo",
+        "it crashes the decoder",
+        False,
+    )
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
 
 
@@ -1002,14 +1224,20 @@ def test_a_photo_that_hangs_is_given_up_and_the_next_one_is_not(
     tmp_path: Path, fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, started = photos.Worker, []
-    monkeypatch.setattr(photos, "Worker", lambda cache: started.append(cache) or start(cache))
+    monkeypatch.setattr(
+        photos, "Worker", lambda cache: started.append(cache) or start(cache)
+    )
     monkeypatch.setattr(photos, "RENDER_SECONDS", 1.0)
     answer = ask(renderer, fifo)
     pid = worker_pid(renderer)
     info = answer.result(20)
     monkeypatch.undo()
     assert len(started) == 1, "it is not tried again"
-    assert (info.problem, info.lasting, info.has_picture) == ("gave up after 1 s", False, False)
+    assert (info.problem, info.lasting, info.has_picture) == (
+        "gave up after 1 s",
+        False,
+        False,
+    )
     assert not is_alive(pid)
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
 
@@ -1021,17 +1249,24 @@ def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -
     longs = {256: width, 257: height, 273: offset, 278: height, 279: size}
     shorts = {259: 1, 262: 1, 277: 2, 338: 2}
     tags = [(tag, 4, 1, value) for tag, value in longs.items()]
-    tags += [(tag, 3, 1, value) for tag, value in shorts.items()] + [(258, 3, 2, 8 | 8 << 16)]
+    tags += [(tag, 3, 1, value) for tag, value in shorts.items()] + [
+        (258, 3, 2, 8 | 8 << 16)
+    ]
     with open(tmp_path / "bomb.tif", "wb") as file:
         file.write(b"II*\0" + struct.pack("<IH", 8, len(tags)))
-        file.write(b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + b"\0\0\0\0")
+        file.write(
+            b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + b"\0\0\0\0"
+        )
         file.truncate(offset + size)
     info = ask(renderer, tmp_path / "bomb.tif", *NAMES).result(20)
     assert (info.width, info.height) == (width, height)
     assert info.problem == "too large: it needs more than 1024 MB of memory"
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
     if sys.platform == "linux":
-        assert resource.prlimit(worker_pid(renderer), resource.RLIMIT_AS)[0] == photos.WORKER_MEMORY
+        assert (
+            resource.prlimit(worker_pid(renderer), resource.RLIMIT_AS)[0]
+            == photos.WORKER_MEMORY
+        )
 
 
 def test_an_idle_worker_gives_its_memory_back(
@@ -1090,7 +1325,9 @@ sys.stdin.read()
 """
 
 
-def test_a_worker_ends_when_its_server_is_killed(tmp_path: Path, start_python: StartPython) -> None:
+def test_a_worker_ends_when_its_server_is_killed(
+    tmp_path: Path, start_python: StartPython
+) -> None:
     server = start_python(SERVER, tmp_path, draw(tmp_path / "a.jpg"))
     pid = int(server.stdout.readline())
     assert is_alive(pid)
@@ -1101,7 +1338,9 @@ def test_a_worker_ends_when_its_server_is_killed(tmp_path: Path, start_python: S
 # Real files
 
 BY_GPS_TIME = "the offset follows from the GPS time, which exiftool leaves alone"
-CREATION_DATE = "QuickTime's own creationdate tag has the local time, and goes before the time in UTC"
+CREATION_DATE = (
+    "QuickTime's own creationdate tag has the local time, and goes before the time in UTC"
+)
 # What is answered on purpose otherwise than the manifest says, and why.
 ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
     "phones/nexus5x_gps.jpg": ({"offset": "+02:00"}, BY_GPS_TIME),
@@ -1110,10 +1349,22 @@ ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
     "gps/zero_coordinate.jpg": ({"offset": "+01:00"}, BY_GPS_TIME),
     "heic/iphone7.heic": ({"offset": "-05:00"}, BY_GPS_TIME),
     "pano/iphone7_pano_p3.jpg": ({"offset": "-07:00"}, BY_GPS_TIME),
-    "dates/offset_-04.jpg": ({"offset": ""}, "only IPTC tells the offset; dates of IPTC are not read"),
-    "gps/gps_as_string.jpg": ({"place": (52.843, 11.183)}, "its degrees are decimal commas: 52° 50' 34.01\""),
-    "animated/star.avifs": ({"taken": ""}, "only its container has a date; those of photos are not read"),
-    "animated/frames.heif": ({"taken": ""}, "only its container has a date; those of photos are not read"),
+    "dates/offset_-04.jpg": (
+        {"offset": ""},
+        "only IPTC tells the offset; dates of IPTC are not read",
+    ),
+    "gps/gps_as_string.jpg": (
+        {"place": (52.843, 11.183)},
+        "its degrees are decimal commas: 52° 50' 34.01\"",
+    ),
+    "animated/star.avifs": (
+        {"taken": ""},
+        "only its container has a date; those of photos are not read",
+    ),
+    "animated/frames.heif": (
+        {"taken": ""},
+        "only its container has a date; those of photos are not read",
+    ),
     "heic/size_mismatch_iphone8.heic": (
         {"size": "100x74", "shown": {"part"}},
         "100x74 is what it signals; Pillow reports that 100x76 are coded",
@@ -1123,7 +1374,10 @@ ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
         "its EXIF is not hexadecimal; the picture is what counts",
     ),
     "sidecar/20240107_110258.jpg": ({"place": None}, "only its XMP tells the place"),
-    "live/IMG_7943_HEVC.MOV": ({"taken": "2026-03-23T15:57:19", "offset": "+01:00"}, CREATION_DATE),
+    "live/IMG_7943_HEVC.MOV": (
+        {"taken": "2026-03-23T15:57:19", "offset": "+01:00"},
+        CREATION_DATE,
+    ),
     "video/iphone14pro_rot90_dolby.MOV": (
         {"taken": "2023-05-09T12:41:46", "offset": "+01:00"},
         CREATION_DATE,
@@ -1177,17 +1431,26 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealFiles]:
     huge = {(file.identity, names) for file, names in todo if "/huge/" in file.path}
     rendering = threading.Thread(target=lambda: list(library.work_off(todo)))
     rendering.start()
-    meanwhile = [client.get(address).status for address in ("/", "/album/dates/", "/album/huge/")]
+    meanwhile = [
+        client.get(address).status for address in ("/", "/album/dates/", "/album/huge/")
+    ]
     if not huge <= library.renderer._jobs.keys():
         meanwhile.clear()  # they were done before
     rendering.join()
-    statuses = [Path(f"/proc/{worker._process.pid}/status") for worker in library.renderer._workers]
-    peaks = [int(re.findall(r"VmHWM:\s+(\d+) kB", s.read_text())[0]) << 10 for s in statuses if s.exists()]
+    statuses = [
+        Path(f"/proc/{worker._process.pid}/status") for worker in library.renderer._workers
+    ]
+    peaks = [
+        int(re.findall(r"VmHWM:\s+(\d+) kB", s.read_text())[0]) << 10
+        for s in statuses
+        if s.exists()
+    ]
     files, items = {}, {}
     for parts, folder in library.walk():
         album = library.album(library.find(parts), see_all=True)
         files |= {
-            "/".join((*parts, f.name)): (f, library.index.get(f.identity)) for f in folder.files.values()
+            "/".join((*parts, f.name)): (f, library.index.get(f.identity))
+            for f in folder.files.values()
         }
         items |= {"/".join(item.parts): item for item in album.items}
     yield RealFiles(library, state / "cache", client, files, items, meanwhile, peaks)
@@ -1204,7 +1467,11 @@ def wanted(row: dict[str, str]) -> dict[str, Any]:
         local = dt.datetime.fromisoformat(f"{taken}+00:00").astimezone().isoformat()
         taken, offset = local[:19], local[19:]
     # The manifest leaves the hemisphere out; positions of videos are not read.
-    place = tuple(round(abs(float(n)), 3) for n in row["gps"].split(",")) if row["gps"] else None
+    place = (
+        tuple(round(abs(float(n)), 3) for n in row["gps"].split(","))
+        if row["gps"]
+        else None
+    )
     return {
         "size": row["display_wxh"],
         "taken": taken,
@@ -1227,9 +1494,9 @@ def found(info: photos.Info) -> dict[str, Any]:
 
 
 def is_listed(row: dict[str, str]) -> bool:
-    return row["should_decode"] not in ("raw", "sidecar") and not row["file"].rpartition("/")[2].startswith(
-        "."
-    )
+    return row["should_decode"] not in ("raw", "sidecar") and not row["file"].rpartition(
+        "/"
+    )[2].startswith(".")
 
 
 PICTURES = [pytest.param(row, id=row["file"]) for row in manifest() if is_listed(row)]
@@ -1239,11 +1506,15 @@ OTHERS = [pytest.param(row, id=row["file"]) for row in manifest() if not is_list
 @pytest.mark.whole
 class TestRealFiles:
     @pytest.mark.parametrize("row", PICTURES)
-    def test_a_real_file_is_what_the_manifest_says(self, row: dict[str, str], real: RealFiles) -> None:
+    def test_a_real_file_is_what_the_manifest_says(
+        self, row: dict[str, str], real: RealFiles
+    ) -> None:
         info = real.files[row["file"]][1]
         facts, right = found(info), wanted(row)
         changes, _ = ON_PURPOSE.get(row["file"], ({}, ""))
-        assert all(right[name] != value for name, value in changes.items()), "no exception is needed"
+        assert all(right[name] != value for name, value in changes.items()), (
+            "no exception is needed"
+        )
         right |= changes
         assert facts.pop("shown") in right.pop("shown"), info.problem
         assert info.kind == ("video" if row["should_decode"] == "video" else "photo")
@@ -1257,10 +1528,14 @@ class TestRealFiles:
         assert set(made.files) == set(photos.rendition_names(info))
         for width, height in made.sizes.values():
             # Upright and not distorted, to a pixel.
-            assert abs(width * info.height - height * info.width) <= max(info.width, info.height)
+            assert abs(width * info.height - height * info.width) <= max(
+                info.width, info.height
+            )
 
     @pytest.mark.parametrize("row", OTHERS)
-    def test_what_is_no_photo_is_no_item(self, row: dict[str, str], real: RealFiles) -> None:
+    def test_what_is_no_photo_is_no_item(
+        self, row: dict[str, str], real: RealFiles
+    ) -> None:
         assert row["file"] not in real.items
         if row["should_decode"] == "raw":
             info = real.files[row["file"]][1]
@@ -1274,7 +1549,9 @@ class TestRealFiles:
 
     @pytest.mark.parametrize("number", range(2, 9))
     @pytest.mark.parametrize("shape", ["Landscape", "Portrait"])
-    def test_1_every_orientation_looks_like_the_first(self, shape: str, number: int, real: RealFiles) -> None:
+    def test_1_every_orientation_looks_like_the_first(
+        self, shape: str, number: int, real: RealFiles
+    ) -> None:
         first, other = (real.thumbnail(f"orientation/{shape}_{n}.jpg") for n in (1, number))
         assert difference(first, other) < 20
 
@@ -1284,7 +1561,10 @@ class TestRealFiles:
         assert real.made("heic/iphonexs_irot.heic")["preview"].size == (1440, 1920)
         kimono = real.thumbnail("orientation/avif_kimono.avif")
         for name in ("irot90", "imir"):
-            assert difference(real.thumbnail(f"orientation/avif_kimono_{name}.avif"), kimono) < 8
+            assert (
+                difference(real.thumbnail(f"orientation/avif_kimono_{name}.avif"), kimono)
+                < 8
+            )
 
     def test_3_profiles_are_applied(self, real: RealFiles) -> None:
         gbr = real.made("colour/gbr_profile.jpg")["preview"]
@@ -1298,7 +1578,9 @@ class TestRealFiles:
         )
         assert vivid > stripped + 10
 
-    @pytest.mark.parametrize("name", ["png16_gray.png", "tiff16.tif", "png16_rgb.png", "png16_rgba.png"])
+    @pytest.mark.parametrize(
+        "name", ["png16_gray.png", "tiff16.tif", "png16_rgb.png", "png16_rgba.png"]
+    )
     def test_4_sixteen_bits_keep_their_brightness(self, name: str, real: RealFiles) -> None:
         with Image.open(SAMPLES / "colour" / name) as original:
             if original.mode == "RGBA":
@@ -1313,7 +1595,9 @@ class TestRealFiles:
         with Image.open(SAMPLES / "broken" / "png_exif_chunk_bad.png") as original:
             assert difference(real.thumbnail("broken/png_exif_chunk_bad.png"), original) < 8
 
-    def test_6_what_cannot_be_shown_stays_listed_and_nothing_fails(self, real: RealFiles) -> None:
+    def test_6_what_cannot_be_shown_stays_listed_and_nothing_fails(
+        self, real: RealFiles
+    ) -> None:
         rows = [row for row in manifest() if row["file"].startswith("broken/")]
         listed = real.listed("broken")
         assert set(listed) == {row["file"].removeprefix("broken/") for row in rows}
@@ -1327,13 +1611,23 @@ class TestRealFiles:
             assert real.client.get(item["original"]).status == 200
             thumbnail = real.client.get(item["url"].replace("/album/", "/thumbnail/", 1))
             if row["should_decode"] == "no":
-                assert (thumbnail.status, thumbnail.headers["content-type"]) == (404, "image/svg+xml")
+                assert (thumbnail.status, thumbnail.headers["content-type"]) == (
+                    404,
+                    "image/svg+xml",
+                )
                 assert row["file"] in reported
             else:
-                assert (thumbnail.status, thumbnail.headers["content-type"]) == (200, "image/webp")
+                assert (thumbnail.status, thumbnail.headers["content-type"]) == (
+                    200,
+                    "image/webp",
+                )
 
-    def test_7_huge_files_are_refused_or_shown_while_others_are_answered(self, real: RealFiles) -> None:
-        problems = {path: info.problem for path, (_, info) in real.files.items() if "huge/" in path}
+    def test_7_huge_files_are_refused_or_shown_while_others_are_answered(
+        self, real: RealFiles
+    ) -> None:
+        problems = {
+            path: info.problem for path, (_, info) in real.files.items() if "huge/" in path
+        }
         assert problems == {
             "huge/jpeg_280mp.jpg": "",
             "huge/jpeg_100mp.jpg": "",
@@ -1356,14 +1650,25 @@ class TestRealFiles:
             assert item.info and item.info.taken == ""
             assert item.taken.timestamp() == pytest.approx(item.file.mtime, abs=1)
 
-    def test_8_photos_of_one_moment_sort_by_it_whatever_their_offset(self, real: RealFiles) -> None:
-        names = [path.removeprefix("dates/") for path in real.items if path.startswith("dates/")]
-        at = [names.index(f"UTC-20240413-{name}.jpg") for name in ("203430-Auckland", "203530-Montevideo")]
+    def test_8_photos_of_one_moment_sort_by_it_whatever_their_offset(
+        self, real: RealFiles
+    ) -> None:
+        names = [
+            path.removeprefix("dates/") for path in real.items if path.startswith("dates/")
+        ]
+        at = [
+            names.index(f"UTC-20240413-{name}.jpg")
+            for name in ("203430-Auckland", "203530-Montevideo")
+        ]
         assert at == sorted(at)
         assert names.index("UTC-20240413-203531-Kathmandu.jpg") == at[1] + 1
 
-    def test_9_places_are_known_where_there_is_one_and_no_rendition_tells_them(self, real: RealFiles) -> None:
-        located = {path: info.latitude is not None for path, (_, info) in real.files.items()}
+    def test_9_places_are_known_where_there_is_one_and_no_rendition_tells_them(
+        self, real: RealFiles
+    ) -> None:
+        located = {
+            path: info.latitude is not None for path, (_, info) in real.files.items()
+        }
         assert not located["phones/motorola_empty_gps.jpg"]
         assert not located["gps/null_coordinates.jpg"]
         assert located["gps/zero_coordinate.jpg"]
@@ -1378,12 +1683,20 @@ class TestRealFiles:
         page = real.client.get("/album/names/").text
         for item in listed.values():
             assert item["url"] in page
-            for address in (item["url"], item["preview"], item["original"], *item["thumbnails"].values()):
+            for address in (
+                item["url"],
+                item["preview"],
+                item["original"],
+                *item["thumbnails"].values(),
+            ):
                 assert real.client.get(address).status == 200, address
         assert len({item["url"] for item in listed.values()}) == len(names)
 
     def test_10_content_decides_and_a_live_photo_is_one_item(self, real: RealFiles) -> None:
-        named = {path.removeprefix("wrongext/"): info.media_type for path, (_, info) in real.files.items()}
+        named = {
+            path.removeprefix("wrongext/"): info.media_type
+            for path, (_, info) in real.files.items()
+        }
         assert named["heic_named.jpg"] == "image/heif"
         assert named["jpeg_named.png"] == named["noextension"] == "image/jpeg"
         assert "live/IMG_7943_HEVC.MOV" not in real.items

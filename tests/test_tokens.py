@@ -22,7 +22,14 @@ DAY = 86400
 def claims(**changed: Any) -> dict[str, Any]:
     """Return the claims of a good token with some changed; None leaves one out."""
     now = int(time.time())
-    good = {"sub": "anna", "epoch": "e1", "jti": "j1", "aud": "photos session", "iat": now, "exp": now + 60}
+    good = {
+        "sub": "anna",
+        "epoch": "e1",
+        "jti": "j1",
+        "aud": "photos session",
+        "iat": now,
+        "exp": now + 60,
+    }
     return {name: value for name, value in (good | changed).items() if value is not None}
 
 
@@ -69,7 +76,9 @@ def test_a_renewed_token_is_of_the_same_session() -> None:
     assert renewed == dataclasses.replace(old, issued=renewed.issued)
 
 
-@pytest.mark.parametrize(("age", "old"), [(0, False), (DAY - 60, False), (DAY + 60, True), (29 * DAY, True)])
+@pytest.mark.parametrize(
+    ("age", "old"), [(0, False), (DAY - 60, False), (DAY + 60, True), (29 * DAY, True)]
+)
 def test_a_token_is_renewed_when_it_is_a_day_old(age: int, old: bool) -> None:
     assert photos.Session("anna", "e1", "j1", int(time.time()) - age).is_old is old
 
@@ -128,7 +137,9 @@ def test_a_token_of_another_algorithm_is_refused(algorithm: str) -> None:
     assert read(signed(algorithm=algorithm)) is None
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "", None, "RS256", "ES256", ["HS256"], 5])
+@pytest.mark.parametrize(
+    "algorithm", ["none", "None", "", None, "RS256", "ES256", ["HS256"], 5]
+)
 def test_a_token_that_is_not_signed_is_refused(algorithm: Any) -> None:
     unsigned = f"{part({'alg': algorithm, 'typ': 'JWT'})}.{part(claims())}."
     assert read(unsigned) is None

@@ -138,7 +138,9 @@ def test_a_password_is_hashed_with_scrypt_of_32768_8_3_and_16_bytes_of_salt() ->
     assert (name, n, r, p) == ("scrypt", "32768", "8", "3")
     salt_bytes, digest_bytes = base64.b64decode(salt), base64.b64decode(digest)
     assert (len(salt_bytes), len(digest_bytes)) == (16, 64)
-    again = hashlib.scrypt(RIGHT, salt=salt_bytes, n=2**15, r=8, p=3, maxmem=2**26, dklen=64)
+    again = hashlib.scrypt(
+        RIGHT, salt=salt_bytes, n=2**15, r=8, p=3, maxmem=2**26, dklen=64
+    )
     assert again == digest_bytes
 
 
@@ -187,7 +189,9 @@ def test_a_hash_that_makes_no_sense_fits_nobody(hashed: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["n", "r", "p"])
-def test_a_hash_is_outdated_when_a_parameter_has_changed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_is_outdated_when_a_parameter_has_changed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(photos, "SCRYPT", CHEAP)
     hashed = photos.hash_password(RIGHT)
     assert not photos.is_outdated(hashed)
@@ -221,7 +225,9 @@ def test_the_file_is_for_the_owner_alone_and_holds_no_password(
     store.register("anna", RIGHT)
     path = tmp_path / "users.json"
     assert json.loads(path.read_bytes())["version"] == 1
-    assert RIGHT not in path.read_bytes() and base64.b64encode(RIGHT) not in path.read_bytes()
+    assert (
+        RIGHT not in path.read_bytes() and base64.b64encode(RIGHT) not in path.read_bytes()
+    )
     assert sys.platform == "win32" or stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -244,7 +250,9 @@ def test_a_new_password_ends_the_old_one_and_all_sessions(store: photos.UserStor
     assert store.epoch("berta") == before["berta"]
 
 
-def test_a_removed_user_is_gone_and_the_next_of_that_name_is_somebody_else(store: photos.UserStore) -> None:
+def test_a_removed_user_is_gone_and_the_next_of_that_name_is_somebody_else(
+    store: photos.UserStore,
+) -> None:
     store.register("anna", RIGHT)
     before = store.epoch("anna")
     store.remove("anna")
@@ -257,7 +265,10 @@ def test_a_removed_user_is_gone_and_the_next_of_that_name_is_somebody_else(store
 
 def test_nobody_who_is_not_there_can_be_changed_or_removed(store: photos.UserStore) -> None:
     store.register("anna", RIGHT)
-    for change in (lambda: store.set_password("berta", RIGHT), lambda: store.remove("berta")):
+    for change in (
+        lambda: store.set_password("berta", RIGHT),
+        lambda: store.remove("berta"),
+    ):
         with pytest.raises(ValueError, match="no user berta"):
             change()
     store.revoke("berta", "j1", 2**40)
@@ -349,7 +360,9 @@ def test_a_name_that_is_not_there_costs_the_same_hash(
     scrypt = hashlib.scrypt
 
     def seen(password: bytes, **options: Any) -> bytes:
-        costs.append((password, {name: value for name, value in options.items() if name != "salt"}))
+        costs.append(
+            (password, {name: value for name, value in options.items() if name != "salt"})
+        )
         return scrypt(password, **options)
 
     monkeypatch.setattr(hashlib, "scrypt", seen)
@@ -403,7 +416,10 @@ def test_a_change_that_could_not_be_written_did_not_happen(
     assert store.names() == ["anna"]
     with monkeypatch.context() as disk:
         disk.setattr(os, "fsync", full)
-        for change in (lambda: store.register("berta", RIGHT), lambda: store.remove("anna")):
+        for change in (
+            lambda: store.register("berta", RIGHT),
+            lambda: store.remove("anna"),
+        ):
             with pytest.raises(photos.StateError, match="cannot be written: No space"):
                 change()
     assert store.names() == ["anna"]
@@ -439,7 +455,9 @@ def test_processes_that_register_together_lose_nobody(
 def test_one_of_several_who_register_the_same_name_wins(store: photos.UserStore) -> None:
     passwords = [b"password %d" % number for number in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        attempts = [threads.submit(store.register, "anna", password) for password in passwords]
+        attempts = [
+            threads.submit(store.register, "anna", password) for password in passwords
+        ]
     failures = [attempt.exception() for attempt in attempts]
     assert [type(failure) for failure in failures].count(ValueError) == 7
     assert store.verify("anna", passwords[failures.index(None)])
@@ -467,7 +485,9 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "newer": edited(lambda content: content.update(version=photos.STATE_VERSION + 1)),
     "without version": edited(lambda content: content.pop("version")),
     "without users": edited(lambda content: content.pop("users")),
-    "users of another name": edited(lambda content: content.update(user=content.pop("users"))),
+    "users of another name": edited(
+        lambda content: content.update(user=content.pop("users"))
+    ),
     "users null": edited(lambda content: content.update(users=None)),
     "users a list": edited(lambda content: content.update(users=["anna"])),
     "a user null": edited(lambda content: content["users"].update(anna=None)),
@@ -476,7 +496,9 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "without epoch": edited(lambda content: content["users"]["anna"].pop("epoch")),
     "epoch null": edited(lambda content: content["users"]["anna"].update(epoch=None)),
     "revoked null": edited(lambda content: content["users"]["anna"].update(revoked=None)),
-    "revoked at no time": edited(lambda content: content["users"]["anna"].update(revoked={"j1": "x"})),
+    "revoked at no time": edited(
+        lambda content: content["users"]["anna"].update(revoked={"j1": "x"})
+    ),
 }
 
 
@@ -516,7 +538,9 @@ def test_a_damaged_hash_costs_one_user_the_login_and_nobody_else(
         store.register(name, RIGHT)
     edit(tmp_path, lambda content: content["users"]["anna"].update(password=hashed))
     for _ in range(photos.HASHES_WAITING + 1):
-        with pytest.raises(photos.StateError, match=r"users\.json is damaged: the hash of anna"):
+        with pytest.raises(
+            photos.StateError, match=r"users\.json is damaged: the hash of anna"
+        ):
             store.verify("anna", RIGHT)
     assert store.verify("berta", RIGHT)
     store.set_password("anna", RIGHT)
@@ -543,7 +567,9 @@ def limits(clock: Clock) -> photos.LoginLimits:
     return photos.LoginLimits(clock)
 
 
-def fail(limits: photos.LoginLimits, clock: Clock, account: str = "anna", address: str = "") -> int:
+def fail(
+    limits: photos.LoginLimits, clock: Clock, account: str = "anna", address: str = ""
+) -> int:
     """Fail once, as soon as that is allowed; return how many seconds that took."""
     try:
         limits.attempt(account, address)
@@ -569,14 +595,18 @@ def test_a_refused_attempt_tells_when_and_does_not_prolong_the_wait(
         fail(limits, clock)
     for passed, left in ((0, 4), (0.5, 4), (2.5, 1), (0.9, 1)):
         clock.now += passed
-        with pytest.raises(photos.TooManyAttempts, match=f"Try again in {left} s") as refusal:
+        with pytest.raises(
+            photos.TooManyAttempts, match=f"Try again in {left} s"
+        ) as refusal:
             limits.attempt("anna", "")
         assert (refusal.value.status, refusal.value.retry_after) == (429, left)
     clock.now += 0.1
     limits.attempt("anna", "")
 
 
-def test_one_account_does_not_wait_for_another(limits: photos.LoginLimits, clock: Clock) -> None:
+def test_one_account_does_not_wait_for_another(
+    limits: photos.LoginLimits, clock: Clock
+) -> None:
     for _ in range(8):
         fail(limits, clock)
     assert fail(limits, clock, "berta") == 0
