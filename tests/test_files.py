@@ -105,19 +105,19 @@ def test_every_file_name_can_be_shown(name: bytes, text: str) -> None:
     assert photos.display(os.fsdecode(name)) == text
 
 
-def test_a_signature_changes_when_a_file_is_written_or_replaced(tmp_path: Path) -> None:
+def test_a_files_identity_differs_once_it_is_written_or_replaced(tmp_path: Path) -> None:
     path, other = tmp_path / "file", tmp_path / "other"
-    seen = [photos.signature(path)]
+    seen = [photos.identity_of(path)]
     for content, written in ((b"one", 1), (b"two", 2), (b"longer", 2)):
         path.write_bytes(content)
         os.utime(path, ns=(written, written))
-        seen.append(photos.signature(path))
+        seen.append(photos.identity_of(path))
     other.write_bytes(b"length")
     os.utime(other, ns=(2, 2))
     os.replace(other, path)
     assert seen[0] is None
-    assert len({*seen, photos.signature(path)}) == 5
-    assert photos.signature(path) == photos.signature(path)
+    assert len({*seen, photos.identity_of(path)}) == 5
+    assert photos.identity_of(path) == photos.identity_of(path)
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:

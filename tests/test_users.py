@@ -121,7 +121,8 @@ def test_a_password_has_8_to_256_bytes(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "1234567", "äöü1", "x" * 257, "ü" * 129])
 def test_a_shorter_or_longer_password_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="8 to 256"):
+    size = len(text.encode())
+    with pytest.raises(ValueError, match=f"8 to 256 bytes, and this one has {size}:"):
         photos.parse_password(text)
 
 
@@ -234,8 +235,9 @@ def test_the_file_is_for_the_owner_alone_and_holds_no_password(
 def test_nobody_is_registered_twice(store: photos.UserStore) -> None:
     store.register("anna", RIGHT)
     epoch = store.epoch("anna")
-    with pytest.raises(ValueError, match="user anna already"):
+    with pytest.raises(photos.UserExists, match="user anna already") as refusal:
         store.register("anna", WRONG)
+    assert refusal.value.command == "passwd anna"
     assert store.verify("anna", RIGHT)
     assert store.epoch("anna") == epoch
 
@@ -269,8 +271,9 @@ def test_nobody_who_is_not_there_can_be_changed_or_removed(store: photos.UserSto
         lambda: store.set_password("berta", RIGHT),
         lambda: store.remove("berta"),
     ):
-        with pytest.raises(ValueError, match="no user berta"):
+        with pytest.raises(photos.NoSuchUser, match="no user berta") as refusal:
             change()
+        assert refusal.value.command == "users"
     store.revoke("berta", "j1", 2**40)
     assert store.names() == ["anna"]
 
@@ -459,7 +462,7 @@ def test_one_of_several_who_register_the_same_name_wins(store: photos.UserStore)
             threads.submit(store.register, "anna", password) for password in passwords
         ]
     failures = [attempt.exception() for attempt in attempts]
-    assert [type(failure) for failure in failures].count(ValueError) == 7
+    assert [type(failure) for failure in failures].count(photos.UserExists) == 7
     assert store.verify("anna", passwords[failures.index(None)])
 
 
