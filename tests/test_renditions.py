@@ -1,4 +1,4 @@
-"""Photographs: what a file is, when it was taken, how it is shown, and the workers that do this.
+"""Renditions: what a file is, when it was taken, what its metadata tell, and how it is shown.
 
 The slow part is `TestRealFiles`, every file of the manifest; `-k "not RealFiles"` leaves it out.
 """
@@ -10,9 +10,7 @@ import datetime as dt
 import json
 import os
 import re
-import resource
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -20,22 +18,20 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
-from conftest import SAMPLES, StartPython, manifest
+from conftest import SAMPLES, manifest
 from drawing import draw, exif
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat, PngImagePlugin
-from processes import eventually
 from visiting import Client
 
 import photos
+import renditions
+from renditions import Purpose
 
-NAMES = ("320", "640", "preview")
-NOW, FACTS, SOON, LATER = photos.Urgency
 HAS_FFMPEG = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
 
 
@@ -43,7 +39,7 @@ HAS_FFMPEG = bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
 class Developed:
     """What came of a file: its Info, and the renditions that were made."""
 
-    info: photos.Info
+    info: renditions.Info
     files: dict[str, Path]
 
     def __getitem__(self, name: str) -> Image.Image:
@@ -55,8 +51,8 @@ class Developed:
         return {name: self[name].size for name in self.files}
 
 
-def renditions(cache: Path, info: photos.Info) -> Developed:
-    paths = (cache / photos.RENDITIONS_FOLDER).glob(f"??/{info.key}-*.webp")
+def developed(cache: Path, info: renditions.Info) -> Developed:
+    paths = (cache / renditions.RENDITIONS_FOLDER).glob(f"??/{info.key}-*.webp")
     return Developed(info, {path.stem.partition("-")[2]: path for path in sorted(paths)})
 
 
@@ -66,11 +62,19 @@ def develop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., De
     Image.init()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
 
-    def develop_it(path: Path, *names: str) -> Developed:
-        cache = tmp_path / "cache"
-        return renditions(cache, photos.develop(os.fspath(path), cache, names or NAMES))
+    def develop_it(path: Path, purpose: Purpose = Purpose.ALL) -> Developed:
+        cache = tmp_path / "cache" / purpose
+        return developed(cache, renditions.develop(os.fspath(path), purpose, cache))
 
     return develop_it
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[photos.Worker]:
+    """A worker process, for what only one that has loaded pillow_heif can decode."""
+    worker = photos.Worker(tmp_path / "cache")
+    yield worker
+    worker.end()
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -86,7 +90,7 @@ def is_near(colour: str, wanted: str, most: int = 6) -> bool:
     return all(abs(one - other) <= most for one, other in pairs)
 
 
-# What a file is
+# Formats
 
 
 @pytest.mark.parametrize(
@@ -110,7 +114,7 @@ def is_near(colour: str, wanted: str, most: int = 6) -> bool:
     ],
 )
 def test_the_first_bytes_tell_the_container(head: bytes, container: str) -> None:
-    assert photos.container_of(head) == container
+    assert renditions.container_of(head) == container
 
 
 @pytest.mark.parametrize("name", ["same", "photo.jpg", "photo.png", "no suffix"])
@@ -196,7 +200,7 @@ def test_the_key_changes_with_the_content_and_not_with_the_name(
 
 @pytest.mark.parametrize("suffix", ["bmp", "tif", "png"])
 def test_two_scans_that_differ_in_the_middle_alone_have_keys_of_their_own(
-    suffix: str, tmp_path: Path
+    suffix: str, tmp_path: Path, develop: Any
 ) -> None:
     keys = set()
     for number in range(2):
@@ -205,97 +209,26 @@ def test_two_scans_that_differ_in_the_middle_alone_have_keys_of_their_own(
         path = tmp_path / f"{number}.{suffix}"
         image.save(path, **({"compress_level": 0} if suffix == "png" else {}))
         os.utime(path, (10**9, 10**9))
-        keys.add(photos.develop(os.fspath(path), tmp_path / "cache", None).key)
+        keys.add(develop(path, Purpose.FACTS).info.key)
     assert len(keys) == 2
 
 
 def test_of_a_large_file_that_is_no_photo_only_head_and_tail_are_read(
-    tmp_path: Path,
+    tmp_path: Path, develop: Any
 ) -> None:
     keys = set()
     for number in range(2):
         path = tmp_path / f"{number}.iso"
         path.write_bytes(b"x" * 200_000 + bytes([number]) + b"x" * 200_000)
         os.utime(path, (10**9, 10**9))
-        keys.add(photos.develop(os.fspath(path), tmp_path / "cache", None).key)
+        keys.add(develop(path, Purpose.FACTS).info.key)
     assert len(keys) == 1
     raw = path.rename(tmp_path / "photo.nef")
-    info = photos.develop(os.fspath(raw), tmp_path / "cache", None)
-    assert (info.kind, info.key) == (photos.RAW, "")
+    info = develop(raw, Purpose.FACTS).info
+    assert (info.kind, info.key) == (renditions.RAW, "")
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "kind", "problem"),
-    [
-        (
-            "text.jpg",
-            b"this is no pictur",
-            "photo",
-            "its content is not a picture, or damaged from the start",
-        ),
-        ("empty.png", b"", "photo", "the file is empty"),
-        (
-            "playlist.mp4",
-            b"#EXTM3U\nfile:///etc/passwd\n",
-            "video",
-            "its content is not a picture",
-        ),
-        ("notes.txt", b"this is no pictur", "", "its content is not a picture"),
-        (
-            "eps.jpg",
-            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-            "photo",
-            "not a picture",
-        ),
-        (
-            "bad.heic",
-            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-            "photo",
-            "HEIC needs pillow-heif",
-        ),
-        ("bomb.png", b"", "photo", "too large: 65536 x 65536 pixels, at most 100 million"),
-    ],
-)
-def test_what_is_no_picture_is_reported_and_not_raised(
-    name: str, content: bytes, kind: str, problem: str, tmp_path: Path, develop: Any
-) -> None:
-    if name == "bomb.png":
-        content = draw(tmp_path / name).read_bytes()
-        header = b"IHDR" + struct.pack(">II", 65536, 65536) + content[24:29]
-        content = (
-            content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
-        )
-    (tmp_path / name).write_bytes(content)
-    done = develop(tmp_path / name)
-    assert problem in done.info.problem
-    assert (done.info.kind, done.info.has_picture, done.files) == (kind, False, {})
-    assert done.info.lasting
-    assert done.info.key
-
-
-@pytest.mark.parametrize(
-    ("name", "plugin", "problem"),
-    [("a.avif", "AVIF", "AVIF needs Pillow 11.3"), ("a.heic", "HEIF", "HEIC needs")],
-)
-def test_what_this_pillow_cannot_decode_keeps_its_type_and_says_what_is_needed(
-    name: str,
-    plugin: str,
-    problem: str,
-    tmp_path: Path,
-    develop: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    brand = plugin.lower().replace("heif", "heic").encode()
-    (tmp_path / name).write_bytes(
-        b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200)
-    )
-    if plugin == "HEIF":
-        monkeypatch.delitem(Image.OPEN, plugin, raising=False)
-    else:
-        monkeypatch.setattr(photos.features, "check", {}.get)
-    info = develop(tmp_path / name).info
-    assert (info.kind, info.media_type) == ("photo", f"image/{plugin.lower()}")
-    assert info.problem.startswith(problem)
+# Dates
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo", "UTC"])
@@ -307,52 +240,17 @@ def test_a_time_that_the_system_has_no_local_time_for_is_utc(
     try:
         first, now = -62_135_596_800.0, 1_700_000_000.0
         assert (
-            photos.local_time(first).timestamp() == first
+            renditions.local_time(first).timestamp() == first
         )  # in America that was still the year 0
-        assert photos.local_time(now).timestamp() == now
+        assert renditions.local_time(now).timestamp() == now
         assert (
-            photos.local_time(now).utcoffset()
+            renditions.local_time(now).utcoffset()
             == dt.datetime.fromtimestamp(now).astimezone().utcoffset()
         )
     finally:
         monkeypatch.undo()
         time.tzset()
 
-
-def test_a_raw_file_is_not_taken_for_its_small_preview(
-    tmp_path: Path, develop: Any
-) -> None:
-    done = develop(draw(tmp_path / "a.tif").rename(tmp_path / "a.dng"))
-    assert done.info.kind == photos.RAW
-    assert done.info.problem == "RAW: export it as JPEG to show it"
-    assert not done.files
-    assert photos.rendition_names(done.info) == ()
-
-
-def test_a_file_that_cannot_be_opened_at_the_moment_is_not_given_up_for_good(
-    tmp_path: Path, develop: Any
-) -> None:
-    info = develop(tmp_path / "gone.jpg").info
-    assert info.kind == "photo"
-    assert info.problem
-    assert not info.lasting
-
-
-def test_a_cut_photo_is_shown_as_far_as_it_goes(tmp_path: Path, develop: Any) -> None:
-    noise = Image.effect_noise((400, 300), 90)
-    noise.save(tmp_path / "cut.jpg")
-    content = (tmp_path / "cut.jpg").read_bytes()
-    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
-    done = develop(tmp_path / "cut.jpg")
-    assert done.info.problem.startswith("damaged, shown as far as it goes: ")
-    assert done.info.partial
-    assert done.info.has_picture
-    upper = (0, 0, 400, 120)
-    assert difference(done["preview"].crop(upper), noise.crop(upper)) < 10
-    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
-
-
-# Dates
 
 GPS_TIME = {7: (13.0, 15.0, 2.0), 29: "2018:12:31"}
 
@@ -441,7 +339,7 @@ GPS_TIME = {7: (13.0, 15.0, 2.0), 29: "2018:12:31"}
 def test_the_date_is_the_local_time_that_the_metadata_tell(
     tags: Mapping[int, Any], gps: Mapping[int, Any], xmp: bytes, taken: str | None
 ) -> None:
-    date = photos.date_taken(tags, gps, xmp)
+    date = renditions.date_taken(tags, gps, xmp)
     assert (date and date.isoformat()) == taken
 
 
@@ -468,7 +366,7 @@ def test_the_date_is_the_local_time_that_the_metadata_tell(
     ],
 )
 def test_a_file_name_may_tell_the_date(name: str, date: str | None) -> None:
-    found = photos.date_in_name(name)
+    found = renditions.date_in_name(name)
     assert (found and found.isoformat()) == date
 
 
@@ -490,7 +388,7 @@ def test_dates_are_read_from_xmp_where_there_is_no_exif(
     assert develop(path).info.taken == "2021-03-04T05:06:07+02:00"
 
 
-# Other metadata
+# Metadata
 
 
 def gps_block(tags: Mapping[int, Any]) -> bytes:
@@ -559,11 +457,8 @@ def test_the_exposure_is_read_and_nonsense_in_it_is_not(
 
 
 def test_an_exposure_too_short_to_be_true_is_none() -> None:
-    assert photos._number(5e-324) == 0
-    assert photos.exposure_text(photos.Info(exposure_time=0.008)) == "1/125 s"
-
-
-# Captions
+    assert renditions._number(5e-324) == 0
+    assert photos.exposure_text(renditions.Info(exposure_time=0.008)) == "1/125 s"
 
 
 def xmp_packet(**texts: str) -> bytes:
@@ -712,13 +607,11 @@ def test_captions_are_read_from_every_format_that_has_xmp(
     assert develop(path).info.caption == "写真"
 
 
-def test_the_caption_of_a_heic_photo_is_read(
-    tmp_path: Path, renderer: photos.Renderer
-) -> None:
+def test_the_caption_of_a_heic_photo_is_read(tmp_path: Path, worker: photos.Worker) -> None:
     heif = pytest.importorskip("pillow_heif")
     path = tmp_path / "a.heic"
     heif.from_pillow(quarters()).save(path, xmp=xmp_packet(description="写真"))
-    assert ask(renderer, path).result(20).caption == "写真"
+    assert worker.develop(os.fspath(path), Purpose.FACTS).caption == "写真"
 
 
 @pytest.mark.parametrize(
@@ -733,9 +626,9 @@ def test_the_caption_of_a_heic_photo_is_read(
     ],
 )
 def test_captions_of_real_photos_are_read(
-    path: str, caption: str, samples: Path, tmp_path: Path
+    path: str, caption: str, samples: Path, develop: Any
 ) -> None:
-    assert photos.develop(os.fspath(samples / path), tmp_path, None).caption == caption
+    assert develop(samples / path, Purpose.FACTS).info.caption == caption
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # workers ignore it
@@ -743,15 +636,14 @@ def test_captions_of_real_photos_are_read(
 def test_bad_metadata_costs_itself_and_not_the_picture(
     suffix: str, tmp_path: Path, develop: Any
 ) -> None:
-    path = draw(
-        tmp_path / f"a.{suffix}", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + os.urandom(50)
-    )
+    block = b"Exif\0\0II*\0\xff\xff\xff\xff" + os.urandom(50)
+    path = draw(tmp_path / f"a.{suffix}", (400, 300), exif=block)
     done = develop(path)
     assert not done.info.problem
-    assert set(done.files) == set(NAMES)
+    assert set(done.files) == {"320", "640", "preview"}
 
 
-# Upright
+# Pixels
 
 
 def quarters() -> Image.Image:
@@ -784,7 +676,7 @@ def test_a_photo_of_any_orientation_is_shown_upright(
     stored = quarters() if turn is None else quarters().transpose(turn)
     path = tmp_path / f"a.{suffix}"
     stored.save(path, exif=exif(tag0112=orientation), quality=90)
-    unrendered = photos.develop(os.fspath(path), tmp_path, None)
+    unrendered = develop(path, Purpose.FACTS).info
     done = develop(path)
     assert (
         (done.info.width, done.info.height)
@@ -799,7 +691,7 @@ def test_a_photo_of_any_orientation_is_shown_upright(
     "box", [b"irot", b"free"], ids=["turned by its box", "turned by its tag alone"]
 )
 def test_a_heic_photo_is_turned_once(
-    box: bytes, tmp_path: Path, renderer: photos.Renderer
+    box: bytes, tmp_path: Path, worker: photos.Worker
 ) -> None:
     heif = pytest.importorskip("pillow_heif")
     path = tmp_path / "a.heic"
@@ -810,15 +702,14 @@ def test_a_heic_photo_is_turned_once(
     content = path.read_bytes()
     assert content.count(b"irot") == 1
     path.write_bytes(content.replace(b"irot", box))
-    info = ask(renderer, path, *NAMES, photos.FULL).result(20)
-    done = renditions(tmp_path / "cache", info)
+    assert not worker.develop(os.fspath(path), Purpose.FULL).problem
+    info = worker.develop(os.fspath(path), Purpose.ALL)
+    done = developed(tmp_path / "cache", info)
     assert (info.media_type, info.problem, info.browser_shows) == ("image/heif", "", False)
     assert (info.width, info.height, info.taken) == (96, 64, "2024-05-06T07:08:09")
     assert difference(done["preview"], quarters()) < 8
-    assert done[photos.FULL].size == (96, 64)
+    assert done[renditions.FULL].size == (96, 64)
 
-
-# Colour
 
 SIZE = (60, 40)
 
@@ -905,6 +796,86 @@ def test_a_wrong_profile_is_passed_over(
     assert is_near(info.colour, "#ff0000")
 
 
+@pytest.mark.parametrize(
+    "save",
+    [{"lossless": False}, {"lossless": True}, {"lossless": False, "exif": exif()}],
+    ids=["VP8", "VP8L", "VP8X"],
+)
+def test_a_huge_webp_is_known_before_it_is_opened(
+    save: dict[str, Any], tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = draw(tmp_path / "a.webp", size=(123, 45), **save)
+    assert renditions.huge_webp(path.read_bytes()) is None
+    monkeypatch.setattr(renditions, "WEBP_PIXELS", 5000)
+    assert renditions.huge_webp(path.read_bytes()) == (123, 45)
+    monkeypatch.setenv("PATH", "")
+    assert (
+        develop(path).info.problem
+        == "too large: 123 x 45 pixels; with ffmpeg it could be shown"
+    )
+
+
+def test_a_huge_webp_is_shown_by_ffmpeg(
+    ffmpeg: str, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renditions, "WEBP_PIXELS", 5000)
+    path = draw(tmp_path / "a.webp", size=(2400, 1200))
+    done = develop(path)
+    assert (done.info.width, done.info.height, done.info.problem) == (2400, 1200, "")
+    assert done["preview"].size == (1920, 960)
+    with Image.open(path) as original:
+        assert difference(done["preview"], original) < 6
+
+
+# Videos
+
+
+@pytest.fixture(scope="session")
+def video(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A red MP4 of two seconds."""
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    source = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=2:r=5")
+    made = ("-metadata", "creation_time=2021-02-24T12:48:02Z")
+    subprocess.run(
+        (ffmpeg, "-v", "error", *source, *made, "-c:v", "mpeg4", path), check=True
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.jpg"])
+def test_a_video_has_a_size_a_date_and_a_poster(
+    name: str, video: Path, tmp_path: Path, develop: Any
+) -> None:
+    done = develop(Path(shutil.copy(video, tmp_path / name)), Purpose.THUMBNAILS)
+    info = done.info
+    assert (info.kind, info.media_type, info.problem) == ("video", "video/mp4", "")
+    assert (info.width, info.height) == (64, 48)
+    assert dt.datetime.fromisoformat(info.taken) == dt.datetime(
+        2021, 2, 24, 12, 48, 2, tzinfo=dt.UTC
+    )
+    assert info.duration == pytest.approx(2, abs=0.3)
+    assert done.sizes == {"320": (64, 48)}
+    assert is_near(info.colour, "#fe0000")
+
+
+def test_without_ffmpeg_a_video_is_listed_without_a_poster(
+    video: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    done = develop(video, Purpose.THUMBNAILS)
+    assert (done.info.kind, done.info.problem, done.files) == ("video", "", {})
+
+
+def test_a_cut_video_is_reported_or_listed_without_a_poster(
+    video: Path, tmp_path: Path, develop: Any
+) -> None:
+    for size in (40, 400):
+        (tmp_path / "a.mp4").write_bytes(video.read_bytes()[:size])
+        done = develop(tmp_path / "a.mp4", Purpose.THUMBNAILS)
+        assert (done.info.kind, done.info.has_picture, done.files) == ("video", False, {})
+        assert bool(done.info.problem) == (size == 40), "the longer one may still play"
+
+
 # Renditions
 
 
@@ -929,40 +900,36 @@ def test_renditions_are_as_large_as_they_are_shown_and_never_larger_than_the_pho
     develop: Any,
 ) -> None:
     path = draw(tmp_path / f"a.{suffix}", size=size)
-    info = photos.develop(os.fspath(path), tmp_path, None)
-    assert set(photos.rendition_names(info)) == set(sizes)
-    assert develop(path, *sizes).sizes == sizes
-    thumbnails = [name for name in sizes if name.isdigit()]
-    again = renditions(
-        tmp_path / "b", photos.develop(os.fspath(path), tmp_path / "b", thumbnails)
-    )
-    assert again.sizes == {name: sizes[name] for name in thumbnails}, (
-        "asked without the preview"
-    )
-    assert (again.info.width, again.info.height) == size
+    unrendered = develop(path, Purpose.FACTS)
+    assert unrendered.files == {}
+    assert set(renditions.rendition_names(unrendered.info)) == set(sizes)
+    assert develop(path).sizes == sizes
+    without_preview = develop(path, Purpose.THUMBNAILS)
+    thumbnails = {name: shape for name, shape in sizes.items() if name.isdigit()}
+    assert without_preview.sizes == thumbnails
+    assert (without_preview.info.width, without_preview.info.height) == size
 
 
 def test_the_full_size_rendition_has_all_pixels(tmp_path: Path, develop: Any) -> None:
-    assert develop(draw(tmp_path / "a.tif", size=(2500, 100)), "full").sizes == {
-        "full": (2500, 100)
-    }
+    path = draw(tmp_path / "a.tif", size=(2500, 100))
+    assert develop(path, Purpose.FULL).sizes == {"full": (2500, 100)}
 
 
 @pytest.mark.parametrize(
     ("info", "names"),
     [
-        (photos.Info(kind="photo", width=4000), ("320", "640", "preview")),
-        (photos.Info(kind="photo", width=320), ("320", "preview")),
-        (photos.Info(kind="photo"), ("320", "640", "preview")),
-        (photos.Info(kind="video", width=1920), ("320", "640")),
-        (photos.Info(kind="raw"), ()),
-        (photos.Info(), ()),
+        (renditions.Info(kind="photo", width=4000), ("320", "640", "preview")),
+        (renditions.Info(kind="photo", width=320), ("320", "preview")),
+        (renditions.Info(kind="photo"), ("320", "640", "preview")),
+        (renditions.Info(kind="video", width=1920), ("320", "640")),
+        (renditions.Info(kind="raw"), ()),
+        (renditions.Info(), ()),
     ],
 )
 def test_a_photo_has_a_preview_and_a_video_a_poster(
-    info: photos.Info, names: tuple[str, ...]
+    info: renditions.Info, names: tuple[str, ...]
 ) -> None:
-    assert photos.rendition_names(info) == names
+    assert renditions.rendition_names(info) == names
 
 
 def webp_chunks(path: Path) -> set[bytes]:
@@ -982,13 +949,13 @@ def test_renditions_carry_no_metadata(suffix: str, tmp_path: Path, develop: Any)
     )
     block[0x010F] = "a camera"
     extra = {"xmp": b"<x/>"} if suffix != "png" else {}
-    path = draw(
-        tmp_path / f"a.{suffix}", exif=block.tobytes(), icc_profile=profile("sRGB"), **extra
-    )
-    done = develop(path, *NAMES, "full")
-    assert done.info.latitude
-    assert len(done.files) == 4
-    assert all(webp_chunks(file) == {b"VP8 "} for file in done.files.values())
+    extra |= {"exif": block.tobytes(), "icc_profile": profile("sRGB")}
+    path = draw(tmp_path / f"a.{suffix}", (400, 300), **extra)
+    done, full = develop(path), develop(path, Purpose.FULL)
+    assert done.info.latitude and full.info.latitude
+    files = [*done.files.values(), *full.files.values()]
+    assert len(files) == 4
+    assert all(webp_chunks(file) == {b"VP8 "} for file in files)
 
 
 def test_the_colour_of_a_photo_is_its_mean(tmp_path: Path, develop: Any) -> None:
@@ -998,349 +965,127 @@ def test_the_colour_of_a_photo_is_its_mean(tmp_path: Path, develop: Any) -> None
     assert is_near(develop(tmp_path / "a.png").info.colour, "#7f007f")
 
 
-# Huge WebP, and videos
+def test_a_cut_photo_is_shown_as_far_as_it_goes(tmp_path: Path, develop: Any) -> None:
+    noise = Image.effect_noise((400, 300), 90)
+    noise.save(tmp_path / "cut.jpg")
+    content = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    done = develop(tmp_path / "cut.jpg")
+    assert done.info.problem.startswith("damaged, shown as far as it goes: ")
+    assert done.info.partial
+    assert done.info.has_picture
+    upper = (0, 0, 400, 120)
+    assert difference(done["preview"].crop(upper), noise.crop(upper)) < 10
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+# Worker
 
 
 @pytest.mark.parametrize(
-    "save",
-    [{"lossless": False}, {"lossless": True}, {"lossless": False, "exif": exif()}],
-    ids=["VP8", "VP8L", "VP8X"],
+    ("name", "content", "kind", "problem"),
+    [
+        (
+            "text.jpg",
+            b"this is no pictur",
+            "photo",
+            "its content is not a picture, or damaged from the start",
+        ),
+        ("empty.png", b"", "photo", "the file is empty"),
+        (
+            "playlist.mp4",
+            b"#EXTM3U\nfile:///etc/passwd\n",
+            "video",
+            "its content is not a picture",
+        ),
+        ("notes.txt", b"this is no pictur", "", "its content is not a picture"),
+        (
+            "eps.jpg",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "photo",
+            "not a picture",
+        ),
+        (
+            "bad.heic",
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "photo",
+            "HEIC needs pillow-heif",
+        ),
+        ("bomb.png", b"", "photo", "too large: 65536 x 65536 pixels, at most 100 million"),
+    ],
 )
-def test_a_huge_webp_is_known_before_it_is_opened(
-    save: dict[str, Any], tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+def test_what_is_no_picture_is_reported_and_not_raised(
+    name: str, content: bytes, kind: str, problem: str, tmp_path: Path, develop: Any
 ) -> None:
-    path = draw(tmp_path / "a.webp", size=(123, 45), **save)
-    assert photos.huge_webp(path.read_bytes()) is None
-    monkeypatch.setattr(photos, "WEBP_PIXELS", 5000)
-    assert photos.huge_webp(path.read_bytes()) == (123, 45)
-    monkeypatch.setenv("PATH", "")
-    assert (
-        develop(path).info.problem
-        == "too large: 123 x 45 pixels; with ffmpeg it could be shown"
-    )
-
-
-def test_a_huge_webp_is_shown_by_ffmpeg(
-    ffmpeg: str, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(photos, "WEBP_PIXELS", 5000)
-    path = draw(tmp_path / "a.webp", size=(2400, 1200))
-    done = develop(path)
-    assert (done.info.width, done.info.height, done.info.problem) == (2400, 1200, "")
-    assert done["preview"].size == (1920, 960)
-    with Image.open(path) as original:
-        assert difference(done["preview"], original) < 6
-
-
-@pytest.fixture(scope="session")
-def video(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A red MP4 of two seconds."""
-    path = tmp_path_factory.mktemp("video") / "a.mp4"
-    source = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=2:r=5")
-    made = ("-metadata", "creation_time=2021-02-24T12:48:02Z")
-    subprocess.run(
-        (ffmpeg, "-v", "error", *source, *made, "-c:v", "mpeg4", path), check=True
-    )
-    return path
-
-
-@pytest.mark.parametrize("name", ["a.mp4", "a.jpg"])
-def test_a_video_has_a_size_a_date_and_a_poster(
-    name: str, video: Path, tmp_path: Path, develop: Any
-) -> None:
-    done = develop(Path(shutil.copy(video, tmp_path / name)), "320")
-    info = done.info
-    assert (info.kind, info.media_type, info.problem) == ("video", "video/mp4", "")
-    assert (info.width, info.height) == (64, 48)
-    assert dt.datetime.fromisoformat(info.taken) == dt.datetime(
-        2021, 2, 24, 12, 48, 2, tzinfo=dt.UTC
-    )
-    assert info.duration == pytest.approx(2, abs=0.3)
-    assert done.sizes == {"320": (64, 48)}
-    assert is_near(info.colour, "#fe0000")
-
-
-def test_without_ffmpeg_a_video_is_listed_without_a_poster(
-    video: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    done = develop(video, "320")
-    assert (done.info.kind, done.info.problem, done.files) == ("video", "", {})
-
-
-def test_a_cut_video_is_reported_or_listed_without_a_poster(
-    video: Path, tmp_path: Path, develop: Any
-) -> None:
-    for size in (40, 400):
-        (tmp_path / "a.mp4").write_bytes(video.read_bytes()[:size])
-        done = develop(tmp_path / "a.mp4", "320")
-        assert (done.info.kind, done.info.has_picture, done.files) == ("video", False, {})
-        assert bool(done.info.problem) == (size == 40), "the longer one may still play"
-
-
-# Workers
-
-
-def ask(
-    renderer: photos.Renderer, path: Path, *names: str, urgency: photos.Urgency = NOW
-) -> Future[photos.Info]:
-    return renderer.submit(path.name, os.fspath(path), names or None, urgency)
-
-
-@pytest.fixture
-def renderer(tmp_path: Path) -> Iterator[photos.Renderer]:
-    """A renderer with one worker."""
-    (tmp_path / "cache").mkdir()
-    renderer = photos.Renderer(tmp_path / "cache", workers=1)
-    yield renderer
-    renderer.close()
-
-
-@pytest.fixture
-def fifo(tmp_path: Path) -> Path:
-    """A file that hangs whoever opens it, until `let_go`."""
-    os.mkfifo(tmp_path / "hang.jpg")
-    return tmp_path / "hang.jpg"
-
-
-def let_go(fifo: Path) -> None:
-    """End the wait of whoever has opened a FIFO."""
-    try:
-        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
-    except OSError:  # nobody has
-        pass
-
-
-def worker_pid(renderer: photos.Renderer, *others: int) -> int:
-    """Wait for a worker process that is none of the others."""
-
-    def new() -> list[int]:
-        return [
-            worker._process.pid
-            for worker in renderer._workers
-            if worker._process.pid not in others
-        ]
-
-    return eventually(new)[0]
-
-
-def is_over(pid: int) -> bool:
-    """Say whether a child process has ended, though nobody may have waited for it."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def test_the_most_urgent_goes_first(
-    tmp_path: Path, fifo: Path, renderer: photos.Renderer
-) -> None:
-    first = ask(renderer, fifo)
-    eventually(lambda: not renderer._queue)
-    order = []
-    for name, urgency in (
-        ("raised", LATER),
-        ("later", LATER),
-        ("soon", SOON),
-        ("facts", FACTS),
-        ("now", NOW),
-    ):
-        answer = ask(renderer, draw(tmp_path / f"{name}.jpg"), urgency=urgency)
-        answer.add_done_callback(lambda _, name=name: order.append(name))
-    ask(renderer, tmp_path / "raised.jpg")
-    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
-    eventually(lambda: len(order) == 5)
-    assert order == ["now", "raised", "facts", "soon", "later"]
-
-
-def test_the_same_request_is_one_job_until_it_is_done(
-    tmp_path: Path, fifo: Path, renderer: photos.Renderer
-) -> None:
-    first = ask(renderer, fifo)
-    photo = draw(tmp_path / "a.jpg")
-    facts = ask(renderer, photo, urgency=LATER)
-    assert ask(renderer, photo, urgency=LATER) is ask(renderer, photo) is facts
-    assert ask(renderer, fifo) is first
-    assert ask(renderer, photo, "320", urgency=LATER) is not facts
-    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
-    assert facts.result(20).width == 60
-    assert ask(renderer, photo) is not facts
-
-
-def test_names_of_any_bytes_reach_the_worker_and_come_back(
-    tmp_path: Path, renderer: photos.Renderer
-) -> None:
-    for name in ("line\nbreak.jpg", os.fsdecode(b"not UTF-8 \xff\xfe.jpg"), "写真 🏖️.jpg"):
-        path = draw(tmp_path / "a.jpg").rename(tmp_path / name)
-        assert ask(renderer, path, "320").result(20).problem == ""
-
-
-def test_a_worker_that_somebody_kills_costs_no_photo(
-    tmp_path: Path, renderer: photos.Renderer
-) -> None:
-    answer = ask(renderer, draw(tmp_path / "a.jpg"), *NAMES)
-    pid = worker_pid(renderer)
-    os.kill(pid, signal.SIGKILL)
-    assert not answer.done()
-    info = answer.result(20)
-    assert (info.width, info.problem) == (60, "")
-    assert worker_pid(renderer, pid)
-
-
-@pytest.mark.skipif(not hasattr(os, "waitid"), reason="no waitid")
-def test_a_worker_that_was_killed_while_it_waited_costs_no_photo(
-    tmp_path: Path, renderer: photos.Renderer
-) -> None:
-    photo = draw(tmp_path / "a.jpg")
-    ask(renderer, photo).result(20)
-    pid = worker_pid(renderer)
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: is_over(pid))
-    assert ask(renderer, photo).result(20).problem == ""
-
-
-def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
-    tmp_path: Path, fifo: Path, renderer: photos.Renderer
-) -> None:
-    answer = ask(renderer, fifo)
-    first = worker_pid(renderer)
-    os.kill(first, signal.SIGKILL)
-    os.kill(worker_pid(renderer, first), signal.SIGKILL)
-    info = answer.result(20)
-    assert (info.kind, info.problem, info.lasting) == (
-        "photo",
-        "it crashes the decoder",
-        False,
-    )
-    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
-
-
-def test_a_photo_that_hangs_is_given_up_and_the_next_one_is_not(
-    tmp_path: Path, fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start, started = photos.Worker, []
-    monkeypatch.setattr(
-        photos, "Worker", lambda cache: started.append(cache) or start(cache)
-    )
-    monkeypatch.setattr(photos, "RENDER_SECONDS", 1.0)
-    answer = ask(renderer, fifo)
-    pid = worker_pid(renderer)
-    info = answer.result(20)
-    monkeypatch.undo()
-    assert len(started) == 1, "it is not tried again"
-    assert (info.problem, info.lasting, info.has_picture) == (
-        "gave up after 1 s",
-        False,
-        False,
-    )
-    assert not is_alive(pid)
-    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
-
-
-def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -> None:
-    # 100 megapixels of grey with transparency, almost all of it a hole on the disk.
-    width, height = 10_000, 9_999
-    size, offset = 2 * width * height, 200
-    longs = {256: width, 257: height, 273: offset, 278: height, 279: size}
-    shorts = {259: 1, 262: 1, 277: 2, 338: 2}
-    tags = [(tag, 4, 1, value) for tag, value in longs.items()]
-    tags += [(tag, 3, 1, value) for tag, value in shorts.items()] + [
-        (258, 3, 2, 8 | 8 << 16)
-    ]
-    with open(tmp_path / "bomb.tif", "wb") as file:
-        file.write(b"II*\0" + struct.pack("<IH", 8, len(tags)))
-        file.write(
-            b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + b"\0\0\0\0"
+    if name == "bomb.png":
+        content = draw(tmp_path / name).read_bytes()
+        header = b"IHDR" + struct.pack(">II", 65536, 65536) + content[24:29]
+        content = (
+            content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
         )
-        file.truncate(offset + size)
-    info = ask(renderer, tmp_path / "bomb.tif", *NAMES).result(20)
-    assert (info.width, info.height) == (width, height)
-    assert info.problem == "too large: it needs more than 1024 MB of memory"
-    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
-    if sys.platform == "linux":
-        assert (
-            resource.prlimit(worker_pid(renderer), resource.RLIMIT_AS)[0]
-            == photos.WORKER_MEMORY
-        )
+    (tmp_path / name).write_bytes(content)
+    done = develop(tmp_path / name)
+    assert problem in done.info.problem
+    assert (done.info.kind, done.info.has_picture, done.files) == (kind, False, {})
+    assert done.info.retry == renditions.NEVER
+    assert done.info.key
 
 
-def test_an_idle_worker_gives_its_memory_back(
-    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "plugin", "problem"),
+    [("a.avif", "AVIF", "AVIF needs Pillow 11.3"), ("a.heic", "HEIF", "HEIC needs")],
+)
+def test_what_this_pillow_cannot_decode_keeps_its_type_and_says_what_is_needed(
+    name: str,
+    plugin: str,
+    problem: str,
+    tmp_path: Path,
+    develop: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(photos, "IDLE_SECONDS", 0.01)
-    photo = draw(tmp_path / "a.jpg")
-    ask(renderer, photo).result(20)
-    eventually(lambda: not renderer._workers)
-    assert ask(renderer, photo).result(20).width == 60
+    brand = plugin.lower().replace("heif", "heic").encode()
+    (tmp_path / name).write_bytes(
+        b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200)
+    )
+    if plugin == "HEIF":
+        monkeypatch.delitem(Image.OPEN, plugin, raising=False)
+    else:
+        monkeypatch.setattr(renditions.features, "check", {}.get)
+    info = develop(tmp_path / name).info
+    assert (info.kind, info.media_type) == ("photo", f"image/{plugin.lower()}")
+    assert info.problem.startswith(problem)
 
 
-def test_closing_leaves_no_one_waiting_and_no_worker(
-    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+def test_a_raw_file_is_not_taken_for_its_small_preview(
+    tmp_path: Path, develop: Any
 ) -> None:
-    answers = [ask(renderer, fifo)]
-    answers += [ask(renderer, draw(tmp_path / f"{n}.jpg"), urgency=LATER) for n in range(3)]
-    pid = worker_pid(renderer)
-    renderer.close()
-    assert all(isinstance(answer.exception(5), photos.Busy) for answer in answers)
-    with pytest.raises(photos.Busy):
-        ask(renderer, fifo)
-    eventually(lambda: not is_alive(pid))
+    done = develop(draw(tmp_path / "a.tif").rename(tmp_path / "a.dng"))
+    assert done.info.kind == renditions.RAW
+    assert done.info.problem == "RAW: export it as JPEG to show it"
+    assert not done.files
+    assert renditions.rendition_names(done.info) == ()
 
 
-def test_closing_while_a_worker_starts_leaves_no_one_waiting(
-    fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_cannot_be_opened_at_the_moment_is_not_given_up_for_good(
+    tmp_path: Path, develop: Any
 ) -> None:
-    start = photos.Worker
-
-    def start_and_close(cache: Path) -> photos.Worker:
-        worker = start(cache)
-        renderer.close()
-        return worker
-
-    monkeypatch.setattr(photos, "Worker", start_and_close)
-    assert isinstance(ask(renderer, fifo).exception(5), photos.Busy)
-
-
-def test_a_machine_that_cannot_start_a_worker_for_a_moment_renders_again_afterwards(
-    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photo = draw(tmp_path / "a.jpg")
-    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "no python"))
-    assert not ask(renderer, photo).result(5).lasting
-    monkeypatch.undo()
-    assert ask(renderer, photo).result(5).width == 60
-
-
-SERVER = """
-import pathlib, photos, sys
-renderer = photos.Renderer(pathlib.Path(sys.argv[1]), workers=1)
-renderer.submit("identity", sys.argv[2], None, photos.Urgency.NOW).result()
-print(*[worker._process.pid for worker in renderer._workers], flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_worker_ends_when_its_server_is_killed(
-    tmp_path: Path, start_python: StartPython
-) -> None:
-    server = start_python(SERVER, tmp_path, draw(tmp_path / "a.jpg"))
-    pid = int(server.stdout.readline())
-    assert is_alive(pid)
-    server.kill()
-    eventually(lambda: not is_alive(pid))
+    info = develop(tmp_path / "gone.jpg").info
+    assert info.kind == "photo"
+    assert info.problem
+    assert info.retry == renditions.AT_ONCE
 
 
 # Real files
 
+
 BY_GPS_TIME = "the offset follows from the GPS time, which exiftool leaves alone"
+
+
 CREATION_DATE = (
     "QuickTime's own creationdate tag has the local time, and goes before the time in UTC"
 )
+
+
 # What is answered on purpose otherwise than the manifest says, and why.
 ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
     "phones/nexus5x_gps.jpg": ({"offset": "+02:00"}, BY_GPS_TIME),
@@ -1383,6 +1128,8 @@ ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
         CREATION_DATE,
     ),
 }
+
+
 SHOWN = {
     "yes": {"whole"},
     "degraded": {"whole", "part"},
@@ -1399,13 +1146,13 @@ class RealFiles:
     library: photos.Library
     cache: Path
     client: Client
-    files: dict[str, tuple[photos.File, photos.Info]]  # by path: all that are listed
+    files: dict[str, tuple[photos.File, renditions.Info]]  # by path: all that are listed
     items: dict[str, photos.Item]
     meanwhile: list[int]  # status of answers while the huge files were rendered
     peaks: list[int]  # of the workers' memory, bytes
 
     def made(self, path: str) -> Developed:
-        return renditions(self.cache, self.files[path][1])
+        return developed(self.cache, self.files[path][1])
 
     def thumbnail(self, path: str) -> Image.Image:
         return self.made(path)["320"]
@@ -1426,20 +1173,20 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealFiles]:
     photos.make_state_folder(state)
     library = photos.Library(SAMPLES, state / "cache", workers=2)
     client = Client(photos.Site(state, photos.Config(), library))
-    list(library.work_off((file, None) for file in library.unread(0)))
-    todo = sorted(library.unrendered(0), key=lambda each: "/huge/" not in each[0].path)
-    huge = {(file.identity, names) for file, names in todo if "/huge/" in file.path}
-    rendering = threading.Thread(target=lambda: list(library.work_off(todo)))
+    upkeep = photos.Upkeep(library)
+    list(library.run(upkeep.unread(0), Purpose.FACTS))
+    todo = sorted(upkeep.unrendered(0), key=lambda file: "/huge/" not in file.path)
+    huge = {(file.identity, Purpose.ALL) for file in todo if "/huge/" in file.path}
+    rendering = threading.Thread(target=lambda: list(library.run(todo, Purpose.ALL)))
     rendering.start()
     meanwhile = [
         client.get(address).status for address in ("/", "/album/dates/", "/album/huge/")
     ]
-    if not huge <= library.renderer._jobs.keys():
+    if not huge <= library._renderer._jobs.keys():
         meanwhile.clear()  # they were done before
     rendering.join()
-    statuses = [
-        Path(f"/proc/{worker._process.pid}/status") for worker in library.renderer._workers
-    ]
+    processes = [worker._process for worker in library._renderer._workers]
+    statuses = [Path(f"/proc/{process.pid}/status") for process in processes if process]
     peaks = [
         int(re.findall(r"VmHWM:\s+(\d+) kB", s.read_text())[0]) << 10
         for s in statuses
@@ -1447,7 +1194,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealFiles]:
     ]
     files, items = {}, {}
     for parts, folder in library.walk():
-        album = library.album(library.find(parts), see_all=True)
+        album = library.album(library.folders.locate(parts), photos.Principal("anna"))
         files |= {
             "/".join((*parts, f.name)): (f, library.index.get(f.identity))
             for f in folder.files.values()
@@ -1481,7 +1228,7 @@ def wanted(row: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def found(info: photos.Info) -> dict[str, Any]:
+def found(info: renditions.Info) -> dict[str, Any]:
     """Return the same of what was read."""
     place = (info.latitude, info.longitude) if info.latitude is not None else None
     return {
@@ -1500,6 +1247,8 @@ def is_listed(row: dict[str, str]) -> bool:
 
 
 PICTURES = [pytest.param(row, id=row["file"]) for row in manifest() if is_listed(row)]
+
+
 OTHERS = [pytest.param(row, id=row["file"]) for row in manifest() if not is_listed(row)]
 
 
@@ -1524,8 +1273,8 @@ class TestRealFiles:
         else:
             assert real.made(row["file"]).files == {}
 
-    def check_renditions(self, made: Developed, info: photos.Info) -> None:
-        assert set(made.files) == set(photos.rendition_names(info))
+    def check_renditions(self, made: Developed, info: renditions.Info) -> None:
+        assert set(made.files) == set(renditions.rendition_names(info))
         for width, height in made.sizes.values():
             # Upright and not distorted, to a pixel.
             assert abs(width * info.height - height * info.width) <= max(
@@ -1540,7 +1289,7 @@ class TestRealFiles:
         if row["should_decode"] == "raw":
             info = real.files[row["file"]][1]
             assert (info.kind, info.has_picture) == ("raw", False)
-            assert (row["file"], info.problem) in real.library.problems()
+            assert (row["file"], info.problem) in photos.Upkeep(real.library).problems()
         else:
             assert row["file"] not in real.files
 
@@ -1603,7 +1352,7 @@ class TestRealFiles:
         assert set(listed) == {row["file"].removeprefix("broken/") for row in rows}
         page = real.client.get("/album/broken/")
         assert page.status == 200
-        reported = dict(real.library.problems())
+        reported = dict(photos.Upkeep(real.library).problems())
         for row in rows:
             item = listed[row["file"].removeprefix("broken/")]
             assert item["url"] in page.text
@@ -1672,7 +1421,7 @@ class TestRealFiles:
         assert not located["phones/motorola_empty_gps.jpg"]
         assert not located["gps/null_coordinates.jpg"]
         assert located["gps/zero_coordinate.jpg"]
-        made = list((real.cache / photos.RENDITIONS_FOLDER).glob("??/*.webp"))
+        made = list((real.cache / renditions.RENDITIONS_FOLDER).glob("??/*.webp"))
         assert len(made) > 300
         assert {chunk for path in made for chunk in webp_chunks(path)} == {b"VP8 "}
 

@@ -1,0 +1,281 @@
+"""Workers: what goes first, what a process costs that dies or hangs, and that none is left over."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from conftest import StartPython
+from drawing import draw
+from processes import eventually
+
+import photos
+import renditions
+from renditions import Purpose
+
+NOW, FACTS, SOON, LATER = photos.Urgency
+
+
+def ask(
+    renderer: photos.Renderer,
+    path: Path,
+    purpose: Purpose = Purpose.FACTS,
+    urgency: photos.Urgency = NOW,
+) -> Future[photos.Info]:
+    return renderer.submit(path.name, os.fspath(path), purpose, urgency)
+
+
+@pytest.fixture
+def renderer(tmp_path: Path) -> Iterator[photos.Renderer]:
+    """A renderer with one worker."""
+    (tmp_path / "cache").mkdir()
+    renderer = photos.Renderer(tmp_path / "cache", workers=1)
+    yield renderer
+    renderer.close()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    """A file that hangs whoever opens it, until `let_go`."""
+    os.mkfifo(tmp_path / "hang.jpg")
+    return tmp_path / "hang.jpg"
+
+
+def let_go(fifo: Path) -> None:
+    """End the wait of whoever has opened a FIFO."""
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:  # nobody has
+        pass
+
+
+def worker_pid(renderer: photos.Renderer, *others: int) -> int:
+    """Wait for a worker process that is none of the others."""
+
+    def new() -> list[int]:
+        processes = [worker._process for worker in renderer._workers]
+        pids = {process.pid for process in processes if process}
+        return list(pids - set(others))
+
+    return eventually(new)[0]
+
+
+def is_over(pid: int) -> bool:
+    """Say whether a child process has ended, though nobody may have waited for it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_most_urgent_goes_first(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    first = ask(renderer, fifo)
+    eventually(lambda: not renderer._queue)
+    order = []
+    for name, urgency in (
+        ("raised", LATER),
+        ("later", LATER),
+        ("soon", SOON),
+        ("facts", FACTS),
+        ("now", NOW),
+    ):
+        future = ask(renderer, draw(tmp_path / f"{name}.jpg"), urgency=urgency)
+        future.add_done_callback(lambda _, name=name: order.append(name))
+    ask(renderer, tmp_path / "raised.jpg")
+    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
+    eventually(lambda: len(order) == 5)
+    assert order == ["now", "raised", "facts", "soon", "later"]
+
+
+def test_the_same_request_is_one_job_until_it_is_done(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    first = ask(renderer, fifo)
+    photo = draw(tmp_path / "a.jpg")
+    facts = ask(renderer, photo, urgency=LATER)
+    assert ask(renderer, photo, urgency=LATER) is ask(renderer, photo) is facts
+    assert ask(renderer, fifo) is first
+    assert ask(renderer, photo, Purpose.THUMBNAILS, LATER) is not facts
+    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
+    assert facts.result(20).width == 60
+    assert ask(renderer, photo) is not facts
+
+
+def test_names_of_any_bytes_reach_the_worker_and_come_back(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
+    for name in ("line\nbreak.jpg", os.fsdecode(b"not UTF-8 \xff\xfe.jpg"), "写真 🏖️.jpg"):
+        path = draw(tmp_path / "a.jpg").rename(tmp_path / name)
+        assert ask(renderer, path, Purpose.THUMBNAILS).result(20).problem == ""
+
+
+def test_a_worker_that_somebody_kills_costs_no_photo(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
+    future = ask(renderer, draw(tmp_path / "a.jpg"), Purpose.ALL)
+    pid = worker_pid(renderer)
+    os.kill(pid, signal.SIGKILL)
+    assert not future.done()
+    info = future.result(20)
+    assert (info.width, info.problem) == (60, "")
+    assert worker_pid(renderer, pid)
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="no waitid")
+def test_a_worker_that_was_killed_while_it_waited_costs_no_photo(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
+    photo = draw(tmp_path / "a.jpg")
+    ask(renderer, photo).result(20)
+    pid = worker_pid(renderer)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: is_over(pid))
+    assert ask(renderer, photo).result(20).problem == ""
+
+
+def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    future = ask(renderer, fifo)
+    first = worker_pid(renderer)
+    os.kill(first, signal.SIGKILL)
+    os.kill(worker_pid(renderer, first), signal.SIGKILL)
+    info = future.result(20)
+    assert (info.kind, info.problem, info.retry) == (
+        "photo",
+        "it crashes the decoder",
+        renditions.AT_START,
+    )
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+
+
+def test_a_photo_that_hangs_is_given_up_and_the_next_one_is_not(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def command(cache: Path) -> list[str]:
+        started.append(cache)
+        return renditions.worker_command(cache)
+
+    monkeypatch.setattr(photos, "worker_command", command)
+    monkeypatch.setattr(photos, "RENDER_SECONDS", 1.0)
+    future = ask(renderer, fifo)
+    pid = worker_pid(renderer)
+    info = future.result(20)
+    monkeypatch.undo()
+    assert len(started) == 1, "it is not tried again"
+    assert (info.problem, info.retry) == ("gave up after 1 s", renditions.AT_START)
+    assert not info.has_picture
+    assert not is_alive(pid)
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+
+
+def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -> None:
+    # 100 megapixels of grey with transparency, almost all of it a hole on the disk.
+    width, height = 10_000, 9_999
+    size, offset = 2 * width * height, 200
+    longs = {256: width, 257: height, 273: offset, 278: height, 279: size}
+    shorts = {259: 1, 262: 1, 277: 2, 338: 2}
+    tags = [(tag, 4, 1, value) for tag, value in longs.items()]
+    tags += [(tag, 3, 1, value) for tag, value in shorts.items()] + [
+        (258, 3, 2, 8 | 8 << 16)
+    ]
+    with open(tmp_path / "bomb.tif", "wb") as file:
+        file.write(b"II*\0" + struct.pack("<IH", 8, len(tags)))
+        file.write(
+            b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags)) + b"\0\0\0\0"
+        )
+        file.truncate(offset + size)
+    info = ask(renderer, tmp_path / "bomb.tif", Purpose.ALL).result(20)
+    assert (info.width, info.height) == (width, height)
+    assert info.problem == "too large: it needs more than 1024 MB of memory"
+    assert info.retry == renditions.AT_START
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+    if sys.platform == "linux":
+        limit, _ = resource.prlimit(worker_pid(renderer), resource.RLIMIT_AS)
+        assert limit == renditions.WORKER_MEMORY
+
+
+def test_an_idle_worker_gives_its_memory_back(
+    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "IDLE_SECONDS", 0.01)
+    photo = draw(tmp_path / "a.jpg")
+    ask(renderer, photo).result(20)
+    eventually(lambda: renderer._workers[0]._process is None)
+    assert ask(renderer, photo).result(20).width == 60
+
+
+def test_closing_leaves_no_one_waiting_and_no_worker(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    futures = [ask(renderer, fifo)]
+    futures += [ask(renderer, draw(tmp_path / f"{n}.jpg"), urgency=LATER) for n in range(3)]
+    pid = worker_pid(renderer)
+    renderer.close()
+    assert all(isinstance(future.exception(5), photos.Busy) for future in futures)
+    with pytest.raises(photos.Busy):
+        ask(renderer, fifo)
+    eventually(lambda: not is_alive(pid))
+
+
+def test_closing_while_a_worker_starts_leaves_no_one_waiting(
+    fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing = threading.Thread(target=renderer.close)
+
+    def command(cache: Path) -> list[str]:
+        closing.start()
+        eventually(lambda: renderer._workers[0]._is_closed)
+        return renditions.worker_command(cache)
+
+    monkeypatch.setattr(photos, "worker_command", command)
+    assert isinstance(ask(renderer, fifo).exception(5), photos.Busy)
+    closing.join(5)
+    eventually(lambda: renderer._workers[0]._process is None)
+
+
+def test_a_machine_that_cannot_start_a_worker_for_a_moment_renders_again_afterwards(
+    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = draw(tmp_path / "a.jpg")
+    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "no python"))
+    assert ask(renderer, photo).result(5).retry == renditions.AT_ONCE
+    monkeypatch.undo()
+    assert ask(renderer, photo).result(5).width == 60
+
+
+SERVER = """
+import pathlib, photos, sys
+renderer = photos.Renderer(pathlib.Path(sys.argv[1]), workers=1)
+purpose = photos.Purpose.FACTS
+renderer.submit("identity", sys.argv[2], purpose, photos.Urgency.NOW).result()
+print(*[worker._process.pid for worker in renderer._workers], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_ends_when_its_server_is_killed(
+    tmp_path: Path, start_python: StartPython
+) -> None:
+    server = start_python(SERVER, tmp_path, draw(tmp_path / "a.jpg"))
+    pid = int(server.stdout.readline())
+    assert is_alive(pid)
+    server.kill()
+    eventually(lambda: not is_alive(pid))
