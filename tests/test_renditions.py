@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import errno
 import json
 import os
 import re
@@ -19,13 +20,21 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy
 import pytest
 from conftest import SAMPLES, manifest
 from drawing import draw, exif
-from PIL import Image, ImageChops, ImageCms, ImageFile, ImageStat, PngImagePlugin
+from PIL import (
+    Image,
+    ImageChops,
+    ImageCms,
+    ImageFile,
+    ImageStat,
+    PngImagePlugin,
+    UnidentifiedImageError,
+)
 from visiting import Client
 
 import photos
@@ -930,6 +939,44 @@ def test_a_photo_has_a_preview_and_a_video_a_poster(
     info: renditions.Info, names: tuple[str, ...]
 ) -> None:
     assert renditions.rendition_names(info) == names
+    thumbnails = tuple(name for name in names if name.isdigit())
+    assert renditions.rendition_names(info, Purpose.THUMBNAILS) == thumbnails
+    assert renditions.rendition_names(info, Purpose.FACTS) == ()
+
+
+def test_only_what_is_missing_is_made(tmp_path: Path, develop: Any) -> None:
+    path = draw(tmp_path / "a.jpg", (700, 500))
+    whole = develop(path)
+    written = {name: file.stat().st_mtime_ns for name, file in whole.files.items()}
+    assert develop(path).info == dataclasses.replace(whole.info, colour=""), "not decoded"
+    whole.files["320"].unlink()
+    whole.files["preview"].write_bytes(b"")  # what a power cut leaves
+    again = develop(path)
+    assert again.sizes == {"320": (320, 229), "640": (640, 457), "preview": (700, 500)}
+    assert again.files["640"].stat().st_mtime_ns == written["640"]
+    assert again.info == whole.info
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "avif", "tif"])
+def test_a_photo_is_opened_once_for_its_facts_and_its_renditions(
+    suffix: str,
+    purpose: Purpose,
+    tmp_path: Path,
+    develop: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = draw(tmp_path / f"a.{suffix}", (400, 300))
+    open_image, opened = Image.open, []
+
+    def open_and_count(*arguments: Any, **options: Any) -> Image.Image:
+        opened.append(arguments)
+        return open_image(*arguments, **options)
+
+    monkeypatch.setattr(Image, "open", open_and_count)
+    info = renditions.develop(os.fspath(path), purpose, tmp_path / "cache")
+    assert (info.width, info.problem) == (400, "")
+    assert opened == [(os.fspath(path),)]
 
 
 def webp_chunks(path: Path) -> set[bytes]:
@@ -1064,6 +1111,85 @@ def test_a_raw_file_is_not_taken_for_its_small_preview(
     assert done.info.problem == "RAW: export it as JPEG to show it"
     assert not done.files
     assert renditions.rendition_names(done.info) == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "retry"),
+    [
+        (ValueError("too large"), renditions.NEVER),
+        (SyntaxError("not a PNG file"), renditions.NEVER),
+        (UnidentifiedImageError("cannot identify"), renditions.NEVER),
+        (OSError("image file is truncated"), renditions.NEVER),
+        (KeyError(), renditions.NEVER),
+        (MemoryError(), renditions.AT_START),
+        (PermissionError(errno.EACCES, "Permission denied"), renditions.AT_START),
+        (FileNotFoundError(errno.ENOENT, "No such file"), renditions.AT_ONCE),
+        (OSError(errno.EIO, "Input/output error"), renditions.AT_ONCE),
+        (OSError(errno.EMFILE, "Too many open files"), renditions.AT_ONCE),
+    ],
+    ids=repr,
+)
+def test_what_is_wrong_with_the_machine_is_tried_again_and_what_is_wrong_with_a_file_is_not(
+    error: Exception,
+    retry: str,
+    tmp_path: Path,
+    develop: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(path: str) -> NoReturn:
+        raise error
+
+    path = draw(tmp_path / "a.jpg")
+    monkeypatch.setattr(renditions, "read_head", fail)
+    info = develop(path).info
+    assert (info.kind, info.retry, info.has_picture) == ("photo", retry, False)
+    assert info.problem
+
+
+@pytest.mark.parametrize("name", ["decode", "_save"])
+@pytest.mark.parametrize(
+    ("error", "retry"),
+    [
+        (ValueError("broken data stream"), renditions.NEVER),
+        (MemoryError(), renditions.AT_START),
+        (OSError(errno.ENOSPC, "No space left on device"), renditions.AT_ONCE),
+    ],
+    ids=repr,
+)
+def test_a_photo_whose_pixels_fail_keeps_the_facts_that_were_read(
+    error: Exception,
+    retry: str,
+    name: str,
+    tmp_path: Path,
+    develop: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> NoReturn:
+        raise error
+
+    path = draw(tmp_path / "a.jpg", exif=exif("2024:05:06 07:08:09", tag010F="Maker"))
+    facts = develop(path, Purpose.FACTS).info
+    assert (facts.width, facts.taken, facts.camera) == (60, "2024-05-06T07:08:09", "Maker")
+    monkeypatch.setattr(renditions, name, fail)
+    done = develop(path)
+    assert done.info == dataclasses.replace(facts, problem=done.info.problem, retry=retry)
+    assert (bool(done.info.problem), done.info.has_picture, done.files) == (True, False, {})
+
+
+def test_a_huge_webp_and_a_video_whose_pixels_fail_keep_the_facts_that_were_read(
+    video: Path, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(renditions, "WEBP_PIXELS", 5000)
+    monkeypatch.setattr(renditions, "ffmpeg_frame", fail)
+    for path, width in ((draw(tmp_path / "a.webp", (123, 45)), 123), (video, 64)):
+        facts, failed = develop(path, Purpose.FACTS).info, develop(path).info
+        assert (failed.width, failed.retry) == (width, renditions.AT_START)
+        assert failed == dataclasses.replace(
+            facts, problem=failed.problem, retry=failed.retry
+        )
 
 
 def test_a_file_that_cannot_be_opened_at_the_moment_is_not_given_up_for_good(
