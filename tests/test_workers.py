@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import signal
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from conftest import StartPython
 from drawing import draw
 from processes import eventually
+from visiting import Client
 
 import photos
 import renditions
@@ -114,6 +116,19 @@ def test_the_same_request_is_one_job_until_it_is_done(
     eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
     assert facts.result(20).width == 60
     assert ask(renderer, photo) is not facts
+
+
+def test_all_who_wait_for_a_job_get_what_was_learned_of_it(tmp_path: Path) -> None:
+    renderer = photos.Renderer(
+        tmp_path / "cache",
+        workers=1,
+        learn=lambda job, info: dataclasses.replace(info, caption=f"of {job.identity}"),
+    )
+    path = draw(tmp_path / "a.jpg")
+    futures = [ask(renderer, path), ask(renderer, path, urgency=LATER)]
+    infos = [future.result(20) for future in futures]
+    renderer.close()
+    assert [(info.width, info.caption) for info in infos] == [(60, "of a.jpg")] * 2
 
 
 def test_names_of_any_bytes_reach_the_worker_and_come_back(
@@ -279,3 +294,63 @@ def test_a_worker_ends_when_its_server_is_killed(
     assert is_alive(pid)
     server.kill()
     eventually(lambda: not is_alive(pid))
+
+
+# What the library asks for and learns
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Purpose]]:
+    """All that is asked of workers: one entry a round trip."""
+    requests: list[tuple[str, Purpose]] = []
+
+    def encode(path: str, purpose: Purpose) -> str:
+        requests.append((os.path.basename(path), purpose))
+        return renditions.encode_request(path, purpose)
+
+    monkeypatch.setattr(photos, "encode_request", encode)
+    return requests
+
+
+@pytest.mark.parametrize(
+    ("address", "purpose"),
+    [
+        ("/thumbnail/Trip/one.jpg", Purpose.THUMBNAILS),
+        ("/thumbnail/Trip/one.jpg?w=320", Purpose.THUMBNAILS),
+        ("/preview/Trip/one.jpg", Purpose.ALL),
+    ],
+)
+def test_a_picture_of_a_file_that_was_never_read_is_one_job(
+    address: str, purpose: Purpose, visitor: Client, requests: list[tuple[str, Purpose]]
+) -> None:
+    for _ in range(2):
+        answer = visitor.get(address)
+        assert (answer.status, answer.headers["content-type"]) == (200, "image/webp")
+        assert requests == [("one.jpg", purpose)]
+
+
+@pytest.mark.parametrize("first", [Purpose.FACTS, Purpose.THUMBNAILS])
+def test_facts_and_thumbnails_asked_for_together_leave_the_colour_known(
+    first: Purpose,
+    library: Path,
+    open_library: Callable[..., photos.Library],
+    requests: list[tuple[str, Purpose]],
+) -> None:
+    os.mkfifo(library.parent / "hang.jpg")
+    opened = open_library()
+    hanging = opened._renderer.submit(
+        "hang", os.fspath(library.parent / "hang.jpg"), Purpose.FACTS, NOW
+    )
+    eventually(lambda: not opened._renderer._queue)
+    file = opened.folders.listing(("Trip",)).files["one.jpg"]
+    last = Purpose.FACTS if first is Purpose.THUMBNAILS else Purpose.THUMBNAILS
+    futures = [opened._submit(file, first, NOW), opened._submit(file, last, LATER)]
+    assert not any(future.done() for future in futures)
+    eventually(lambda: let_go(library.parent / "hang.jpg") or hanging.done(), pause=0.002)
+    infos = [future.result(20) for future in futures]
+    assert [purpose for name, purpose in requests if name == "one.jpg"] == [first, last]
+    known = opened.index.get(file.identity)
+    assert known and known.colour.startswith("#") and known.width == 60
+    assert infos[-1] == known
+    [again] = opened.run([file], Purpose.FACTS)
+    assert opened.index.get(again.identity) == known
