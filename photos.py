@@ -1567,6 +1567,9 @@ class Library:
         info = self.index.get(file.identity)
         if info is None:
             info = self._wait(self._submit(file, purpose, Urgency.NOW))
+            # The worker may have died of the pixels, before it told any facts.
+            if info.key == "" and info.retry == AT_START:
+                info = self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
         item = item_of(place.parts, place.folder, file, info)
         if not item.is_shown:
             return None
@@ -1619,11 +1622,14 @@ class Library:
             return info
         was_decoded = info.colour != "" or info.problem != ""
         if before and not was_decoded:
-            return before  # it tells more
+            if before.key:
+                return before  # it tells more
+            # The worker died of the pixels before it told any facts.
+            info = dataclasses.replace(info, problem=before.problem, retry=before.retry)
         has_failed = info.problem != "" and not info.partial
         if before and has_failed and job.purpose is Purpose.FULL:
             return before  # the smaller renditions may well be made
-        if before and has_failed and before.kind:  # the facts were read well
+        if before and has_failed and before.key:  # the facts were read well
             info = dataclasses.replace(before, problem=info.problem, retry=info.retry)
         self.index.put(job.identity, info)
         return info

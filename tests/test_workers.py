@@ -354,3 +354,36 @@ def test_facts_and_thumbnails_asked_for_together_leave_the_colour_known(
     assert infos[-1] == known
     [again] = opened.run([file], Purpose.FACTS)
     assert opened.index.get(again.identity) == known
+
+
+@pytest.mark.parametrize("order", ["facts first", "facts last", "at a thumbnail's request"])
+def test_a_photo_whose_worker_dies_of_its_pixels_keeps_the_facts(
+    order: str, open_library: Callable[..., photos.Library], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    develop = photos.Worker.develop
+    crash = photos.Info(
+        kind="photo", problem="it crashes the decoder", retry=photos.AT_START
+    )
+
+    def develop_or_die(worker: photos.Worker, path: str, purpose: Purpose) -> photos.Info:
+        if purpose is Purpose.FACTS:
+            return develop(worker, path, purpose)
+        return crash
+
+    monkeypatch.setattr(photos.Worker, "develop", develop_or_die)
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0)
+    opened = open_library()
+    place = opened.folders.locate(("Trip", "one.jpg"))
+    assert place.file
+    purposes = [Purpose.FACTS, Purpose.THUMBNAILS]
+    if order == "at a thumbnail's request":
+        item = opened.item(place, Purpose.THUMBNAILS)
+        assert item and item.info == opened.index.get(place.file.identity)
+        purposes = [Purpose.THUMBNAILS]
+    if order == "facts last":
+        purposes.reverse()
+    for purpose in purposes:
+        assert list(opened.run([place.file], purpose)) == [place.file]
+    known = opened.index.get(place.file.identity)
+    assert known and (known.width, known.taken) == (60, "2024-05-06T07:08:09")
+    assert (known.problem, known.retry) == (crash.problem, photos.AT_START)
