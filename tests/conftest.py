@@ -45,8 +45,16 @@ def library(tmp_path: Path) -> Path:
     draw(root / "Trip" / "one.jpg", exif=exif("2024:05:06 07:08:09"))
     draw(root / "Trip" / "two.jpg", colour="#aa5500", exif=exif("2024:05:07 07:08:09"))
     draw(root / "Trip" / "Beach" / "sand.png", colour="#ccbb88")
-    draw(root / "Drafts.hidden" / "draft.jpg", colour="#118844", exif=exif("2022:02:02 02:02:02"))
-    draw(root / "Secret.private" / "faces.jpg", colour="#880022", exif=exif("2023:03:03 03:03:03"))
+    draw(
+        root / "Drafts.hidden" / "draft.jpg",
+        colour="#118844",
+        exif=exif("2022:02:02 02:02:02"),
+    )
+    draw(
+        root / "Secret.private" / "faces.jpg",
+        colour="#880022",
+        exif=exif("2023:03:03 03:03:03"),
+    )
     return root
 
 
@@ -170,14 +178,20 @@ def copy_project(folder: Path, version: str = "") -> Path:
     if version:
         path = folder / "photos.py"
         text = path.read_text(encoding="utf-8")
-        path.write_text(re.sub(r'(?m)^__version__ = ".+"$', f'__version__ = "{version}"', text), "utf-8")
+        path.write_text(
+            re.sub(r'(?m)^__version__ = ".+"$', f'__version__ = "{version}"', text), "utf-8"
+        )
     return folder
 
 
-def build(project: Path, output: Path, *flags: str, python: str = sys.executable, **options: Any) -> str:
+def build(
+    project: Path, output: Path, *flags: str, python: str = sys.executable, **options: Any
+) -> str:
     """Build photos.pyz; return what that printed."""
     command = [python, project / "build_zipapp.py", "-o", output, *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, check=False, **options
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -292,7 +306,9 @@ def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",
-            lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None,
+            lambda line: (
+                complaints.append(line.text) if line.type in ("error", "warning") else None
+            ),
         )
         return page
 

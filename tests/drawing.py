@@ -8,7 +8,9 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 
-def draw(path: Path, size: tuple[int, int] = (60, 40), colour: str = "#336699", **save: Any) -> Path:
+def draw(
+    path: Path, size: tuple[int, int] = (60, 40), colour: str = "#336699", **save: Any
+) -> Path:
     """Draw a small picture; its format follows the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", size, colour)

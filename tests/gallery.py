@@ -21,15 +21,43 @@ VISITORS = ("visitor", "user", "removed", "ended", "forged", "expired")
 
 # File names as bytes, as the disk has them; those of one line are told apart by their bytes alone.
 NAMES = [
-    *(b"quote'\"<b>x<b>.jpg", b"<img src=x onerror=alert(1)>.jpg", b"' onmouseover='alert(1).jpg"),
-    *(b"100% sure&yes=1+2.jpg", b"%2e%2e%2fup.jpg", b"100%25.jpg", b"a?b#c;d.jpg", b"back\\slash.jpg"),
-    *(b"new\nline.jpg", b"tab\tcr\r.jpg", b" space .jpg", b"{{1+1}} % if True.jpg", b"x" * 251 + b".jpg"),
+    *(
+        b"quote'\"<b>x<b>.jpg",
+        b"<img src=x onerror=alert(1)>.jpg",
+        b"' onmouseover='alert(1).jpg",
+    ),
+    *(
+        b"100% sure&yes=1+2.jpg",
+        b"%2e%2e%2fup.jpg",
+        b"100%25.jpg",
+        b"a?b#c;d.jpg",
+        b"back\\slash.jpg",
+    ),
+    *(
+        b"new\nline.jpg",
+        b"tab\tcr\r.jpg",
+        b" space .jpg",
+        b"{{1+1}} % if True.jpg",
+        b"x" * 251 + b".jpg",
+    ),
     *(b"caf\xe9.jpg", "caf\ufffd.jpg".encode()),
     *("NFC é.jpg".encode(), "NFC e\u0301.jpg".encode()),
     *(b"IMG_0001.JPG", b"img_0001.jpg"),
-    *("🏖️ 👨‍👩‍👧.jpg".encode(), "\u202egnp.exe.jpg".encode(), "שלום.jpg".encode(), "写真 001.jpg".encode()),
+    *(
+        "🏖️ 👨‍👩‍👧.jpg".encode(),
+        "\u202egnp.exe.jpg".encode(),
+        "שלום.jpg".encode(),
+        "写真 001.jpg".encode(),
+    ),
 ]
-FOLDERS = [b"two\nlines", b"<i>\"&'", b"caf\xe9", b"50% off?#;+", b"back\\slash", "日本 🗻".encode()]
+FOLDERS = [
+    b"two\nlines",
+    b"<i>\"&'",
+    b"caf\xe9",
+    b"50% off?#;+",
+    b"back\\slash",
+    "日本 🗻".encode(),
+]
 
 BROKEN = "Trip/Beach/<b>broken.jpg"
 
@@ -75,7 +103,9 @@ class Gallery:
 
     def item(self, path: str, kind: str = "visitor") -> dict[str, Any]:
         folder, _, name = path.rpartition("/")
-        return next(item for item in self.json(folder, kind)["items"] if item["name"] == name)
+        return next(
+            item for item in self.json(folder, kind)["items"] if item["name"] == name
+        )
 
 
 def furnish(root: Path) -> None:
@@ -86,11 +116,17 @@ def furnish(root: Path) -> None:
     draw(root / "Trip" / "Beach" / "sand.png", colour="#ccbb88")
     draw(root / "Trip" / "equator.jpg", exif=place_block(0, 9))
     (root / BROKEN).write_bytes(b"<html><script>alert(1)</script>")
-    draw(root / "Drafts.hidden" / "draft.jpg", colour="#118844", exif=exif("2022:02:02 02:02:02"))
+    draw(
+        root / "Drafts.hidden" / "draft.jpg",
+        colour="#118844",
+        exif=exif("2022:02:02 02:02:02"),
+    )
     secret = root / "Quartz.private"
     zebra = draw(secret / "zebra.jpg", colour="#880022", exif=exif("1987:11:23 03:03:03"))
     zebra.write_bytes(zebra.read_bytes().ljust(123457, b"\0"))
-    (secret / "album.txt").write_text("Xylophone\nKumquats everywhere\nzebra.jpg: A kumquat\n")
+    (secret / "album.txt").write_text(
+        "Xylophone\nKumquats everywhere\nzebra.jpg: A kumquat\n"
+    )
     draw(secret / "Deep" / "okapi.jpg", exif=exif("1987:11:24 03:03:03"))
     draw(root / "Trip" / "Inner.private" / "cover.jpg", exif=exif("2031:01:01 00:00:00"))
     (root / "Trip" / "linked.jpg").symlink_to("../Quartz.private/zebra.jpg")

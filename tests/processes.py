@@ -47,7 +47,9 @@ def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[s
     """Run the program without a terminal to its end."""
     command = [*PROGRAM, *map(os.fspath, arguments)]
     options = {"stdin": subprocess.DEVNULL} | options if "input" not in options else options
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, **options
+    )
 
 
 def processes_about(path: Path) -> set[int]:
@@ -71,14 +73,22 @@ def request(
             named["Content-Type"] = "application/x-www-form-urlencoded"
         connection.request(method, path, body, named)
         answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+        return (
+            answer.status,
+            {name.lower(): value for name, value in answer.headers.items()},
+            answer.read(),
+        )
 
 
 class Server:
     """A server process; `with` waits until it answers and leaves nothing running behind."""
 
     def __init__(
-        self, library: Path, *flags: str, command: Sequence[str] = ("serve",), program: Path | None = None
+        self,
+        library: Path,
+        *flags: str,
+        command: Sequence[str] = ("serve",),
+        program: Path | None = None,
     ) -> None:
         self.library, self.state = library, library / photos.STATE_FOLDER
         self.port = free_port()
@@ -161,7 +171,9 @@ class Terminal:
 
     def _read(self, deadline: float) -> bool:
         """Add to the screen; False: the program closed its terminal."""
-        ready, _, _ = select.select([self._ours], [], [], max(0, deadline - time.monotonic()))
+        ready, _, _ = select.select(
+            [self._ours], [], [], max(0, deadline - time.monotonic())
+        )
         assert ready, f"the program waits; on its screen:\n{self.screen}"
         try:
             block = os.read(self._ours, 65536)
@@ -174,7 +186,9 @@ class Terminal:
         """Wait until the program prints a text; return what it printed before that."""
         deadline = time.monotonic() + seconds
         while text not in self.screen[self._seen :]:
-            assert self._read(deadline), f"the program ended without {text!r}; on its screen:\n{self.screen}"
+            assert self._read(deadline), (
+                f"the program ended without {text!r}; on its screen:\n{self.screen}"
+            )
         before, _, _ = self.screen[self._seen :].partition(text)
         self._seen += len(before) + len(text)
         return before

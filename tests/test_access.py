@@ -29,15 +29,35 @@ PLACES = {
     "public": ("Trip", "Trip/one.jpg", True, True),
     "hidden": ("Drafts.hidden", "Drafts.hidden/draft.jpg", True, True),
     "private": ("Quartz.private", "Quartz.private/zebra.jpg", False, True),
-    "nested below private": ("Quartz.private/Deep", "Quartz.private/Deep/okapi.jpg", False, True),
-    "private in public": ("Trip/Inner.private", "Trip/Inner.private/cover.jpg", False, True),
+    "nested below private": (
+        "Quartz.private/Deep",
+        "Quartz.private/Deep/okapi.jpg",
+        False,
+        True,
+    ),
+    "private in public": (
+        "Trip/Inner.private",
+        "Trip/Inner.private/cover.jpg",
+        False,
+        True,
+    ),
     "link to a private album": ("Shortcut", "Shortcut/zebra.jpg", False, True),
     "nested below such a link": ("Shortcut/Deep", "Shortcut/Deep/okapi.jpg", False, True),
     "link to a private photo": ("", "Trip/linked.jpg", False, True),
     "nonexistent": ("Nowhere", "Trip/nothing.jpg", True, False),
-    "nonexistent under private": ("Quartz.private/No", "Quartz.private/no.jpg", False, False),
+    "nonexistent under private": (
+        "Quartz.private/No",
+        "Quartz.private/no.jpg",
+        False,
+        False,
+    ),
     "nonexistent private": ("Nope.PRIVATE", "Trip/Nope.Private/no.jpg", False, False),
-    "private by dots": ("Quartz.private/../Trip", "Quartz.private/../Trip/one.jpg", False, False),
+    "private by dots": (
+        "Quartz.private/../Trip",
+        "Quartz.private/../Trip/one.jpg",
+        False,
+        False,
+    ),
 }
 
 # Method, rule: what everybody gets, what a user gets instead.
@@ -61,12 +81,18 @@ WITHOUT_PATH = [route for route in photos.ROUTES if "<path" not in route.rule]
 ADDRESSES = {
     "show_place": ("{album}/", "{photo}"),
     "send_album": ("{album}", "{album}/"),
-    **dict.fromkeys(("send_thumbnail", "send_preview", "send_photo", "send_download"), ("{photo}",)),
+    **dict.fromkeys(
+        ("send_thumbnail", "send_preview", "send_photo", "send_download"), ("{photo}",)
+    ),
 }
 
 MATRIX = [
     pytest.param(
-        route, pattern.format(album=album, photo=photo), is_open, exists, id=f"{route.handler} {place}"
+        route,
+        pattern.format(album=album, photo=photo),
+        is_open,
+        exists,
+        id=f"{route.handler} {place}",
     )
     for route in WITH_PATH
     for place, (album, photo, is_open, exists) in PLACES.items()
@@ -101,14 +127,22 @@ def test_private_places_open_to_users_alone(
 
 
 @pytest.mark.parametrize("kind", VISITORS)
-@pytest.mark.parametrize("route", WITHOUT_PATH, ids=lambda route: f"{route.method} {route.rule}")
+@pytest.mark.parametrize(
+    "route", WITHOUT_PATH, ids=lambda route: f"{route.method} {route.rule}"
+)
 def test_an_address_without_a_path_is_open_to_everybody(
     gallery: Gallery, route: photos.Route, kind: str
 ) -> None:
     address = route.rule.replace("<name>", "style.css")
-    form = urlencode({"user": "anna", "password": PASSWORD}).encode() if route.rule == "/login" else b""
+    form = (
+        urlencode({"user": "anna", "password": PASSWORD}).encode()
+        if route.rule == "/login"
+        else b""
+    )
     client = gallery.client(kind)
-    answer = client.request(route.method, address, form if route.method == "POST" else b"", **OWN)
+    answer = client.request(
+        route.method, address, form if route.method == "POST" else b"", **OWN
+    )
     assert answer.status == FIXED[route.method, route.rule][kind == "user"]
 
 
@@ -117,7 +151,9 @@ def test_a_library_that_is_private_itself_shows_visitors_nothing(
     gallery: Gallery, tmp_path: Path, kind: str
 ) -> None:
     root = tmp_path / "Quartz.private"
-    shutil.copytree(gallery.root, root, symlinks=True, ignore=shutil.ignore_patterns("cache", "Names"))
+    shutil.copytree(
+        gallery.root, root, symlinks=True, ignore=shutil.ignore_patterns("cache", "Names")
+    )
     app = photos.create_app(root / ".photos", background=False)
     client = dataclasses.replace(gallery, app=app).client(kind)
     paths = ("/", "/api/album", "/album/Trip/", "/photo/Trip/one.jpg", "/feed.atom")
@@ -139,7 +175,9 @@ def test_a_route_without_an_access_rule_fails_at_the_start(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
-@pytest.mark.parametrize("headers", [{}, {"If_None_Match": "*"}, {"Range": "bytes=0-1"}], ids=str)
+@pytest.mark.parametrize(
+    "headers", [{}, {"If_None_Match": "*"}, {"Range": "bytes=0-1"}], ids=str
+)
 def test_a_path_under_a_private_name_answers_the_same_whether_it_exists_or_not(
     site: photos.Site, library: Path, visitor: Client, method: str, headers: dict[str, str]
 ) -> None:
@@ -152,16 +190,23 @@ def test_a_path_under_a_private_name_answers_the_same_whether_it_exists_or_not(
     )
     starts = [route.rule.partition("<")[0] for route in WITH_PATH]
     addresses = [
-        f"{start}{path}{query}" for start in starts for path in paths for query in ("", "?v=1&page=9")
+        f"{start}{path}{query}"
+        for start in starts
+        for path in paths
+        for query in ("", "?v=1&page=9")
     ]
     before = [visitor.request(method, address, **headers, **OWN) for address in addresses]
     draw(library / "Ghost.private" / "x.jpg")
     draw(library / "Ghost.private" / "Sub" / "y.jpg")
-    assert [visitor.request(method, address, **headers, **OWN) for address in addresses] == before
+    assert [
+        visitor.request(method, address, **headers, **OWN) for address in addresses
+    ] == before
     assert Client(site).log_in(target="/album/Ghost.private/x.jpg").status == 303
 
 
-def test_a_link_into_a_private_album_does_not_tell_which_names_exist(library: Path, visitor: Client) -> None:
+def test_a_link_into_a_private_album_does_not_tell_which_names_exist(
+    library: Path, visitor: Client
+) -> None:
     draw(library / "Closed.private" / "x.jpg")
     (library / "Trip" / "door").symlink_to("../Closed.private")
     for kind in ("photo", "thumbnail", "download", "api/album"):
@@ -179,7 +224,9 @@ def test_a_private_path_is_not_even_looked_at_for_a_visitor(
     seen: list[photos.Parts] = []
     find = photos.Library.find
     monkeypatch.setattr(
-        photos.Library, "find", lambda library, parts: seen.append(parts) or find(library, parts)
+        photos.Library,
+        "find",
+        lambda library, parts: seen.append(parts) or find(library, parts),
     )
     assert visitor.get("/album/Secret.private/").status == 303
     assert visitor.get("/photo/Secret.private/faces.jpg").status == 401
@@ -193,7 +240,9 @@ def test_a_private_path_is_not_even_looked_at_for_a_visitor(
 
 def test_nothing_of_private_albums_reaches_a_visitor(gallery: Gallery) -> None:
     def check(address: str, answer: Answer) -> None:
-        is_script = answer.headers["content-type"].startswith("text/javascript")  # the same on every site
+        is_script = answer.headers["content-type"].startswith(
+            "text/javascript"
+        )  # the same on every site
         assert is_script or not PRIVATE_WORDS.findall(everything(answer)), address
 
     places = ("/api/album", "/album/Quartz.private/", "/album/Quartz.private/zebra.jpg")
@@ -219,7 +268,9 @@ def test_counts_covers_and_dates_are_of_what_somebody_may_see(gallery: Gallery) 
     assert f"{seen['photos']} photos" in page.text
 
 
-def test_the_cover_of_an_album_is_never_of_a_private_one_below(gallery: Gallery, tmp_path: Path) -> None:
+def test_the_cover_of_an_album_is_never_of_a_private_one_below(
+    gallery: Gallery, tmp_path: Path
+) -> None:
     root = tmp_path / "Album"
     draw(root / "Mixed" / "Inner.private" / "cover.jpg")
     draw(root / "Mixed" / "Open" / "sand.jpg")
@@ -233,26 +284,36 @@ def test_the_cover_of_an_album_is_never_of_a_private_one_below(gallery: Gallery,
     assert "Inner" not in text
 
 
-def test_a_hidden_album_is_listed_for_users_only_and_opens_for_who_has_the_link(gallery: Gallery) -> None:
+def test_a_hidden_album_is_listed_for_users_only_and_opens_for_who_has_the_link(
+    gallery: Gallery,
+) -> None:
     link = "/album/Drafts.hidden/"
     assert link not in Page(gallery.client().get("/").text).links
     assert link in Page(gallery.client("user").get("/").text).links
     answer = gallery.client().get(link)
     assert (answer.status, answer.headers["x-robots-tag"]) == (200, "noindex")
     assert Page(answer.text).items == [f"{link}draft.jpg"]
-    assert gallery.client().get("/thumbnail/Drafts.hidden/draft.jpg").headers["x-robots-tag"] == "noindex"
+    assert (
+        gallery.client().get("/thumbnail/Drafts.hidden/draft.jpg").headers["x-robots-tag"]
+        == "noindex"
+    )
     assert "x-robots-tag" not in gallery.client().get("/album/Trip/").headers
 
 
 def test_a_user_sees_badges_of_visibility(gallery: Gallery) -> None:
     page = Page(gallery.client("user").get("/").text)
-    assert {"Hidden", "Private", "Drafts", "Xylophone"} <= {text.strip() for text in page.texts}
+    assert {"Hidden", "Private", "Drafts", "Xylophone"} <= {
+        text.strip() for text in page.texts
+    }
 
 
 @pytest.mark.parametrize("name", ["one.jpg", "equator.jpg"])
 def test_where_a_photo_was_taken_is_told_to_users_only(gallery: Gallery, name: str) -> None:
     latitude, longitude = {"one.jpg": (48.25, 16.5), "equator.jpg": (0, 9)}[name]
-    pages = {kind: gallery.client(kind).get(f"/album/Trip/{name}").text for kind in ("user", "visitor")}
+    pages = {
+        kind: gallery.client(kind).get(f"/album/Trip/{name}").text
+        for kind in ("user", "visitor")
+    }
     where = f"{latitude:.5f}, {longitude:.5f}"
     assert where in pages["user"] and where not in pages["visitor"]
     assert not {"latitude", "longitude"} & gallery.item(f"Trip/{name}").keys()
@@ -260,7 +321,9 @@ def test_where_a_photo_was_taken_is_told_to_users_only(gallery: Gallery, name: s
     assert (told.get("latitude"), told.get("longitude")) == (latitude, longitude)
 
 
-def test_two_sites_in_one_process_know_nothing_of_each_other(visitor: Client, tmp_path: Path) -> None:
+def test_two_sites_in_one_process_know_nothing_of_each_other(
+    visitor: Client, tmp_path: Path
+) -> None:
     draw(tmp_path / "Other" / "Solo" / "solo.jpg")
     other = photos.create_app(
         tmp_path / "state",
@@ -281,8 +344,15 @@ def test_renaming_an_album_to_private_hides_it_at_the_next_request(
     library: Path, visitor: Client, user: Client
 ) -> None:
     item = json.loads(visitor.get("/api/album/Trip").body)["items"][0]
-    media = [*item["thumbnails"].values(), item["preview"], item["original"], item["download"]]
-    etags = {address: visitor.get(address).headers["etag"] for address in [*media, item["url"]]}
+    media = [
+        *item["thumbnails"].values(),
+        item["preview"],
+        item["original"],
+        item["download"],
+    ]
+    etags = {
+        address: visitor.get(address).headers["etag"] for address in [*media, item["url"]]
+    }
     (library / "Trip").rename(library / "Trip.private")
     assert "Trip" not in visitor.get("/").text + visitor.get("/api/album").text
     for address, etag in etags.items():
@@ -305,7 +375,10 @@ def test_renaming_an_album_to_hidden_leaves_the_link_and_takes_it_from_the_list(
 
 def counts(client: Client) -> dict[str, int]:
     """Return the albums of the front page with their numbers of photos."""
-    return {album["title"]: album["photos"] for album in json.loads(client.get("/api/album").body)["albums"]}
+    return {
+        album["title"]: album["photos"]
+        for album in json.loads(client.get("/api/album").body)["albums"]
+    }
 
 
 @pytest.mark.parametrize("link", ["Trip/alias.jpg", "Trip/alias"])
@@ -324,7 +397,9 @@ def test_a_link_into_an_album_that_becomes_private_is_closed_at_the_next_request
     (library / "Outer").symlink_to("Outer.private")
     assert visitor.get(f"/photo/{photo}").status == 401
     assert visitor.get(f"/thumbnail/{photo}").status == 401
-    assert counts(visitor) == {title: count for title, count in before.items() if title != "Outer"}
+    assert counts(visitor) == {
+        title: count for title, count in before.items() if title != "Outer"
+    }
     assert "alias" not in visitor.get("/album/Trip/").text
 
 
@@ -343,7 +418,9 @@ def test_a_link_into_an_album_that_becomes_private_is_closed_at_the_next_request
     ],
     ids=str,
 )
-def test_a_form_of_another_site_is_refused(gallery: Gallery, headers: dict[str, str], is_own: bool) -> None:
+def test_a_form_of_another_site_is_refused(
+    gallery: Gallery, headers: dict[str, str], is_own: bool
+) -> None:
     form = urlencode({"user": "anna", "password": PASSWORD}).encode()
     answer = gallery.client().request("POST", "/login", form, **headers)
     assert answer.status == (303 if is_own else 403)
@@ -353,8 +430,13 @@ def test_a_form_of_another_site_is_refused(gallery: Gallery, headers: dict[str, 
     assert client.get("/photo/Quartz.private/zebra.jpg").status == (401 if is_own else 200)
 
 
-def test_a_form_may_come_from_the_public_address(make_site: Callable[..., photos.Site]) -> None:
+def test_a_form_may_come_from_the_public_address(
+    make_site: Callable[..., photos.Site],
+) -> None:
     client = Client(make_site(public_address="https://photos.example.org/our"))
     form = urlencode({"user": "anna", "password": PASSWORD}).encode()
-    for origin, status in {"https://photos.example.org": 303, "http://photos.example.org": 403}.items():
+    for origin, status in {
+        "https://photos.example.org": 303,
+        "http://photos.example.org": 403,
+    }.items():
         assert client.request("POST", "/login", form, Origin=origin).status == status

@@ -50,7 +50,10 @@ def albums(album: photos.Album) -> list[str]:
 def tree(root: Path) -> dict[str, tuple[bytes, int]]:
     """Return content and mtime of everything below a folder."""
     return {
-        os.fspath(path): (b"" if path.is_dir() else path.read_bytes(), path.stat().st_mtime_ns)
+        os.fspath(path): (
+            b"" if path.is_dir() else path.read_bytes(),
+            path.stat().st_mtime_ns,
+        )
         for path in (root, *root.rglob("*"))
     }
 
@@ -65,7 +68,16 @@ def quiet(open_library: Open) -> Open:
 
 
 def test_names_sort_as_people_count() -> None:
-    ordered = ["9.jpg", "10.jpg", "a.jpg", "IMG_2.jpg", "img_3.jpg", "IMG_10.jpg", "img_11.jpg", "z.jpg"]
+    ordered = [
+        "9.jpg",
+        "10.jpg",
+        "a.jpg",
+        "IMG_2.jpg",
+        "img_3.jpg",
+        "IMG_10.jpg",
+        "img_11.jpg",
+        "z.jpg",
+    ]
     assert sorted(sorted(ordered), key=photos.natural) == ordered
 
 
@@ -77,7 +89,9 @@ def test_names_that_look_the_same_keep_an_order_of_their_own() -> None:
         (os.fsdecode(b"\xfe"), os.fsdecode(b"\xff")),
     ):
         assert photos.natural(one) != photos.natural(other)
-        assert (photos.natural(one) < photos.natural(other)) != (photos.natural(other) < photos.natural(one))
+        assert (photos.natural(one) < photos.natural(other)) != (
+            photos.natural(other) < photos.natural(one)
+        )
 
 
 # album.txt
@@ -88,10 +102,16 @@ def test_names_that_look_the_same_keep_an_order_of_their_own() -> None:
     [
         (b"", ("", "", {})),
         (b"Our trip", ("Our trip", "", {})),
-        (b"\xef\xbb\xbfOur trip\r\nIt rained.\r\n\r\nA lot.\r\n", ("Our trip", "It rained.\n\nA lot.", {})),
+        (
+            b"\xef\xbb\xbfOur trip\r\nIt rained.\r\n\r\nA lot.\r\n",
+            ("Our trip", "It rained.\n\nA lot.", {}),
+        ),
         (b"\nIt rained.", ("", "It rained.", {})),
         (b"T\na.jpg: We: all of us ", ("T", "", {"a.jpg": "We: all of us"})),
-        (b"T\nb.jpg: not there\na.jpg:no space", ("T", "b.jpg: not there\na.jpg:no space", {})),
+        (
+            b"T\nb.jpg: not there\na.jpg:no space",
+            ("T", "b.jpg: not there\na.jpg:no space", {}),
+        ),
         (b"a.jpg: is the title", ("a.jpg: is the title", "", {})),
         (f"T\n{NFC}: coffee".encode(), ("T", "", {NFD: "coffee"})),
         (b"caf\xe9 \xff", ("caf� �", "", {})),
@@ -126,13 +146,23 @@ def test_an_album_shows_what_its_album_txt_says_now(library: Path, quiet: Open) 
     assert look(opened, "Trip").title == "Trip"
 
 
-def test_a_caption_in_album_txt_goes_before_that_of_the_file(library: Path, quiet: Open) -> None:
+def test_a_caption_in_album_txt_goes_before_that_of_the_file(
+    library: Path, quiet: Open
+) -> None:
     for name in ("own", "told", "none"):
         draw(library / "Trip" / f"{name}.jpg", xmp=b"<dc:title>Its own</dc:title>")
-    (library / "Trip" / "album.txt").write_text("\n".join(("Trip", "told.jpg: Told", "none.jpg: ")))
+    (library / "Trip" / "album.txt").write_text(
+        "\n".join(("Trip", "told.jpg: Told", "none.jpg: "))
+    )
     opened = quiet()
     captions = {item.file.name: item.caption for item in look(opened, "Trip").items}
-    wanted = {"own.jpg": "Its own", "told.jpg": "Told", "none.jpg": "", "one.jpg": "", "two.jpg": ""}
+    wanted = {
+        "own.jpg": "Its own",
+        "told.jpg": "Told",
+        "none.jpg": "",
+        "one.jpg": "",
+        "two.jpg": "",
+    }
     assert captions == wanted
     for name, caption in wanted.items():
         item = opened.item(opened.find(("Trip", name)))
@@ -149,8 +179,12 @@ def item(name: str, taken: str = "", mtime: float = 0.0) -> photos.Item:
 
 def test_the_date_is_that_of_the_metadata_else_of_the_name_else_of_the_file() -> None:
     mtime = dt.datetime(2020, 2, 2, tzinfo=dt.UTC).timestamp()
-    assert item("20240107_110258.jpg", "2023-01-01T10:00:00", mtime).taken == dt.datetime(2023, 1, 1, 10)
-    assert item("20240107_110258.jpg", "", mtime).taken == dt.datetime(2024, 1, 7, 11, 2, 58)
+    assert item("20240107_110258.jpg", "2023-01-01T10:00:00", mtime).taken == dt.datetime(
+        2023, 1, 1, 10
+    )
+    assert item("20240107_110258.jpg", "", mtime).taken == dt.datetime(
+        2024, 1, 7, 11, 2, 58
+    )
     assert item("a.jpg", "", mtime).taken.timestamp() == mtime
     assert item("a.jpg", "", mtime).taken.tzinfo
 
@@ -179,7 +213,9 @@ def test_an_absurd_time_of_a_file_is_one_that_a_calendar_knows(mtime: float) -> 
 # The index
 
 
-KNOWN = photos.Info(key="k", kind="photo", width=3, taken="2024-05-06T07:08:09", latitude=-0.5)
+KNOWN = photos.Info(
+    key="k", kind="photo", width=3, taken="2024-05-06T07:08:09", latitude=-0.5
+)
 
 
 def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
@@ -191,7 +227,11 @@ def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
     assert index.generation > before
     assert index.get("moment")
     index = photos.Index(tmp_path)
-    assert (index.get("one"), index.get("moment"), index.get("other")) == (KNOWN, None, None)
+    assert (index.get("one"), index.get("moment"), index.get("other")) == (
+        KNOWN,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +244,9 @@ def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
         b"[]\n7\n[[], 5]\n",
     ],
 )
-def test_a_damaged_index_costs_the_damaged_lines_alone(damage: bytes, tmp_path: Path) -> None:
+def test_a_damaged_index_costs_the_damaged_lines_alone(
+    damage: bytes, tmp_path: Path
+) -> None:
     index = photos.Index(tmp_path)
     index.put("one", KNOWN)
     with open(index._path, "ab") as file:
@@ -226,7 +268,9 @@ def test_an_index_whose_beginning_is_damaged_keeps_the_rest(tmp_path: Path) -> N
     assert (index.get("one"), index.get("two")) == (None, KNOWN)
 
 
-@pytest.mark.parametrize("damage", ['{"taken": "2024-99-01T00:00:00"}', '{"width": "9"}', '{"kind": 7}'])
+@pytest.mark.parametrize(
+    "damage", ['{"taken": "2024-99-01T00:00:00"}', '{"width": "9"}', '{"kind": 7}']
+)
 def test_a_senseless_line_of_the_index_is_dropped(damage: str, tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
     index.put("one", KNOWN)
@@ -263,7 +307,11 @@ def test_what_was_read_before_there_were_captions_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = photos.Index(tmp_path)
-    fields = {name: field for name, field in photos.Info.__dataclass_fields__.items() if name != "caption"}
+    fields = {
+        name: field
+        for name, field in photos.Info.__dataclass_fields__.items()
+        if name != "caption"
+    }
     monkeypatch.setattr(photos.Info, "__dataclass_fields__", fields)
     assert photos.Index(tmp_path)._path != now._path
 
@@ -353,11 +401,20 @@ def test_albums_photos_and_nothing_else_are_found(library: Path, quiet: Open) ->
         ("Trip", "pipe.jpg"),
     ],
 )
-def test_only_what_is_listed_can_be_reached(path: tuple[str, ...], library: Path, open_library: Open) -> None:
+def test_only_what_is_listed_can_be_reached(
+    path: tuple[str, ...], library: Path, open_library: Open
+) -> None:
     for folder in (".photos", ".thumbs", "@eaDir"):
         draw(library / folder / "a.jpg")
     (library / ".photos" / "secret.key").touch()
-    for name in ("photos.pyz", "one.jpg~", "one.jpg.xmp", "one.jpg.json", "half.jpg.part", "album.txt"):
+    for name in (
+        "photos.pyz",
+        "one.jpg~",
+        "one.jpg.xmp",
+        "one.jpg.json",
+        "half.jpg.part",
+        "album.txt",
+    ):
         shutil.copy(library / "loose.jpg", library / "Trip" / name)
     os.mkfifo(library / "Trip" / "pipe.jpg")
     opened = open_library(workers=0)
@@ -386,9 +443,15 @@ def test_what_is_below_a_private_name_is_private_whether_it_exists_or_not(
 
 
 @pytest.mark.parametrize("linked", [False, True])
-@pytest.mark.parametrize(("suffix", "visibility"), [(".private", PRIVATE), (".hidden", HIDDEN)])
+@pytest.mark.parametrize(
+    ("suffix", "visibility"), [(".private", PRIVATE), (".hidden", HIDDEN)]
+)
 def test_the_name_of_the_library_itself_counts(
-    suffix: str, visibility: photos.Visibility, linked: bool, library: Path, open_library: Open
+    suffix: str,
+    visibility: photos.Visibility,
+    linked: bool,
+    library: Path,
+    open_library: Open,
 ) -> None:
     named = library.rename(library.with_name(f"Album{suffix}"))
     if linked:
@@ -404,11 +467,16 @@ def test_the_state_folder_is_no_album_wherever_it_lies(library: Path) -> None:
     draw(cache / photos.RENDITIONS_FOLDER / "aa" / "private.webp")
     opened = photos.Library(library, cache, workers=0)
     assert "state" not in albums(look(opened))
-    assert opened.find(("state", "cache", photos.RENDITIONS_FOLDER, "aa", "private.webp")).file is None
+    assert (
+        opened.find(("state", "cache", photos.RENDITIONS_FOLDER, "aa", "private.webp")).file
+        is None
+    )
     opened.close()
 
 
-def test_a_file_whose_name_says_private_is_listed_to_users_alone(library: Path, open_library: Open) -> None:
+def test_a_file_whose_name_says_private_is_listed_to_users_alone(
+    library: Path, open_library: Open
+) -> None:
     (library / "Trip" / "one.jpg").rename(library / "Trip" / "one.jpg.private")
     opened = read(open_library())
     assert names(look(opened, "Trip")) == ["two.jpg"]
@@ -417,7 +485,9 @@ def test_a_file_whose_name_says_private_is_listed_to_users_alone(library: Path, 
     assert len(opened.album(opened.find(("Trip",)), True).items) == 2
 
 
-def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(library: Path, quiet: Open) -> None:
+def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(
+    library: Path, quiet: Open
+) -> None:
     (library / Path(*["deep"] * (photos.DEPTH + 40))).mkdir(parents=True)
     opened = quiet()
     assert look(opened).photos == 4
@@ -514,7 +584,9 @@ def test_links_never_lead_round_in_circles(library: Path, quiet: Open) -> None:
     assert look(opened, user=True).photos == 10
 
 
-def test_a_link_farther_on_that_changes_is_noticed_at_once(library: Path, quiet: Open) -> None:
+def test_a_link_farther_on_that_changes_is_noticed_at_once(
+    library: Path, quiet: Open
+) -> None:
     middle = library.parent / "middle"
     middle.symlink_to(library / "loose.jpg")
     (library / "Trip" / "link.jpg").symlink_to(middle)
@@ -528,7 +600,9 @@ def test_a_link_farther_on_that_changes_is_noticed_at_once(library: Path, quiet:
     assert opened.find(("Trip", "link.jpg")).visibility == PRIVATE
 
 
-def test_a_public_album_tells_nothing_of_the_private_files_it_links_to(library: Path, quiet: Open) -> None:
+def test_a_public_album_tells_nothing_of_the_private_files_it_links_to(
+    library: Path, quiet: Open
+) -> None:
     for name in ("faces.txt", "faces.mov"):
         (library / "Secret.private" / name).write_text("Our secret title")
     (library / "Trip" / "album.txt").symlink_to("../Secret.private/faces.txt")
@@ -566,9 +640,16 @@ def test_a_visitor_finds_public_albums_and_counts_dates_and_covers_of_these_alon
     assert trip.first and trip.first.year == 2024
     assert names(look(opened, "Home")) == ["home.jpg"]
     assert [child.photos for child in front.albums] == [3, 1]
-    assert [child.cover and child.cover.file.name for child in front.albums] == ["one.jpg", "home.jpg"]
+    assert [child.cover and child.cover.file.name for child in front.albums] == [
+        "one.jpg",
+        "home.jpg",
+    ]
     told = repr(dataclasses.astuple(front))
-    assert not [word for word in ("private", "hidden", "faces", "(2090", "(2091", "(1990") if word in told]
+    assert not [
+        word
+        for word in ("private", "hidden", "faces", "(2090", "(2091", "(1990")
+        if word in told
+    ]
 
 
 def added(path: Path) -> int:
@@ -581,14 +662,23 @@ def last_added(folder: Path) -> int:
     return max(added(path) for path in folder.rglob("*.*") if path.is_file())
 
 
-def test_the_newest_moment_of_an_album_is_of_what_somebody_may_see(mixed: Path, quiet: Open) -> None:
+def test_the_newest_moment_of_an_album_is_of_what_somebody_may_see(
+    mixed: Path, quiet: Open
+) -> None:
     late, before = mixed / "Trip" / "Inner.private" / "late.jpg", last_added(mixed)
     eventually(lambda: added(draw(late)) > before)
     opened = quiet()
     seen, known = look(opened), look(opened, user=True)
     assert known.newest == known.albums[1].newest == added(late)
-    assert 0 < seen.newest == max(item.added for item in photos.items_below(seen)) < added(late)
-    assert {item.file.name: item.added for item in known.items} == {"loose.jpg": added(mixed / "loose.jpg")}
+    assert (
+        0
+        < seen.newest
+        == max(item.added for item in photos.items_below(seen))
+        < added(late)
+    )
+    assert {item.file.name: item.added for item in known.items} == {
+        "loose.jpg": added(mixed / "loose.jpg")
+    }
     assert look(opened, "Empty").newest == 0
 
 
@@ -605,7 +695,9 @@ def test_the_newest_are_of_what_a_visitor_finds_and_the_last_added_goes_first(
 ) -> None:
     found = ["loose.jpg", "one.jpg", "two.jpg", "sand.png", "home.jpg"]
     opened = quiet()
-    assert sorted(item.file.name for item in opened.newest(opened.find(()))) == sorted(found)
+    assert sorted(item.file.name for item in opened.newest(opened.find(()))) == sorted(
+        found
+    )
     two, before = mixed / "Trip" / "two.jpg", last_added(mixed)
     eventually(lambda: os.utime(two, (1e9, 1e9)) or added(two) > before)  # its ctime is now
     read(opened)
@@ -620,7 +712,13 @@ def test_a_user_finds_everything_and_sees_who_else_may(mixed: Path, quiet: Open)
     opened = quiet()
     front = look(opened, user=True)
     assert albums(front) == ["Outer", "Trip", "Home", "Secret.private", "Drafts.hidden"]
-    assert [child.visibility for child in front.albums] == [PUBLIC, PUBLIC, PUBLIC, PRIVATE, HIDDEN]
+    assert [child.visibility for child in front.albums] == [
+        PUBLIC,
+        PUBLIC,
+        PUBLIC,
+        PRIVATE,
+        HIDDEN,
+    ]
     assert front.photos == 11
     trip = look(opened, "Trip", user=True)
     assert albums(trip) == ["Inner.private", "Beach", "Inner.hidden"]
@@ -650,7 +748,9 @@ def test_an_album_and_its_private_twin_are_two_albums(library: Path, quiet: Open
 # Order and covers
 
 
-def test_photos_are_shown_oldest_first_and_albums_newest_first(tmp_path: Path, quiet: Open) -> None:
+def test_photos_are_shown_oldest_first_and_albums_newest_first(
+    tmp_path: Path, quiet: Open
+) -> None:
     root = tmp_path / "Sorted"
     draw(root / "A" / "IMG_10.jpg", exif=exif("2024:05:06 07:08:09"))
     draw(root / "A" / "IMG_2.jpg", exif=exif("2024:05:06 07:08:09"))
@@ -661,7 +761,12 @@ def test_photos_are_shown_oldest_first_and_albums_newest_first(tmp_path: Path, q
     draw(root / "C 10" / "c.jpg", exif=exif("2025:05:06 07:08:09"))
     draw(root / "C 9" / "c.jpg", exif=exif("2025:05:06 07:08:09"))
     opened = quiet(root)
-    assert names(look(opened, "A")) == ["z.png", "20240505_120000.png", "IMG_2.jpg", "IMG_10.jpg"]
+    assert names(look(opened, "A")) == [
+        "z.png",
+        "20240505_120000.png",
+        "IMG_2.jpg",
+        "IMG_10.jpg",
+    ]
     assert albums(look(opened)) == ["C", "B", "C 9", "C 10", "A"]
 
 
@@ -692,7 +797,9 @@ def test_the_cover_is_the_photo_called_so_else_the_first_that_can_be_shown(
     assert (album.cover and album.cover.file.name) == cover
 
 
-def test_the_cover_of_an_album_without_photos_is_that_of_its_newest_album(library: Path, quiet: Open) -> None:
+def test_the_cover_of_an_album_without_photos_is_that_of_its_newest_album(
+    library: Path, quiet: Open
+) -> None:
     draw(library / "Years" / "2001" / "a.jpg", exif=exif("2001:01:01 10:00:00"))
     draw(library / "Years" / "2002" / "b.jpg", exif=exif("2002:01:01 10:00:00"))
     cover = look(quiet(), "Years").cover
@@ -749,7 +856,9 @@ def test_what_is_dropped_changed_renamed_or_removed_shows_at_the_next_call(
     assert opened.find(("New",)).folder is None
 
 
-def test_a_photo_that_is_written_in_place_is_read_again(library: Path, open_library: Open) -> None:
+def test_a_photo_that_is_written_in_place_is_read_again(
+    library: Path, open_library: Open
+) -> None:
     opened = open_library()
     path = library / "Trip" / "one.jpg"
     before = opened.item(opened.find(("Trip", "one.jpg")))
@@ -758,7 +867,9 @@ def test_a_photo_that_is_written_in_place_is_read_again(library: Path, open_libr
     assert before and before.info and after and after.info
     assert (before.info.width, after.info.width) == (60, 90)
     assert before.version != after.version
-    assert [item.info for item in look(opened, "Trip").items if item.file.name == "one.jpg"] == [after.info]
+    assert [
+        item.info for item in look(opened, "Trip").items if item.file.name == "one.jpg"
+    ] == [after.info]
 
 
 def test_a_photo_replaced_under_its_name_with_old_dates_is_read_again(
@@ -778,7 +889,9 @@ def test_a_photo_replaced_under_its_name_with_old_dates_is_read_again(
 
 
 @pytest.mark.parametrize("name", ["Trip.private", "Trip.PRIVATE", "Trip.hidden"])
-def test_renaming_an_album_hides_it_at_the_next_call_and_back(name: str, library: Path, quiet: Open) -> None:
+def test_renaming_an_album_hides_it_at_the_next_call_and_back(
+    name: str, library: Path, quiet: Open
+) -> None:
     opened = quiet()
     assert albums(look(opened)) == ["Trip"]
     (library / "Trip").rename(library / name)
@@ -792,7 +905,9 @@ def test_renaming_an_album_hides_it_at_the_next_call_and_back(name: str, library
     assert opened.find(("Trip", "one.jpg")).visibility == PUBLIC
 
 
-def test_two_albums_that_change_names_are_not_mistaken_for_each_other(library: Path, quiet: Open) -> None:
+def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
+    library: Path, quiet: Open
+) -> None:
     for folder in ("Trip", "Drafts.hidden"):  # as copying with coarse times leaves them
         os.utime(library / folder, (1_600_000_000, 1_600_000_000))
     opened = quiet()
@@ -802,10 +917,14 @@ def test_two_albums_that_change_names_are_not_mistaken_for_each_other(library: P
     (library / "aside").rename(library / "Drafts.hidden")
     assert opened.find(("Trip", "draft.jpg")).file
     assert not opened.find(("Trip", "one.jpg")).file
-    assert [item.file.name for item in opened.siblings(opened.find(("Trip",)), False)] == ["draft.jpg"]
+    assert [item.file.name for item in opened.siblings(opened.find(("Trip",)), False)] == [
+        "draft.jpg"
+    ]
 
 
-def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(library: Path, quiet: Open) -> None:
+def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(
+    library: Path, quiet: Open
+) -> None:
     opened = quiet()
     library.rename(library.with_name("away"))
     assert (look(opened).photos, look(opened).albums) == (0, ())
@@ -820,7 +939,9 @@ def test_a_file_that_the_disk_cannot_tell_of_costs_itself_and_is_reported(
 ) -> None:
     told = photos._as_file
 
-    def as_file(name: str, *facts: Any) -> photos.File:  # a disk that fails, or a date beyond 32 bits
+    def as_file(
+        name: str, *facts: Any
+    ) -> photos.File:  # a disk that fails, or a date beyond 32 bits
         if name in ("one.jpg", "two.jpg"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return told(name, *facts)
@@ -829,7 +950,9 @@ def test_a_file_that_the_disk_cannot_tell_of_costs_itself_and_is_reported(
         patch.setattr(photos, "_as_file", as_file)
         opened = quiet()
         assert look(opened, "Trip").photos > 0 and names(look(opened, "Trip")) == []
-        assert opened.problems() == [("Trip/", "one.jpg: Input/output error; two.jpg: Input/output error")]
+        assert opened.problems() == [
+            ("Trip/", "one.jpg: Input/output error; two.jpg: Input/output error")
+        ]
     (library / "Trip" / "goes nowhere.jpg").symlink_to("nowhere")
     (library / "Trip" / "goes too far.jpg").symlink_to("one.jpg/nowhere")
     (library / "Trip" / "round.jpg").symlink_to("round.jpg")
@@ -932,7 +1055,9 @@ def test_an_album_knows_all_that_its_workers_have_answered(
     assert all(item.info for item in album.items)
 
 
-def test_renditions_are_made_when_they_are_asked_for_and_once(library: Path, open_library: Open) -> None:
+def test_renditions_are_made_when_they_are_asked_for_and_once(
+    library: Path, open_library: Open
+) -> None:
     draw(library / "Trip" / "large.jpg", size=(1000, 800))
     opened = open_library()
     item = opened.item(opened.find(("Trip", "large.jpg")))
@@ -987,20 +1112,28 @@ def test_the_thumbnails_of_a_page_are_made_before_anybody_asks(open_library: Ope
     opened = open_library()
     album = opened.album(opened.find(("Trip",)), False, patience=20)
     opened.expect(album.items)
-    eventually(lambda: opened._made() == {f"{item.version}-320.webp" for item in album.items})
+    eventually(
+        lambda: opened._made() == {f"{item.version}-320.webp" for item in album.items}
+    )
 
 
-def test_renaming_or_moving_an_album_makes_no_rendition_again(library: Path, quiet: Open) -> None:
+def test_renaming_or_moving_an_album_makes_no_rendition_again(
+    library: Path, quiet: Open
+) -> None:
     opened = quiet()
     item = look(opened, "Trip").items[0]
-    photos.develop(item.file.path, opened._cache, photos.rendition_names(item.info or photos.Info()))
+    photos.develop(
+        item.file.path, opened._cache, photos.rendition_names(item.info or photos.Info())
+    )
     before = tree(opened._cache / photos.RENDITIONS_FOLDER)
     (library / "Trip").rename(library / "Journey.hidden")
     (library / "Years").mkdir()
     (library / "Journey.hidden").rename(library / "Years" / "Journey.private")
     assert opened.unread(0) == []
     renamed = look(opened, "Years", "Journey.private", user=True).items[0]
-    assert opened.rendition(renamed, "320") == photos.rendition_path(opened._cache, item.version, "320")
+    assert opened.rendition(renamed, "320") == photos.rendition_path(
+        opened._cache, item.version, "320"
+    )
     assert "one.jpg" not in [file.name for file, _ in opened.unrendered(0)]
     (library / "Years" / "Journey.private" / "one.jpg").rename(library / "moved.jpg")
     moved = next(each for each in look(read(opened)).items if each.title == "moved.jpg")
@@ -1038,7 +1171,9 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     survey = threading.Thread(target=opened.survey)
     survey.start()
     eventually(lambda: len(opened._made()) == 12)
-    assert opened.problems() == [("Trip/text.jpg", "its content is not a picture, or damaged from the start")]
+    assert opened.problems() == [
+        ("Trip/text.jpg", "its content is not a picture, or damaged from the start")
+    ]
     draw(library / "Secret.private" / "New" / "more.jpg")
     eventually(lambda: len(opened._made()) == 14)
     (library / "loose.jpg").unlink()
@@ -1049,7 +1184,9 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     assert list(opened.unrendered(0)) == []
 
 
-def test_the_background_pass_leaves_what_is_still_being_copied(library: Path, quiet: Open) -> None:
+def test_the_background_pass_leaves_what_is_still_being_copied(
+    library: Path, quiet: Open
+) -> None:
     opened = quiet()
     draw(library / "Trip" / "new.jpg")
     assert opened.unread(60) == []
@@ -1064,21 +1201,29 @@ def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
     later = time.time() + 10**7
     os.utime(library / "loose.jpg", (later, later))
     opened = open_library()
-    waiting = [file for file in opened.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"]
+    waiting = [
+        file for file in opened.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"
+    ]
     assert waiting
     list(opened.work_off((file, None) for file in waiting))
-    assert "loose.jpg" in [file.name for file, _ in opened.unrendered(photos.SETTLE_SECONDS)]
+    assert "loose.jpg" in [
+        file.name for file, _ in opened.unrendered(photos.SETTLE_SECONDS)
+    ]
 
 
 def test_folders_with_the_newest_files_go_first(library: Path, open_library: Open) -> None:
-    for number, name in enumerate(["Drafts.hidden/draft.jpg", "Trip/Beach/sand.png", "loose.jpg"]):
+    for number, name in enumerate(
+        ["Drafts.hidden/draft.jpg", "Trip/Beach/sand.png", "loose.jpg"]
+    ):
         os.utime(library / name, (10**9 * 4 + number,) * 2)
     walked = [parts for parts, _ in open_library(workers=0).walk()]
     assert walked[:3] == [(), ("Trip", "Beach"), ("Drafts.hidden",)]
     assert len(walked) == 5
 
 
-def test_renditions_of_removed_photos_go_at_the_second_look(library: Path, open_library: Open) -> None:
+def test_renditions_of_removed_photos_go_at_the_second_look(
+    library: Path, open_library: Open
+) -> None:
     opened = read(open_library(workers=0), ("320", "preview"))
     assert len(opened._made()) == 12
     left = next((opened._cache / photos.RENDITIONS_FOLDER).glob("??/*"))
@@ -1110,7 +1255,9 @@ def test_one_file_that_the_disk_cannot_tell_of_does_not_keep_the_rest_from_being
     assert len(opened._made()) == before - 4
 
 
-def test_a_photo_that_was_away_for_one_look_keeps_its_renditions(library: Path, open_library: Open) -> None:
+def test_a_photo_that_was_away_for_one_look_keeps_its_renditions(
+    library: Path, open_library: Open
+) -> None:
     opened = read(open_library(workers=0), ("320", "preview"))
     for _ in range(2):
         (library / "Trip").rename(library.parent / "aside")
@@ -1121,7 +1268,9 @@ def test_a_photo_that_was_away_for_one_look_keeps_its_renditions(library: Path, 
     assert len(opened._made()) == 12
 
 
-def test_a_library_that_seems_empty_loses_no_rendition(library: Path, open_library: Open) -> None:
+def test_a_library_that_seems_empty_loses_no_rendition(
+    library: Path, open_library: Open
+) -> None:
     opened = read(open_library(workers=0), ("320", "preview"))
     library.rename(library.with_name("away"))
     library.mkdir()
@@ -1134,7 +1283,11 @@ def test_a_library_that_seems_empty_loses_no_rendition(library: Path, open_libra
 
 
 def test_problems_are_told_in_natural_order(library: Path, quiet: Open) -> None:
-    for name in (*(f"{number}.jpg" for number in range(1, 13)), os.fsdecode(b"\xff.jpg"), "notes.md"):
+    for name in (
+        *(f"{number}.jpg" for number in range(1, 13)),
+        os.fsdecode(b"\xff.jpg"),
+        "notes.md",
+    ):
         (library / name).write_text("this is no photo")
     draw(library / "a.tif").rename(library / "a.dng")
     found = quiet().problems()

@@ -54,7 +54,9 @@ pytestmark = pytest.mark.whole
 
 @pytest.fixture(autouse=True, params=["photos.py", "photos.pyz"])
 def program(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
     """What all tests here run: the source, and the one file with a cache of its own."""
     if request.param == "photos.pyz":
@@ -79,7 +81,9 @@ def albums(samples: Path, tmp_path: Path) -> Path:
 def cookie_of(server: Server, user: str, password: str) -> dict[str, str]:
     """Log in without a browser; return the header that says who asks, empty where that failed."""
     form = urlencode({"user": user, "password": password, "next": "/"})
-    status, headers, _ = request(server.port, "/login", "POST", form, Sec_Fetch_Site="same-origin")
+    status, headers, _ = request(
+        server.port, "/login", "POST", form, Sec_Fetch_Site="same-origin"
+    )
     return {"Cookie": headers["set-cookie"].split(";")[0]} if status == 303 else {}
 
 
@@ -157,7 +161,10 @@ def test_an_owner_copies_the_one_file_next_to_the_albums_and_later_a_newer_one(
         page.goto("/album/Week-end%20%C3%A0%20Paris/Tag%202/")
         assert sees_all_pictures(page) > 1
         upgrade = processes.run("check", cwd=albums).stdout
-        assert "An upgrade waits: the server still is" in upgrade and "photos 99.1.0" in upgrade
+        assert (
+            "An upgrade waits: the server still is" in upgrade
+            and "photos 99.1.0" in upgrade
+        )
         terminal.press(b"\x03")
         assert terminal.end() == 0
     with Terminal(folder=albums) as terminal:
@@ -213,7 +220,10 @@ def leaf_through(page: Any, albums: Path) -> None:
         page.keyboard.press("d")
     name = page.locator(".details dd").first.text_content()
     assert download.value.suggested_filename == name
-    assert Path(download.value.path()).read_bytes() == (albums / "Thailand 2024" / name).read_bytes()
+    assert (
+        Path(download.value.path()).read_bytes()
+        == (albums / "Thailand 2024" / name).read_bytes()
+    )
     viewer.get_by_role("button", name="Close").click()
     page.wait_for_url(album)
     page.go_back()
@@ -236,19 +246,30 @@ def test_private_albums_need_a_login_that_leads_back(
     assert sees_all_pictures(page) > 2
 
     page.goto("/")
-    assert page.locator(".card", has_text="Silly faces").locator(".badge").inner_text() == "Private"
-    assert page.locator(".card", has_text="Wedding drafts").locator(".badge").inner_text() == "Hidden"
+    assert (
+        page.locator(".card", has_text="Silly faces").locator(".badge").inner_text()
+        == "Private"
+    )
+    assert (
+        page.locator(".card", has_text="Wedding drafts").locator(".badge").inner_text()
+        == "Hidden"
+    )
     sees_all_pictures(page)
     page.get_by_role("link", name="Silly faces").click()
     assert page.locator("h1 .badge").inner_text() == "Private"
     assert sees_all_pictures(page) == 3
     picture = page.locator(".grid img").first.evaluate("image => image.currentSrc")
     cookies = page.context.cookies()
-    assert [(c["name"], c["httpOnly"], c["secure"]) for c in cookies] == [("photos", True, False)]
+    assert [(c["name"], c["httpOnly"], c["secure"]) for c in cookies] == [
+        ("photos", True, False)
+    ]
 
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url(f"{server.address}/")
-    assert page.get_by_text("Silly faces").count() == 0 and page.get_by_text("Wedding").count() == 0
+    assert (
+        page.get_by_text("Silly faces").count() == 0
+        and page.get_by_text("Wedding").count() == 0
+    )
     page.go_back()
     assert urlsplit(page.url).path == "/login"
     copied = {"Cookie": f"photos={cookies[0]['value']}"}
@@ -260,7 +281,10 @@ def test_private_albums_need_a_login_that_leads_back(
 
 
 def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
-    albums: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any], samples: Path
+    albums: Path,
+    serve: Callable[[Path], Server],
+    open_window: Callable[..., Any],
+    samples: Path,
 ) -> None:
     server = serve(set_up(albums))
     visitor, user = open_window(server.address), open_window(server.address)
@@ -288,7 +312,9 @@ def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
     user.goto("/album/Thailand%202024.private/")
     assert user.locator("h1 .badge").inner_text() == "Private"
     assert sees_all_pictures(user) == len(ALBUMS["Thailand 2024"]) + 2
-    assert set(made) <= set(os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER))
+    assert set(made) <= set(
+        os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER)
+    )
 
     (albums / "Thailand 2024.private" / "new.jpg").unlink()
     user.reload()
@@ -319,12 +345,16 @@ def test_commands_take_effect_while_the_server_runs(library: Path) -> None:
         assert server.get(private, **anna)[0] == 200
 
 
-def test_a_newer_version_copied_over_the_running_one_stops_nothing(library: Path, tmp_path: Path) -> None:
+def test_a_newer_version_copied_over_the_running_one_stops_nothing(
+    library: Path, tmp_path: Path
+) -> None:
     program = Path(shutil.copy(photos.__file__, tmp_path))
     shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates")
     newer = """dataclasses.asdict = lambda info: {**vars(info), "news": "of the next version"}"""
     with Server(library, program=program) as server:
-        program.write_text(program.read_text().replace("if __name__ ==", f"{newer}\nif __name__ =="))
+        program.write_text(
+            program.read_text().replace("if __name__ ==", f"{newer}\nif __name__ ==")
+        )
         for worker in processes_about(library / ".photos" / "cache"):
             os.kill(worker, signal.SIGKILL)
         for name in ("one.jpg", "two.jpg") * photos.WORKERS:
@@ -355,7 +385,9 @@ def test_a_video_plays_in_ranges(
     page.locator(".grid a").click()
     video = page.get_by_role("dialog").locator("video")
     video.evaluate("async video => { video.muted = true; await video.play() }")
-    eventually(lambda: video.evaluate("video => video.readyState >= 2 && video.currentTime > 0"))
+    eventually(
+        lambda: video.evaluate("video => video.readyState >= 2 && video.currentTime > 0")
+    )
     assert statuses and set(statuses) == {206}
 
     content, path = original.read_bytes(), f"/photo/Film/{name}"
@@ -367,7 +399,10 @@ def test_a_video_plays_in_ranges(
         (f"9-{size * 9}", 9, size),
     ):
         status, headers, body = server.get(path, Range=f"bytes={asked}")
-        assert (status, headers["content-range"]) == (206, f"bytes {start}-{end - 1}/{size}")
+        assert (status, headers["content-range"]) == (
+            206,
+            f"bytes {start}-{end - 1}/{size}",
+        )
         assert body == content[start:end]
     status, headers, _ = server.get(path, Range=f"bytes={size}-")
     assert (status, headers["content-range"]) == (416, f"bytes */{size}")
@@ -391,13 +426,17 @@ def test_nothing_moves_while_a_page_loads(
         shutil.copy(path, albums)
     server = serve(albums)
     # The page waits only so long for facts; a busy machine may not know the broken file by then.
-    eventually(lambda: any(item["problem"] for item in items_of(server, "/Thailand%202024")))
+    eventually(
+        lambda: any(item["problem"] for item in items_of(server, "/Thailand%202024"))
+    )
     page = open_window(server.address, **screen)
     page.add_init_script(SHIFTS)
     for address in ("/", "/album/Thailand%202024/") * 2:  # cold, then from caches
         page.goto(address)
         assert sees_all_pictures(page) > 3
-        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
         assert page.evaluate("shifts") == []
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
         check_reading_order(page)
@@ -449,8 +488,15 @@ def test_everything_works_without_javascript(
 @pytest.fixture(scope="module")
 def slow_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """More photos than may be waited for at once, of 54 megapixels: each half a second of work."""
-    first = draw(tmp_path_factory.mktemp("slow") / "0.png", (9000, 6000), exif=exif(), compress_level=1)
-    others = [first.with_name(f"{number}.png") for number in range(1, photos.WAITING_THREADS + 5)]
+    first = draw(
+        tmp_path_factory.mktemp("slow") / "0.png",
+        (9000, 6000),
+        exif=exif(),
+        compress_level=1,
+    )
+    others = [
+        first.with_name(f"{number}.png") for number in range(1, photos.WAITING_THREADS + 5)
+    ]
     return [first, *(Path(shutil.copy(first, other)) for other in others)]
 
 
@@ -480,8 +526,13 @@ def check_thumbnails(server: Server, count: int) -> None:
 def test_a_killed_worker_costs_no_photo(slow_album: Callable[[int], Path]) -> None:
     library = slow_album(4)
     cache = library / ".photos" / "cache"
-    with Server(library) as server, socket.create_connection(("127.0.0.1", server.port)) as visitor:
-        visitor.sendall(b"GET /thumbnail/Slow/0.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    with (
+        Server(library) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as visitor,
+    ):
+        visitor.sendall(
+            b"GET /thumbnail/Slow/0.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
         for worker in eventually(lambda: processes_about(cache), pause=0.01):
             os.kill(worker, signal.SIGKILL)
             eventually(lambda gone=worker: gone not in processes_about(cache))
@@ -502,7 +553,9 @@ def test_a_killed_server_loses_nothing(slow_album: Callable[[int], Path]) -> Non
         assert processes_about(state / "cache")
         server.process.kill()
         server.process.wait()
-        assert len(list((state / "cache").rglob("*-preview.webp"))) < 8, "all was done before"
+        assert len(list((state / "cache").rglob("*-preview.webp"))) < 8, (
+            "all was done before"
+        )
         eventually(lambda: not processes_about(state / "cache"), 10)
     assert (state / "users.json").read_bytes() == users
     assert photos.read_config(state) == photos.Config(title="Our photos")
@@ -533,10 +586,16 @@ def test_stopping_is_quick_while_hundreds_wait_for_thumbnails(
     with Server(library) as server, contextlib.ExitStack() as visitors:
         waiting = []
         for number in range(count):
-            visitor = visitors.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-            visitor.sendall(f"GET /thumbnail/Slow/{number}.png HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            visitor = visitors.enter_context(
+                socket.create_connection(("127.0.0.1", server.port))
+            )
+            visitor.sendall(
+                f"GET /thumbnail/Slow/{number}.png HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            )
             waiting.append(visitor)
-        refused, _, _ = select.select(waiting, [], [], 30)  # no thread left to wait in: all others wait
+        refused, _, _ = select.select(
+            waiting, [], [], 30
+        )  # no thread left to wait in: all others wait
         assert b" 503 " in refused[0].recv(100)
         assert server.get("/healthz")[0] == 200
         for each in signals[:-1]:
@@ -556,10 +615,19 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[str, int], None]]:
     program, openssl = needed("nginx"), needed("openssl")
     folder = tmp_path / "nginx"
     folder.mkdir()
-    certificate = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    certificate = [
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+    ]
     files = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
     subprocess.run(
-        [openssl, "req", *certificate, *files, "-subj", "/CN=127.0.0.1"], check=True, capture_output=True
+        [openssl, "req", *certificate, *files, "-subj", "/CN=127.0.0.1"],
+        check=True,
+        capture_output=True,
     )
     running = []
 
@@ -583,7 +651,15 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[str, int], None]]:
                 }}
             }}"""
         )
-        command = [program, "-c", folder / "nginx.conf", "-p", folder, "-e", folder / "error.log"]
+        command = [
+            program,
+            "-c",
+            folder / "nginx.conf",
+            "-p",
+            folder,
+            "-e",
+            folder / "error.log",
+        ]
         running.append(subprocess.Popen(command))
         eventually(lambda: _listens(port))
 
@@ -620,8 +696,16 @@ def test_behind_a_tls_proxy_below_a_prefix(
     page.wait_for_url(f"{public}/album/Silly%20faces.private/")
     assert sees_all_pictures(page) == 3
     (cookie,) = page.context.cookies()
-    assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == ("__Host-photos", True, True)
-    assert (cookie["path"], cookie["sameSite"], cookie["domain"]) == ("/", "Lax", "127.0.0.1")
+    assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == (
+        "__Host-photos",
+        True,
+        True,
+    )
+    assert (cookie["path"], cookie["sameSite"], cookie["domain"]) == (
+        "/",
+        "Lax",
+        "127.0.0.1",
+    )
 
     page.get_by_role("link", name="Our photos").first.click()
     page.get_by_role("link", name="Thailand 2024").click()
@@ -679,12 +763,18 @@ def test_any_wsgi_server_can_run_it(under_wsgiref: int, library: Path) -> None:
 
     assert get("/album/Secret.private/")[0] == 303
     form = urlencode({"user": "anna", "password": PASSWORD})
-    status, headers, _ = request(under_wsgiref, "/login", "POST", form, Sec_Fetch_Site="same-origin")
+    status, headers, _ = request(
+        under_wsgiref, "/login", "POST", form, Sec_Fetch_Site="same-origin"
+    )
     assert status == 303
-    assert get("/album/Secret.private/", Cookie=headers["set-cookie"].split(";")[0])[0] == 200
+    assert (
+        get("/album/Secret.private/", Cookie=headers["set-cookie"].split(";")[0])[0] == 200
+    )
 
 
-def test_a_range_has_no_more_bytes_than_asked_for_under_any_server(under_wsgiref: int, library: Path) -> None:
+def test_a_range_has_no_more_bytes_than_asked_for_under_any_server(
+    under_wsgiref: int, library: Path
+) -> None:
     with socket.create_connection(("127.0.0.1", under_wsgiref)) as visitor:
         visitor.sendall(b"GET /photo/loose.jpg HTTP/1.0\r\nRange: bytes=10-19\r\n\r\n")
         answer = b"".join(iter(lambda: visitor.recv(65536), b""))

@@ -39,17 +39,26 @@ class Feed:
 
     def link(self, rel: str) -> str:
         return next(
-            link.attrib["href"] for link in self.root.findall(f"{ATOM}link") if link.attrib["rel"] == rel
+            link.attrib["href"]
+            for link in self.root.findall(f"{ATOM}link")
+            if link.attrib["rel"] == rel
         )
 
     @property
     def pages(self) -> list[str]:
-        return [link.attrib["href"] for entry in self.entries for link in entry.findall(f"{ATOM}link")]
+        return [
+            link.attrib["href"]
+            for entry in self.entries
+            for link in entry.findall(f"{ATOM}link")
+        ]
 
 
 def feed(client: Client) -> Feed:
     answer = client.get("/feed.atom")
-    assert (answer.status, answer.headers["content-type"]) == (200, "application/atom+xml; charset=utf-8")
+    assert (answer.status, answer.headers["content-type"]) == (
+        200,
+        "application/atom+xml; charset=utf-8",
+    )
     return Feed(ElementTree.fromstring(answer.body))
 
 
@@ -74,7 +83,9 @@ def test_the_feed_is_as_rfc_4287_wants_it(library: Path, visitor: Client) -> Non
     (library / "Trip" / "album.txt").write_text("Trip\none.jpg: Fish & <chips> ]]> \x07")
     read_all(visitor)
     found = feed(visitor)
-    titles = [found.root.findtext(f"{ATOM}{path}") for path in ("title", f"author/{ATOM}name")]
+    titles = [
+        found.root.findtext(f"{ATOM}{path}") for path in ("title", f"author/{ATOM}name")
+    ]
     assert titles == ["Our photos"] * 2
     assert (found.link("self"), found.link("alternate")) == ("/feed.atom", "/")
     moments = found.texts("updated")
@@ -93,24 +104,34 @@ def test_the_feed_is_as_rfc_4287_wants_it(library: Path, visitor: Client) -> Non
     assert "chips" not in page.tags
 
 
-def test_a_photo_keeps_its_id_in_the_feed_until_its_content_changes(library: Path, visitor: Client) -> None:
+def test_a_photo_keeps_its_id_in_the_feed_until_its_content_changes(
+    library: Path, visitor: Client
+) -> None:
     read_all(visitor)
     before = dict(zip(feed(visitor).pages, feed(visitor).texts("id"), strict=True))
     (library / "Trip" / "album.txt").write_text("Journey\none.jpg: The first day")
     draw(library / "Trip" / "two.jpg", colour="red")
     read_all(visitor)
     after = dict(zip(feed(visitor).pages, feed(visitor).texts("id"), strict=True))
-    assert {page for page in before if before[page] != after[page]} == {"/album/Trip/two.jpg"}
+    assert {page for page in before if before[page] != after[page]} == {
+        "/album/Trip/two.jpg"
+    }
 
 
 @pytest.mark.parametrize("name", ["Trip.private", "Trip.hidden"])
-def test_an_album_leaves_the_feed_when_it_is_renamed(name: str, library: Path, visitor: Client) -> None:
+def test_an_album_leaves_the_feed_when_it_is_renamed(
+    name: str, library: Path, visitor: Client
+) -> None:
     read_all(visitor)
     before = visitor.get("/feed.atom")
     (library / "Trip").rename(library / name)
     after = visitor.get("/feed.atom", If_None_Match=before.headers["etag"])
     assert "Trip" in before.text
-    assert (after.status, "Trip" in after.text, feed(visitor).pages) == (200, False, ["/album/loose.jpg"])
+    assert (after.status, "Trip" in after.text, feed(visitor).pages) == (
+        200,
+        False,
+        ["/album/loose.jpg"],
+    )
 
 
 def test_the_feed_of_an_empty_library_is_empty(visitor: Client, library: Path) -> None:
@@ -126,7 +147,14 @@ def test_the_feed_is_complete_with_a_public_address_and_stays_below_the_prefix_w
     public = f"https://photos.example.org{prefix}"
     client = Client(make_site(public_address=public), SCRIPT_NAME=prefix)
     read_all(client, prefix=prefix)
-    for start, found in ((public, feed(client)), (prefix, feed(gallery.client(SCRIPT_NAME=prefix)))):
-        images = [image for content in found.texts("content") for image in Page(content).images]
+    for start, found in (
+        (public, feed(client)),
+        (prefix, feed(gallery.client(SCRIPT_NAME=prefix))),
+    ):
+        images = [
+            image for content in found.texts("content") for image in Page(content).images
+        ]
         addresses = [found.link("self"), found.link("alternate"), *found.pages, *images]
-        assert len(addresses) > 7 and all(each.startswith(f"{start}/") for each in addresses)
+        assert len(addresses) > 7 and all(
+            each.startswith(f"{start}/") for each in addresses
+        )

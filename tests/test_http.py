@@ -69,15 +69,24 @@ def test_every_answer_has_the_security_headers(
         assert answer.headers["cache-control"] == "no-store"
     assert ("www-authenticate" in answer.headers) == (status == 401)  # RFC 9110, 15.5.2
     if address.startswith(("/photo/Trip", "/thumbnail/Trip")) and status < 400:
-        assert re.search(r"default-src 'none'.*; sandbox", answer.headers["content-security-policy"])
+        assert re.search(
+            r"default-src 'none'.*; sandbox", answer.headers["content-security-policy"]
+        )
 
 
 def check_security(answer: Answer) -> None:
     headers = answer.headers
-    assert headers["content-security-policy"] == CSP or "sandbox" in headers["content-security-policy"]
+    assert (
+        headers["content-security-policy"] == CSP
+        or "sandbox" in headers["content-security-policy"]
+    )
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
-    assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+    assert (
+        headers["cross-origin-opener-policy"]
+        == headers["cross-origin-resource-policy"]
+        == "same-origin"
+    )
     assert "server" not in headers
     if is_page(answer):
         assert headers["content-security-policy"] == CSP
@@ -104,7 +113,15 @@ def test_a_bug_shows_a_plain_page_without_its_reason(
 
 
 def test_the_host_that_a_request_names_is_never_echoed(gallery: Gallery) -> None:
-    paths = ("/", "/album/Trip", "/album/Quartz.private/", "/login", "/nothing", "/api/album", "/feed.atom")
+    paths = (
+        "/",
+        "/album/Trip",
+        "/album/Quartz.private/",
+        "/login",
+        "/nothing",
+        "/api/album",
+        "/feed.atom",
+    )
     for address in paths:
         assert "evil" not in everything(gallery.client().get(address, Host="evil.example"))
 
@@ -137,7 +154,9 @@ CACHED = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "address", "wanted", "has_etag"), CACHED, ids=[f"{r[0]} {r[1]}" for r in CACHED]
+    ("kind", "address", "wanted", "has_etag"),
+    CACHED,
+    ids=[f"{r[0]} {r[1]}" for r in CACHED],
 )
 def test_caches_are_told_what_they_may_keep(
     gallery: Gallery, kind: str, address: str, wanted: str, has_etag: bool
@@ -173,18 +192,27 @@ def test_a_rendition_is_kept_for_as_long_as_its_version(
 
 def test_static_files_are_kept_for_as_long_as_their_version(gallery: Gallery) -> None:
     found = {
-        link for link in Page(gallery.client().get("/album/Trip/one.jpg").text).links if "/static/" in link
+        link
+        for link in Page(gallery.client().get("/album/Trip/one.jpg").text).links
+        if "/static/" in link
     }
     assert len(found) >= 4
     for address in found:
         answer = gallery.client().get(address)
-        assert (answer.status, answer.headers["cache-control"]) == (200, f"public, {IMMUTABLE}")
+        assert (answer.status, answer.headers["cache-control"]) == (
+            200,
+            f"public, {IMMUTABLE}",
+        )
 
 
 @pytest.mark.parametrize(
     ("visibility", "versioned", "header"),
     [
-        (photos.Visibility.PUBLIC, True, "public, max-age=31536000, s-maxage=300, immutable"),
+        (
+            photos.Visibility.PUBLIC,
+            True,
+            "public, max-age=31536000, s-maxage=300, immutable",
+        ),
         (photos.Visibility.PUBLIC, False, "public, no-cache"),
         (photos.Visibility.HIDDEN, True, "private, max-age=31536000, immutable"),
         (photos.Visibility.HIDDEN, False, "private, no-cache"),
@@ -241,9 +269,19 @@ def test_media_that_a_visitor_has_already_are_not_sent_again(
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/album/Trip/", "/album/Trip/one.jpg", "/api/album", "/feed.atom", "/static/style.css"]
+    "address",
+    [
+        "/",
+        "/album/Trip/",
+        "/album/Trip/one.jpg",
+        "/api/album",
+        "/feed.atom",
+        "/static/style.css",
+    ],
 )
-def test_a_page_that_did_not_change_is_not_sent_again(gallery: Gallery, address: str) -> None:
+def test_a_page_that_did_not_change_is_not_sent_again(
+    gallery: Gallery, address: str
+) -> None:
     client = gallery.client()
     first = client.get(address)
     again = client.get(address, If_None_Match=first.headers["etag"])
@@ -260,7 +298,10 @@ def test_a_page_that_a_visitor_knows_is_another_one_for_a_user(gallery: Gallery)
 
 
 def test_the_page_of_a_private_album_is_never_answered_with_304(gallery: Gallery) -> None:
-    assert gallery.client("user").get("/album/Quartz.private/", If_None_Match="*").status == 200
+    assert (
+        gallery.client("user").get("/album/Quartz.private/", If_None_Match="*").status
+        == 200
+    )
 
 
 def test_a_file_that_was_written_anew_is_sent_anew(library: Path, visitor: Client) -> None:
@@ -298,10 +339,18 @@ def test_a_range_of_an_original_is_sent_alone(
     answer = client.get(ORIGINAL, Range=asked)
     wanted = content[start:end]
     assert answer.status == 206
-    assert (answer.headers["content-length"], answer.headers["accept-ranges"]) == (str(len(wanted)), "bytes")
+    assert (answer.headers["content-length"], answer.headers["accept-ranges"]) == (
+        str(len(wanted)),
+        "bytes",
+    )
     at = content.index(wanted) if start else 0
-    assert answer.headers["content-range"] == f"bytes {at}-{at + len(wanted) - 1}/{len(content)}"
-    assert answer.body[: len(wanted)] == wanted  # a server's wrapper stops at Content-Length (PEP 3333)
+    assert (
+        answer.headers["content-range"]
+        == f"bytes {at}-{at + len(wanted) - 1}/{len(content)}"
+    )
+    assert (
+        answer.body[: len(wanted)] == wanted
+    )  # a server's wrapper stops at Content-Length (PEP 3333)
     assert wrapper or len(answer.body) == len(wanted)
 
 
@@ -311,11 +360,15 @@ def test_a_part_too_large_for_a_file_wrapper_is_sent_in_blocks(
     content = (gallery.root / "Trip" / "one.jpg").read_bytes()
     monkeypatch.setattr(photos, "WRAPPED_BYTES", 100)
     for headers, wanted in (({}, content), ({"Range": "bytes=7-"}, content[7:])):
-        answer = gallery.client(**{"wsgi.file_wrapper": pytest.fail}).get(ORIGINAL, **headers)
+        answer = gallery.client(**{"wsgi.file_wrapper": pytest.fail}).get(
+            ORIGINAL, **headers
+        )
         assert (answer.body, answer.headers["content-length"]) == (wanted, str(len(wanted)))
 
 
-@pytest.mark.parametrize("asked", ["bytes=999999999-", "bytes=999999999-9999999999", "bytes=-0"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=999999999-", "bytes=999999999-9999999999", "bytes=-0"]
+)
 def test_a_range_outside_the_file_is_refused(gallery: Gallery, asked: str) -> None:
     size = (gallery.root / "Trip" / "one.jpg").stat().st_size
     answer = gallery.client().get(ORIGINAL, Range=asked)
@@ -324,11 +377,26 @@ def test_a_range_outside_the_file_is_refused(gallery: Gallery, asked: str) -> No
 
 
 @pytest.mark.parametrize(
-    "asked", ["bytes=5-2", "bytes=a-b", "bytes=-", "bytes=", "items=0-5", "bytes=0-1,3-4", "0-5", "bytes=--5"]
+    "asked",
+    [
+        "bytes=5-2",
+        "bytes=a-b",
+        "bytes=-",
+        "bytes=",
+        "items=0-5",
+        "bytes=0-1,3-4",
+        "0-5",
+        "bytes=--5",
+    ],
 )
-def test_a_range_that_makes_no_sense_or_is_multiple_is_ignored(gallery: Gallery, asked: str) -> None:
+def test_a_range_that_makes_no_sense_or_is_multiple_is_ignored(
+    gallery: Gallery, asked: str
+) -> None:
     answer = gallery.client().get(ORIGINAL, Range=asked)
-    assert (answer.status, answer.body) == (200, (gallery.root / "Trip" / "one.jpg").read_bytes())
+    assert (answer.status, answer.body) == (
+        200,
+        (gallery.root / "Trip" / "one.jpg").read_bytes(),
+    )
     assert "content-range" not in answer.headers
 
 
@@ -372,7 +440,9 @@ def test_a_range_is_for_get_alone(gallery: Gallery) -> None:
         ("identity, gzip;q=0", False),
     ],
 )
-def test_texts_are_compressed_for_who_takes_that(gallery: Gallery, accepted: str, zipped: bool) -> None:
+def test_texts_are_compressed_for_who_takes_that(
+    gallery: Gallery, accepted: str, zipped: bool
+) -> None:
     client = gallery.client()
     for address in ("/album/Trip/", "/api/album", "/feed.atom", "/static/style.css"):
         plain, answer = client.get(address), client.get(address, Accept_Encoding=accepted)
@@ -381,19 +451,25 @@ def test_texts_are_compressed_for_who_takes_that(gallery: Gallery, accepted: str
         assert (answer.headers["etag"] == plain.headers["etag"]) != zipped
         assert "Accept-Encoding" in answer.headers["vary"]
         etag = answer.headers["etag"]
-        assert client.get(address, Accept_Encoding=accepted, If_None_Match=etag).status == 304
+        assert (
+            client.get(address, Accept_Encoding=accepted, If_None_Match=etag).status == 304
+        )
 
 
 def test_photos_are_not_compressed(gallery: Gallery) -> None:
     for address in ("/photo/Trip/two.jpg", "/thumbnail/Trip/two.jpg"):
-        assert "content-encoding" not in gallery.client().get(address, Accept_Encoding="gzip").headers
+        assert (
+            "content-encoding"
+            not in gallery.client().get(address, Accept_Encoding="gzip").headers
+        )
 
 
 # Methods
 
 
 @pytest.mark.parametrize(
-    "address", ["/", ORIGINAL, "/thumbnail/Trip/one.jpg", "/api/album", "/nothing", "/healthz"]
+    "address",
+    ["/", ORIGINAL, "/thumbnail/Trip/one.jpg", "/api/album", "/nothing", "/healthz"],
 )
 def test_head_answers_like_get_without_a_body(gallery: Gallery, address: str) -> None:
     head, get = (gallery.client().request(method, address) for method in ("HEAD", "GET"))
@@ -404,8 +480,12 @@ def test_head_answers_like_get_without_a_body(gallery: Gallery, address: str) ->
 @pytest.mark.parametrize(
     "route", [r for r in photos.ROUTES if r.method == "GET" and r.rule != "/login"], ids=str
 )
-def test_other_methods_are_refused(gallery: Gallery, route: photos.Route, method: str) -> None:
-    address = re.sub("<path.*", "Quartz.private/zebra.jpg", route.rule).replace("<name>", "style.css")
+def test_other_methods_are_refused(
+    gallery: Gallery, route: photos.Route, method: str
+) -> None:
+    address = re.sub("<path.*", "Quartz.private/zebra.jpg", route.rule).replace(
+        "<name>", "style.css"
+    )
     answer = gallery.client().request(method, address, **OWN)
     assert (answer.status, answer.headers["allow"]) == (405, "GET")
 
@@ -455,7 +535,9 @@ def test_other_methods_are_refused(gallery: Gallery, route: photos.Route, method
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_an_odd_address_has_a_clear_answer(gallery: Gallery, address: str, status: int) -> None:
+def test_an_odd_address_has_a_clear_answer(
+    gallery: Gallery, address: str, status: int
+) -> None:
     answer = gallery.client("user").get(address)
     assert answer.status == status
     assert "x-evil" not in answer.headers
@@ -469,18 +551,31 @@ def test_an_endless_path_is_refused_before_it_is_read(visitor: Client, name: str
 
 
 @pytest.mark.parametrize(
-    "foreign", ["prefs={%22a%22:1}", 'prefs={"a":1}', "x[1]=2", "a,b=c", "=", ";;", "é=ü", "a b=c"]
+    "foreign",
+    ["prefs={%22a%22:1}", 'prefs={"a":1}', "x[1]=2", "a,b=c", "=", ";;", "é=ü", "a b=c"],
 )
-def test_cookies_of_other_sites_on_the_same_host_do_no_harm(gallery: Gallery, foreign: str) -> None:
+def test_cookies_of_other_sites_on_the_same_host_do_no_harm(
+    gallery: Gallery, foreign: str
+) -> None:
     # Browsers send cookies to all ports of a host: those of a NAS's own pages, say.
     token = gallery.token("user")
     for cookie in (f"{foreign}; photos={token}", f"photos={token}; {foreign}"):
-        assert gallery.client().get("/photo/Quartz.private/zebra.jpg", Cookie=cookie).status == 200
+        assert (
+            gallery.client().get("/photo/Quartz.private/zebra.jpg", Cookie=cookie).status
+            == 200
+        )
     assert gallery.client().get("/", Cookie=foreign).status == 200
 
 
 ODD_HEADERS = (
-    *("If_None_Match", "If_Modified_Since", "If_Range", "Range", "Accept_Encoding", "Accept_Language"),
+    *(
+        "If_None_Match",
+        "If_Modified_Since",
+        "If_Range",
+        "Range",
+        "Accept_Encoding",
+        "Accept_Language",
+    ),
     *("Host", "Origin", "Sec_Fetch_Site", "Cookie", "Referer", "User_Agent"),
 )
 
@@ -490,7 +585,9 @@ ODD_HEADERS = (
     "value", ["\xff", "", ",;=", "x" * 8000], ids=["not UTF-8", "empty", "signs", "long"]
 )
 def test_an_odd_header_breaks_nothing(gallery: Gallery, name: str, value: str) -> None:
-    headers: dict[str, str] = {"Range": "bytes=0-1", name: value} if name == "If_Range" else {name: value}
+    headers: dict[str, str] = (
+        {"Range": "bytes=0-1", name: value} if name == "If_Range" else {name: value}
+    )
     for address in ("/album/Trip/", "/photo/Trip/one.jpg", "/static/style.css"):
         assert gallery.client().get(address, **headers).status == 200
     answer = gallery.client().request("POST", "/logout", **{**OWN, **headers})
@@ -534,8 +631,12 @@ def test_a_form_counts_only_when_the_browser_says_it_is_of_this_site(
 # Below a prefix
 
 
-@pytest.mark.parametrize(("prefix", "kind"), [("/photos", "user"), ("/our%20photos/2", "visitor")])
-def test_every_address_honours_the_prefix_of_a_proxy(gallery: Gallery, prefix: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "kind"), [("/photos", "user"), ("/our%20photos/2", "visitor")]
+)
+def test_every_address_honours_the_prefix_of_a_proxy(
+    gallery: Gallery, prefix: str, kind: str
+) -> None:
     client = gallery.client(kind, SCRIPT_NAME=unquote(prefix))
     seen = set()
 
@@ -543,9 +644,17 @@ def test_every_address_honours_the_prefix_of_a_proxy(gallery: Gallery, prefix: s
         seen.add(answer.status)
         if is_page(answer):
             page = Page(answer.text)
-            assert all(link.startswith(f"{prefix}/") for link in page.links + page.actions), address
+            assert all(
+                link.startswith(f"{prefix}/") for link in page.links + page.actions
+            ), address
 
-    starts = ("/album/Trip", "/album/Trip/Beach/", "/api/album/Trip", "/album/Quartz.private", "/nothing")
+    starts = (
+        "/album/Trip",
+        "/album/Trip/Beach/",
+        "/api/album/Trip",
+        "/album/Quartz.private",
+        "/nothing",
+    )
     crawl(client, *(prefix + start for start in starts), prefix=prefix, each=check)
     assert seen == {200, 303, 404}
 

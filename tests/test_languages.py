@@ -24,18 +24,51 @@ LANGUAGES = list({texts.language: texts for texts in TEXTS.values()}.values())
 
 ASKED = {
     "en": [
-        *("", "en-GB,en;q=0.9", "nl, pt-BR", "*", "nl, *;q=0.5", "de;q=0.1, *", "*;q=0", "en;q=0"),
-        *("de;q=0, de-AT", "zh;q=0, zh-CN", "de;q=0.", "de;q=2", "de;q=-1", "de;q=", "de;level=1", "de q=1"),
+        *(
+            "",
+            "en-GB,en;q=0.9",
+            "nl, pt-BR",
+            "*",
+            "nl, *;q=0.5",
+            "de;q=0.1, *",
+            "*;q=0",
+            "en;q=0",
+        ),
+        *(
+            "de;q=0, de-AT",
+            "zh;q=0, zh-CN",
+            "de;q=0.",
+            "de;q=2",
+            "de;q=-1",
+            "de;q=",
+            "de;level=1",
+            "de q=1",
+        ),
         *("\xff", ";q=1", "-", "de-", "deutschland", "d", "x," * 5000 + "de"),
     ],
     "zh-Hant": [
-        *("zh-TW", "zh-HK", "zh-MO", "zh-Hant", "zh-Hant-HK", "zh-TW,zh;q=0.9,en-US;q=0.8,en;q=0.7"),
+        *(
+            "zh-TW",
+            "zh-HK",
+            "zh-MO",
+            "zh-Hant",
+            "zh-Hant-HK",
+            "zh-TW,zh;q=0.9,en-US;q=0.8,en;q=0.7",
+        ),
         *("en;q=0, *", "zh;q=0, zh-HK"),
     ],
     "zh-Hans": ["zh", "zh-CN", "zh-SG", "zh-hans-cn"],
     "ms": ["ms-MY", "en;q=0.9, ms"],
     "de": [
-        *("de", "DE-at", "de-AT, fr", "de;q=1.000", ",, de,", "*;q=0.5, de", "*;q=0, de;q=0.1"),
+        *(
+            "de",
+            "DE-at",
+            "de-AT, fr",
+            "de;q=1.000",
+            ",, de,",
+            "*;q=0.5, de",
+            "*;q=0, de;q=0.1",
+        ),
         *("de-AT;q=0, de", "de," * 5000, "de-" * 5000, "de" + " " * 5000),
     ],
     "fr": ["fr-CA,fr;q=0.9,en;q=0.8", "fr, es", "en;q=0, fr;q=0.1"],
@@ -49,11 +82,15 @@ ASKED = {
     [(header, language) for language, headers in ASKED.items() for header in headers],
     ids=lambda value: repr(value)[:40],
 )
-def test_the_language_is_the_best_of_those_that_a_browser_asks_for(header: str, language: str) -> None:
+def test_the_language_is_the_best_of_those_that_a_browser_asks_for(
+    header: str, language: str
+) -> None:
     assert photos.choose_language(header, TEXTS).language == language
 
 
-def test_a_page_that_is_known_in_one_language_is_another_one_in_another(gallery: Gallery) -> None:
+def test_a_page_that_is_known_in_one_language_is_another_one_in_another(
+    gallery: Gallery,
+) -> None:
     client = gallery.client()
     for address in ("/", "/album/Trip/", "/album/Trip/one.jpg"):
         known = client.get(address, Accept_Language="de")
@@ -66,13 +103,28 @@ def test_a_page_that_is_known_in_one_language_is_another_one_in_another(gallery:
 @pytest.mark.parametrize(
     "address",
     [
-        *("/api/album", "/api/album/Trip", "/api/album/Quartz.private", "/feed.atom", "/static/style.css"),
-        *("/thumbnail/Trip/one.jpg", "/photo/Trip/one.jpg", "/photo/Quartz.private/zebra.jpg"),
+        *(
+            "/api/album",
+            "/api/album/Trip",
+            "/api/album/Quartz.private",
+            "/feed.atom",
+            "/static/style.css",
+        ),
+        *(
+            "/thumbnail/Trip/one.jpg",
+            "/photo/Trip/one.jpg",
+            "/photo/Quartz.private/zebra.jpg",
+        ),
         *("/photo/Trip/nothing.jpg", f"/thumbnail/{quote(BROKEN)}", "/healthz"),
     ],
 )
-def test_what_is_no_page_is_the_same_in_every_language(gallery: Gallery, address: str) -> None:
-    answers = [gallery.client().get(address, Accept_Language=tags) for tags in ("", "ja", "de, *;q=0")]
+def test_what_is_no_page_is_the_same_in_every_language(
+    gallery: Gallery, address: str
+) -> None:
+    answers = [
+        gallery.client().get(address, Accept_Language=tags)
+        for tags in ("", "ja", "de, *;q=0")
+    ]
     assert answers[0] == answers[1] == answers[2]
     assert "Language" not in answers[0].headers.get("vary", "")
 
@@ -87,7 +139,11 @@ def english_left(page: str, texts: photos.Texts) -> list[str]:
         for key, english in TEXTS["en"].texts.items()
         if texts.texts[key] != english
     ]
-    return [text for text, pattern in texts_and_patterns if re.search(rf"(?<!\w){pattern}(?!\w)", page)]
+    return [
+        text
+        for text, pattern in texts_and_patterns
+        if re.search(rf"(?<!\w){pattern}(?!\w)", page)
+    ]
 
 
 @pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
@@ -98,7 +154,11 @@ def english_left(page: str, texts: photos.Texts) -> list[str]:
         ("visitor", "/", ["skip", "log_in"]),
         ("user", "/", ["log_out", "hidden", "private"]),
         ("visitor", "/album/Trip/", ["trail"]),
-        ("visitor", "/album/Trip/one.jpg", ["next_photo", "download", "file", "dimensions", "size"]),
+        (
+            "visitor",
+            "/album/Trip/one.jpg",
+            ["next_photo", "download", "file", "dimensions", "size"],
+        ),
         ("user", "/album/Trip/one.jpg", ["location"]),
         ("visitor", f"/album/{quote(BROKEN)}", ["not_shown"]),
         ("visitor", "/nothing", ["no_page", "error_404", "to_front"]),
@@ -108,12 +168,16 @@ def english_left(page: str, texts: photos.Texts) -> list[str]:
 def test_a_page_is_in_the_language_of_the_visitor(
     gallery: Gallery, texts: photos.Texts, kind: str, address: str, keys: list[str]
 ) -> None:
-    answer = gallery.client(kind).get(address, Accept_Language=f"{texts.language}-x-test, en;q=0.5")
+    answer = gallery.client(kind).get(
+        address, Accept_Language=f"{texts.language}-x-test, en;q=0.5"
+    )
     assert f'<html lang="{texts.language}"' in answer.text
     assert answer.headers["vary"] == "Cookie, Accept-Encoding, Accept-Language"
     assert not [key for key in keys if texts.text(key) not in answer.text]
     assert not english_left(answer.text, texts)
-    assert not re.search("January|February|April|August|September|October|November", answer.text)
+    assert not re.search(
+        "January|February|April|August|September|October|November", answer.text
+    )
 
 
 @pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
@@ -123,7 +187,10 @@ def test_an_empty_library_and_a_count_are_told_in_the_language_of_the_visitor(
     root = tmp_path / "Album"
     (root / "Empty").mkdir(parents=True)
     app = photos.create_app(root / ".photos", background=False)
-    empty = [Client(app).get(path, Accept_Language=texts.language).text for path in ("/", "/album/Empty/")]
+    empty = [
+        Client(app).get(path, Accept_Language=texts.language).text
+        for path in ("/", "/album/Empty/")
+    ]
     counts = []
     for name in ("one.jpg", "two.jpg"):
         draw(root / name)
@@ -133,7 +200,9 @@ def test_an_empty_library_and_a_count_are_told_in_the_language_of_the_visitor(
         assert texts.text(key) in page
         assert not english_left(page, texts)
     assert texts.text("empty_visitor") in empty[0]
-    for page, (key, count) in zip(counts, (("photos_one", 1), ("photos_many", 2)), strict=True):
+    for page, (key, count) in zip(
+        counts, (("photos_one", 1), ("photos_many", 2)), strict=True
+    ):
         assert texts.text(key, count=count) in page
         assert not english_left(page, texts)
 
@@ -144,7 +213,15 @@ def test_an_empty_library_and_a_count_are_told_in_the_language_of_the_visitor(
     [
         ("POST", "/login", b"", {}, {}, 403, "error_403"),
         ("POST", "/logout", b"", {"Sec_Fetch_Site": "cross-site"}, {}, 403, "error_403"),
-        ("POST", "/login", b"", OWN, {"CONTENT_TYPE": "multipart/form-data"}, 415, "error_400"),
+        (
+            "POST",
+            "/login",
+            b"",
+            OWN,
+            {"CONTENT_TYPE": "multipart/form-data"},
+            415,
+            "error_400",
+        ),
         ("POST", "/login", b"x" * 200_000, OWN, {}, 413, "error_400"),
         ("POST", "/album/Trip/", b"", OWN, {}, 405, "error_400"),
         ("GET", "/static/nothing.css", b"", {}, {}, 404, "error_404"),
@@ -163,10 +240,15 @@ def test_an_error_is_told_in_the_language_of_the_visitor(
     key: str,
 ) -> None:
     client = gallery.client(**environ)
-    answer = client.request(method, address, body, **headers, Accept_Language=texts.language)
+    answer = client.request(
+        method, address, body, **headers, Accept_Language=texts.language
+    )
     assert answer.status == status
     assert answer.headers["vary"] == "Cookie, Accept-Encoding, Accept-Language"
-    assert texts.text(key) in answer.text and f"<h1>{texts.text('no_page')}</h1>" in answer.text
+    assert (
+        texts.text(key) in answer.text
+        and f"<h1>{texts.text('no_page')}</h1>" in answer.text
+    )
     assert not english_left(answer.text, texts)
 
 

@@ -34,14 +34,19 @@ def test_a_login_opens_private_albums(visitor: Client, spelling: str) -> None:
 def test_a_wrong_name_and_a_wrong_password_look_the_same(visitor: Client) -> None:
     wrong_password = visitor.log_in(password="not this one")
     wrong_name = visitor.log_in(user="otto")
-    assert (wrong_password.status, wrong_password.headers) == (wrong_name.status, wrong_name.headers)
+    assert (wrong_password.status, wrong_password.headers) == (
+        wrong_name.status,
+        wrong_name.headers,
+    )
     assert wrong_password.status == 401
     assert wrong_password.text == wrong_name.text.replace("otto", "anna")
     assert "The user name or the password is wrong." in wrong_name.text
     assert not visitor.cookies and "set-cookie" not in wrong_password.headers
 
 
-@pytest.mark.parametrize("user", ['"><script>alert(1)</script>', "' autofocus onfocus='x", "a" * 500])
+@pytest.mark.parametrize(
+    "user", ['"><script>alert(1)</script>', "' autofocus onfocus='x", "a" * 500]
+)
 def test_a_wrong_name_is_shown_again_as_text(visitor: Client, user: str) -> None:
     page = Page(visitor.log_in(user=user, target="/album/Trip/").text)
     assert page.fields["user"] == user[:64]
@@ -49,7 +54,9 @@ def test_a_wrong_name_is_shown_again_as_text(visitor: Client, user: str) -> None
     assert "onfocus" not in page.attributes
 
 
-def test_a_user_who_registers_while_the_server_runs_may_log_in(library: Path, visitor: Client) -> None:
+def test_a_user_who_registers_while_the_server_runs_may_log_in(
+    library: Path, visitor: Client
+) -> None:
     assert visitor.log_in(user="otto").status == 401
     photos.UserStore(library / ".photos").register("otto", photos.parse_password(PASSWORD))
     assert visitor.log_in(user="otto").status == 303
@@ -109,9 +116,17 @@ def test_an_odd_form_is_refused(site: photos.Site, body: bytes, content_type: st
 @pytest.mark.parametrize("prefix", ["", "/photos"])
 @pytest.mark.parametrize(
     "path",
-    ["/", "/album/Trip/", "/album/a%20b%2Fc/1.jpg?v=1&size=full", "/album/%F0%9F%8F%96", "/album/..jpg"],
+    [
+        "/",
+        "/album/Trip/",
+        "/album/a%20b%2Fc/1.jpg?v=1&size=full",
+        "/album/%F0%9F%8F%96",
+        "/album/..jpg",
+    ],
 )
-def test_after_login_a_visitor_goes_on_to_a_path_of_this_site(prefix: str, path: str) -> None:
+def test_after_login_a_visitor_goes_on_to_a_path_of_this_site(
+    prefix: str, path: str
+) -> None:
     assert photos.safe_next(f"{prefix}{path}", prefix) == f"{prefix}{path}"
 
 
@@ -150,7 +165,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("prefix", ["", "/photos"])
 @pytest.mark.parametrize("target", HOSTILE, ids=ascii)
-def test_any_other_place_to_go_on_to_becomes_the_front_page(target: str, prefix: str) -> None:
+def test_any_other_place_to_go_on_to_becomes_the_front_page(
+    target: str, prefix: str
+) -> None:
     assert photos.safe_next(target, prefix) == f"{prefix}/"
 
 
@@ -194,7 +211,9 @@ def test_neither_form_nor_address_leads_away_from_this_site(
 
 @pytest.mark.parametrize("name", [b"plain.jpg", *NAMES, b"\xff.jpg"], ids=repr)
 @pytest.mark.parametrize("prefix", ["", "/our%20photos"])
-def test_after_login_a_visitor_is_where_the_link_led(gallery: Gallery, name: bytes, prefix: str) -> None:
+def test_after_login_a_visitor_is_where_the_link_led(
+    gallery: Gallery, name: bytes, prefix: str
+) -> None:
     client = gallery.client(SCRIPT_NAME=unquote(prefix))
     address = f"/album/Quartz.private/{quote(name, safe='')}"
     location = client.get(f"{address}?a=1&b=%26").headers["location"]
@@ -202,12 +221,17 @@ def test_after_login_a_visitor_is_where_the_link_led(gallery: Gallery, name: byt
     form = Page(client.get(location.removeprefix(prefix)).text)
     assert form.actions == [f"{prefix}/login"]
     answer = client.log_in(target=form.fields["next"])
-    assert unquote_to_bytes(answer.headers["location"]) == unquote_to_bytes(f"{prefix}{address}?a=1&b=%26")
+    assert unquote_to_bytes(answer.headers["location"]) == unquote_to_bytes(
+        f"{prefix}{address}?a=1&b=%26"
+    )
 
 
 def test_logging_in_and_out_stays_below_the_prefix(gallery: Gallery) -> None:
     client = gallery.client(SCRIPT_NAME="/photos")
-    assert client.log_in(target="/photos/album/Trip/").headers["location"] == "/photos/album/Trip/"
+    assert (
+        client.log_in(target="/photos/album/Trip/").headers["location"]
+        == "/photos/album/Trip/"
+    )
     for elsewhere in ("/", "/photosx/", "//photos/", "/photos"):
         assert client.log_in(target=elsewhere).headers["location"] == "/photos/"
     assert client.get("/photo/Quartz.private/zebra.jpg").status == 200
@@ -222,18 +246,35 @@ def test_logging_in_and_out_stays_below_the_prefix(gallery: Gallery) -> None:
     [
         ({}, {}, False),
         ({}, {"wsgi.url_scheme": "https"}, True),
-        ({"public_address": "https://photos.example.org"}, {"HTTP_HOST": "photos.example.org"}, True),
-        ({"public_address": "https://photos.example.org"}, {"HTTP_HOST": "192.168.1.2:8080"}, False),
-        ({"public_address": "http://photos.example.org"}, {"HTTP_HOST": "photos.example.org"}, False),
+        (
+            {"public_address": "https://photos.example.org"},
+            {"HTTP_HOST": "photos.example.org"},
+            True,
+        ),
+        (
+            {"public_address": "https://photos.example.org"},
+            {"HTTP_HOST": "192.168.1.2:8080"},
+            False,
+        ),
+        (
+            {"public_address": "http://photos.example.org"},
+            {"HTTP_HOST": "photos.example.org"},
+            False,
+        ),
     ],
 )
 def test_the_cookie_is_secure_where_the_connection_is(
-    make_site: Callable[..., photos.Site], settings: dict[str, str], environ: dict[str, str], secure: bool
+    make_site: Callable[..., photos.Site],
+    settings: dict[str, str],
+    environ: dict[str, str],
+    secure: bool,
 ) -> None:
     app = make_site(**settings)
     client = Client(app, **environ)
     cookie, *attributes = client.log_in().headers["set-cookie"].split("; ")
-    wanted = {"path=/", "httponly", "samesite=lax", "max-age=2592000"} | ({"secure"} if secure else set())
+    wanted = {"path=/", "httponly", "samesite=lax", "max-age=2592000"} | (
+        {"secure"} if secure else set()
+    )
     assert {attribute.lower() for attribute in attributes} == wanted
     assert cookie.partition("=")[0] == ("__Host-photos" if secure else "photos")
     assert client.get("/photo/Secret.private/faces.jpg").status == 200
@@ -246,8 +287,16 @@ def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
     library: Path, site: photos.Site
 ) -> None:
     state, real_time = library / ".photos", time.time
-    tokens, epoch = photos.Tokens(photos.read_secret(state)), photos.UserStore(state).epoch("anna") or ""
-    for age, is_renewed in ((0, False), (23 * 3600, False), (25 * 3600, True), (29 * 86400, True)):
+    tokens, epoch = (
+        photos.Tokens(photos.read_secret(state)),
+        photos.UserStore(state).epoch("anna") or "",
+    )
+    for age, is_renewed in (
+        (0, False),
+        (23 * 3600, False),
+        (25 * 3600, True),
+        (29 * 86400, True),
+    ):
         client = Client(site)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "time", lambda age=age: real_time() - age)
@@ -323,7 +372,11 @@ def test_too_many_failures_block_an_account_for_a_while(
     monkeypatch.setattr(site, "_limits", photos.LoginLimits(lambda: now[0]))
     statuses = [visitor.log_in(password="not this one").status for _ in range(5)]
     blocked = visitor.log_in()
-    assert (statuses, blocked.status, blocked.headers["retry-after"]) == ([401] * 5, 429, "1")
+    assert (statuses, blocked.status, blocked.headers["retry-after"]) == (
+        [401] * 5,
+        429,
+        "1",
+    )
     assert "Try again in 1 s" in blocked.text and "set-cookie" not in blocked.headers
     assert blocked.headers["cache-control"] == "no-store"
     assert user.get("/photo/Secret.private/faces.jpg").status == 200
@@ -336,7 +389,9 @@ def test_too_many_failures_block_an_account_for_a_while(
     assert visitor.log_in(password="not this one").status == 401
 
 
-@pytest.mark.parametrize(("settings", "status"), [({}, 401), ({"trusted_proxy": "127.0.0.1"}, 429)])
+@pytest.mark.parametrize(
+    ("settings", "status"), [({}, 401), ({"trusted_proxy": "127.0.0.1"}, 429)]
+)
 def test_failures_are_counted_by_address_only_where_a_proxy_tells_it(
     make_site: Callable[..., photos.Site], settings: dict[str, str], status: int
 ) -> None:

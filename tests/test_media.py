@@ -43,7 +43,9 @@ def test_a_download_keeps_its_name(gallery: Gallery, name: bytes) -> None:
     answer = gallery.client().get(f"/download/Names/{quote(name, safe='')}")
     given = answer.headers["content-disposition"]
     match = re.fullmatch(
-        r"attachment; filename=\"([^\"\\%]*)\"; filename\*=UTF-8''([\w.%~-]+)", given, re.ASCII
+        r"attachment; filename=\"([^\"\\%]*)\"; filename\*=UTF-8''([\w.%~-]+)",
+        given,
+        re.ASCII,
     )
     assert match and given.isascii() and given.isprintable()
     assert unquote(match[2]) == name.decode("utf-8", "replace")
@@ -83,10 +85,15 @@ def test_a_file_without_a_picture_has_a_placeholder_and_the_rest_of_its_album_is
 def test_a_video_and_a_live_photo_are_played_from_the_original(
     ffmpeg: str, library: Path, visitor: Client
 ) -> None:
-    command = f"{ffmpeg} -v error -f lavfi -i testsrc=duration=0.2:size=64x48 -pix_fmt yuv420p"
+    command = (
+        f"{ffmpeg} -v error -f lavfi -i testsrc=duration=0.2:size=64x48 -pix_fmt yuv420p"
+    )
     subprocess.run([*command.split(), library / "Trip" / "clip.mp4"], check=True)
     shutil.copy(library / "Trip" / "clip.mp4", library / "Trip" / "ONE.MOV")
-    items = {item["name"]: item for item in json.loads(visitor.get("/api/album/Trip").body)["items"]}
+    items = {
+        item["name"]: item
+        for item in json.loads(visitor.get("/api/album/Trip").body)["items"]
+    }
     assert items.keys() == {"one.jpg", "two.jpg", "clip.mp4"}
     clip, live = items["clip.mp4"], items["one.jpg"]["live"]
     answer = visitor.get(clip["url"])
@@ -96,12 +103,24 @@ def test_a_video_and_a_live_photo_are_played_from_the_original(
     assert live in Page(visitor.get(items["one.jpg"]["url"]).text).links
     for address, media_type in ((clip["original"], "video/mp4"), (live, "video/mp4")):
         answer = visitor.get(address, Range="bytes=4-7")
-        assert (answer.status, answer.body, answer.headers["content-type"]) == (206, b"ftyp", media_type)
+        assert (answer.status, answer.body, answer.headers["content-type"]) == (
+            206,
+            b"ftyp",
+            media_type,
+        )
     assert visitor.get(clip["thumbnails"]["640"]).headers["content-type"] == "image/webp"
 
 
-def test_a_sound_without_picture_has_a_player(ffmpeg: str, visitor: Client, library: Path) -> None:
-    sound = ["-f", "lavfi", "-i", "sine=duration=0.2", os.fspath(library / "Trip" / "sound.mp4")]
+def test_a_sound_without_picture_has_a_player(
+    ffmpeg: str, visitor: Client, library: Path
+) -> None:
+    sound = [
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=0.2",
+        os.fspath(library / "Trip" / "sound.mp4"),
+    ]
     subprocess.run([ffmpeg, "-v", "error", *sound], check=True)
     assert visitor.get("/thumbnail/Trip/sound.mp4").status == 404
     page = visitor.get("/album/Trip/sound.mp4").text

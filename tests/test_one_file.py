@@ -36,7 +36,9 @@ import photos
 pytestmark = pytest.mark.whole
 
 HOME = Path(photos.__file__).resolve().parent
-BARE = os.path.realpath(sys.executable)  # the Python of this environment, without its packages
+BARE = os.path.realpath(
+    sys.executable
+)  # the Python of this environment, without its packages
 SOMEBODY = 12345  # a user id that is not ours
 DAY, HOUR = 86400, 3600
 ROOT = os.getuid() == 0
@@ -58,12 +60,22 @@ def version_of(python: str) -> tuple[int, int]:
 def interpreters() -> set[str]:
     """Return all Pythons of this machine, each once: pyenv's, the system's, our own."""
     folders = glob.glob(os.path.expanduser("~/.pyenv/versions/[23].*.*[0-9]/bin"))
-    folders += [folder for folder in os.get_exec_path() if not folder.endswith("/shims")]  # of those above
-    found = [os.path.realpath(path) for folder in folders for path in glob.glob(f"{folder}/python[23]*")]
+    folders += [
+        folder for folder in os.get_exec_path() if not folder.endswith("/shims")
+    ]  # of those above
+    found = [
+        os.path.realpath(path)
+        for folder in folders
+        for path in glob.glob(f"{folder}/python[23]*")
+    ]
     return {BARE, *(path for path in found if re.search(r"/python\d\.\d+$", path))}
 
 
-NEW = sorted(each for each in interpreters() if "{}{}".format(*version_of(each)) in build_zipapp.PYTHONS)
+NEW = sorted(
+    each
+    for each in interpreters()
+    if "{}{}".format(*version_of(each)) in build_zipapp.PYTHONS
+)
 OLD = sorted(each for each in interpreters() if version_of(each) < (3, 11))
 
 
@@ -93,12 +105,22 @@ class Machine:
         return [self.python, *flags, *map(os.fspath, (self.archive, *arguments))]
 
     def run(
-        self, *arguments: str | Path, flags: Sequence[str] = (), before: Sequence[str] = (), **options: Any
+        self,
+        *arguments: str | Path,
+        flags: Sequence[str] = (),
+        before: Sequence[str] = (),
+        **options: Any,
     ) -> Finished:
         """Run photos.pyz to its end; `before` is what the command line begins with."""
         command = [*before, *self.command(*arguments, flags=flags)]
-        options = {"env": self.environ, "cwd": self.home, "stdin": subprocess.DEVNULL} | options
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+        options = {
+            "env": self.environ,
+            "cwd": self.home,
+            "stdin": subprocess.DEVNULL,
+        } | options
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=False, **options
+        )
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return done
 
@@ -107,7 +129,15 @@ class Machine:
         server = Server(self.library, program=self.archive)
         variables = [f"{name}={value}" for name, value in self.environ.items()]
         place = os.fspath(folder or self.home)
-        server._command[:1] = ["/usr/bin/env", "-i", "-C", place, *variables, self.python, *flags]
+        server._command[:1] = [
+            "/usr/bin/env",
+            "-i",
+            "-C",
+            place,
+            *variables,
+            self.python,
+            *flags,
+        ]
         return server
 
     def unpacked(self, kind: str, root: Path | None = None) -> Path:
@@ -131,11 +161,19 @@ def machine(tmp_path: Path, photos_pyz: Path, library: Path) -> Iterator[Machine
 
 
 @pytest.fixture(scope="module")
-def warm_cache(photos_pyz: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def warm_cache(
+    photos_pyz: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """The cache after a first start."""
     folder = tmp_path_factory.mktemp("warm")
     environ = {"PATH": os.environ["PATH"], "HOME": os.fspath(folder), "LANG": "C.UTF-8"}
-    subprocess.run([BARE, photos_pyz, "--version"], env=environ, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [BARE, photos_pyz, "--version"],
+        env=environ,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     yield folder / ".cache" / "photos.pyz"
     shutil.rmtree(folder)
 
@@ -150,7 +188,10 @@ def warm(machine: Machine, warm_cache: Path) -> Machine:
 def works(done: Finished) -> Finished:
     """Check that a run that was to show versions did it, with the Pillow that photos.pyz brings."""
     assert done.returncode == 0, done.stderr
-    assert re.match(r"photos \S+, build [0-9a-f]{12}, Python 3\.\S+, Pillow \S+, libheif \S+\. ", done.stdout)
+    assert re.match(
+        r"photos \S+, build [0-9a-f]{12}, Python 3\.\S+, Pillow \S+, libheif \S+\. ",
+        done.stdout,
+    )
     return done
 
 
@@ -196,28 +237,48 @@ def age(folder: Path, seconds: float) -> None:
 # Building
 
 
-def test_any_python_umask_time_zone_and_folder_build_the_same_bytes(photos_pyz: Path, tmp_path: Path) -> None:
+def test_any_python_umask_time_zone_and_folder_build_the_same_bytes(
+    photos_pyz: Path, tmp_path: Path
+) -> None:
     project = copy_project(tmp_path)
     zones = ["Pacific/Apia", "America/St_Johns", "Asia/Kathmandu"]
     for number, python in enumerate(NEW):
         environ = {**os.environ, "TZ": zones[number % 3], "PYTHONHASHSEED": str(number)}
         build(
-            project, tmp_path / "photos.pyz", python=python, env=environ, umask=(0, 0o077, 0o027)[number % 3]
+            project,
+            tmp_path / "photos.pyz",
+            python=python,
+            env=environ,
+            umask=(0, 0o077, 0o027)[number % 3],
         )
         assert (tmp_path / "photos.pyz").read_bytes() == photos_pyz.read_bytes(), python
         assert stat.S_IMODE((tmp_path / "photos.pyz").stat().st_mode) == 0o755
 
 
-def test_a_build_whose_words_nobody_reads_ends_quietly(photos_pyz: Path, tmp_path: Path) -> None:
+def test_a_build_whose_words_nobody_reads_ends_quietly(
+    photos_pyz: Path, tmp_path: Path
+) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, copy_project(tmp_path) / "build_zipapp.py", "-o", tmp_path / "photos.pyz"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, timeout=120)
+    command = [
+        sys.executable,
+        copy_project(tmp_path) / "build_zipapp.py",
+        "-o",
+        tmp_path / "photos.pyz",
+    ]
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, check=False, timeout=120
+    )
     os.close(writer)
-    assert done.stderr == b"" and (tmp_path / "photos.pyz").read_bytes() == photos_pyz.read_bytes()
+    assert (
+        done.stderr == b""
+        and (tmp_path / "photos.pyz").read_bytes() == photos_pyz.read_bytes()
+    )
 
 
-def test_what_is_built_is_a_sound_zip_archive_that_names_its_parts(photos_pyz: Path) -> None:
+def test_what_is_built_is_a_sound_zip_archive_that_names_its_parts(
+    photos_pyz: Path,
+) -> None:
     with zipfile.ZipFile(photos_pyz) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
@@ -227,9 +288,15 @@ def test_what_is_built_is_a_sound_zip_archive_that_names_its_parts(photos_pyz: P
     packages = {wheel.package: wheel.version for wheel in build_zipapp.locked_wheels()}
     assert set(packages) == {name.replace("-", "_") for name in build_zipapp.PACKAGES}
     for package, version in packages.items():
-        assert re.search(rf"^{package} {re.escape(version)}: [A-Z]{{3}}", notice, re.MULTILINE)
-        assert any(re.match(rf"licenses/{package}/.*LICEN", name) for name in names), package
-    assert f"photos {told['version']}: MIT\n" in notice and "licenses/photos/LICENSE" in names
+        assert re.search(
+            rf"^{package} {re.escape(version)}: [A-Z]{{3}}", notice, re.MULTILINE
+        )
+        assert any(re.match(rf"licenses/{package}/.*LICEN", name) for name in names), (
+            package
+        )
+    assert (
+        f"photos {told['version']}: MIT\n" in notice and "licenses/photos/LICENSE" in names
+    )
     assert "GPL-2.0" in notice and "LGPL-3.0" in notice
 
 
@@ -238,7 +305,11 @@ def test_without_heif_no_part_of_it_is_inside(machine: Machine) -> None:
     assert "GPL" not in said
     with zipfile.ZipFile(machine.archive) as archive:
         everything = [*archive.namelist(), archive.read("NOTICE").decode()]
-        lists = [archive.read(name).decode() for name in archive.namelist() if name.startswith("lists/")]
+        lists = [
+            archive.read(name).decode()
+            for name in archive.namelist()
+            if name.startswith("lists/")
+        ]
     assert "GPL" not in everything[-1]
     for text in (*everything, *lists):
         # pillow_heif itself; what bears the name in Pillow and in photos.py is none of it
@@ -252,7 +323,9 @@ def test_without_heif_no_part_of_it_is_inside(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("python", NEW)
-def test_it_serves_under_every_python_that_is_new_enough(python: str, machine: Machine) -> None:
+def test_it_serves_under_every_python_that_is_new_enough(
+    python: str, machine: Machine
+) -> None:
     machine.python = python
     with machine.serve() as server:
         renders(server, "first.jpg")
@@ -263,7 +336,9 @@ def test_it_serves_under_every_python_that_is_new_enough(python: str, machine: M
 
 def test_under_an_older_python_it_says_which_it_needs(machine: Machine) -> None:
     for machine.python in OLD:
-        done = refuses(machine.run("--version"), "photos.pyz needs Python 3.11 or newer, this is ")
+        done = refuses(
+            machine.run("--version"), "photos.pyz needs Python 3.11 or newer, this is "
+        )
         assert done.stderr.endswith(" {}.{}.\n".format(*version_of(machine.python)))
         assert os.listdir(machine.home) == []
 
@@ -292,12 +367,19 @@ def test_it_can_be_run_by_its_name(warm: Machine) -> None:
     (warm.home / "bin" / "python3").symlink_to(BARE)
     warm.environ["PATH"] = f"{warm.home / 'bin'}:{warm.environ['PATH']}"
     done = subprocess.run(
-        [warm.archive, "--version"], env=warm.environ, capture_output=True, text=True, timeout=60, check=False
+        [warm.archive, "--version"],
+        env=warm.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     works(done)
 
 
-def test_the_library_is_the_folder_of_the_file_wherever_it_is_started(warm: Machine, tmp_path: Path) -> None:
+def test_the_library_is_the_folder_of_the_file_wherever_it_is_started(
+    warm: Machine, tmp_path: Path
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     state = warm.library / ".photos"
@@ -309,7 +391,12 @@ def test_the_library_is_the_folder_of_the_file_wherever_it_is_started(warm: Mach
         (warm.library, "photos.pyz"),
     ):
         done = subprocess.run(
-            [BARE, archive, "check"], cwd=folder, env=warm.environ, capture_output=True, text=True, timeout=60
+            [BARE, archive, "check"],
+            cwd=folder,
+            env=warm.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         assert f"{state}: only you can read it" in done.stdout
@@ -317,7 +404,9 @@ def test_the_library_is_the_folder_of_the_file_wherever_it_is_started(warm: Mach
     assert os.listdir(elsewhere) == []
 
 
-def test_an_upgrade_under_a_running_server_waits_for_its_restart(warm: Machine, newer_pyz: Path) -> None:
+def test_an_upgrade_under_a_running_server_waits_for_its_restart(
+    warm: Machine, newer_pyz: Path
+) -> None:
     with warm.serve() as server:
         renders(server, "before.jpg")
         before = warm.run("--library", warm.library, "check").stdout
@@ -329,7 +418,10 @@ def test_an_upgrade_under_a_running_server_waits_for_its_restart(warm: Machine, 
         assert server.get("/login")[0] == 200
         check = warm.run("--library", warm.library, "check").stdout
         old = " ".join(before.split(", Python")[0].split())
-        assert f"An upgrade waits: the server still is {old}. Stop it and start it again." in check
+        assert (
+            f"An upgrade waits: the server still is {old}. Stop it and start it again."
+            in check
+        )
     with warm.serve() as server:
         renders(server, "upgraded.jpg")
         check = warm.run("--library", warm.library, "check").stdout
@@ -343,11 +435,9 @@ def test_six_first_starts_at_once_all_work_and_leave_one_copy(machine: Machine) 
     with ThreadPoolExecutor(6) as pool:
         for done in pool.map(lambda _: machine.run("--version"), range(6)):
             assert works(done).stderr == ""
-    assert sorted(re.sub(r"-[0-9a-f]{16}$", "", name) for name in os.listdir(machine.cache)) == [
-        ".lock",
-        "app",
-        "native",
-    ]
+    assert sorted(
+        re.sub(r"-[0-9a-f]{16}$", "", name) for name in os.listdir(machine.cache)
+    ) == [".lock", "app", "native"]
     assert machine.left_behind() == []
 
 
@@ -365,7 +455,10 @@ def test_after_a_first_start_that_was_killed_at_any_moment_the_next_one_works(
         home.mkdir()
         environ = {**machine.environ, "HOME": os.fspath(home)}
         process = subprocess.Popen(
-            machine.command("--version"), env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            machine.command("--version"),
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         time.sleep(moment)
         process.kill()
@@ -410,13 +503,17 @@ def may_mount() -> bool:
     return not subprocess.run([*begin, "true"], capture_output=True, check=False).returncode
 
 
-needs_mount = pytest.mark.skipif("not may_mount()", reason="this machine lets nobody mount anything")
+needs_mount = pytest.mark.skipif(
+    "not may_mount()", reason="this machine lets nobody mount anything"
+)
 
 
 def works_for_this_run(machine: Machine, done: Finished, why: str) -> None:
     """Check that a run said why it did not use the cache, worked all the same, and cleaned up."""
     works(done)
-    assert re.search(rf"^photos: Not using .+: {re.escape(why)}.*\.$", done.stderr, re.MULTILINE), done.stderr
+    assert re.search(
+        rf"^photos: Not using .+: {re.escape(why)}.*\.$", done.stderr, re.MULTILINE
+    ), done.stderr
     assert "photos: Unpacked for this run alone." in done.stderr
     assert machine.left_behind() == []
 
@@ -482,7 +579,11 @@ def test_where_all_disks_are_read_only_a_temporary_folder_serves(
     machine.environ["HOME"] = home
     root = tmp_path / "root"
     root.mkdir()
-    before = [*in_new_namespace(READ_ONLY, root, machine.temporary), "chroot", os.fspath(root)]
+    before = [
+        *in_new_namespace(READ_ONLY, root, machine.temporary),
+        "chroot",
+        os.fspath(root),
+    ]
     done = machine.run("--version", before=before)
     works(done)
     assert "photos: Unpacked for this run alone." in done.stderr
@@ -495,13 +596,17 @@ def test_a_relative_xdg_cache_home_counts_as_none(machine: Machine, tmp_path: Pa
     assert machine.unpacked("app").is_dir() and not (tmp_path / "caches").exists()
 
 
-def test_xdg_cache_home_and_our_own_variable_name_the_cache(machine: Machine, tmp_path: Path) -> None:
+def test_xdg_cache_home_and_our_own_variable_name_the_cache(
+    machine: Machine, tmp_path: Path
+) -> None:
     machine.environ["XDG_CACHE_HOME"] = os.fspath(tmp_path / "home" / "x")
     assert works(machine.run("--version")).stderr == ""
     machine.environ["PHOTOS_CACHE_DIR"] = "own"
     (machine.home / "x" / "photos.pyz").rename(machine.home / "own")
     assert works(machine.run("--version")).stderr == ""
-    assert os.listdir(machine.home / "x") == [] and machine.unpacked("app", machine.home / "own")
+    assert os.listdir(machine.home / "x") == [] and machine.unpacked(
+        "app", machine.home / "own"
+    )
 
 
 def plant(cache: Path) -> None:
@@ -590,11 +695,15 @@ def test_a_cache_that_others_could_have_written_never_runs(
 @pytest.mark.skipif(not ROOT, reason="only root can be somebody else's guest")
 def test_root_leaves_nothing_in_the_home_folder_of_another_user(machine: Machine) -> None:
     give_away(machine.home)
-    works_for_this_run(machine, machine.run("--version"), f"{machine.home} belongs to somebody else")
+    works_for_this_run(
+        machine, machine.run("--version"), f"{machine.home} belongs to somebody else"
+    )
     assert os.listdir(machine.home) == []
 
 
-def test_a_cache_in_a_shared_folder_must_not_be_moved_away_by_its_owner(machine: Machine) -> None:
+def test_a_cache_in_a_shared_folder_must_not_be_moved_away_by_its_owner(
+    machine: Machine,
+) -> None:
     shared = machine.home / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -602,7 +711,9 @@ def test_a_cache_in_a_shared_folder_must_not_be_moved_away_by_its_owner(machine:
     assert works(machine.run("--version")).stderr == ""
     if ROOT:
         os.chown(shared, SOMEBODY, SOMEBODY)
-        works_for_this_run(machine, machine.run("--version"), f"{shared} belongs to somebody else")
+        works_for_this_run(
+            machine, machine.run("--version"), f"{shared} belongs to somebody else"
+        )
 
 
 def test_an_open_umask_makes_nothing_that_others_can_write_to(machine: Machine) -> None:
@@ -614,7 +725,10 @@ def test_an_open_umask_makes_nothing_that_others_can_write_to(machine: Machine) 
 @needs_mount
 @pytest.mark.parametrize(
     ("options", "why"),
-    [("size=3m,mode=700", "No space left on device"), ("noexec,mode=700", "no program may run from there")],
+    [
+        ("size=3m,mode=700", "No space left on device"),
+        ("noexec,mode=700", "no program may run from there"),
+    ],
 )
 def test_a_disk_that_is_full_or_allows_no_programs_is_not_used(
     options: str, why: str, machine: Machine, tmp_path: Path
@@ -631,7 +745,9 @@ def limit_files() -> None:
 
 
 def test_where_no_disk_has_room_it_says_so_and_leaves_nothing(machine: Machine) -> None:
-    done = refuses(machine.run("--version", preexec_fn=limit_files), "There is no folder to run from.")
+    done = refuses(
+        machine.run("--version", preexec_fn=limit_files), "There is no folder to run from."
+    )
     assert "PHOTOS_CACHE_DIR" in done.stderr and "File too large" in done.stderr
     assert machine.left_behind() == []
     assert list(machine.cache.glob("tmp-*")) == list(machine.cache.glob("native-*")) == []
@@ -710,7 +826,9 @@ def lose_the_marker(cache: Path) -> Path:
         lose_the_marker,
     ],
 )
-def test_a_damaged_cache_is_repaired(damage: Callable[[Path], Path], warm: Machine, warm_cache: Path) -> None:
+def test_a_damaged_cache_is_repaired(
+    damage: Callable[[Path], Path], warm: Machine, warm_cache: Path
+) -> None:
     path = damage(warm.cache)
     assert works(warm.run("--version")).stderr == ""
     whole = warm_cache / path.relative_to(warm.cache)
@@ -734,7 +852,11 @@ def test_a_copy_that_is_cut_off_says_that_it_is_incomplete(machine: Machine) -> 
     for kept in (size - 1, size - 22, size - 5000, size // 2, 4000, 100):
         os.truncate(machine.archive, kept)
         done = subprocess.run(
-            machine.command("--version"), env=machine.environ, capture_output=True, text=True, timeout=60
+            machine.command("--version"),
+            env=machine.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode != 0 and done.stdout == "", kept
         assert "this-file-is-incomplete--copy-it-again" in done.stderr, kept
@@ -758,16 +880,25 @@ def entry(archive: Path, path: str) -> str:
     """Return the entry that has the content of a file that will be unpacked on this machine."""
     with zipfile.ZipFile(archive) as opened:
         told = json.loads(opened.read("build.json"))
-        listed = [told["app"], *(each["files"] for each in told["targets"] if bootstrap.fits(each))]
-        for line in "".join(opened.read(f"lists/{name}").decode() for name in listed).splitlines():
+        listed = [
+            told["app"],
+            *(each["files"] for each in told["targets"] if bootstrap.fits(each)),
+        ]
+        for line in "".join(
+            opened.read(f"lists/{name}").decode() for name in listed
+        ).splitlines():
             if line.split(" ", 2)[2].startswith(path):
                 return f"files/{line.split()[0]}"
     raise AssertionError(f"no {path} in {archive}")
 
 
-@pytest.mark.parametrize("path", ["photos.py", "templates/style.css", "PIL/_imaging.", "PIL/Image.py"])
+@pytest.mark.parametrize(
+    "path", ["photos.py", "templates/style.css", "PIL/_imaging.", "PIL/Image.py"]
+)
 @pytest.mark.parametrize("at", [0, 0.5])
-def test_a_damaged_file_in_the_archive_is_never_unpacked(path: str, at: float, machine: Machine) -> None:
+def test_a_damaged_file_in_the_archive_is_never_unpacked(
+    path: str, at: float, machine: Machine
+) -> None:
     flip(machine.archive, entry(machine.archive, path), at)
     done = machine.run("--version")
     refuses(done, "copy it again")
@@ -775,7 +906,9 @@ def test_a_damaged_file_in_the_archive_is_never_unpacked(path: str, at: float, m
     assert not any(path.match("tmp-*") for path in machine.cache.iterdir())
 
 
-@pytest.mark.parametrize("old", [b"\n", b" ", b"/", b"."], ids=["newline", "space", "slash", "dot"])
+@pytest.mark.parametrize(
+    "old", [b"\n", b" ", b"/", b"."], ids=["newline", "space", "slash", "dot"]
+)
 def test_a_damaged_list_in_the_archive_is_noticed(old: bytes, machine: Machine) -> None:
     with zipfile.ZipFile(machine.archive) as opened:
         told = json.loads(opened.read("build.json"))
@@ -786,7 +919,9 @@ def test_a_damaged_list_in_the_archive_is_noticed(old: bytes, machine: Machine) 
 @pytest.mark.parametrize(
     "old", [b"{", b'"app"', b"targets", b"\n"], ids=["brace", "app", "targets", "newline"]
 )
-def test_a_damaged_description_in_the_archive_is_noticed(old: bytes, machine: Machine) -> None:
+def test_a_damaged_description_in_the_archive_is_noticed(
+    old: bytes, machine: Machine
+) -> None:
     flip(machine.archive, "build.json", 0, old)
     refuses(machine.run("--version"), "copy it again")
 
@@ -834,7 +969,10 @@ def test_packages_of_the_machine_do_no_harm(warm: Machine, tmp_path: Path) -> No
     # With nothing before the colon, the current folder is searched, too.
     warm.environ["PYTHONPATH"] = f":{install_fakes(tmp_path / 'path')}"
     here = install_fakes(tmp_path / "here")
-    for variables in ({"PYTHONPATH": ""}, {"PYTHONUSERBASE": ""}):  # each alone would be found
+    for variables in (
+        {"PYTHONPATH": ""},
+        {"PYTHONUSERBASE": ""},
+    ):  # each alone would be found
         done = subprocess.run(
             [BARE, "-P", "-c", "import jwt"],
             env={**warm.environ, **variables},
@@ -871,7 +1009,9 @@ def foreign(machine: Machine) -> Machine:
     with zipfile.ZipFile(machine.archive) as archive:
         told = json.loads(archive.read("build.json"))
     told["targets"] = [
-        {**each, "suffix": ".cpython-315-nowhere.so"} for each in told["targets"] if each["python"] == "315"
+        {**each, "suffix": ".cpython-315-nowhere.so"}
+        for each in told["targets"]
+        if each["python"] == "315"
     ]
     rewrite(machine.archive, {"build.json": json.dumps(told).encode()})
     machine.python = sys.executable
@@ -897,7 +1037,8 @@ def test_on_another_machine_damaged_code_is_repaired_too(foreign: Machine) -> No
 
 def test_on_another_machine_without_pillow_it_says_what_to_do(foreign: Machine) -> None:
     done = refuses(
-        foreign.run("--version", flags=["-I", "-S"]), "nstall Pillow 11.1 or newer for this Python"
+        foreign.run("--version", flags=["-I", "-S"]),
+        "nstall Pillow 11.1 or newer for this Python",
     )
     assert len(done.stderr.splitlines()) == 1 and " for linux-" in done.stderr
     assert os.listdir(foreign.home) == []
@@ -908,7 +1049,10 @@ def test_on_another_machine_without_pillow_it_says_what_to_do(foreign: Machine) 
     [
         ("__version__ = '9.4.0'; features = None", "Pillow 9.4.0 is too old"),
         ("raise RuntimeError('broken')", "nstall Pillow 11.1 or newer for this Python"),
-        ("raise ImportError('libjpeg.so.62: cannot open')", "nstall Pillow 11.1 or newer for this Python"),
+        (
+            "raise ImportError('libjpeg.so.62: cannot open')",
+            "nstall Pillow 11.1 or newer for this Python",
+        ),
     ],
     ids=["old", "broken", "incomplete"],
 )
@@ -931,7 +1075,10 @@ def kill_while_unpacking(machine: Machine) -> Path:
         process = subprocess.Popen(
             machine.command("--version"), env=machine.environ, stdout=subprocess.DEVNULL
         )
-        eventually(lambda: [*machine.cache.glob("tmp-*"), *machine.cache.glob("native-*")], pause=0.002)
+        eventually(
+            lambda: [*machine.cache.glob("tmp-*"), *machine.cache.glob("native-*")],
+            pause=0.002,
+        )
         process.kill()
         process.wait()
         for folder in machine.cache.glob("tmp-*"):
@@ -939,7 +1086,9 @@ def kill_while_unpacking(machine: Machine) -> Path:
         shutil.rmtree(machine.cache)  # it was too late
 
 
-def test_old_versions_and_old_remains_go_but_nothing_else(machine: Machine, warm_cache: Path) -> None:
+def test_old_versions_and_old_remains_go_but_nothing_else(
+    machine: Machine, warm_cache: Path
+) -> None:
     old = kill_while_unpacking(machine)
     young = old.with_name("tmp-" + old.name.removeprefix("tmp-")[::-1])
     shutil.copytree(old, young)
@@ -965,7 +1114,9 @@ def test_a_cache_folder_that_holds_other_things_keeps_them(warm: Machine) -> Non
     assert set(others) <= set(os.listdir(warm.cache))
 
 
-def test_a_version_that_a_server_runs_from_stays_until_it_ends(warm: Machine, newer_pyz: Path) -> None:
+def test_a_version_that_a_server_runs_from_stays_until_it_ends(
+    warm: Machine, newer_pyz: Path
+) -> None:
     old = warm.unpacked("app")
     newer = warm.home / "newer.pyz"
     shutil.copy(newer_pyz, newer)

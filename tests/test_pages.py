@@ -34,10 +34,14 @@ def test_json_tells_what_the_page_shows(gallery: Gallery, kind: str, path: str) 
     facts = gallery.json(path, kind)
     page = Page(gallery.client(kind).get(facts["url"]).text)
     assert page.items == [item["url"] for item in facts["items"]]
-    cards = [link for link in page.links if link in {album["url"] for album in facts["albums"]}]
+    cards = [
+        link for link in page.links if link in {album["url"] for album in facts["albums"]}
+    ]
     assert list(dict.fromkeys(cards)) == [album["url"] for album in facts["albums"]]
     shown = [item for item in facts["items"] if "thumbnails" in item]
-    assert {url for item in shown for url in item["thumbnails"].values()} <= set(page.images)
+    assert {url for item in shown for url in item["thumbnails"].values()} <= set(
+        page.images
+    )
     assert {album["cover"] for album in facts["albums"]} <= {*page.images, None}
     assert f"{facts['photos']} photos" in page.text
     for item in facts["items"]:
@@ -47,7 +51,9 @@ def test_json_tells_what_the_page_shows(gallery: Gallery, kind: str, path: str) 
         assert f"{item['width']} × {item['height']}" in photo.text
 
 
-def test_a_changed_title_is_shown_at_the_next_request(library: Path, visitor: Client) -> None:
+def test_a_changed_title_is_shown_at_the_next_request(
+    library: Path, visitor: Client
+) -> None:
     state = library / ".photos"
     assert "Our photos" in visitor.get("/").text
     photos.write_config(state, photos.Config(title="The <Smiths> & co"))
@@ -65,13 +71,20 @@ def test_every_name_is_opened_by_its_own_links(gallery: Gallery) -> None:
     assert len(items) == len(NAMES) + 1
     sent = {}
     for item in items:
-        name = unquote_to_bytes(item["original"].partition("?")[0]).rpartition(b"/Names/")[2]
+        name = unquote_to_bytes(item["original"].partition("?")[0]).rpartition(b"/Names/")[
+            2
+        ]
         sent[name] = gallery.client().get(item["original"]).body
         assert item["name"] == name.decode("utf-8", "replace")
-        answers = [gallery.client().get(item[key]) for key in ("url", "preview", "download")]
+        answers = [
+            gallery.client().get(item[key]) for key in ("url", "preview", "download")
+        ]
         assert [answer.status for answer in answers] == [200, 200, 200]
         assert answers[2].body == sent[name]
-    assert sent == {name: Path(os.fsdecode(folder + name)).read_bytes() for name in [*NAMES, b"last.jpg"]}
+    assert sent == {
+        name: Path(os.fsdecode(folder + name)).read_bytes()
+        for name in [*NAMES, b"last.jpg"]
+    }
 
 
 @pytest.mark.parametrize("kind", ["visitor", "user"])
@@ -85,18 +98,25 @@ def test_every_link_of_albums_with_odd_names_works_and_all_names_are_escaped(
         if is_page(answer):
             page = Page(answer.text)
             assert not {"b", "i", "style", "iframe"} & page.tags, address
-            assert not {name for name in page.attributes if name.startswith("on") or name == "style"}, address
+            assert not {
+                name for name in page.attributes if name.startswith("on") or name == "style"
+            }, address
             assert page.text.count("<photos>") >= 2
             shown.update(page.texts)
 
     answers = crawl(gallery.client(kind), "/album/Names/", "/album/Folders/", each=check)
-    assert all(any(name.decode("utf-8", "replace") in text for text in shown) for name in (*NAMES, *FOLDERS))
+    assert all(
+        any(name.decode("utf-8", "replace") in text for text in shown)
+        for name in (*NAMES, *FOLDERS)
+    )
     for folder in FOLDERS:
         assert answers[f"/album/Folders/{quote(folder, safe='')}/in.jpg"].status == 200
 
 
 @pytest.mark.parametrize("name", FOLDERS, ids=repr)
-def test_an_album_without_its_slash_leads_to_the_one_with_it(gallery: Gallery, name: bytes) -> None:
+def test_an_album_without_its_slash_leads_to_the_one_with_it(
+    gallery: Gallery, name: bytes
+) -> None:
     address = f"/album/Folders/{quote(name, safe='')}"
     answer = gallery.client().get(address)
     assert (answer.status, answer.headers["location"]) == (303, f"{address}/")
@@ -110,7 +130,9 @@ def paged(library: Path, visitor: Client, monkeypatch: pytest.MonkeyPatch) -> Cl
     """A visitor to an album of five photos on three pages, with one child album."""
     monkeypatch.setattr(photos, "PAGE_ITEMS", 2)
     for number in range(5):
-        draw(library / "Many" / f"{number}.jpg", exif=exif(f"2024:01:0{number + 1} 00:00:00"))
+        draw(
+            library / "Many" / f"{number}.jpg", exif=exif(f"2024:01:0{number + 1} 00:00:00")
+        )
     draw(library / "Many" / "Child" / "child.jpg")
     return visitor
 
@@ -121,7 +143,11 @@ def test_an_album_is_spread_over_pages(paged: Client) -> None:
         pages.append(Page(paged.get(address).text))
         following = f"/album/Many/?page={len(pages) + 1}"
         address = following if following in pages[-1].links else ""
-    assert [[link[-5] for link in page.items] for page in pages] == [["0", "1"], ["2", "3"], ["4"]]
+    assert [[link[-5] for link in page.items] for page in pages] == [
+        ["0", "1"],
+        ["2", "3"],
+        ["4"],
+    ]
     assert ["/album/Many/Child/" in page.links for page in pages] == [True, False, False]
     assert [f"Page {n} of 3" in page.text for n, page in enumerate(pages, 1)] == [True] * 3
     assert "/album/Many/?page=2" in pages[2].links and "/album/Many/" in pages[1].links
@@ -129,7 +155,9 @@ def test_an_album_is_spread_over_pages(paged: Client) -> None:
 
 def test_a_photo_leads_to_its_neighbours_and_back_to_its_page(paged: Client) -> None:
     page = Page(paged.get("/album/Many/2.jpg").text)
-    assert {"/album/Many/1.jpg", "/album/Many/3.jpg", "/album/Many/?page=2"} <= set(page.links)
+    assert {"/album/Many/1.jpg", "/album/Many/3.jpg", "/album/Many/?page=2"} <= set(
+        page.links
+    )
     assert "3 of 5" in page.text
     assert "/album/Many/4.jpg" not in page.links
     for end, neighbour in ((0, 1), (4, 3)):
@@ -143,7 +171,20 @@ def test_json_has_all_items_at_once(paged: Client) -> None:
 
 
 def test_a_page_that_is_not_there_is_not_found(paged: Client) -> None:
-    for page in ("0", "-1", "4", "abc", "1.5", "", "%D9%A1", "1e1", "9" * 20, "9" * 5000, "%00", "%FF"):
+    for page in (
+        "0",
+        "-1",
+        "4",
+        "abc",
+        "1.5",
+        "",
+        "%D9%A1",
+        "1e1",
+        "9" * 20,
+        "9" * 5000,
+        "%00",
+        "%FF",
+    ):
         answer = paged.get(f"/album/Many/?page={page}")
         assert answer.status == 404 and "nothing at this address" in answer.text, page
 
@@ -154,7 +195,9 @@ def test_a_page_that_is_not_there_is_not_found(paged: Client) -> None:
 def sent(suffixes: tuple[str, ...]) -> dict[str, str]:
     folder = Path(photos.__file__).with_name("templates")
     _, statics = photos.read_statics(folder)
-    return {name: body.decode() for name, body in statics.items() if name.endswith(suffixes)}
+    return {
+        name: body.decode() for name, body in statics.items() if name.endswith(suffixes)
+    }
 
 
 def test_all_scripts_and_styles_together_are_small() -> None:
@@ -164,7 +207,11 @@ def test_all_scripts_and_styles_together_are_small() -> None:
 def test_scripts_import_each_other_by_the_version_of_this_release(visitor: Client) -> None:
     page = visitor.get("/").text
     (version,) = set(re.findall(r"/static/[\w.-]+\?v=(\w+)", page))
-    imports = [name for text in sent((".js",)).values() for name in re.findall(r'from "([^"]+)"', text)]
+    imports = [
+        name
+        for text in sent((".js",)).values()
+        for name in re.findall(r'from "([^"]+)"', text)
+    ]
     assert len(imports) >= 5
     for name in imports:
         assert name.endswith(f".js?v={version}")
@@ -173,7 +220,11 @@ def test_scripts_import_each_other_by_the_version_of_this_release(visitor: Clien
 
 
 def test_one_changed_script_is_a_new_version_of_all(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates"))
+    folder = Path(
+        shutil.copytree(
+            Path(photos.__file__).with_name("templates"), tmp_path / "templates"
+        )
+    )
     version, before = photos.read_statics(folder)
     (folder / "zoom.js").write_text("export class Zoom {}")
     new_version, after = photos.read_statics(folder)
@@ -210,7 +261,11 @@ def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> Non
     answer = visitor.get("/manifest.webmanifest")
     assert answer.headers["content-type"] == "application/manifest+json"
     facts = json.loads(answer.text)
-    assert (facts["name"], facts["start_url"], facts["display"]) == ("Our photos", "/", "standalone")
+    assert (facts["name"], facts["start_url"], facts["display"]) == (
+        "Our photos",
+        "/",
+        "standalone",
+    )
     for icon in facts["icons"]:
         body = visitor.get(icon["src"]).body
         if icon["sizes"] != "any":
@@ -221,7 +276,9 @@ def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> Non
 
 def metas(page: str) -> dict[str, str]:
     """Return what a page tells a chat: https://ogp.me and the cards of Twitter."""
-    found = re.findall(r'<meta (?:property|name)="((?:og|twitter):\w+)" content="([^"]*)">', page)
+    found = re.findall(
+        r'<meta (?:property|name)="((?:og|twitter):\w+)" content="([^"]*)">', page
+    )
     return {name: unescape(content) for name, content in found}
 
 
@@ -230,7 +287,9 @@ def test_a_link_in_a_chat_shows_the_cover_and_of_private_albums_nothing(
 ) -> None:
     public = "https://photos.example.org/our"
     app = make_site(title="Our photos", public_address=public)
-    client = Client(app, wsgi_url_scheme="https", HTTP_HOST="photos.example.org", SCRIPT_NAME="/our")
+    client = Client(
+        app, wsgi_url_scheme="https", HTTP_HOST="photos.example.org", SCRIPT_NAME="/our"
+    )
     for path, title in (
         ("/album/Trip/", "Trip"),
         ("/album/Drafts.hidden/", "Drafts"),
@@ -238,17 +297,28 @@ def test_a_link_in_a_chat_shows_the_cover_and_of_private_albums_nothing(
     ):
         told = metas(client.get(path).text)
         assert (told["og:title"], told["og:site_name"]) == (title, "Our photos")
-        assert (told["og:url"], told["twitter:card"]) == (f"{public}{path}", "summary_large_image")
+        assert (told["og:url"], told["twitter:card"]) == (
+            f"{public}{path}",
+            "summary_large_image",
+        )
         assert told["og:image"].startswith(f"{public}/thumbnail/")
         image = client.get(told["og:image"].removeprefix(public))
         assert (image.status, image.headers["content-type"]) == (200, "image/webp")
     for path in ("/album/Secret.private/", "/album/Secret.private/faces.jpg"):
         text = client.get(client.get(path).headers["location"].removeprefix("/our")).text
         assert metas(text) == {"og:site_name": "Our photos", "og:title": "Our photos"}
-        assert not re.search("Secret|faces|thumbnail", re.sub(r'(value|href|action)="[^"]*"', "", text))
+        assert not re.search(
+            "Secret|faces|thumbnail", re.sub(r'(value|href|action)="[^"]*"', "", text)
+        )
     secret = user.get("/album/Secret.private/").text
-    assert "Secret" in secret and metas(secret)["og:title"] == "Our photos" and "og:image" not in secret
-    assert "og:image" not in user.get("/album/Trip/").text  # without a public address there is none to give
+    assert (
+        "Secret" in secret
+        and metas(secret)["og:title"] == "Our photos"
+        and "og:image" not in secret
+    )
+    assert (
+        "og:image" not in user.get("/album/Trip/").text
+    )  # without a public address there is none to give
 
 
 # Real photos
@@ -258,7 +328,9 @@ def test_a_link_in_a_chat_shows_the_cover_and_of_private_albums_nothing(
 def test_a_visitor_who_follows_every_link_of_real_photos_meets_no_error(
     samples: Path, tmp_path: Path
 ) -> None:
-    app = photos.create_app(tmp_path / "state", config=photos.Config(library=str(samples)), background=False)
+    app = photos.create_app(
+        tmp_path / "state", config=photos.Config(library=str(samples)), background=False
+    )
     images: set[str] = set()
     wrong: dict[str, Any] = {}
 
@@ -269,7 +341,9 @@ def test_a_visitor_who_follows_every_link_of_real_photos_meets_no_error(
                 wrong[address] = answer.status
         elif address in images:
             sent = answer.status, answer.headers["content-type"]
-            if sent != (404, "image/svg+xml") and not (sent[0] == 200 and sent[1].startswith("image/")):
+            if sent != (404, "image/svg+xml") and not (
+                sent[0] == 200 and sent[1].startswith("image/")
+            ):
                 wrong[address] = sent
         elif answer.status != 200:
             wrong[address] = answer.status, answer.text[:100]

@@ -62,8 +62,11 @@ def test_a_title_is_the_folder_name_without_its_suffix(name: str, title: str) ->
 
 
 @pytest.mark.parametrize(
-    ("visibility", "visitor", "user"), [(PUBLIC, True, True), (HIDDEN, True, True), (PRIVATE, False, True)]
+    ("visibility", "visitor", "user"),
+    [(PUBLIC, True, True), (HIDDEN, True, True), (PRIVATE, False, True)],
 )
-def test_only_private_places_need_a_login(visibility: photos.Visibility, visitor: bool, user: bool) -> None:
+def test_only_private_places_need_a_login(
+    visibility: photos.Visibility, visitor: bool, user: bool
+) -> None:
     assert photos.may_open(visibility, None) is visitor
     assert photos.may_open(visibility, "anna") is user

@@ -46,7 +46,9 @@ ARABIC = "رحلة إلى البحر"
 def make_trip(album: Path, names: tuple[str, ...] = TRIP) -> None:
     """Draw photos larger than their previews; the third is upright."""
     for day, name in enumerate(names, 1):
-        block = exif(f"2024:05:{day:02} 18:30:00", "+09:00", tag010f="Canon", tag0110="Canon EOS R5")
+        block = exif(
+            f"2024:05:{day:02} 18:30:00", "+09:00", tag010f="Canon", tag0110="Canon EOS R5"
+        )
         size = (1600, 2400) if name == "c.jpg" else (2400, 1600)
         draw(album / name, size, f"#{day * 24:02x}6699", exif=block)
 
@@ -54,7 +56,11 @@ def make_trip(album: Path, names: tuple[str, ...] = TRIP) -> None:
 def wait_for_facts(server: Server, *albums: str) -> None:
     """Wait until the files of albums have been read; their pages wait for that only so long."""
     for album in albums:
-        eventually(lambda path=f"/api/album/{album}": not re.search(rb'"width": ?0\b', server.get(path)[2]))
+        eventually(
+            lambda path=f"/api/album/{album}": (
+                not re.search(rb'"width": ?0\b', server.get(path)[2])
+            )
+        )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +68,9 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of albums that no test changes."""
     root = tmp_path_factory.mktemp("gallery") / "Album"
     make_trip(root / "Trip")
-    (root / "Trip" / "album.txt").write_text("Trip\nTwo weeks.\nb.jpg: Sunset at the pier\n", "utf-8")
+    (root / "Trip" / "album.txt").write_text(
+        "Trip\nTwo weeks.\nb.jpg: Sunset at the pier\n", "utf-8"
+    )
     make_trip(root / "Family.private", TRIP[:1])
     make_trip(root / "Drafts.hidden", TRIP[:1])
     make_trip(root / ARABIC / "شاطئ", TRIP[:2])
@@ -136,14 +144,19 @@ class Viewer:
 
         def is_so() -> bool:
             return (
-                self.name == name and self.is_open and place in ("", self.place) and self.evaluate(IS_ALIGNED)
+                self.name == name
+                and self.is_open
+                and place in ("", self.place)
+                and self.evaluate(IS_ALIGNED)
             )
 
         try:
             eventually(is_so)
         except AssertionError:
             where = self.evaluate("area => [area.scrollLeft, area.clientWidth]")
-            pytest.fail(f"asked for {name} {place}, open: {self.is_open}, {self.name} {self.place} {where}")
+            pytest.fail(
+                f"asked for {name} {place}, open: {self.is_open}, {self.name} {self.place} {where}"
+            )
 
     def is_closed(self, path: str) -> None:
         eventually(lambda: self.path == path and not self.is_open)
@@ -210,7 +223,9 @@ class Fingers:
 
     def _send(self, kind: str, *points: tuple[float, float]) -> None:
         touches = [{"x": x, "y": y, "id": at} for at, (x, y) in enumerate(points)]
-        self._protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+        self._protocol.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches}
+        )
 
     def tap(self, x: float, y: float, times: int = 1) -> None:
         for _ in range(times):
@@ -240,7 +255,9 @@ class Fingers:
             time.sleep(hold / 10)
         self._send("touchEnd")
 
-    def pinch(self, *ways: tuple[tuple[float, float], tuple[float, float]], steps: int = 8) -> None:
+    def pinch(
+        self, *ways: tuple[tuple[float, float], tuple[float, float]], steps: int = 8
+    ) -> None:
         self._send("touchStart", ways[0][0])
         self._send("touchStart", *(start for start, _ in ways))
         for step in range(1, steps + 1):
@@ -250,21 +267,30 @@ class Fingers:
         self._send("touchEnd")
 
 
-def _between(start: tuple[float, float], end: tuple[float, float], part: float) -> tuple[float, float]:
+def _between(
+    start: tuple[float, float], end: tuple[float, float], part: float
+) -> tuple[float, float]:
     return start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part
 
 
 def requested(page: Any, kind: str) -> list[str]:
     """The paths that the page asks for from now on, of a kind such as `/preview/`."""
     found: list[str] = []
-    page.on("request", lambda each: found.append(each.url) if urlsplit(each.url).path.startswith(kind) else 0)
+    page.on(
+        "request",
+        lambda each: (
+            found.append(each.url) if urlsplit(each.url).path.startswith(kind) else 0
+        ),
+    )
     return found
 
 
 def frames(page: Any, count: int = 2) -> None:
     """Wait until the browser has drawn a few times more."""
     for _ in range(count):
-        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
 
 
 # Opening and closing
@@ -315,19 +341,23 @@ def test_the_thumbnail_is_on_screen_at_once_and_the_preview_is_laid_over_it(
     page = open_window(gallery.address)
     held: list[Any] = []
     may_pass: list[bool] = []
-    page.route("**/preview/**", lambda route: route.continue_() if may_pass else held.append(route))
+    page.route(
+        "**/preview/**", lambda route: route.continue_() if may_pass else held.append(route)
+    )
     page.goto("/album/Trip/")
     page.locator(".grid a[href$='/b.jpg'] img").evaluate("image => image.decode()")
     page.locator(".grid a[href$='/b.jpg']").click()
     viewer = Viewer(page)
     viewer.shows("b.jpg")
     pictures = viewer.dialog.locator(".frame").first.locator("img")
-    assert pictures.evaluate_all("all => all.map(image => image.complete && image.naturalWidth > 0)") == [
-        True,
-        False,
-    ]
+    assert pictures.evaluate_all(
+        "all => all.map(image => image.complete && image.naturalWidth > 0)"
+    ) == [True, False]
     box = viewer.box
-    assert (round(box["width"]), round(box["height"])) == (1350, 900)  # as large as its preview will be
+    assert (round(box["width"]), round(box["height"])) == (
+        1350,
+        900,
+    )  # as large as its preview will be
     eventually(lambda: held)
     may_pass.append(True)
     for route in held:
@@ -343,7 +373,9 @@ def test_a_photo_of_which_nothing_is_known_yet_is_as_large_as_its_preview(
     album = gallery.get("/album/Trip/")[2].decode()
     unread = re.sub(r'width="\d+" height="\d+" alt', 'width="3" height="2" alt', album)
     assert unread != album
-    page.route("**/album/Trip/", lambda route: route.fulfill(body=unread, content_type="text/html"))
+    page.route(
+        "**/album/Trip/", lambda route: route.fulfill(body=unread, content_type="text/html")
+    )
     viewer = view(page, "Trip", "b.jpg")
     eventually(lambda: viewer.box["width"] == 1350 and viewer.box["height"] == 900)
     page.keyboard.press("ArrowRight")
@@ -366,7 +398,9 @@ def test_escape_and_the_close_button_lead_to_the_album(
     close()
     viewer.is_closed("/album/Trip/")
     # Focus is where the eyes are: on the photo that was seen last.
-    eventually(lambda: page.evaluate("document.activeElement.href ?? ''").endswith("/c.jpg"))
+    eventually(
+        lambda: page.evaluate("document.activeElement.href ?? ''").endswith("/c.jpg")
+    )
     page.go_forward()
     viewer.shows("c.jpg")
     close()
@@ -391,7 +425,9 @@ def test_two_presses_of_close_lead_no_further_than_to_the_album(
     view(page, "Trip", "c.jpg")
 
 
-def test_a_double_click_on_a_thumbnail_opens_it_once(gallery: Server, open_window: OpenWindow) -> None:
+def test_a_double_click_on_a_thumbnail_opens_it_once(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address, reduced_motion="reduce")
     page.goto("/album/Trip/")
     page.locator(".grid a[href$='/b.jpg']").dblclick()
@@ -403,7 +439,9 @@ def test_a_double_click_on_a_thumbnail_opens_it_once(gallery: Server, open_windo
     viewer.is_closed("/album/Trip/")
 
 
-def test_an_address_may_be_spelled_in_other_ways(trip: Path, serve: Serve, open_window: OpenWindow) -> None:
+def test_an_address_may_be_spelled_in_other_ways(
+    trip: Path, serve: Serve, open_window: OpenWindow
+) -> None:
     (trip / "Trip" / "a.jpg").rename(trip / "Trip" / "it's (1) & more!.jpg")
     page = open_window(serve(trip).address)
     page.goto("/album/Trip/it's%20(1)%20&%20more!.jpg")
@@ -412,11 +450,17 @@ def test_an_address_may_be_spelled_in_other_ways(trip: Path, serve: Serve, open_
     assert viewer.place in ("1 / 2", "2 / 2")
 
 
-def test_clicks_with_keys_open_a_tab_as_on_any_link(gallery: Server, open_window: OpenWindow) -> None:
+def test_clicks_with_keys_open_a_tab_as_on_any_link(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     page.goto("/album/Trip/")
     link = page.locator(".grid a[href$='/b.jpg']")
-    for options in ({"modifiers": ["Control"]}, {"modifiers": ["Shift"]}, {"button": "middle"}):
+    for options in (
+        {"modifiers": ["Control"]},
+        {"modifiers": ["Shift"]},
+        {"button": "middle"},
+    ):
         with page.context.expect_page() as opened:
             link.click(**options)
         Viewer(opened.value).shows("b.jpg")
@@ -437,7 +481,11 @@ def test_pictures_grow_out_of_the_grid_unless_motion_is_reduced(
     page.keyboard.press("Escape")
     viewer.is_closed("/album/Trip/")
     assert page.evaluate("transitions") == count * 2
-    eventually(lambda: page.evaluate("[...document.images].every(i => !i.style.viewTransitionName)"))
+    eventually(
+        lambda: page.evaluate(
+            "[...document.images].every(i => !i.style.viewTransitionName)"
+        )
+    )
 
 
 def test_neighbours_are_there_before_they_are_wanted_and_nothing_else(
@@ -472,21 +520,31 @@ def test_a_picture_that_is_not_ready_is_asked_for_again(
             route.fulfill(body="", content_type="image/jpeg")
 
     page.route(re.compile("/(thumbnail|preview)/"), answer)
-    page.route("**/retry.js*", lambda route: scripts.append(route) if late else route.continue_())
+    page.route(
+        "**/retry.js*", lambda route: scripts.append(route) if late else route.continue_()
+    )
     page.goto(path, wait_until="commit")
     if late:
         eventually(
-            lambda: page.evaluate("[...document.images].some(each => each.complete && !each.naturalWidth)")
+            lambda: page.evaluate(
+                "[...document.images].some(each => each.complete && !each.naturalWidth)"
+            )
         )
         scripts[0].continue_()
-    eventually(lambda: page.evaluate(PICTURES) and all(width for _, width in page.evaluate(PICTURES)))
+    eventually(
+        lambda: (
+            page.evaluate(PICTURES) and all(width for _, width in page.evaluate(PICTURES))
+        )
+    )
     assert len(asked) > len(set(asked)) > 0
 
 
 # Fingers
 
 
-def test_swipes_leaf_close_and_open_details(gallery: Server, open_window: OpenWindow) -> None:
+def test_swipes_leaf_close_and_open_details(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address, **PHONE)
     viewer = view(page, "Trip", "b.jpg")
     fingers = Fingers(page)
@@ -494,16 +552,22 @@ def test_swipes_leaf_close_and_open_details(gallery: Server, open_window: OpenWi
     viewer.shows("c.jpg", "3 / 6")
     fingers.swipe((60, 400), (330, 410))
     viewer.shows("b.jpg", "2 / 6")
-    fingers.swipe((350, 400), (20, 400), steps=3, pause=0.008)  # fast: one photo all the same
+    fingers.swipe(
+        (350, 400), (20, 400), steps=3, pause=0.008
+    )  # fast: one photo all the same
     viewer.shows("c.jpg", "3 / 6")
-    fingers.swipe((200, 400), (150, 400), hold=0.2)  # not far, without haste: thought better of it
+    fingers.swipe(
+        (200, 400), (150, 400), hold=0.2
+    )  # not far, without haste: thought better of it
     frames(page, 10)
     viewer.shows("c.jpg", "3 / 6")
 
     fingers.swipe((200, 600), (205, 350))
     viewer.dialog.locator(".panel h1").wait_for()
     assert viewer.dialog.locator(".panel h1").inner_text() == "c.jpg"
-    page.keyboard.press("i")  # Chromium takes a tap soon after a swipe for one that stops it
+    page.keyboard.press(
+        "i"
+    )  # Chromium takes a tap soon after a swipe for one that stops it
     viewer.dialog.locator(".panel").wait_for(state="hidden")
     fingers.swipe((200, 300), (200, 340), steps=20, pause=0.02, hold=0.2)
     eventually(lambda: viewer.scale == 1)
@@ -512,7 +576,9 @@ def test_swipes_leaf_close_and_open_details(gallery: Server, open_window: OpenWi
     viewer.is_closed("/album/Trip/")
 
 
-def test_two_taps_and_two_fingers_zoom_and_one_finger_pans(gallery: Server, open_window: OpenWindow) -> None:
+def test_two_taps_and_two_fingers_zoom_and_one_finger_pans(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address, **PHONE)
     viewer = view(page, "Trip", "c.jpg")
     fingers, whole = Fingers(page), viewer.box
@@ -553,19 +619,30 @@ def test_two_taps_and_two_fingers_zoom_and_one_finger_pans(gallery: Server, open
     viewer.shows("d.jpg", "4 / 6")
 
 
-def test_a_tap_hides_and_shows_the_controls(gallery: Server, open_window: OpenWindow) -> None:
+def test_a_tap_hides_and_shows_the_controls(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address, **PHONE)
     viewer = view(page, "Trip", "b.jpg")
     fingers = Fingers(page)
-    shown = lambda: viewer.dialog.locator(".tools").evaluate("tools => getComputedStyle(tools).opacity")  # noqa: E731
-    assert shown() == "1" and viewer.dialog.locator(".caption").inner_text() == "Sunset at the pier"
+
+    def shown() -> str:
+        tools = viewer.dialog.locator(".tools")
+        return tools.evaluate("tools => getComputedStyle(tools).opacity")
+
+    assert (
+        shown() == "1"
+        and viewer.dialog.locator(".caption").inner_text() == "Sunset at the pier"
+    )
     fingers.tap(200, 420)
     eventually(lambda: shown() == "0")
     fingers.tap(200, 420)
     eventually(lambda: shown() == "1")
 
 
-def test_controls_that_are_hidden_do_not_react(gallery: Server, open_window: OpenWindow) -> None:
+def test_controls_that_are_hidden_do_not_react(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address, **PHONE)
     viewer = view(page, "Trip", "b.jpg")
     box = viewer.button("details").bounding_box()
@@ -613,7 +690,9 @@ def test_wheel_drag_and_double_click_zoom(gallery: Server, open_window: OpenWind
     viewer.shows("b.jpg")
 
 
-def test_a_click_beside_the_picture_closes(gallery: Server, open_window: OpenWindow) -> None:
+def test_a_click_beside_the_picture_closes(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Trip", "c.jpg")
     page.mouse.click(720, 450)
@@ -637,7 +716,9 @@ def test_zooming_beyond_the_preview_fetches_the_original_once(
         page.keyboard.press("+")
     viewer.zooms_to(3)
     sharp = page.locator("dialog.viewer img.there[src*='/photo/']")
-    eventually(lambda: sharp.count() == 1 and sharp.evaluate("image => image.naturalWidth") == 2400)
+    eventually(
+        lambda: sharp.count() == 1 and sharp.evaluate("image => image.naturalWidth") == 2400
+    )
     page.keyboard.press("-")
     page.keyboard.press("+")
     page.keyboard.press("0")
@@ -727,7 +808,9 @@ def test_a_key_that_is_held_shows_one_picture_after_the_other(
     viewer.has_preview()
 
 
-def test_keys_with_a_modifier_are_the_browsers(gallery: Server, open_window: OpenWindow) -> None:
+def test_keys_with_a_modifier_are_the_browsers(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Trip", "b.jpg")
     for modifier in ("Control", "Alt", "Meta"):
@@ -740,7 +823,9 @@ def test_keys_with_a_modifier_are_the_browsers(gallery: Server, open_window: Ope
     assert viewer.button("slideshow").get_attribute("aria-pressed") == "false"
 
 
-def test_focus_stays_in_the_viewer_and_keys_go_on_working(gallery: Server, open_window: OpenWindow) -> None:
+def test_focus_stays_in_the_viewer_and_keys_go_on_working(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Trip", "b.jpg")
     page.keyboard.press("i")
@@ -776,7 +861,9 @@ def test_focus_stays_in_the_viewer_and_keys_go_on_working(gallery: Server, open_
 # Albums of many pages
 
 
-def test_the_viewer_goes_on_over_the_pages_of_a_long_album(gallery: Server, open_window: OpenWindow) -> None:
+def test_the_viewer_goes_on_over_the_pages_of_a_long_album(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Long", "098.jpg")
     for number in range(99, 104):
@@ -796,7 +883,9 @@ def test_the_viewer_goes_on_over_the_pages_of_a_long_album(gallery: Server, open
     viewer.is_closed("/album/Long/")
 
 
-def test_a_page_that_comes_before_moves_nothing(gallery: Server, open_window: OpenWindow) -> None:
+def test_a_page_that_comes_before_moves_nothing(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     held: list[Any] = []
     page.route(re.compile(r"/album/Long/\?page=2$"), lambda route: held.append(route))
@@ -814,7 +903,9 @@ def test_a_page_that_comes_before_moves_nothing(gallery: Server, open_window: Op
     viewer.shows("203.jpg", f"203 / {LONG}")
 
 
-def test_after_closing_the_photo_that_was_left_is_on_screen(gallery: Server, open_window: OpenWindow) -> None:
+def test_after_closing_the_photo_that_was_left_is_on_screen(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     viewer = view(page, "Long", "003.jpg")
     page.keyboard.press("End")
@@ -830,7 +921,9 @@ def test_after_closing_the_photo_that_was_left_is_on_screen(gallery: Server, ope
     assert page.evaluate(shown) and page.evaluate("scrollY") > 1000
 
 
-def test_the_grid_grows_and_comes_back_as_it_was_left(gallery: Server, open_window: OpenWindow) -> None:
+def test_the_grid_grows_and_comes_back_as_it_was_left(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     page.goto("/album/Long/")
     links = page.locator(".grid a")
@@ -875,12 +968,18 @@ def test_the_place_in_a_long_album_survives_a_reload_of_the_viewer(
     eventually(lambda: links.count() >= 200 and page.evaluate("scrollY") > 1000)
 
 
-def test_pages_of_a_long_album_are_links_without_javascript(gallery: Server, open_window: OpenWindow) -> None:
+def test_pages_of_a_long_album_are_links_without_javascript(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address, java_script_enabled=False)
     page.goto("/album/Long/")
     for number in (2, 3):
         page.get_by_role("link", name="Next page").click()
-        assert page.locator(".grid a").first.get_attribute("href").endswith(f"/{number - 1}01.jpg")
+        assert (
+            page.locator(".grid a")
+            .first.get_attribute("href")
+            .endswith(f"/{number - 1}01.jpg")
+        )
     assert page.get_by_role("link", name="Next page").count() == 0
     assert page.get_by_role("link", name="Previous page").count() == 1
 
@@ -903,9 +1002,13 @@ def restyle(page: Any, rules: str) -> None:
     }})""")
 
 
-def test_an_album_of_two_thousand_photos_opens_and_scrolls(gallery: Server, open_window: OpenWindow) -> None:
+def test_an_album_of_two_thousand_photos_opens_and_scrolls(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address, **PHONE)
-    restyle(page, ".viewer { width: 389.57px }")  # such as that of 1080 pixels at a ratio of 2.625
+    restyle(
+        page, ".viewer { width: 389.57px }"
+    )  # such as that of 1080 pixels at a ratio of 2.625
     page.goto("/album/Huge/")
     links = page.locator(".grid a")
     while links.count() < HUGE:
@@ -915,7 +1018,10 @@ def test_an_album_of_two_thousand_photos_opens_and_scrolls(gallery: Server, open
     rows = page.evaluate(ROWS)
     assert len(rows) > 1 and max(rows) < 10_000  # Firefox has no more
     names = [f"{number:04}.jpg" for number in range(1, HUGE + 1)]
-    assert links.evaluate_all("all => all.map(link => link.pathname.split('/').pop())") == names
+    assert (
+        links.evaluate_all("all => all.map(link => link.pathname.split('/').pop())")
+        == names
+    )
     name = f"{HUGE - 3}.jpg"
     page.locator(f".grid a[href$='/{name}']").click()
     viewer = Viewer(page)
@@ -928,7 +1034,9 @@ def test_an_album_of_two_thousand_photos_opens_and_scrolls(gallery: Server, open
     eventually(lambda: page.evaluate(ON_SCREEN) == f"{HUGE - 1}.jpg")
     page.keyboard.press("Home")
     viewer.shows("0001.jpg", f"1 / {HUGE}")
-    filled = viewer.evaluate("area => [...area.children].filter(slide => slide.firstChild).length")
+    filled = viewer.evaluate(
+        "area => [...area.children].filter(slide => slide.firstChild).length"
+    )
     assert filled <= 5
 
 
@@ -944,8 +1052,13 @@ def test_videos_play_in_place_and_stop_when_they_are_left(
     viewer = Viewer(page)
     viewer.shows("film.mp4", "1 / 4")
     video = viewer.dialog.locator("video")
-    assert video.evaluate("video => [video.controls, video.paused, Boolean(video.poster)]") == [True] * 3
-    video.evaluate("async video => { video.muted = video.loop = true; await video.play(); }")
+    assert (
+        video.evaluate("video => [video.controls, video.paused, Boolean(video.poster)]")
+        == [True] * 3
+    )
+    video.evaluate(
+        "async video => { video.muted = video.loop = true; await video.play(); }"
+    )
     eventually(lambda: video.evaluate("video => video.currentTime > 0"))
     page.evaluate("window.film = document.querySelector('dialog.viewer video')")
     page.keyboard.press("ArrowRight")
@@ -1017,13 +1130,22 @@ def test_a_video_that_the_network_lost_is_not_said_to_be_unplayable(
 ) -> None:
     page = chromium.new_page(base_url=gallery.address)  # its console may complain
     lost: list[str] = []
-    page.route("**/photo/Film/film.mp4*", lambda route: (lost.append(route.request.method), route.abort()))
+    page.route(
+        "**/photo/Film/film.mp4*",
+        lambda route: (lost.append(route.request.method), route.abort()),
+    )
     page.goto("/album/Film/")
     page.locator(".grid a[href$='/film.mp4']").click()
     viewer = Viewer(page)
     viewer.shows("film.mp4")
-    eventually(lambda: page.evaluate("document.querySelector('.slide:not([inert]) video').error !== null"))
-    eventually(lambda: frames(page) or "HEAD" in lost)  # the page asks whether the network is to blame
+    eventually(
+        lambda: page.evaluate(
+            "document.querySelector('.slide:not([inert]) video').error !== null"
+        )
+    )
+    eventually(
+        lambda: frames(page) or "HEAD" in lost
+    )  # the page asks whether the network is to blame
     frames(page, 5)
     assert viewer.dialog.locator(".slide:not([inert]) video").is_visible()
     assert viewer.dialog.get_by_text("cannot play").count() == 0
@@ -1034,16 +1156,23 @@ def test_a_video_that_the_browser_cannot_play_says_so(
     gallery: Server, open_window: OpenWindow, samples: Path
 ) -> None:
     page = open_window(gallery.address)
-    page.route("**/photo/Film/film.mp4*", lambda route: route.fulfill(body="?", content_type="video/mp4"))
+    page.route(
+        "**/photo/Film/film.mp4*",
+        lambda route: route.fulfill(body="?", content_type="video/mp4"),
+    )
     page.goto("/album/Film/")
     page.locator(".grid a[href$='/film.mp4']").click()
     viewer = Viewer(page)
     viewer.shows("film.mp4")
-    viewer.dialog.get_by_text("Your browser cannot play this video: download it.").wait_for()
+    viewer.dialog.get_by_text(
+        "Your browser cannot play this video: download it."
+    ).wait_for()
     assert viewer.button("download").is_visible()
 
 
-def test_animated_pictures_move(gallery: Server, open_window: OpenWindow, samples: Path) -> None:
+def test_animated_pictures_move(
+    gallery: Server, open_window: OpenWindow, samples: Path
+) -> None:
     page = open_window(gallery.address)
     for name in ("iss.gif", "iss.webp"):
         viewer = view(page, "Moving", name)
@@ -1066,7 +1195,9 @@ def goes_on(page: Any, is_so: Callable[[], bool]) -> None:
     def is_there() -> bool:
         if is_so():
             return True
-        page.clock.fast_forward(1_000)  # the pace counts from when the one before was on screen
+        page.clock.fast_forward(
+            1_000
+        )  # the pace counts from when the one before was on screen
         return False
 
     eventually(is_there)
@@ -1112,7 +1243,9 @@ def test_a_slideshow_goes_on_at_the_chosen_pace_until_it_is_stopped(
     assert interval.input_value() == "3"
 
 
-def test_a_slideshow_begins_again_after_the_last_photo(gallery: Server, open_window: OpenWindow) -> None:
+def test_a_slideshow_begins_again_after_the_last_photo(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     page.clock.install()
     viewer = view(page, "Trip", "f.jpg")
@@ -1129,7 +1262,9 @@ def test_a_slideshow_begins_again_after_the_last_photo(gallery: Server, open_win
     viewer.has_preview()
 
 
-def test_an_old_tablet_shows_an_album_for_ever(trip: Path, serve: Serve, open_window: OpenWindow) -> None:
+def test_an_old_tablet_shows_an_album_for_ever(
+    trip: Path, serve: Serve, open_window: OpenWindow
+) -> None:
     server = serve(trip)
     page = open_window(server.address)
     page.add_init_script(RECORD_LOCKS)
@@ -1140,7 +1275,10 @@ def test_an_old_tablet_shows_an_album_for_ever(trip: Path, serve: Serve, open_wi
     def on_screen(name: str, place: str) -> None:
         shown = """area => area.children[Math.round(area.scrollLeft / area.clientWidth)]
             ?.querySelector("img.over.there")?.src ?? ''"""
-        goes_on(page, lambda: f"/Trip/{name}?" in viewer.evaluate(shown) and viewer.place == place)
+        goes_on(
+            page,
+            lambda: f"/Trip/{name}?" in viewer.evaluate(shown) and viewer.place == place,
+        )
         assert page.url == address
 
     on_screen("a.jpg", "1 / 2")
@@ -1221,9 +1359,14 @@ def test_details_follow_the_photo_and_tell_where_it_was_to_users_alone(
         assert panel.locator("h1").count() == 1
 
 
-def test_details_of_another_photo_are_never_shown(gallery: Server, open_window: OpenWindow) -> None:
+def test_details_of_another_photo_are_never_shown(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
-    page.route("**/album/Trip/c.jpg", lambda route: route.fulfill(body="<p>Log in", content_type="text/html"))
+    page.route(
+        "**/album/Trip/c.jpg",
+        lambda route: route.fulfill(body="<p>Log in", content_type="text/html"),
+    )
     viewer = view(page, "Trip", "b.jpg")
     page.keyboard.press("i")
     panel = viewer.dialog.locator(".panel")
@@ -1252,7 +1395,9 @@ def test_captions_are_shown(gallery: Server, open_window: OpenWindow) -> None:
     assert caption.text_content() == ""
 
 
-def test_captions_come_from_the_file_too(trip: Path, serve: Serve, open_window: OpenWindow) -> None:
+def test_captions_come_from_the_file_too(
+    trip: Path, serve: Serve, open_window: OpenWindow
+) -> None:
     xmp = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>'
@@ -1265,7 +1410,9 @@ def test_captions_come_from_the_file_too(trip: Path, serve: Serve, open_window: 
     page = open_window(server.address)
     viewer = view(page, "Trip", "x.jpg")
     assert viewer.dialog.locator(".caption").inner_text() == "Gran & the sea"
-    assert page.locator(".grid a[href$='/x.jpg'] img").get_attribute("alt") == "Gran & the sea"
+    assert (
+        page.locator(".grid a[href$='/x.jpg'] img").get_attribute("alt") == "Gran & the sea"
+    )
 
 
 # Sharing
@@ -1282,20 +1429,30 @@ def test_sharing_copies_the_address_where_the_system_cannot_share(
     viewer = view(page, "Trip", "b.jpg")
     viewer.dialog.locator("[data-share]").click()
     viewer.dialog.get_by_text("The link is copied.").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == f"{gallery.address}/album/Trip/b.jpg"
+    assert (
+        page.evaluate("navigator.clipboard.readText()")
+        == f"{gallery.address}/album/Trip/b.jpg"
+    )
     page.keyboard.press("Escape")
     viewer.is_closed("/album/Trip/")
     page.locator(".tasks [data-share]").click()
     page.locator(".tasks").get_by_text("The link is copied.").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == f"{gallery.address}/album/Trip/"
+    assert (
+        page.evaluate("navigator.clipboard.readText()") == f"{gallery.address}/album/Trip/"
+    )
 
 
-def test_sharing_opens_the_systems_own_sheet(gallery: Server, open_window: OpenWindow) -> None:
+def test_sharing_opens_the_systems_own_sheet(
+    gallery: Server, open_window: OpenWindow
+) -> None:
     page = open_window(gallery.address)
     page.add_init_script(RECORD_SHARES)
     viewer = view(page, "Trip", "b.jpg")
     viewer.dialog.locator("[data-share]").click()
-    shared = {"title": "Sunset at the pier · Our photos", "url": f"{gallery.address}/album/Trip/b.jpg"}
+    shared = {
+        "title": "Sunset at the pier · Our photos",
+        "url": f"{gallery.address}/album/Trip/b.jpg",
+    }
     eventually(lambda: page.evaluate("shares") == [shared])
     assert viewer.dialog.get_by_text("The link is copied.").count() == 0
 
@@ -1359,8 +1516,12 @@ def test_the_site_can_be_installed(gallery: Server, open_window: OpenWindow) -> 
         named = re.search(r"-(\d+)\.png", address)
         assert width == int(named[1]) if named else width > 0
     colours = page.locator("meta[name=theme-color]")
-    assert len(colours.evaluate_all("all => all.map(each => [each.media, each.content])")) == 2
-    assert gallery.get(href("alternate"))[1]["content-type"].startswith("application/atom+xml")
+    assert (
+        len(colours.evaluate_all("all => all.map(each => [each.media, each.content])")) == 2
+    )
+    assert gallery.get(href("alternate"))[1]["content-type"].startswith(
+        "application/atom+xml"
+    )
     protocol = page.context.new_cdp_session(page)
     assert protocol.send("Page.getAppManifest")["errors"] == []
 
@@ -1376,13 +1537,22 @@ WIDER = """() => [...document.querySelectorAll("body *")]
 
 
 @pytest.mark.parametrize("text", [16, 32], ids=["320 px", "text at 200 %"])
-def test_nothing_is_wider_than_a_small_screen(gallery: Server, open_window: OpenWindow, text: int) -> None:
-    page = open_window(gallery.address, viewport={"width": 320 if text == 16 else 390, "height": 700})
+def test_nothing_is_wider_than_a_small_screen(
+    gallery: Server, open_window: OpenWindow, text: int
+) -> None:
+    page = open_window(
+        gallery.address, viewport={"width": 320 if text == 16 else 390, "height": 700}
+    )
     if text == 32:
-        restyle(page, ":root { font-size: 200% }")  # what "rem" and "em" start from, as a visitor sets it
+        restyle(
+            page, ":root { font-size: 200% }"
+        )  # what "rem" and "em" start from, as a visitor sets it
     for path in ("/", "/album/Trip/", f"/album/{quote(ARABIC)}/", "/login"):
         page.goto(path)
-        assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == f"{text}px"
+        assert (
+            page.evaluate("getComputedStyle(document.documentElement).fontSize")
+            == f"{text}px"
+        )
         assert page.evaluate(WIDER) == [], path
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
     viewer = view(page, "Trip", "b.jpg")
@@ -1437,9 +1607,15 @@ MOVED = """() => {
 
 
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("title", ["Photos", "Photos of the whole family from 1957 until today, and more"])
+@pytest.mark.parametrize(
+    "title", ["Photos", "Photos of the whole family from 1957 until today, and more"]
+)
 def test_nothing_moves_when_the_rest_of_a_page_arrives(
-    tmp_path: Path, serve: Serve, open_window: OpenWindow, title: str, screen: dict[str, Any]
+    tmp_path: Path,
+    serve: Serve,
+    open_window: OpenWindow,
+    title: str,
+    screen: dict[str, Any],
 ) -> None:
     library = tmp_path / "Album"
     make_trip(library / "Trip", TRIP[:2])
@@ -1481,8 +1657,19 @@ AXE = "axe-core@4.14.1"
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of axe-core, which finds what some people cannot use; without npm, tests of it are skipped."""
     folder = tmp_path_factory.mktemp("axe")
-    command = [needed("npm"), "install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder, AXE]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
+    command = [
+        needed("npm"),
+        "install",
+        "--no-save",
+        "--no-audit",
+        "--no-fund",
+        "--prefix",
+        folder,
+        AXE,
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, cwd=folder
+    )
     if done.returncode:
         pytest.skip(f"npm cannot get axe-core: {done.stderr.strip()[-300:]}")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
@@ -1542,6 +1729,8 @@ def test_axe_finds_nothing(
         page.keyboard.press("?")
         page.locator("dialog.help").wait_for()
         check("list of keys")
-        page.evaluate("document.querySelectorAll('dialog').forEach(dialog => dialog.close())")
+        page.evaluate(
+            "document.querySelectorAll('dialog').forEach(dialog => dialog.close())"
+        )
         check("photo page")
     assert found == {}

@@ -37,7 +37,9 @@ class Client:
         self._environ = environ
         self.cookies: dict[str, str] = {}
 
-    def request(self, method: str, address: str, body: bytes = b"", **headers: str) -> Answer:
+    def request(
+        self, method: str, address: str, body: bytes = b"", **headers: str
+    ) -> Answer:
         """Send a request; `address` is a path with percent-encoding; headers as `If_None_Match`."""
         parts = urlsplit(address)
         path = parts.path.encode("ascii")
@@ -53,7 +55,9 @@ class Client:
         if body:
             environ["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
         if self.cookies:
-            environ["HTTP_COOKIE"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+            environ["HTTP_COOKIE"] = "; ".join(
+                f"{name}={value}" for name, value in self.cookies.items()
+            )
         environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
         setup_testing_defaults(environ)
         return self._send(environ)
@@ -61,7 +65,9 @@ class Client:
     def _send(self, environ: dict[str, Any]) -> Answer:
         seen: list[Any] = []
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Any:
             seen[:] = [int(status.split()[0]), headers]
             return lambda _: None
 
@@ -83,7 +89,9 @@ class Client:
     def get(self, address: str, **headers: str) -> Answer:
         return self.request("GET", address, **headers)
 
-    def log_in(self, user: str = "anna", password: str = PASSWORD, target: str = "/") -> Answer:
+    def log_in(
+        self, user: str = "anna", password: str = PASSWORD, target: str = "/"
+    ) -> Answer:
         form = urlencode({"user": user, "password": password, "next": target}).encode()
         return self.request("POST", "/login", form, **OWN)
 
@@ -106,16 +114,24 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
-        sources = [each.split()[0] for each in found.get("srcset", "").split(",") if each.strip()]
+        sources = [
+            each.split()[0] for each in found.get("srcset", "").split(",") if each.strip()
+        ]
         sources += [found.get("poster", ""), found.get("src", "") if tag == "img" else ""]
         self.images += filter(None, sources)
         self.links += [
-            each for each in (found.get("href"), found.get("src"), *sources) if each and each[0] != "#"
+            each
+            for each in (found.get("href"), found.get("src"), *sources)
+            if each and each[0] != "#"
         ]
         self.items += [found["href"]] if "grid" in self.tags and tag == "a" else []
         self.tags |= {tag} | ({"grid"} if found.get("class") == "grid" else set())
         self.actions += [found["action"]] if "action" in found else []
-        self.fields |= {found["name"]: found.get("value", "")} if "name" in found and tag == "input" else {}
+        self.fields |= (
+            {found["name"]: found.get("value", "")}
+            if "name" in found and tag == "input"
+            else {}
+        )
         self.attributes |= found.keys()
         self.texts += [found[name] for name in ("alt", "value") if name in found]
 
@@ -131,7 +147,9 @@ class Page(HTMLParser):
         return " ".join(self.texts)
 
 
-def crawl(client: Client, *starts: str, prefix: str = "", each: Any = None) -> dict[str, Answer]:
+def crawl(
+    client: Client, *starts: str, prefix: str = "", each: Any = None
+) -> dict[str, Answer]:
     """Follow every link from some addresses on; call `each` with every address and answer."""
     answers: dict[str, Answer] = {}
     todo = list(starts)
@@ -145,7 +163,9 @@ def crawl(client: Client, *starts: str, prefix: str = "", each: Any = None) -> d
         if is_page(answer):
             todo += [urljoin(address, link) for link in Page(answer.text).links]
         if answer.headers.get("content-type") == "application/json":
-            todo += [text for text in texts_of(json.loads(answer.body)) if text.startswith("/")]
+            todo += [
+                text for text in texts_of(json.loads(answer.body)) if text.startswith("/")
+            ]
         if each:
             each(address, answer)
             answers[address] = dataclasses.replace(answer, body=b"")
@@ -153,7 +173,10 @@ def crawl(client: Client, *starts: str, prefix: str = "", each: Any = None) -> d
 
 
 def is_page(answer: Answer) -> bool:
-    return answer.headers.get("content-type", "").startswith("text/html") and answer.body != b""
+    return (
+        answer.headers.get("content-type", "").startswith("text/html")
+        and answer.body != b""
+    )
 
 
 def texts_of(found: Any) -> Iterator[str]:
@@ -167,5 +190,7 @@ def texts_of(found: Any) -> Iterator[str]:
 
 def everything(answer: Answer) -> str:
     """Return headers and body as one text, lengths left out."""
-    headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
+    headers = {
+        name: value for name, value in answer.headers.items() if name != "content-length"
+    }
     return unquote(f"{headers} {answer.body.decode('utf-8', 'replace')}")
