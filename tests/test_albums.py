@@ -20,23 +20,29 @@ from PIL import Image
 from processes import eventually
 
 import photos
+import renditions
 
 PUBLIC, HIDDEN, PRIVATE = photos.Visibility
+USER = photos.Principal("anna")
 NFC, NFD = (unicodedata.normalize(form, "Café.jpg") for form in ("NFC", "NFD"))
 Open = Callable[..., photos.Library]
 
 
-def read(library: photos.Library, names: tuple[str, ...] | None = None) -> photos.Library:
+def read(
+    library: photos.Library, purpose: renditions.Purpose = renditions.Purpose.FACTS
+) -> photos.Library:
     """Read all new files as workers do, in this process."""
     Image.init()
-    for file in library.unread(0):
-        library.index.put(file.identity, photos.develop(file.path, library._cache, names))
+    for file in photos.Upkeep(library).unread(0):
+        info = renditions.develop(file.path, purpose, library.cache)
+        library.index.put(file.identity, info)
     return library
 
 
 def look(library: photos.Library, *parts: str, user: bool = False) -> photos.Album:
-    """Return an album as a visitor or a user sees it."""
-    return library.album(library.find(parts), user)
+    """Return an album as a visitor or a user finds it."""
+    place = library.folders.locate(parts)
+    return library.album(place, USER if user else photos.VISITOR)
 
 
 def names(album: photos.Album) -> list[str]:
@@ -45,6 +51,12 @@ def names(album: photos.Album) -> list[str]:
 
 def albums(album: photos.Album) -> list[str]:
     return [child.parts[-1] for child in album.albums]
+
+
+def made(library: photos.Library) -> set[str]:
+    """Return the names of all files among the renditions."""
+    folder = library.cache / renditions.RENDITIONS_FOLDER
+    return {path.name for path in folder.glob("*/*")}
 
 
 def tree(root: Path) -> dict[str, tuple[bytes, int]]:
@@ -139,7 +151,11 @@ def test_an_album_shows_what_its_album_txt_says_now(library: Path, quiet: Open) 
     album = look(opened, "Trip")
     assert (album.title, album.description) == ("Thailand", "It rained.")
     assert [item.caption for item in album.items] == ["The first day", ""]
-    assert opened.title(("Trip",)) == look(opened).albums[0].title == "Thailand"
+    assert (
+        opened.title(("Trip",), photos.VISITOR)
+        == look(opened).albums[0].title
+        == "Thailand"
+    )
     album_text.write_text("Laos")  # in place: the folder's mtime stays
     assert look(opened, "Trip").title == "Laos"
     album_text.unlink()
@@ -165,7 +181,7 @@ def test_a_caption_in_album_txt_goes_before_that_of_the_file(
     }
     assert captions == wanted
     for name, caption in wanted.items():
-        item = opened.item(opened.find(("Trip", name)))
+        item = opened.item(opened.folders.locate(("Trip", name)))
         assert item and item.caption == caption
 
 
@@ -174,7 +190,7 @@ def test_a_caption_in_album_txt_goes_before_that_of_the_file(
 
 def item(name: str, taken: str = "", mtime: float = 0.0) -> photos.Item:
     file = photos.File(name, name, name, 1, mtime, mtime)
-    return photos.Item((name,), file, photos.Info(kind="photo", taken=taken))
+    return photos.Item((name,), file, renditions.Info(kind="photo", taken=taken))
 
 
 def test_the_date_is_that_of_the_metadata_else_of_the_name_else_of_the_file() -> None:
@@ -213,18 +229,21 @@ def test_an_absurd_time_of_a_file_is_one_that_a_calendar_knows(mtime: float) -> 
 # The index
 
 
-KNOWN = photos.Info(
+KNOWN = renditions.Info(
     key="k", kind="photo", width=3, taken="2024-05-06T07:08:09", latitude=-0.5
 )
 
 
 def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
-    before = index.generation
-    index.put("one", photos.Info(key="old"))
+    before = index.changes
+    index.put("one", renditions.Info(key="old"))
     index.put("one", KNOWN)
-    index.put("moment", photos.Info(problem="it crashes the decoder", lasting=False))
-    assert index.generation > before
+    index.put(
+        "moment",
+        renditions.Info(problem="it crashes the decoder", retry=renditions.AT_START),
+    )
+    assert index.changes > before
     assert index.get("moment")
     index = photos.Index(tmp_path)
     assert (index.get("one"), index.get("moment"), index.get("other")) == (
@@ -309,10 +328,10 @@ def test_what_was_read_before_there_were_captions_is_read_again(
     now = photos.Index(tmp_path)
     fields = {
         name: field
-        for name, field in photos.Info.__dataclass_fields__.items()
+        for name, field in renditions.Info.__dataclass_fields__.items()
         if name != "caption"
     }
-    monkeypatch.setattr(photos.Info, "__dataclass_fields__", fields)
+    monkeypatch.setattr(renditions.Info, "__dataclass_fields__", fields)
     assert photos.Index(tmp_path)._path != now._path
 
 
@@ -334,7 +353,7 @@ def test_the_index_forgets_files_that_are_gone(tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
     for name in ("stays", "goes"):
         index.put(name, KNOWN)
-    index.put("moment", photos.Info(problem="late", lasting=False))
+    index.put("moment", renditions.Info(problem="late", retry=renditions.AT_START))
     index.keep({"stays", "moment"})
     assert (index.get("stays"), index.get("goes")) == (KNOWN, None)
     index.put("comes", KNOWN)
@@ -364,10 +383,10 @@ def test_an_index_that_cannot_be_written_is_kept_in_memory(
 
 def test_albums_photos_and_nothing_else_are_found(library: Path, quiet: Open) -> None:
     opened = quiet()
-    place = opened.find(("Trip", "one.jpg"))
+    place = opened.folders.locate(("Trip", "one.jpg"))
     assert place.file and place.file.name == "one.jpg"
     assert place.folder and set(place.folder.files) == {"one.jpg", "two.jpg"}
-    place = opened.find(("Trip", "Beach"))
+    place = opened.folders.locate(("Trip", "Beach"))
     assert (place.file, place.visibility) == (None, PUBLIC)
     assert place.folder and set(place.folder.files) == {"sand.png"}
 
@@ -418,7 +437,7 @@ def test_only_what_is_listed_can_be_reached(
         shutil.copy(library / "loose.jpg", library / "Trip" / name)
     os.mkfifo(library / "Trip" / "pipe.jpg")
     opened = open_library(workers=0)
-    place = opened.find(path)
+    place = opened.folders.locate(path)
     assert (place.folder, place.file) == (None, None)
     assert place.visibility == photos.visibility_of(path)
 
@@ -439,7 +458,7 @@ def test_only_what_is_listed_can_be_reached(
 def test_what_is_below_a_private_name_is_private_whether_it_exists_or_not(
     path: tuple[str, ...], open_library: Open
 ) -> None:
-    assert open_library(workers=0).find(path).visibility == PRIVATE
+    assert open_library(workers=0).folders.locate(path).visibility == PRIVATE
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -457,18 +476,20 @@ def test_the_name_of_the_library_itself_counts(
     if linked:
         (library.with_name("link")).symlink_to(named)
     opened = open_library(library.with_name("link") if linked else named, workers=0)
-    assert opened.find(()).visibility == visibility
-    assert opened.find(("Trip", "one.jpg")).visibility == visibility
-    assert opened.title(()) == "Album"
+    assert opened.folders.locate(()).visibility == visibility
+    assert opened.folders.locate(("Trip", "one.jpg")).visibility == visibility
+    assert opened.title((), photos.VISITOR) == "Album"
 
 
 def test_the_state_folder_is_no_album_wherever_it_lies(library: Path) -> None:
     cache = library / "state" / "cache"
-    draw(cache / photos.RENDITIONS_FOLDER / "aa" / "private.webp")
+    draw(cache / renditions.RENDITIONS_FOLDER / "aa" / "private.webp")
     opened = photos.Library(library, cache, workers=0)
     assert "state" not in albums(look(opened))
     assert (
-        opened.find(("state", "cache", photos.RENDITIONS_FOLDER, "aa", "private.webp")).file
+        opened.folders.locate(
+            ("state", "cache", renditions.RENDITIONS_FOLDER, "aa", "private.webp")
+        ).file
         is None
     )
     opened.close()
@@ -480,9 +501,9 @@ def test_a_file_whose_name_says_private_is_listed_to_users_alone(
     (library / "Trip" / "one.jpg").rename(library / "Trip" / "one.jpg.private")
     opened = read(open_library())
     assert names(look(opened, "Trip")) == ["two.jpg"]
-    place = opened.find(("Trip", "one.jpg.private"))
+    place = opened.folders.locate(("Trip", "one.jpg.private"))
     assert place.visibility == photos.Visibility.PRIVATE
-    assert len(opened.album(opened.find(("Trip",)), True).items) == 2
+    assert len(opened.album(opened.folders.locate(("Trip",)), USER).items) == 2
 
 
 def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(
@@ -491,8 +512,8 @@ def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(
     (library / Path(*["deep"] * (photos.DEPTH + 40))).mkdir(parents=True)
     opened = quiet()
     assert look(opened).photos == 4
-    assert opened.find(("deep",) * photos.DEPTH).folder
-    assert opened.find(("deep",) * (photos.DEPTH + 2)).folder is None
+    assert opened.folders.locate(("deep",) * photos.DEPTH).folder
+    assert opened.folders.locate(("deep",) * (photos.DEPTH + 2)).folder is None
 
 
 # Links
@@ -549,7 +570,7 @@ def test_a_link_shows_what_its_real_path_allows(
     (library / link).symlink_to(target)
     opened = quiet(follow_symlinks=follow)
     expected = outside if follow else inside
-    place = opened.find((link,))
+    place = opened.folders.locate((link,))
     if expected is None:
         assert (place.folder, place.file) == (None, None)
     else:
@@ -592,12 +613,12 @@ def test_a_link_farther_on_that_changes_is_noticed_at_once(
     (library / "Trip" / "link.jpg").symlink_to(middle)
     os.utime(library / "Trip", (1_600_000_000, 1_600_000_000))
     opened = quiet()
-    assert opened.find(("Trip", "link.jpg")).visibility == PUBLIC
+    assert opened.folders.locate(("Trip", "link.jpg")).visibility == PUBLIC
     assert look(opened).photos == 5
     middle.unlink()
     middle.symlink_to(library / "Secret.private" / "faces.jpg")
     assert look(opened).photos == 4
-    assert opened.find(("Trip", "link.jpg")).visibility == PRIVATE
+    assert opened.folders.locate(("Trip", "link.jpg")).visibility == PRIVATE
 
 
 def test_a_public_album_tells_nothing_of_the_private_files_it_links_to(
@@ -609,7 +630,7 @@ def test_a_public_album_tells_nothing_of_the_private_files_it_links_to(
     (library / "Trip" / "one.mov").symlink_to("../Secret.private/faces.mov")
     album = look(quiet(), "Trip")
     assert album.title == "Trip"
-    assert [item.live for item in album.items] == [None, None]
+    assert [item.film for item in album.items] == [None, None]
 
 
 # What each kind of visitor sees
@@ -669,17 +690,17 @@ def test_the_newest_moment_of_an_album_is_of_what_somebody_may_see(
     eventually(lambda: added(draw(late)) > before)
     opened = quiet()
     seen, known = look(opened), look(opened, user=True)
-    assert known.newest == known.albums[1].newest == added(late)
+    assert known.last_added == known.albums[1].last_added == added(late)
     assert (
         0
-        < seen.newest
+        < seen.last_added
         == max(item.added for item in photos.items_below(seen))
         < added(late)
     )
     assert {item.file.name: item.added for item in known.items} == {
         "loose.jpg": added(mixed / "loose.jpg")
     }
-    assert look(opened, "Empty").newest == 0
+    assert look(opened, "Empty").last_added == 0
 
 
 def test_copying_a_photo_with_its_old_dates_adds_it_now(library: Path, quiet: Open) -> None:
@@ -690,22 +711,26 @@ def test_copying_a_photo_with_its_old_dates_adds_it_now(library: Path, quiet: Op
     assert item.added == added(old) > time.time() - 60
 
 
+def recent(library: photos.Library) -> list[str]:
+    """Return the names of what was added last, as a visitor finds it."""
+    items = library.recent_items(library.folders.locate(()), photos.VISITOR)
+    return [item.file.name for item in items]
+
+
 def test_the_newest_are_of_what_a_visitor_finds_and_the_last_added_goes_first(
     mixed: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = ["loose.jpg", "one.jpg", "two.jpg", "sand.png", "home.jpg"]
     opened = quiet()
-    assert sorted(item.file.name for item in opened.newest(opened.find(()))) == sorted(
-        found
-    )
+    assert sorted(recent(opened)) == sorted(found)
     two, before = mixed / "Trip" / "two.jpg", last_added(mixed)
     eventually(lambda: os.utime(two, (1e9, 1e9)) or added(two) > before)  # its ctime is now
     read(opened)
     monkeypatch.setattr(photos, "FEED_ITEMS", 3)
-    newest = opened.newest(opened.find(()))
-    assert len(newest) == 3 and newest[0].file.name == "two.jpg"
+    newest = recent(opened)
+    assert len(newest) == 3 and newest[0] == "two.jpg"
     draw(mixed / "Trip" / "unread.jpg")
-    assert opened.newest(opened.find(()))[0].file.name == "two.jpg"
+    assert recent(opened)[0] == "two.jpg"
 
 
 def test_a_user_finds_everything_and_sees_who_else_may(mixed: Path, quiet: Open) -> None:
@@ -732,7 +757,7 @@ def test_who_has_the_link_sees_a_hidden_album_but_not_what_is_private_in_it(
     draw(library / "Drafts.hidden" / "Worse.private" / "a.jpg")
     draw(library / "Drafts.hidden" / "Better" / "b.jpg")
     opened = quiet()
-    assert opened.find(("Drafts.hidden", "Better")).visibility == HIDDEN
+    assert opened.folders.locate(("Drafts.hidden", "Better")).visibility == HIDDEN
     album = look(opened, "Drafts.hidden")
     assert (albums(album), names(album), album.photos) == (["Better"], ["draft.jpg"], 2)
 
@@ -792,7 +817,7 @@ def test_the_cover_is_the_photo_called_so_else_the_first_that_can_be_shown(
         if "cut" in name:
             path.write_bytes(path.read_bytes()[:1000])
         os.utime(path, (number, number))
-    album = look(read(open_library(workers=0), ("320",)), "New")
+    album = look(read(open_library(workers=0), renditions.Purpose.THUMBNAILS), "New")
     assert sorted(names(album)) == sorted(files)
     assert (album.cover and album.cover.file.name) == cover
 
@@ -829,7 +854,7 @@ def test_a_photo_and_its_short_video_are_one_item(
         file.truncate(size)
     album = look(open_library(workers=0), "New")
     assert sorted(names(album)) == sorted([photo] if pair else [photo, video])
-    lives = {item.file.name: item.live and item.live.name for item in album.items}
+    lives = {item.file.name: item.film and item.film.name for item in album.items}
     assert lives[photo] == (video if pair else None)
     assert (album.photos, album.videos) == (1, 0 if pair else 1)
 
@@ -850,10 +875,10 @@ def test_what_is_dropped_changed_renamed_or_removed_shows_at_the_next_call(
     (library / "Trip" / "one.jpg").rename(library / "Trip" / "uno.jpg")
     (library / "Trip" / "two.jpg").unlink()
     assert set(names(look(opened, "Trip"))) == {"uno.jpg", "three.jpg"}
-    assert opened.find(("Trip", "one.jpg")).file is None
+    assert opened.folders.locate(("Trip", "one.jpg")).file is None
     shutil.rmtree(library / "New")
     assert albums(look(opened)) == ["Trip"]
-    assert opened.find(("New",)).folder is None
+    assert opened.folders.locate(("New",)).folder is None
 
 
 def test_a_photo_that_is_written_in_place_is_read_again(
@@ -861,12 +886,12 @@ def test_a_photo_that_is_written_in_place_is_read_again(
 ) -> None:
     opened = open_library()
     path = library / "Trip" / "one.jpg"
-    before = opened.item(opened.find(("Trip", "one.jpg")))
+    before = opened.item(opened.folders.locate(("Trip", "one.jpg")))
     path.write_bytes(draw(library.parent / "other.jpg", size=(90, 70)).read_bytes())
-    after = opened.item(opened.find(("Trip", "one.jpg")))
+    after = opened.item(opened.folders.locate(("Trip", "one.jpg")))
     assert before and before.info and after and after.info
     assert (before.info.width, after.info.width) == (60, 90)
-    assert before.version != after.version
+    assert before.key != after.key
     assert [
         item.info for item in look(opened, "Trip").items if item.file.name == "one.jpg"
     ] == [after.info]
@@ -878,14 +903,14 @@ def test_a_photo_replaced_under_its_name_with_old_dates_is_read_again(
     opened = open_library()
     path = library / "Trip" / "one.jpg"
     at = path.stat()
-    before = opened.item(opened.find(("Trip", "one.jpg")))
+    before = opened.item(opened.folders.locate(("Trip", "one.jpg")))
     content = bytearray(path.read_bytes())
     content[-9] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
     assert path.stat().st_size == at.st_size
-    after = opened.item(opened.find(("Trip", "one.jpg")))
-    assert before and after and before.version != after.version
+    after = opened.item(opened.folders.locate(("Trip", "one.jpg")))
+    assert before and after and before.key != after.key
 
 
 @pytest.mark.parametrize("name", ["Trip.private", "Trip.PRIVATE", "Trip.hidden"])
@@ -896,13 +921,13 @@ def test_renaming_an_album_hides_it_at_the_next_call_and_back(
     assert albums(look(opened)) == ["Trip"]
     (library / "Trip").rename(library / name)
     assert (albums(look(opened)), look(opened).photos) == ([], 1)
-    place = opened.find((name, "one.jpg"))
+    place = opened.folders.locate((name, "one.jpg"))
     assert place.file and place.visibility == photos.visibility_of([name])
-    assert opened.find(("Trip", "one.jpg")).file is None
+    assert opened.folders.locate(("Trip", "one.jpg")).file is None
     assert name in albums(look(opened, user=True))
     (library / name).rename(library / "Trip")
     assert albums(look(opened)) == ["Trip"]
-    assert opened.find(("Trip", "one.jpg")).visibility == PUBLIC
+    assert opened.folders.locate(("Trip", "one.jpg")).visibility == PUBLIC
 
 
 def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
@@ -915,9 +940,9 @@ def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
     (library / "Trip").rename(library / "aside")
     (library / "Drafts.hidden").rename(library / "Trip")
     (library / "aside").rename(library / "Drafts.hidden")
-    assert opened.find(("Trip", "draft.jpg")).file
-    assert not opened.find(("Trip", "one.jpg")).file
-    assert [item.file.name for item in opened.siblings(opened.find(("Trip",)), False)] == [
+    assert opened.folders.locate(("Trip", "draft.jpg")).file
+    assert not opened.folders.locate(("Trip", "one.jpg")).file
+    assert [item.file.name for item in opened.items(("Trip",), photos.VISITOR)] == [
         "draft.jpg"
     ]
 
@@ -928,8 +953,8 @@ def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(
     opened = quiet()
     library.rename(library.with_name("away"))
     assert (look(opened).photos, look(opened).albums) == (0, ())
-    assert opened.find(("Trip", "one.jpg")).file is None
-    assert opened.problems()[0][0] == "."
+    assert opened.folders.locate(("Trip", "one.jpg")).file is None
+    assert photos.Upkeep(opened).problems()[0][0] == "."
     library.with_name("away").rename(library)
     assert look(opened).photos == 4
 
@@ -937,9 +962,9 @@ def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(
 def test_a_file_that_the_disk_cannot_tell_of_costs_itself_and_is_reported(
     library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = photos._as_file
+    told = photos.file_of
 
-    def as_file(
+    def file_of(
         name: str, *facts: Any
     ) -> photos.File:  # a disk that fails, or a date beyond 32 bits
         if name in ("one.jpg", "two.jpg"):
@@ -947,17 +972,18 @@ def test_a_file_that_the_disk_cannot_tell_of_costs_itself_and_is_reported(
         return told(name, *facts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(photos, "_as_file", as_file)
+        patch.setattr(photos, "file_of", file_of)
         opened = quiet()
         assert look(opened, "Trip").photos > 0 and names(look(opened, "Trip")) == []
-        assert opened.problems() == [
+        assert photos.Upkeep(opened).problems() == [
             ("Trip/", "one.jpg: Input/output error; two.jpg: Input/output error")
         ]
     (library / "Trip" / "goes nowhere.jpg").symlink_to("nowhere")
     (library / "Trip" / "goes too far.jpg").symlink_to("one.jpg/nowhere")
     (library / "Trip" / "round.jpg").symlink_to("round.jpg")
     opened = quiet()
-    assert opened.problems() == [] and "one.jpg" in names(look(opened, "Trip"))
+    assert photos.Upkeep(opened).problems() == []
+    assert "one.jpg" in names(look(opened, "Trip"))
 
 
 def test_a_folder_that_may_not_be_read_costs_itself_and_is_reported(
@@ -976,7 +1002,7 @@ def test_a_folder_that_may_not_be_read_costs_itself_and_is_reported(
         assert (albums(look(opened, "Trip")), look(opened, "Trip").photos) == ([], 2)
         assert look(opened, "Trip", "Beach").items == ()
         reason = "the program may not read it (file permissions)"
-        assert opened.problems() == [("Trip/Beach/", reason)]
+        assert photos.Upkeep(opened).problems() == [("Trip/Beach/", reason)]
     assert names(look(opened, "Trip", "Beach")) == ["sand.png"]
 
 
@@ -1005,7 +1031,7 @@ def test_a_name_may_hold_anything(name: str, library: Path, quiet: Open) -> None
     found = {item.file.name: item for item in look(opened, "Names").items}
     assert found.keys() == {NFC, NFD, "IMG.JPG", "img.jpg", name}
     assert found[name].info and found[name].info.width == 60
-    place = opened.find(("Names", name))
+    place = opened.folders.locate(("Names", name))
     assert place.file and place.file.name == name
     assert names(look(opened, name)) == ["in a folder called so.jpg"]
     found[name].title.encode("utf-8")
@@ -1024,7 +1050,7 @@ def test_a_file_that_is_still_being_copied_is_tried_again(
     path.write_bytes(whole[:20])
 
     def new() -> photos.Item:
-        album = opened.album(opened.find(("Trip",)), False, patience=20)
+        album = opened.album(opened.folders.locate(("Trip",)), photos.VISITOR, patience=20)
         return next(item for item in album.items if item.file.name == "new.png")
 
     assert new().info is None, "listed, and not yet marked as bad"
@@ -1037,7 +1063,7 @@ def test_a_file_that_is_still_being_copied_is_tried_again(
     info = new().info
     assert info and info.problem
     assert not new().has_picture
-    assert opened.problems()[0][0] == "Trip/new.png"
+    assert photos.Upkeep(opened).problems()[0][0] == "Trip/new.png"
 
 
 def test_an_album_knows_all_that_its_workers_have_answered(
@@ -1051,7 +1077,7 @@ def test_an_album_knows_all_that_its_workers_have_answered(
 
     monkeypatch.setattr(photos.Index, "put", late)
     opened = open_library()
-    album = opened.album(opened.find(("Trip",)), False, patience=60)
+    album = opened.album(opened.folders.locate(("Trip",)), photos.VISITOR, patience=60)
     assert all(item.info for item in album.items)
 
 
@@ -1060,12 +1086,12 @@ def test_renditions_are_made_when_they_are_asked_for_and_once(
 ) -> None:
     draw(library / "Trip" / "large.jpg", size=(1000, 800))
     opened = open_library()
-    item = opened.item(opened.find(("Trip", "large.jpg")))
+    item = opened.item(opened.folders.locate(("Trip", "large.jpg")))
     assert item
     thumbnail = opened.rendition(item, "320")
-    assert opened._made() == {f"{item.version}-320.webp", f"{item.version}-640.webp"}
+    assert made(opened) == {f"{item.key}-320.webp", f"{item.key}-640.webp"}
     at = thumbnail.stat().st_mtime_ns
-    assert opened.rendition(item, "preview").name == f"{item.version}-preview.webp"
+    assert opened.rendition(item, "preview").name == f"{item.key}-preview.webp"
     assert opened.rendition(item, "320").stat().st_mtime_ns == at
     with Image.open(opened.rendition(item, "full")) as image:
         assert image.size == (1000, 800)
@@ -1076,7 +1102,7 @@ def test_renditions_are_made_when_they_are_asked_for_and_once(
 def test_what_has_no_picture_has_no_rendition(library: Path, open_library: Open) -> None:
     (library / "Trip" / "text.jpg").write_text("this is no photo")
     opened = open_library()
-    item = opened.item(opened.find(("Trip", "text.jpg")))
+    item = opened.item(opened.folders.locate(("Trip", "text.jpg")))
     assert item and item.kind == "photo"
     with pytest.raises(photos.NoPicture, match="not a picture"):
         opened.rendition(item, "320")
@@ -1087,14 +1113,17 @@ def test_what_fails_for_the_moment_or_in_full_size_costs_no_photo_its_thumbnail(
 ) -> None:
     monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
     opened = read(open_library())
-    file = opened.find(("loose.jpg",)).file
+    file = opened.folders.locate(("loose.jpg",)).file
     assert file
     known = opened.index.get(file.identity)
-    for names_asked, fields in (((photos.FULL,), {}), (("320",), {"passing": True})):
-        job = photos.Job(file.identity, file.path, names_asked, photos.Urgency.NOW)
-        opened._learn(job, photos.Info(problem="no memory", **fields))
+    for purpose, retry in (
+        (renditions.Purpose.FULL, renditions.NEVER),
+        (renditions.Purpose.THUMBNAILS, renditions.AT_ONCE),
+    ):
+        job = photos.Job(file.identity, file.path, purpose, photos.Urgency.NOW)
+        opened._learn(job, renditions.Info(problem="no memory", retry=retry))
         assert opened.index.get(file.identity) == known
-    opened._learn(job, photos.Info(problem="gave up", lasting=False))
+    opened._learn(job, renditions.Info(problem="gave up", retry=renditions.AT_START))
     given_up = opened.index.get(file.identity)
     assert given_up and (given_up.kind, given_up.problem) == (photos.PHOTO, "gave up")
 
@@ -1105,16 +1134,14 @@ def test_when_too_many_wait_for_pictures_the_next_one_is_told_so(
     monkeypatch.setattr(photos, "WAITING_THREADS", 0)
     opened = open_library()
     with pytest.raises(photos.Busy):
-        opened.item(opened.find(("Trip", "one.jpg")))
+        opened.item(opened.folders.locate(("Trip", "one.jpg")))
 
 
 def test_the_thumbnails_of_a_page_are_made_before_anybody_asks(open_library: Open) -> None:
     opened = open_library()
-    album = opened.album(opened.find(("Trip",)), False, patience=20)
+    album = opened.album(opened.folders.locate(("Trip",)), photos.VISITOR, patience=20)
     opened.expect(album.items)
-    eventually(
-        lambda: opened._made() == {f"{item.version}-320.webp" for item in album.items}
-    )
+    eventually(lambda: made(opened) == {f"{item.key}-320.webp" for item in album.items})
 
 
 def test_renaming_or_moving_an_album_makes_no_rendition_again(
@@ -1122,40 +1149,39 @@ def test_renaming_or_moving_an_album_makes_no_rendition_again(
 ) -> None:
     opened = quiet()
     item = look(opened, "Trip").items[0]
-    photos.develop(
-        item.file.path, opened._cache, photos.rendition_names(item.info or photos.Info())
-    )
-    before = tree(opened._cache / photos.RENDITIONS_FOLDER)
+    renditions.develop(item.file.path, renditions.Purpose.ALL, opened.cache)
+    before = tree(opened.cache / renditions.RENDITIONS_FOLDER)
     (library / "Trip").rename(library / "Journey.hidden")
     (library / "Years").mkdir()
     (library / "Journey.hidden").rename(library / "Years" / "Journey.private")
-    assert opened.unread(0) == []
+    upkeep = photos.Upkeep(opened)
+    assert upkeep.unread(0) == []
     renamed = look(opened, "Years", "Journey.private", user=True).items[0]
-    assert opened.rendition(renamed, "320") == photos.rendition_path(
-        opened._cache, item.version, "320"
+    assert opened.rendition(renamed, "320") == renditions.rendition_path(
+        opened.cache, item.key, "320"
     )
-    assert "one.jpg" not in [file.name for file, _ in opened.unrendered(0)]
+    assert "one.jpg" not in [file.name for file in upkeep.unrendered(0)]
     (library / "Years" / "Journey.private" / "one.jpg").rename(library / "moved.jpg")
     moved = next(each for each in look(read(opened)).items if each.title == "moved.jpg")
     assert opened.rendition(moved, "320").exists()
-    assert tree(opened._cache / photos.RENDITIONS_FOLDER) == before
+    assert tree(opened.cache / renditions.RENDITIONS_FOLDER) == before
 
 
 def test_a_cache_that_is_deleted_while_the_server_runs_is_made_again(
     library: Path, open_library: Open
 ) -> None:
     opened = open_library()
-    item = opened.item(opened.find(("Trip", "one.jpg")))
+    item = opened.item(opened.folders.locate(("Trip", "one.jpg")))
     assert item and opened.rendition(item, "320").exists()
-    shutil.rmtree(opened._cache)
+    shutil.rmtree(opened.cache)
     assert opened.rendition(item, "320").exists()
     draw(library / "Trip" / "new.jpg")
-    new = opened.item(opened.find(("Trip", "new.jpg")))
+    new = opened.item(opened.folders.locate(("Trip", "new.jpg")))
     assert new and opened.rendition(new, "preview").exists()
-    opened.prune()
+    photos.Upkeep(opened).prune()
     opened.close()
     opened = open_library()
-    assert opened.item(opened.find(("Trip", "one.jpg"))).version == item.version
+    assert opened.item(opened.folders.locate(("Trip", "one.jpg"))).key == item.key
 
 
 # The background pass
@@ -1165,34 +1191,37 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr(photos, "SURVEY_SECONDS", 0.02)
+    monkeypatch.setattr(photos, "PASS_SECONDS", 0.02)
     (library / "Trip" / "text.jpg").write_text("this is no photo")
     opened = open_library()
-    survey = threading.Thread(target=opened.survey)
-    survey.start()
-    eventually(lambda: len(opened._made()) == 12)
-    assert opened.problems() == [
+    upkeep = photos.Upkeep(opened)
+    background = threading.Thread(target=upkeep.run)
+    background.start()
+    eventually(lambda: len(made(opened)) == 12)
+    assert upkeep.problems() == [
         ("Trip/text.jpg", "its content is not a picture, or damaged from the start")
     ]
     draw(library / "Secret.private" / "New" / "more.jpg")
-    eventually(lambda: len(opened._made()) == 14)
+    eventually(lambda: len(made(opened)) == 14)
     (library / "loose.jpg").unlink()
-    eventually(lambda: len(opened._made()) == 12)
+    eventually(lambda: len(made(opened)) == 12)
+    upkeep.close()
     opened.close()
-    survey.join(5)
-    assert not survey.is_alive()
-    assert list(opened.unrendered(0)) == []
+    background.join(5)
+    assert not background.is_alive()
+    assert list(upkeep.unrendered(0)) == []
 
 
 def test_the_background_pass_leaves_what_is_still_being_copied(
     library: Path, quiet: Open
 ) -> None:
     opened = quiet()
+    upkeep = photos.Upkeep(opened)
     draw(library / "Trip" / "new.jpg")
-    assert opened.unread(60) == []
-    assert [file.name for file in opened.unread(0)] == ["new.jpg"]
-    assert list(opened.unrendered(60)) == []
-    assert len(list(opened.unrendered(0))) == 6
+    assert upkeep.unread(60) == []
+    assert [file.name for file in upkeep.unread(0)] == ["new.jpg"]
+    assert list(upkeep.unrendered(60)) == []
+    assert len(list(upkeep.unrendered(0))) == 6
 
 
 def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
@@ -1201,14 +1230,13 @@ def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
     later = time.time() + 10**7
     os.utime(library / "loose.jpg", (later, later))
     opened = open_library()
+    upkeep = photos.Upkeep(opened)
     waiting = [
-        file for file in opened.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"
+        file for file in upkeep.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"
     ]
     assert waiting
-    list(opened.work_off((file, None) for file in waiting))
-    assert "loose.jpg" in [
-        file.name for file, _ in opened.unrendered(photos.SETTLE_SECONDS)
-    ]
+    list(opened.run(waiting, renditions.Purpose.FACTS))
+    assert "loose.jpg" in [file.name for file in upkeep.unrendered(photos.SETTLE_SECONDS)]
 
 
 def test_folders_with_the_newest_files_go_first(library: Path, open_library: Open) -> None:
@@ -1224,62 +1252,66 @@ def test_folders_with_the_newest_files_go_first(library: Path, open_library: Ope
 def test_renditions_of_removed_photos_go_at_the_second_look(
     library: Path, open_library: Open
 ) -> None:
-    opened = read(open_library(workers=0), ("320", "preview"))
-    assert len(opened._made()) == 12
-    left = next((opened._cache / photos.RENDITIONS_FOLDER).glob("??/*"))
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
+    assert len(made(opened)) == 12
+    left = next((opened.cache / renditions.RENDITIONS_FOLDER).glob("??/*"))
     left.with_name(f"{left.name}.999").touch()  # by a worker that was killed while it wrote
     shutil.rmtree(library / "Trip")
-    opened.prune()
-    assert len(opened._made()) == 13
-    opened.prune()
-    assert len(opened._made()) == 6
+    upkeep.prune()
+    assert len(made(opened)) == 13
+    upkeep.prune()
+    assert len(made(opened)) == 6
     assert len(opened.index._path.read_text().split("\n\n")) == 3
 
 
 def test_one_file_that_the_disk_cannot_tell_of_does_not_keep_the_rest_from_being_tidied(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = read(open_library(workers=0), ("320", "preview"))
-    before = len(opened._made())
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
+    before = len(made(opened))
     (library / "Trip" / "one.jpg").unlink()
-    told = photos._as_file
+    told = photos.file_of
 
-    def as_file(name: str, *facts: Any) -> photos.File:
+    def file_of(name: str, *facts: Any) -> photos.File:
         if name == "loose.jpg":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return told(name, *facts)
 
-    monkeypatch.setattr(photos, "_as_file", as_file)
-    opened.prune()
-    opened.prune()
-    assert len(opened._made()) == before - 4
+    monkeypatch.setattr(photos, "file_of", file_of)
+    upkeep.prune()
+    upkeep.prune()
+    assert len(made(opened)) == before - 4
 
 
 def test_a_photo_that_was_away_for_one_look_keeps_its_renditions(
     library: Path, open_library: Open
 ) -> None:
-    opened = read(open_library(workers=0), ("320", "preview"))
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
     for _ in range(2):
         (library / "Trip").rename(library.parent / "aside")
-        opened.prune()
+        upkeep.prune()
         (library.parent / "aside").rename(library / "Trip")
         read(opened)
-        opened.prune()
-    assert len(opened._made()) == 12
+        upkeep.prune()
+    assert len(made(opened)) == 12
 
 
 def test_a_library_that_seems_empty_loses_no_rendition(
     library: Path, open_library: Open
 ) -> None:
-    opened = read(open_library(workers=0), ("320", "preview"))
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
     library.rename(library.with_name("away"))
     library.mkdir()
     for _ in range(3):
-        opened.prune()
-    assert len(opened._made()) == 12
+        upkeep.prune()
+    assert len(made(opened)) == 12
     library.rmdir()
     library.with_name("away").rename(library)
-    assert opened.unread(0) == []
+    assert upkeep.unread(0) == []
 
 
 def test_problems_are_told_in_natural_order(library: Path, quiet: Open) -> None:
@@ -1290,7 +1322,7 @@ def test_problems_are_told_in_natural_order(library: Path, quiet: Open) -> None:
     ):
         (library / name).write_text("this is no photo")
     draw(library / "a.tif").rename(library / "a.dng")
-    found = quiet().problems()
+    found = photos.Upkeep(quiet()).problems()
     assert [path for path, _ in found][:12] == [f"{number}.jpg" for number in range(1, 13)]
     assert [path for path, _ in found][12:] == ["a.dng", "\ufffd.jpg"]
     assert dict(found)["a.dng"] == "RAW: export it as JPEG to show it"
@@ -1309,14 +1341,15 @@ def test_originals_are_never_written_moved_or_deleted(
     (library / "Trip" / "link.jpg").symlink_to("../Secret.private/faces.jpg")
     before = tree(library)
     opened = open_library()
-    list(opened.work_off((file, None) for file in opened.unread(0)))
-    list(opened.work_off(opened.unrendered(0)))
+    upkeep = photos.Upkeep(opened)
+    list(opened.run(upkeep.unread(0), renditions.Purpose.FACTS))
+    list(opened.run(upkeep.unrendered(0), renditions.Purpose.ALL))
     for parts, folder in opened.walk():
         for name in folder.files:
-            item = opened.item(opened.find((*parts, name)))
+            item = opened.item(opened.folders.locate((*parts, name)))
             if item and item.has_picture:
                 assert opened.rendition(item, "full").exists()
-    opened.prune()
-    opened.prune()
+    upkeep.prune()
+    upkeep.prune()
     opened.close()
     assert tree(library) == before
