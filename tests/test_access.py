@@ -222,11 +222,11 @@ def test_a_private_path_is_not_even_looked_at_for_a_visitor(
     site: photos.Site, visitor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[photos.Parts] = []
-    find = photos.Library.find
+    locate = photos.Folders.locate
     monkeypatch.setattr(
-        photos.Library,
-        "find",
-        lambda library, parts: seen.append(parts) or find(library, parts),
+        photos.Folders,
+        "locate",
+        lambda folders, parts: seen.append(parts) or locate(folders, parts),
     )
     assert visitor.get("/album/Secret.private/").status == 303
     assert visitor.get("/photo/Secret.private/faces.jpg").status == 401

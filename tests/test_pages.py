@@ -194,7 +194,7 @@ def test_a_page_that_is_not_there_is_not_found(paged: Client) -> None:
 
 def sent(suffixes: tuple[str, ...]) -> dict[str, str]:
     folder = Path(photos.__file__).with_name("templates")
-    _, statics = photos.read_statics(folder)
+    statics = photos.Statics(folder).files
     return {
         name: body.decode() for name, body in statics.items() if name.endswith(suffixes)
     }
@@ -225,12 +225,12 @@ def test_one_changed_script_is_a_new_version_of_all(tmp_path: Path) -> None:
             Path(photos.__file__).with_name("templates"), tmp_path / "templates"
         )
     )
-    version, before = photos.read_statics(folder)
+    before = photos.Statics(folder)
     (folder / "zoom.js").write_text("export class Zoom {}")
-    new_version, after = photos.read_statics(folder)
-    assert before.keys() == after.keys()
-    assert version != new_version
-    assert after["viewer.js"] != before["viewer.js"]
+    after = photos.Statics(folder)
+    assert before.files.keys() == after.files.keys()
+    assert before.key != after.key
+    assert after.files["viewer.js"] != before.files["viewer.js"]
 
 
 def test_comments_and_indentation_are_not_sent_and_nothing_else_is_left_out() -> None:

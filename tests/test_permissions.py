@@ -68,5 +68,16 @@ def test_a_title_is_the_folder_name_without_its_suffix(name: str, title: str) ->
 def test_only_private_places_need_a_login(
     visibility: photos.Visibility, visitor: bool, user: bool
 ) -> None:
-    assert photos.may_open(visibility, None) is visitor
-    assert photos.may_open(visibility, "anna") is user
+    assert photos.may_open(photos.VISITOR, visibility) is visitor
+    assert photos.may_open(photos.Principal("anna"), visibility) is user
+
+
+@pytest.mark.parametrize(
+    ("visibility", "visitor", "user"),
+    [(PUBLIC, True, True), (HIDDEN, False, True), (PRIVATE, False, True)],
+)
+def test_visitors_find_public_places_alone(
+    visibility: photos.Visibility, visitor: bool, user: bool
+) -> None:
+    assert photos.may_find(photos.VISITOR, visibility) is visitor
+    assert photos.may_find(photos.Principal("anna"), visibility) is user
