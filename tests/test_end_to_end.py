@@ -26,6 +26,7 @@ from processes import Server, Terminal, eventually, free_port, processes_about, 
 from visiting import PASSWORD
 
 import photos
+import renditions
 
 ALBUMS = {
     "Thailand 2024": (
@@ -162,7 +163,7 @@ def test_an_owner_copies_the_one_file_next_to_the_albums_and_later_a_newer_one(
         assert sees_all_pictures(page) > 1
         upgrade = processes.run("check", cwd=albums).stdout
         assert (
-            "An upgrade waits: the server still is" in upgrade
+            "Upgrade pending: the running server is still" in upgrade
             and "photos 99.1.0" in upgrade
         )
         terminal.press(b"\x03")
@@ -173,7 +174,7 @@ def test_an_owner_copies_the_one_file_next_to_the_albums_and_later_a_newer_one(
         page.goto("/album/Silly%20faces.private/")
         assert page.get_by_text("berta").count() == 1  # still logged in
         assert sees_all_pictures(page) == 3
-        assert "An upgrade waits" not in processes.run("check", cwd=albums).stdout
+        assert "Upgrade pending" not in processes.run("check", cwd=albums).stdout
         assert processes.run("users", cwd=albums).stdout == "anna\nberta\n"
         terminal.press(b"\x03")
         assert terminal.end() == 0 and "Traceback" not in terminal.screen
@@ -349,12 +350,13 @@ def test_a_newer_version_copied_over_the_running_one_stops_nothing(
     library: Path, tmp_path: Path
 ) -> None:
     program = Path(shutil.copy(photos.__file__, tmp_path))
+    worker_code = Path(shutil.copy(renditions.__file__, tmp_path))
     shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates")
-    newer = """dataclasses.asdict = lambda info: {**vars(info), "news": "of the next version"}"""
+    reply = "json.dumps(vars(info))"
+    newer = 'json.dumps({**vars(info), "news": "of the next version"})'
+    assert reply in worker_code.read_text()
     with Server(library, program=program) as server:
-        program.write_text(
-            program.read_text().replace("if __name__ ==", f"{newer}\nif __name__ ==")
-        )
+        worker_code.write_text(worker_code.read_text().replace(reply, newer))
         for worker in processes_about(library / ".photos" / "cache"):
             os.kill(worker, signal.SIGKILL)
         for name in ("one.jpg", "two.jpg") * photos.WORKERS:

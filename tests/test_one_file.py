@@ -400,7 +400,7 @@ def test_the_library_is_the_folder_of_the_file_wherever_it_is_started(
         )
         assert done.returncode == 0, done.stderr
         assert f"{state}: only you can read it" in done.stdout
-        assert "An upgrade waits" not in done.stdout
+        assert "Upgrade pending" not in done.stdout
     assert os.listdir(elsewhere) == []
 
 
@@ -410,7 +410,7 @@ def test_an_upgrade_under_a_running_server_waits_for_its_restart(
     with warm.serve() as server:
         renders(server, "before.jpg")
         before = warm.run("--library", warm.library, "check").stdout
-        assert "An upgrade waits" not in before
+        assert "Upgrade pending" not in before
         shutil.copy(newer_pyz, warm.archive.with_name("new"))
         os.replace(warm.archive.with_name("new"), warm.archive)
         end_workers(server)
@@ -418,14 +418,12 @@ def test_an_upgrade_under_a_running_server_waits_for_its_restart(
         assert server.get("/login")[0] == 200
         check = warm.run("--library", warm.library, "check").stdout
         old = " ".join(before.split(", Python")[0].split())
-        assert (
-            f"An upgrade waits: the server still is {old}. Stop it and start it again."
-            in check
-        )
+        pending = f"Upgrade pending: the running server is still {old}. Restart it."
+        assert pending in check
     with warm.serve() as server:
         renders(server, "upgraded.jpg")
         check = warm.run("--library", warm.library, "check").stdout
-        assert check.startswith("photos 99.1.0, build ") and "An upgrade waits" not in check
+        assert check.startswith("photos 99.1.0, build ") and "Upgrade pending" not in check
 
 
 # Many starts, and starts that are cut short
