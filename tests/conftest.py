@@ -20,6 +20,7 @@ sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
 from drawing import draw, exif
 from gallery import Gallery, open_gallery
+from looking import Open, read
 from processes import Server, eventually
 from visiting import PASSWORD, Client
 
@@ -59,7 +60,7 @@ def library(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_library(library: Path) -> Iterator[Callable[..., photos.Library]]:
+def open_library(library: Path) -> Iterator[Open]:
     """Opens the library with one worker; closes it after the test."""
     opened: list[photos.Library] = []
 
@@ -72,6 +73,12 @@ def open_library(library: Path) -> Iterator[Callable[..., photos.Library]]:
     yield open_it
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def quiet(open_library: Open) -> Open:
+    """Opens a library without workers, all its files read."""
+    return lambda *root, **options: read(open_library(*root, workers=0, **options))
 
 
 @pytest.fixture

@@ -1,0 +1,185 @@
+"""Upkeep: the background pass, pruning, problems, and that originals stay as they are."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawing import draw
+from looking import Open, made, read, tree
+from processes import eventually
+
+import photos
+import renditions
+
+# The background pass
+
+
+def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(photos, "PASS_SECONDS", 0.02)
+    (library / "Trip" / "text.jpg").write_text("this is no photo")
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    background = threading.Thread(target=upkeep.run)
+    background.start()
+    eventually(lambda: len(made(opened)) == 12)
+    assert upkeep.problems() == [
+        ("Trip/text.jpg", "its content is not a picture, or damaged from the start")
+    ]
+    draw(library / "Secret.private" / "New" / "more.jpg")
+    eventually(lambda: len(made(opened)) == 14)
+    (library / "loose.jpg").unlink()
+    eventually(lambda: len(made(opened)) == 12)
+    upkeep.close()
+    opened.close()
+    background.join(5)
+    assert not background.is_alive()
+    assert list(upkeep.unrendered(0)) == []
+
+
+def test_the_background_pass_leaves_what_is_still_being_copied(
+    library: Path, quiet: Open
+) -> None:
+    opened = quiet()
+    upkeep = photos.Upkeep(opened)
+    draw(library / "Trip" / "new.jpg")
+    assert upkeep.unread(60) == []
+    assert [file.name for file in upkeep.unread(0)] == ["new.jpg"]
+    assert list(upkeep.unrendered(60)) == []
+    assert len(list(upkeep.unrendered(0))) == 6
+
+
+def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
+    library: Path, open_library: Open
+) -> None:
+    later = time.time() + 10**7
+    os.utime(library / "loose.jpg", (later, later))
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    waiting = [
+        file for file in upkeep.unread(photos.SETTLE_SECONDS) if file.name == "loose.jpg"
+    ]
+    assert waiting
+    list(opened.run(waiting, renditions.Purpose.FACTS))
+    assert "loose.jpg" in [file.name for file in upkeep.unrendered(photos.SETTLE_SECONDS)]
+
+
+# Pruning
+
+
+def test_renditions_of_removed_photos_go_at_the_second_look(
+    library: Path, open_library: Open
+) -> None:
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
+    assert len(made(opened)) == 12
+    left = next((opened.cache / renditions.RENDITIONS_FOLDER).glob("??/*"))
+    left.with_name(f"{left.name}.999").touch()  # by a worker that was killed while it wrote
+    shutil.rmtree(library / "Trip")
+    upkeep.prune()
+    assert len(made(opened)) == 13
+    upkeep.prune()
+    assert len(made(opened)) == 6
+    assert len(opened.index._path.read_text().split("\n\n")) == 3
+
+
+def test_one_file_that_the_disk_cannot_tell_of_does_not_keep_the_rest_from_being_tidied(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
+    before = len(made(opened))
+    (library / "Trip" / "one.jpg").unlink()
+    told = photos.file_of
+
+    def file_of(name: str, *facts: Any) -> photos.File:
+        if name == "loose.jpg":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return told(name, *facts)
+
+    monkeypatch.setattr(photos, "file_of", file_of)
+    upkeep.prune()
+    upkeep.prune()
+    assert len(made(opened)) == before - 4
+
+
+def test_a_photo_that_was_away_for_one_look_keeps_its_renditions(
+    library: Path, open_library: Open
+) -> None:
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
+    for _ in range(2):
+        (library / "Trip").rename(library.parent / "aside")
+        upkeep.prune()
+        (library.parent / "aside").rename(library / "Trip")
+        read(opened)
+        upkeep.prune()
+    assert len(made(opened)) == 12
+
+
+def test_a_library_that_seems_empty_loses_no_rendition(
+    library: Path, open_library: Open
+) -> None:
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    upkeep = photos.Upkeep(opened)
+    library.rename(library.with_name("away"))
+    library.mkdir()
+    for _ in range(3):
+        upkeep.prune()
+    assert len(made(opened)) == 12
+    library.rmdir()
+    library.with_name("away").rename(library)
+    assert upkeep.unread(0) == []
+
+
+# Problems
+
+
+def test_problems_are_told_in_natural_order(library: Path, quiet: Open) -> None:
+    for name in (
+        *(f"{number}.jpg" for number in range(1, 13)),
+        os.fsdecode(b"\xff.jpg"),
+        "notes.md",
+    ):
+        (library / name).write_text("this is no photo")
+    draw(library / "a.tif").rename(library / "a.dng")
+    found = photos.Upkeep(quiet()).problems()
+    assert [path for path, _ in found][:12] == [f"{number}.jpg" for number in range(1, 13)]
+    assert [path for path, _ in found][12:] == ["a.dng", "\ufffd.jpg"]
+    assert dict(found)["a.dng"] == "RAW: export it as JPEG to show it"
+
+
+# Promises
+
+
+def test_originals_are_never_written_moved_or_deleted(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    (library / "Trip" / "album.txt").write_text("Our trip")
+    (library / "Trip" / "text.jpg").write_text("this is no photo")
+    (library / "Trip" / "cut.jpg").write_bytes((library / "loose.jpg").read_bytes()[:700])
+    (library / "Trip" / "link.jpg").symlink_to("../Secret.private/faces.jpg")
+    before = tree(library)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    list(opened.run(upkeep.unread(0), renditions.Purpose.FACTS))
+    list(opened.run(upkeep.unrendered(0), renditions.Purpose.ALL))
+    for parts, folder in opened.walk():
+        for name in folder.files:
+            item = opened.item(opened.folders.locate((*parts, name)))
+            if item and item.has_picture:
+                assert opened.rendition(item, "full").exists()
+    upkeep.prune()
+    upkeep.prune()
+    opened.close()
+    assert tree(library) == before
