@@ -1620,7 +1620,7 @@ class Library:
         # What is wrong at this moment, or with a file still being copied, is soon outdated.
         if info.retry == AT_ONCE or (info.problem and not is_settled(job.path)):
             return info
-        was_decoded = info.colour != "" or info.problem != ""
+        was_decoded = info.colour != "" or info.no_poster or info.problem != ""
         if before and not was_decoded:
             if before.key:
                 return before  # it tells more

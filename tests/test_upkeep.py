@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -71,6 +72,22 @@ def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
     assert waiting
     list(opened.run(waiting, renditions.Purpose.FACTS))
     assert "loose.jpg" in [file.name for file in upkeep.unrendered(photos.SETTLE_SECONDS)]
+
+
+def test_a_sound_without_a_picture_is_tried_once(
+    ffmpeg: str, library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    sound = ["-f", "lavfi", "-i", "sine=duration=0.2", library / "Trip" / "sound.mp4"]
+    subprocess.run([ffmpeg, "-v", "error", *sound], check=True)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    list(opened.run(upkeep.unread(0), renditions.Purpose.FACTS))
+    assert "sound.mp4" in [file.name for file in upkeep.unrendered(0)]
+    list(opened.run(upkeep.unrendered(0), renditions.Purpose.ALL))
+    assert list(upkeep.unrendered(0)) == []
+    item = opened.item(opened.folders.locate(("Trip", "sound.mp4")))
+    assert item and not item.has_picture
 
 
 # Pruning
