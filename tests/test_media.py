@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
+from drawing import draw
 from gallery import BROKEN, NAMES, Gallery
+from processes import processes_about
 from visiting import Client, Page
+
+import photos
 
 pytestmark = pytest.mark.usefixtures("patient")
 
@@ -127,3 +133,105 @@ def test_a_sound_without_picture_has_a_player(
     assert "<video" in page
     assert "poster=" not in page
     assert visitor.get("/photo/Trip/sound.mp4").headers["content-type"] == "video/mp4"
+
+
+# What goes wrong meanwhile
+
+PHOTO = "Trip/one.jpg"
+
+
+@pytest.mark.parametrize("kind", ["photo", "download", "thumbnail", "preview"])
+@pytest.mark.parametrize(
+    "moment", ["before it is looked at", "before a worker opens it", "before it is sent"]
+)
+def test_a_file_that_goes_between_listing_and_opening_is_not_found(
+    moment: str,
+    kind: str,
+    library: Path,
+    visitor: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    look_at, submit = photos.Library.item, photos.Renderer.submit
+
+    def go(now: str) -> None:
+        if now == moment:
+            (library / PHOTO).unlink(missing_ok=True)
+
+    def look_at_it(*arguments: Any) -> Any:
+        go("before it is looked at")
+        item = look_at(*arguments)
+        go("before it is sent")
+        return item
+
+    def submit_it(*arguments: Any) -> Any:
+        go("before a worker opens it")
+        return submit(*arguments)
+
+    monkeypatch.setattr(photos.Library, "item", look_at_it)
+    monkeypatch.setattr(photos.Renderer, "submit", submit_it)
+    assert visitor.get(f"/{kind}/{PHOTO}").status == 404
+    assert not (library / PHOTO).exists()
+    assert Page(visitor.get("/album/Trip/").text).items == ["/album/Trip/two.jpg"]
+    assert visitor.get("/thumbnail/Trip/two.jpg").status == 200
+    assert caplog.records == []
+
+
+def test_an_album_is_shown_without_a_file_that_goes_while_it_is_listed(
+    library: Path, visitor: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scandir = os.scandir
+
+    def list_it(path: Any) -> Any:
+        draw(library / PHOTO)
+        with scandir(path) as entries:
+            listed = list(entries)
+        (library / PHOTO).unlink()
+        return contextlib.nullcontext(listed)
+
+    monkeypatch.setattr(os, "scandir", list_it)
+    assert Page(visitor.get("/album/Trip/").text).items == ["/album/Trip/two.jpg"]
+    assert [item["name"] for item in json.loads(visitor.get("/api/album/Trip").body)["items"]] == ["two.jpg"]
+    assert caplog.records == []
+
+
+@pytest.fixture
+def stuck(visitor: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a thumbnail whose photo keeps a worker waiting for ever."""
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)  # so that the answer of a worker is remembered
+    fifo, submit = tmp_path / "hang.jpg", photos.Renderer.submit
+    os.mkfifo(fifo)
+
+    def submit_it(renderer: photos.Renderer, identity: str, path: str, *rest: Any) -> Any:
+        hangs = path.endswith(PHOTO)
+        return submit(renderer, identity, os.fspath(fifo) if hangs else path, *rest)
+
+    monkeypatch.setattr(photos.Renderer, "submit", submit_it)
+    return f"/thumbnail/{PHOTO}"
+
+
+def test_a_photo_that_takes_too_long_has_a_placeholder_and_its_worker_is_killed(
+    stuck: str, library: Path, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(photos, "RENDER_SECONDS", 1.0)
+        answer = visitor.get(stuck)
+    assert (answer.status, answer.headers["content-type"]) == (404, "image/svg+xml")
+    assert not processes_about(library / ".photos" / "cache")
+    page = visitor.get(f"/album/{PHOTO}")
+    assert page.status == 200 and "This file cannot be shown" in page.text
+    assert visitor.get("/thumbnail/Trip/two.jpg").status == 200
+
+
+def test_a_visitor_who_waits_too_long_for_a_worker_is_asked_to_come_back(
+    stuck: str, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(photos.Worker, "kill_if_late", lambda worker: None)
+        patch.setattr(photos, "RENDER_SECONDS", 0.1)
+        answer = visitor.get(stuck)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.text == "This picture is still being made. Try again in a moment.\n"
+    assert visitor.get("/thumbnail/Trip/two.jpg").status == 200
+    assert visitor.get(stuck).status == 404  # its worker is killed at last
