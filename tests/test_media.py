@@ -1,4 +1,4 @@
-"""Media: what is sent of a photo or a video, and what is shown in the place of one that cannot be."""
+"""Media: what is sent of a photo or a video, and what in the place of one that cannot be shown or is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at photos: the viewer, the grid and what a chat or a home screen shows, in a real browser."""
+"""Looking at photos: the viewer, the grid and what a home screen shows, in a real browser."""
 
 from __future__ import annotations
 
