@@ -2378,6 +2378,77 @@ class FilePart:
         self._file.close()
 
 
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """The interface's texts in one language: a column of texts.tsv."""
+
+    language: str  # BCP 47
+    texts: Mapping[str, str]
+
+    def text(self, key: str, **values: object) -> str:
+        return self.texts[key].format(**values)
+
+    def counted(self, key: str, count: int) -> str:
+        """Say how many photos or videos there are; '': none."""
+        if count == 0:
+            return ""
+        form = "one" if count == 1 else "many"
+        return self.text(f"{key}_{form}", count=count)
+
+    def error(self, status: int, seconds: int | None = None) -> str:
+        """Say what an error means; a status without a text of its own is a request without sense."""
+        key = f"error_{status}"
+        if key not in self.texts:
+            key = "error_400"
+        return self.text(key, seconds=seconds)
+
+
+def read_texts(path: Path) -> dict[str, Texts]:
+    """Read the table of texts: by language tag in lower case, the language of the first column first.
+
+    The head of a column is the tag of its language, then others that mean it: `zh-Hans zh`.
+    """
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    keys, *columns = zip(*rows, strict=True)
+    languages = {}
+    for head, *cells in columns:
+        tags = head.split()
+        texts = Texts(tags[0], dict(zip(keys[1:], cells, strict=True)))
+        for tag in tags:
+            languages[tag.lower()] = texts
+    return languages
+
+
+STATIC_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
+}
+# Comments and indentation: an eighth of all CSS and JavaScript. A comment behind code has no quotes,
+# so that it cannot be within a string.
+_UNSENT = re.compile(
+    rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\"'`]*$", re.MULTILINE
+)
+_IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
+
+
+class Statics:
+    """The css, js and icon files as they are sent, by name, and the key that stands for them all."""
+
+    def __init__(self, folder: Path) -> None:
+        paths = [path for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES]
+        self.files = {path.name: path.read_bytes() for path in paths}
+        content = b"".join(self.files.values())
+        self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
+        # The scripts import each other by that key, too: a browser never mixes two releases.
+        query = rb"\g<0>?v=" + self.key.encode()
+        for name, content in self.files.items():
+            if name.endswith((".css", ".js")):
+                self.files[name] = _IMPORT.sub(query, _UNSENT.sub(b"", content))
+
+
 # --- Web ---------------------------------------------------------------------
 
 PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
@@ -2403,13 +2474,6 @@ SECURITY_HEADERS = {
 # A video that is opened alone is a page that loads itself, which needs an origin; scripts stay
 # forbidden.
 MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
-STATIC_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".webmanifest": "application/manifest+json",
-}
 HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 
 Response: TypeAlias = bottle.HTTPResponse
@@ -2432,9 +2496,8 @@ class Route(NamedTuple):
     access: Access
 
 
-_PATH = (
-    "<path:re:(?s:.*)>"  # anything, newlines too; decoded from the raw path by the guard
-)
+# Anything, newlines too; the guard decodes it from the raw path.
+_PATH = "<path:re:(?s:.*)>"
 ROUTES = (
     Route("GET", "/", "show_album", Access.PAGE),
     Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE),
@@ -2523,70 +2586,6 @@ class Links:
 
     def static(self, name: str) -> str:
         return self._to("static", (name,), v=self._statics_key)
-
-
-@dataclasses.dataclass(frozen=True)
-class Texts:
-    """The interface's texts in one language: a column of texts.tsv."""
-
-    language: str  # BCP 47
-    texts: Mapping[str, str]
-
-    def text(self, key: str, **values: object) -> str:
-        return self.texts[key].format(**values)
-
-    def counted(self, key: str, count: int) -> str:
-        """Say how many photos or videos there are; '': none."""
-        if count == 0:
-            return ""
-        form = "one" if count == 1 else "many"
-        return self.text(f"{key}_{form}", count=count)
-
-    def error(self, status: int, seconds: int | None = None) -> str:
-        """Say what an error means; a status without a text of its own is a request without sense."""
-        key = f"error_{status}"
-        if key not in self.texts:
-            key = "error_400"
-        return self.text(key, seconds=seconds)
-
-
-def read_texts(path: Path) -> dict[str, Texts]:
-    """Read the table of texts: by language tag in lower case, the language of the first column first.
-
-    The head of a column is the tag of its language, then others that mean it: `zh-Hans zh`.
-    """
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-    keys, *columns = zip(*rows, strict=True)
-    languages = {}
-    for head, *cells in columns:
-        tags = head.split()
-        texts = Texts(tags[0], dict(zip(keys[1:], cells, strict=True)))
-        for tag in tags:
-            languages[tag.lower()] = texts
-    return languages
-
-
-# Comments and indentation: an eighth of all CSS and JavaScript. A comment behind code has no quotes,
-# so that it cannot be within a string.
-_UNSENT = re.compile(
-    rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\"'`]*$", re.MULTILINE
-)
-_IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
-
-
-class Statics:
-    """The css, js and icon files as they are sent, by name, and the key that stands for them all."""
-
-    def __init__(self, folder: Path) -> None:
-        paths = [path for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES]
-        self.files = {path.name: path.read_bytes() for path in paths}
-        content = b"".join(self.files.values())
-        self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
-        # The scripts import each other by that key, too: a browser never mixes two releases.
-        query = rb"\g<0>?v=" + self.key.encode()
-        for name, content in self.files.items():
-            if name.endswith((".css", ".js")):
-                self.files[name] = _IMPORT.sub(query, _UNSENT.sub(b"", content))
 
 
 @dataclasses.dataclass(frozen=True)

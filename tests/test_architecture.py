@@ -29,7 +29,17 @@ TEXTS = (HOME / "templates" / "texts.tsv").read_text(encoding="utf-8").splitline
 MODULES = ("photos.py", "renditions.py", "bootstrap.py", "build_zipapp.py")
 SECTIONS = [
     *("Shared constants", "Errors", "Files", "Configuration", "Permissions", "Workers"),
-    *("Folders", "Index", "Albums", "Upkeep", "Users", "Tokens", "HTTP", "Web", "Command line"),
+    *(
+        "Folders",
+        "Index",
+        "Albums",
+        "Upkeep",
+        "Users",
+        "Tokens",
+        "HTTP",
+        "Web",
+        "Command line",
+    ),
 ]
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 LAYOUT |= {tokenize.ENDMARKER}
@@ -37,13 +47,25 @@ MUTATORS = frozenset(
     "add append clear discard extend insert pop popitem remove reverse setdefault sort update".split()
 )
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-FUNCTIONS = [node for node in ast.walk(TREE) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+FUNCTIONS = [
+    node
+    for node in ast.walk(TREE)
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+]
 
 
 def assigned(node: ast.stmt) -> set[str]:
     """Return the names that a statement of the module assigns."""
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return {name.id for each in targets if each for name in ast.walk(each) if isinstance(name, ast.Name)}
+    targets = (
+        node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    )
+    return {
+        name.id
+        for each in targets
+        if each
+        for name in ast.walk(each)
+        if isinstance(name, ast.Name)
+    }
 
 
 def defined(node: ast.stmt) -> set[str]:
@@ -65,19 +87,27 @@ def annotated_names(node: ast.AST) -> set[str]:
         for hint in (getattr(each, "annotation", None), getattr(each, "returns", None))
         if hint is not None
     ]
-    return {name.id for hint in hints for name in ast.walk(hint) if isinstance(name, ast.Name)}
+    return {
+        name.id for hint in hints for name in ast.walk(hint) if isinstance(name, ast.Name)
+    }
 
 
 def markers() -> dict[str, int]:
     """Return the sections with the lines of their markers."""
     lines = enumerate(SOURCE.splitlines(), 1)
-    return {match[1]: at for at, line in lines if (match := re.fullmatch(r"# --- (.+?) -+", line))}
+    return {
+        match[1]: at
+        for at, line in lines
+        if (match := re.fullmatch(r"# --- (.+?) -+", line))
+    }
 
 
 def lines_of(section: str) -> range:
     """Return the lines of a section."""
     bounds = [*markers().items(), ("", SOURCE.count("\n") + 1)]
-    return next(range(at, end) for (name, at), (_, end) in pairwise(bounds) if name == section)
+    return next(
+        range(at, end) for (name, at), (_, end) in pairwise(bounds) if name == section
+    )
 
 
 def handlers() -> Iterator[tuple[str, ast.ExceptHandler]]:
@@ -96,7 +126,11 @@ def code_of(template: Path) -> ast.Module:
 def calls(template: Path, function: str) -> list[ast.Call]:
     """Return the calls of a function in a template."""
     found = [node for node in ast.walk(code_of(template)) if isinstance(node, ast.Call)]
-    return [call for call in found if isinstance(call.func, ast.Name) and call.func.id == function]
+    return [
+        call
+        for call in found
+        if isinstance(call.func, ast.Name) and call.func.id == function
+    ]
 
 
 def literals(node: ast.AST) -> set[str]:
@@ -121,8 +155,15 @@ def docstring_lines(tree: ast.Module) -> set[int]:
 def test_names_refer_upward_only(module: str) -> None:
     source = source_of(module)
     tree = ast.parse(source)
-    scopes = {each.get_name(): each for each in symtable.symtable(source, module, "exec").get_children()}
-    places = {name: at for at, node in reversed(list(enumerate(tree.body))) for name in defined(node)}
+    scopes = {
+        each.get_name(): each
+        for each in symtable.symtable(source, module, "exec").get_children()
+    }
+    places = {
+        name: at
+        for at, node in reversed(list(enumerate(tree.body)))
+        for name in defined(node)
+    }
     used = {
         (at, node.name): global_names(scopes[node.name]) | annotated_names(node)
         for at, node in enumerate(tree.body)
@@ -152,7 +193,12 @@ def test_the_sections_stand_in_order() -> None:
 
 
 def test_the_docstring_lists_the_sections_in_their_order() -> None:
-    listed = ast.get_docstring(TREE).partition("upward only:")[2].partition("\n\n")[2].partition("\n\n")[0]
+    listed = (
+        ast.get_docstring(TREE)
+        .partition("upward only:")[2]
+        .partition("\n\n")[2]
+        .partition("\n\n")[0]
+    )
     names = [" ".join(name.split()) for name in listed.split("·")]
     assert [name.lower() for name in names] == [name.lower() for name in SECTIONS]
 
@@ -184,9 +230,12 @@ def test_a_statement_has_one_conditional_expression_at_most(module: str) -> None
     simple = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Raise)
     statements = [node for node in ast.walk(tree) if isinstance(node, simple)]
     count = {
-        ast.unparse(node): sum(isinstance(part, ast.IfExp) for part in ast.walk(node)) for node in statements
+        ast.unparse(node): sum(isinstance(part, ast.IfExp) for part in ast.walk(node))
+        for node in statements
     }
-    tables = {text for text in count if "dataclasses.replace(" in text or text.count("=") > 4}
+    tables = {
+        text for text in count if "dataclasses.replace(" in text or text.count("=") > 4
+    }
     assert not [text for text in count if count[text] > 1 and text not in tables]
 
 
@@ -196,25 +245,44 @@ def test_a_worker_carries_no_web_code_and_no_keys(tmp_path: Path) -> None:
     command[script] += "; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     picture = draw(tmp_path / "a.jpg")
     request = renditions.encode_request(str(picture), renditions.Purpose.ALL)
-    done = subprocess.run(command, input=request, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, input=request, capture_output=True, text=True, check=True
+    )
     reply = renditions.decode_reply(done.stdout)
     assert reply and reply.key and reply.colour
     imported = set(json.loads(done.stderr.splitlines()[-1]))
     assert {"renditions", "PIL.Image"} <= imported
-    assert not imported & {"photos", "bottle", "jwt", "waitress", "ssl", "socket", "http", "argparse"}
+    assert not imported & {
+        "photos",
+        "bottle",
+        "jwt",
+        "waitress",
+        "ssl",
+        "socket",
+        "http",
+        "argparse",
+    }
 
 
 @pytest.mark.parametrize(
     ("module", "section"), [("waitress", "Command line"), ("argparse", "Command line")]
 )
 def test_a_module_is_used_in_its_section_only(module: str, section: str) -> None:
-    used = {node.lineno for node in ast.walk(TREE) if isinstance(node, ast.Name) and node.id == module}
+    used = {
+        node.lineno
+        for node in ast.walk(TREE)
+        if isinstance(node, ast.Name) and node.id == module
+    }
     assert used
     assert used <= set(lines_of(section))
 
 
 def test_nothing_above_http_knows_http() -> None:
-    used = {node.lineno for node in ast.walk(TREE) if isinstance(node, ast.Name) and node.id == "bottle"}
+    used = {
+        node.lineno
+        for node in ast.walk(TREE)
+        if isinstance(node, ast.Name) and node.id == "bottle"
+    }
     assert used
     assert min(used) > markers()["HTTP"]
 
@@ -231,22 +299,34 @@ def test_a_module_of_one_section_is_imported_whole(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_function_is_longer_than_40_lines(module: str) -> None:
-    functions = [node for node in ast.walk(ast.parse(source_of(module))) if isinstance(node, ast.FunctionDef)]
+    functions = [
+        node
+        for node in ast.walk(ast.parse(source_of(module)))
+        if isinstance(node, ast.FunctionDef)
+    ]
     lengths = {node.name: node.end_lineno - node.lineno + 1 for node in functions}
     assert lengths
     assert not {name: length for name, length in lengths.items() if length > 40}
 
 
 def test_no_function_changes_the_state_of_the_module() -> None:
-    names = set().union(*(assigned(node) for node in TREE.body if not isinstance(node, DEFINITIONS)))
+    names = set().union(
+        *(assigned(node) for node in TREE.body if not isinstance(node, DEFINITIONS))
+    )
     assert {"ROUTES", "STATIC_TYPES", "SETTINGS"} <= names
     changed = []
     for node in (part for function in FUNCTIONS for part in ast.walk(function)):
         if isinstance(node, ast.Global):
             changed += node.names
-        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(
+            node.ctx, ast.Load
+        ):
             changed.append(ast.unparse(node.value))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in MUTATORS
+        ):
             changed.append(ast.unparse(node.func.value))
     assert not names & set(changed)
 
@@ -254,7 +334,9 @@ def test_no_function_changes_the_state_of_the_module() -> None:
 def test_nothing_is_cached_for_the_whole_process() -> None:
     decorators = {ast.unparse(each) for node in FUNCTIONS for each in node.decorator_list}
     assert "functools.cached_property" in decorators
-    assert not [each for each in decorators if re.match(r"(functools\.)?(lru_)?cache\b", each)]
+    assert not [
+        each for each in decorators if re.match(r"(functools\.)?(lru_)?cache\b", each)
+    ]
 
 
 def test_only_the_two_edges_catch_whatever_is_raised() -> None:
@@ -266,12 +348,18 @@ def test_only_the_two_edges_catch_whatever_is_raised() -> None:
         and not (isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None)
     ]
     assert swallowing == []
-    assert not re.findall(r"suppress\((?:Base)?Exception\)", SOURCE + source_of("renditions.py"))
+    assert not re.findall(
+        r"suppress\((?:Base)?Exception\)", SOURCE + source_of("renditions.py")
+    )
     assert source_of("renditions.py").count("except Exception") == 1  # in `develop`
 
 
 def test_every_public_function_and_class_has_a_docstring() -> None:
-    public = [node for node in TREE.body if isinstance(node, DEFINITIONS) and not node.name.startswith("_")]
+    public = [
+        node
+        for node in TREE.body
+        if isinstance(node, DEFINITIONS) and not node.name.startswith("_")
+    ]
     assert len(public) > 100
     assert not [node.name for node in public if not ast.get_docstring(node)]
 
@@ -279,8 +367,12 @@ def test_every_public_function_and_class_has_a_docstring() -> None:
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_a_template_has_nothing_that_the_csp_forbids(template: Path) -> None:
     text = template.read_text(encoding="utf-8")
-    scripts = re.findall(r"<script\b([^>]*)>(.*?)</script>", text, re.DOTALL | re.IGNORECASE)
-    assert all(" src=" in attributes and not content.strip() for attributes, content in scripts)
+    scripts = re.findall(
+        r"<script\b([^>]*)>(.*?)</script>", text, re.DOTALL | re.IGNORECASE
+    )
+    assert all(
+        " src=" in attributes and not content.strip() for attributes, content in scripts
+    )
     assert len(scripts) == text.lower().count("<script")
     forbidden = r"<style|<base|\sstyle\s*=|\son[a-z]+\s*=|javascript:|https?://"
     assert not re.findall(forbidden, text, re.IGNORECASE)
@@ -288,10 +380,19 @@ def test_a_template_has_nothing_that_the_csp_forbids(template: Path) -> None:
 
 def test_every_text_of_a_template_is_in_the_table() -> None:
     keys = {line.split("\t")[0] for line in TEXTS[1:]}
-    used = {key for path in TEMPLATES for call in calls(path, "text") for key in literals(call.args[0])}
+    used = {
+        key
+        for path in TEMPLATES
+        for call in calls(path, "text")
+        for key in literals(call.args[0])
+    }
     for path in TEMPLATES:
         for call in calls(path, "counted"):
-            used |= {f"{key}_{form}" for key in literals(call.args[0]) for form in ("one", "many")}
+            used |= {
+                f"{key}_{form}"
+                for key in literals(call.args[0])
+                for form in ("one", "many")
+            }
     assert {"log_in", "empty_album", "photos_one"} <= used
     assert used <= keys
 
@@ -299,13 +400,21 @@ def test_every_text_of_a_template_is_in_the_table() -> None:
 def test_every_text_of_the_table_is_used() -> None:
     written = literals(TREE).union(*(literals(code_of(path)) for path in TEMPLATES))
     keys = [line.split("\t")[0] for line in TEXTS[1:]]
-    assert not [key for key in keys if not {key, re.sub(r"_(one|many)$|(?<=^error_)\d+$", "", key)} & written]
+    assert not [
+        key
+        for key in keys
+        if not {key, re.sub(r"_(one|many)$|(?<=^error_)\d+$", "", key)} & written
+    ]
 
 
 def test_every_text_of_an_error_is_of_an_answer_that_there_is() -> None:
     errors = (each for each in vars(photos).values() if isinstance(each, type))
-    answered = {each.status for each in errors if issubclass(each, photos.PhotosError)} | {500}
-    told = {int(key[6:]) for line in TEXTS if (key := line.split("\t")[0]).startswith("error_")}
+    answered = {each.status for each in errors if issubclass(each, photos.PhotosError)} | {
+        500
+    }
+    told = {
+        int(key[6:]) for line in TEXTS if (key := line.split("\t")[0]).startswith("error_")
+    }
     assert {400, 401, 404, 500} <= told <= answered
 
 
@@ -319,10 +428,22 @@ def test_the_table_of_texts_is_complete() -> None:
 
 def test_the_languages_are_named_by_tags_and_none_twice() -> None:
     heads = [head.split() for head in TEXTS[0].split("\t")[1:]]
-    assert [tags[0] for tags in heads] == ["en", "zh-Hant", "zh-Hans", "ms", "de", "fr", "es", "ja"]
+    assert [tags[0] for tags in heads] == [
+        "en",
+        "zh-Hant",
+        "zh-Hans",
+        "ms",
+        "de",
+        "fr",
+        "es",
+        "ja",
+    ]
     tags = [tag for tags in heads for tag in tags]
     assert len({tag.lower() for tag in tags}) == len(tags)
-    assert all(re.fullmatch(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|\d{3}))?", tag) for tag in tags)
+    assert all(
+        re.fullmatch(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|\d{3}))?", tag)
+        for tag in tags
+    )
 
 
 @pytest.mark.parametrize("row", TEXTS[1:], ids=lambda row: row.split("\t")[0])
@@ -340,4 +461,6 @@ def test_the_readme_tells_of_each_setting(name: str) -> None:
 
 @pytest.mark.parametrize("name", photos.COMMANDS)
 def test_the_readme_tells_of_each_command(name: str) -> None:
-    assert re.search(rf"`{name}( [^`\n]*)?`", (HOME / "README.md").read_text(encoding="utf-8"))
+    assert re.search(
+        rf"`{name}( [^`\n]*)?`", (HOME / "README.md").read_text(encoding="utf-8")
+    )

@@ -26,7 +26,14 @@ import bootstrap
 from bootstrap import CannotStart, File
 
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
-TARGET = {"system": "win", "version": [], "machine": "amd64", "python": "311", "suffix": SUFFIX, "files": "f"}
+TARGET = {
+    "system": "win",
+    "version": [],
+    "machine": "amd64",
+    "python": "311",
+    "suffix": SUFFIX,
+    "files": "f",
+}
 APP = {"photos.py": b"def main(**told): return 7\n", "templates/page.html": b"<p>"}
 NATIVE = {"PIL/__init__.py": b"__version__ = '99.0'\n", "PIL/_imaging.so": b"\x7fELF"}
 Pack = Callable[..., zipimport.zipimporter]
@@ -38,7 +45,8 @@ def sha256(content: bytes) -> str:
 
 def listed(files: Mapping[str, bytes]) -> bytes:
     return b"".join(
-        b"%s %d %s\n" % (sha256(each).encode(), len(each), path.encode()) for path, each in files.items()
+        b"%s %d %s\n" % (sha256(each).encode(), len(each), path.encode())
+        for path, each in files.items()
     )
 
 
@@ -53,7 +61,9 @@ def pack(tmp_path: Path) -> Pack:
     def make(*folders: Mapping[str, bytes], **changes: bytes) -> zipimport.zipimporter:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.pyz"
         entries = {f"lists/{sha256(listed(files))}": listed(files) for files in folders}
-        entries |= {f"files/{sha256(each)}": each for files in folders for each in files.values()}
+        entries |= {
+            f"files/{sha256(each)}": each for files in folders for each in files.values()
+        }
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in (entries | changes).items():
                 archive.writestr(name, content)
@@ -75,7 +85,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for temporary files; there is no other, and what is in it stays."""
     path = tmp_path / "temporary"
     path.mkdir()
-    monkeypatch.setattr(bootstrap, "temporary_folders", lambda: iter([os.fspath(path / "photos.pyz-1")]))
+    monkeypatch.setattr(
+        bootstrap, "temporary_folders", lambda: iter([os.fspath(path / "photos.pyz-1")])
+    )
     return path
 
 
@@ -118,22 +130,36 @@ def make_folder(root: Path, name: str, *, seconds: float, complete: bool = True)
     ],
 )
 def test_a_target_fits_a_system_that_is_new_enough(
-    system: str, version: list[int], found: tuple[int, ...], expected: bool, monkeypatch: pytest.MonkeyPatch
+    system: str,
+    version: list[int],
+    found: tuple[int, ...],
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bootstrap, "system_version", lambda: found)
     target = {**TARGET, "system": system, "version": version, "machine": os.uname().machine}
     assert bootstrap.fits(target) is expected
 
 
-def test_a_target_for_another_python_or_processor_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_for_another_python_or_processor_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(bootstrap, "system_version", lambda: (99,))
     assert bootstrap.fits({**TARGET, "suffix": ".cpython-399-darwin.so"}) is False
-    assert bootstrap.fits({**TARGET, "system": "macosx", "version": [11, 0], "machine": "ppc"}) is False
+    assert (
+        bootstrap.fits({**TARGET, "system": "macosx", "version": [11, 0], "machine": "ppc"})
+        is False
+    )
 
 
 @pytest.mark.parametrize(
     ("told", "expected"),
-    [("glibc 2.36", (2, 36)), ("glibc 2.36.9000", (2, 36, 9000)), ("musl 1.2", ()), (None, ())],
+    [
+        ("glibc 2.36", (2, 36)),
+        ("glibc 2.36.9000", (2, 36, 9000)),
+        ("musl 1.2", ()),
+        (None, ()),
+    ],
 )
 def test_the_version_of_the_c_library_is_that_of_glibc(
     told: str | None, expected: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
@@ -172,14 +198,18 @@ def test_the_machines_that_a_file_is_for_are_named() -> None:
     assert version in bootstrap.machine_text() and SUFFIX in bootstrap.machine_text()
 
 
-def test_a_python_of_32_bits_is_told_from_the_kernel_of_64(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_of_32_bits_is_told_from_the_kernel_of_64(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "maxsize", (1 << 63) - 1)
     assert "32-bit" not in bootstrap.machine_text()
     monkeypatch.setattr(sys, "maxsize", (1 << 31) - 1)
     assert bootstrap.machine_text().startswith("32-bit Python 3.")
 
 
-def test_only_the_standard_library_stays_in_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_standard_library_stays_in_the_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     home = os.path.dirname(os.__file__)
     zipped = "/usr/lib/python{}{}.zip".format(*sys.version_info)
     own = [zipped, home, f"{home}/lib-dynload"]
@@ -239,8 +269,16 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> 
     ("system", "environ", "expected"),
     [
         ("darwin", {"HOME": "/Users/me"}, "/Users/me/Library/Caches/photos.pyz"),
-        ("darwin", {"HOME": "/Users/me", "XDG_CACHE_HOME": "/x"}, "/Users/me/Library/Caches/photos.pyz"),
-        ("win32", {"HOME": "/h", "LOCALAPPDATA": "/h/AppData/Local"}, "/h/AppData/Local/photos.pyz"),
+        (
+            "darwin",
+            {"HOME": "/Users/me", "XDG_CACHE_HOME": "/x"},
+            "/Users/me/Library/Caches/photos.pyz",
+        ),
+        (
+            "win32",
+            {"HOME": "/h", "LOCALAPPDATA": "/h/AppData/Local"},
+            "/h/AppData/Local/photos.pyz",
+        ),
         ("win32", {"HOME": "/h"}, ""),
     ],
 )
@@ -311,10 +349,18 @@ def test_above_a_folder_a_sticky_one_will_do(tmp_path: Path) -> None:
     ],
 )
 def test_a_group_of_one_has_the_name_of_the_user_and_nobody_else(
-    name: str, members: list[str], primary: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    members: list[str],
+    primary: int,
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_gid=primary, pw_name="me"))
-    monkeypatch.setattr(grp, "getgrgid", lambda _: SimpleNamespace(gr_name=name, gr_mem=members))
+    monkeypatch.setattr(
+        pwd, "getpwuid", lambda _: SimpleNamespace(pw_gid=primary, pw_name="me")
+    )
+    monkeypatch.setattr(
+        grp, "getgrgid", lambda _: SimpleNamespace(gr_name=name, gr_mem=members)
+    )
     assert bootstrap.is_group_of_one(1000) is expected
 
 
@@ -329,7 +375,9 @@ def test_a_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
     assert bootstrap.open_folder(folder) == folder
 
 
-def test_a_folder_that_only_this_user_may_reach_may_be_below_a_sticky_one(tmp_path: Path) -> None:
+def test_a_folder_that_only_this_user_may_reach_may_be_below_a_sticky_one(
+    tmp_path: Path,
+) -> None:
     tmp_path.chmod(0o1777)
     assert bootstrap.open_folder(os.fspath(tmp_path / "c")) == os.fspath(tmp_path / "c")
 
@@ -366,14 +414,18 @@ def test_a_folder_of_somebody_else_is_refused_even_to_root(
     ours = os.lstat
     theirs = SimpleNamespace(st_mode=stat.S_IFDIR | 0o700, st_uid=12345, st_gid=12345)
     with monkeypatch.context() as patched:
-        patched.setattr(os, "lstat", lambda path: theirs if path == os.fspath(root) else ours(path))
+        patched.setattr(
+            os, "lstat", lambda path: theirs if path == os.fspath(root) else ours(path)
+        )
         with pytest.raises(PermissionError, match=SOMEBODY):
             bootstrap.open_folder(os.fspath(root))
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give away a folder")
 @pytest.mark.parametrize("mode", [0o755, 0o1777])
-def test_the_owner_of_a_folder_above_could_move_ours_away(mode: int, tmp_path: Path) -> None:
+def test_the_owner_of_a_folder_above_could_move_ours_away(
+    mode: int, tmp_path: Path
+) -> None:
     above = tmp_path / "theirs"
     above.mkdir()
     above.chmod(mode)
@@ -383,7 +435,9 @@ def test_the_owner_of_a_folder_above_could_move_ours_away(mode: int, tmp_path: P
     assert os.listdir(above) == []
 
 
-def test_a_disk_that_allows_no_programs_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_allows_no_programs_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flags = os.ST_NOSUID | os.ST_NOEXEC
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
     with pytest.raises(PermissionError, match="noexec"):
@@ -411,7 +465,9 @@ def test_a_list_tells_sums_sizes_and_paths(pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"one two three", b"no numbers here\n"])
-def test_a_list_that_is_not_what_its_name_says_means_damage(content: bytes, pack: Pack) -> None:
+def test_a_list_that_is_not_what_its_name_says_means_damage(
+    content: bytes, pack: Pack
+) -> None:
     name = sha256(listed(APP))
     with pytest.raises(CannotStart, match="copy it again"):
         bootstrap.read_list(pack(APP, **{f"lists/{name}": content}), name)
@@ -422,7 +478,9 @@ def test_a_list_that_is_not_what_its_name_says_means_damage(content: bytes, pack
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
     }
 
 
@@ -476,7 +534,9 @@ def test_a_folder_is_whole_with_every_file_in_its_size(pack: Pack, root: Path) -
     assert not bootstrap.is_whole(os.fspath(folder), files)
 
 
-def test_what_is_there_is_not_unpacked_again_unless_it_is_damaged(pack: Pack, root: Path) -> None:
+def test_what_is_there_is_not_unpacked_again_unless_it_is_damaged(
+    pack: Pack, root: Path
+) -> None:
     archive, name, folder = pack(APP), sha256(listed(APP)), root / "app-1"
 
     def provide(*, replace: bool = False) -> int:
@@ -495,7 +555,9 @@ def test_what_is_there_is_not_unpacked_again_unless_it_is_damaged(pack: Pack, ro
     assert provide(replace=True) != third
 
 
-def test_damage_that_leaves_the_size_as_it_was_is_found_once_a_day(pack: Pack, root: Path) -> None:
+def test_damage_that_leaves_the_size_as_it_was_is_found_once_a_day(
+    pack: Pack, root: Path
+) -> None:
     archive, name, folder = pack(APP), sha256(listed(APP)), root / "app-1"
     damaged = APP["photos.py"][:-1] + b"?"
 
@@ -513,9 +575,13 @@ def test_damage_that_leaves_the_size_as_it_was_is_found_once_a_day(pack: Pack, r
 
 
 def test_a_start_is_noted_and_keeps_the_folder(pack: Pack, root: Path) -> None:
-    bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), replace=False)
+    bootstrap.provide(
+        pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), replace=False
+    )
     os.utime(root / "app-1" / ".complete", (1, 1))
-    bootstrap.provide(pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), replace=False)
+    bootstrap.provide(
+        pack(APP), sha256(listed(APP)), os.fspath(root / "app-1"), replace=False
+    )
     assert not bootstrap.is_outdated(os.fspath(root / "app-1"), 60)
     with pytest.raises(BlockingIOError):
         bootstrap.discard(os.fspath(root / "app-1"))
@@ -523,13 +589,17 @@ def test_a_start_is_noted_and_keeps_the_folder(pack: Pack, root: Path) -> None:
 
 
 def test_a_folder_without_the_marker_cannot_be_held(root: Path) -> None:
-    assert not bootstrap.hold(os.fspath(root)) and not bootstrap.hold(os.fspath(root / "none"))
+    assert not bootstrap.hold(os.fspath(root)) and not bootstrap.hold(
+        os.fspath(root / "none")
+    )
 
 
 HOLD = "import bootstrap, sys; print(bootstrap.hold(sys.argv[1]), flush=True); input()"
 
 
-def test_a_folder_stays_until_the_process_that_runs_from_it_ends(root: Path, start_python: Any) -> None:
+def test_a_folder_stays_until_the_process_that_runs_from_it_ends(
+    root: Path, start_python: Any
+) -> None:
     folder = make_folder(root, "app-0123456789abcdef", seconds=0)
     other: subprocess.Popen[str] = start_python(HOLD, folder)
     assert other.stdout and other.stdout.readline() == "True\n"
@@ -566,7 +636,9 @@ def test_only_one_process_unpacks_at_a_time_but_none_waits_for_ever(
 def test_a_folder_is_as_old_as_its_last_start(root: Path) -> None:
     used = make_folder(root, "app-1", seconds=100)
     os.utime(used, (1, 1))
-    assert not bootstrap.is_outdated(os.fspath(used), 200) and bootstrap.is_outdated(os.fspath(used), 50)
+    assert not bootstrap.is_outdated(os.fspath(used), 200) and bootstrap.is_outdated(
+        os.fspath(used), 50
+    )
     unpacking = make_folder(root, "tmp-1", seconds=100, complete=False)
     assert not bootstrap.is_outdated(os.fspath(unpacking), 200) and bootstrap.is_outdated(
         os.fspath(unpacking), 50
@@ -582,7 +654,9 @@ def test_files_and_links_are_never_removed(root: Path, tmp_path: Path) -> None:
     assert len(os.listdir(root)) == 2 and theirs.exists()
 
 
-def test_a_folder_of_somebody_else_is_never_old(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_somebody_else_is_never_old(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_folder(root, "tmp-1", seconds=100)
     ours = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: ours + 1)
@@ -593,7 +667,9 @@ def test_pruning_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None
     bootstrap.prune(os.fspath(tmp_path / "none"))
 
 
-def test_a_remainder_in_a_folder_for_temporary_files_goes_with_its_inner_folders(tmp_path: Path) -> None:
+def test_a_remainder_in_a_folder_for_temporary_files_goes_with_its_inner_folders(
+    tmp_path: Path,
+) -> None:
     run = tmp_path / "photos.pyz-0123456789abcdef"
     run.mkdir()
     held = make_folder(run, "app-0123456789abcdef", seconds=1000)
@@ -622,10 +698,15 @@ def test_a_remainder_in_a_folder_for_temporary_files_goes_with_its_inner_folders
             (name, 9999 * 86400, False)
             for name in ("app", "apples", "app-ideas", "native-plants", "tmp-mine")
         ),
-        *((name, 9999 * 86400, False) for name in ("photos.pyz", "app-0123456789abcdef-copy", "Album")),
+        *(
+            (name, 9999 * 86400, False)
+            for name in ("photos.pyz", "app-0123456789abcdef-copy", "Album")
+        ),
     ],
 )
-def test_only_folders_of_ours_go_after_their_time(name: str, seconds: float, goes: bool, root: Path) -> None:
+def test_only_folders_of_ours_go_after_their_time(
+    name: str, seconds: float, goes: bool, root: Path
+) -> None:
     make_folder(root, name, seconds=seconds)
     bootstrap.prune(os.fspath(root))
     assert os.listdir(root) == ([] if goes else [name])
@@ -636,7 +717,9 @@ def test_folders_for_one_run_are_new_and_go_when_it_ends(
 ) -> None:
     doomed: list[Any] = []
     monkeypatch.setenv("TMPDIR", os.fspath(tmp_path))
-    monkeypatch.setattr(bootstrap.atexit, "register", lambda *call, **_: doomed.append(call[1]))
+    monkeypatch.setattr(
+        bootstrap.atexit, "register", lambda *call, **_: doomed.append(call[1])
+    )
     first = next(bootstrap.temporary_folders())
     second = next(bootstrap.temporary_folders())
     assert first != second and doomed == [first, second]
@@ -672,7 +755,9 @@ def test_folders_are_placed_in_the_cache_by_what_is_in_them(
 ) -> None:
     lists = {"app": sha256(listed(APP)), "native": sha256(listed(NATIVE))}
     folders = bootstrap.place(pack(APP, NATIVE), lists)
-    assert folders == [os.fspath(usual / f"{name}-{each[:16]}") for name, each in lists.items()]
+    assert folders == [
+        os.fspath(usual / f"{name}-{each[:16]}") for name, each in lists.items()
+    ]
     assert contents(Path(folders[1])) == {**NATIVE, ".complete": b""}
     assert capsys.readouterr().err == "" and os.listdir(elsewhere) == []
 
@@ -682,7 +767,9 @@ def test_another_place_is_taken_where_the_cache_cannot_be_used(
 ) -> None:
     usual.chmod(0o777)
     (folder,) = bootstrap.place(pack(APP), {"app": sha256(listed(APP))})
-    assert Path(folder).is_relative_to(elsewhere / "photos.pyz-1") and os.listdir(usual) == []
+    assert (
+        Path(folder).is_relative_to(elsewhere / "photos.pyz-1") and os.listdir(usual) == []
+    )
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith(f"photos: Not using {usual}: others can write to ")
     assert "PHOTOS_CACHE_DIR" in said[1] and len(said) == 2
@@ -699,7 +786,9 @@ def test_without_any_place_it_cannot_start(
         bootstrap.place(pack(APP), {"app": sha256(listed(APP))})
 
 
-def test_damage_is_no_reason_to_try_other_places(pack: Pack, usual: Path, elsewhere: Path) -> None:
+def test_damage_is_no_reason_to_try_other_places(
+    pack: Pack, usual: Path, elsewhere: Path
+) -> None:
     archive = pack(APP, **{f"files/{sha256(b'<p>')}": b"<q>"})
     with pytest.raises(CannotStart, match="copy it again"):
         bootstrap.place(archive, {"app": sha256(listed(APP))})
@@ -709,7 +798,9 @@ def test_damage_is_no_reason_to_try_other_places(pack: Pack, usual: Path, elsewh
 # Starting
 
 
-def put_pillow(folder: Path, code: str, features: str = "check = lambda name: True") -> list[str]:
+def put_pillow(
+    folder: Path, code: str, features: str = "check = lambda name: True"
+) -> list[str]:
     """Put another Pillow into a folder; return a search path."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "PIL"]:
         del sys.modules[name]
@@ -738,7 +829,9 @@ def test_what_start_up_files_of_the_machine_imported_is_not_used(
 def test_a_pillow_of_the_machine_that_is_new_enough_does(
     version: str, tmp_path: Path, restored_imports: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bootstrap.check_own_pillow(put_pillow(tmp_path / "site", f"__version__ = {version!r}"), "Why.")
+    bootstrap.check_own_pillow(
+        put_pillow(tmp_path / "site", f"__version__ = {version!r}"), "Why."
+    )
     said = capsys.readouterr().err
     assert said.startswith("photos: Why. ") and said.count("\n") == 1
     assert said.endswith(f" own Pillow {version}, without pillow-heif.\n")
@@ -747,7 +840,11 @@ def test_a_pillow_of_the_machine_that_is_new_enough_does(
 def test_what_a_pillow_of_the_machine_lacks_is_said(
     tmp_path: Path, restored_imports: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = put_pillow(tmp_path, "__version__ = '12.0'", "check = lambda name: name not in ('avif', 'webp')")
+    path = put_pillow(
+        tmp_path,
+        "__version__ = '12.0'",
+        "check = lambda name: name not in ('avif', 'webp')",
+    )
     bootstrap.check_own_pillow(path, "Why.")
     assert "Pillow 12.0, without webp, avif, pillow-heif." in capsys.readouterr().err
 
@@ -770,13 +867,17 @@ def test_a_pillow_of_the_machine_that_does_not_do_is_refused(
         bootstrap.check_own_pillow(put_pillow(tmp_path, code), "Why.")
 
 
-def test_what_stops_it_is_said_in_one_line(pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_stops_it_is_said_in_one_line(
+    pack: Pack, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert bootstrap.main(pack(APP)) == bootstrap.CANNOT_START == 3
     said = capsys.readouterr().err
     assert said.startswith("photos: ") and "copy it again" in said and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}", b"[]", b'{"app": "x", "build": "y"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"{}", b"[]", b'{"app": "x", "build": "y"}']
+)
 def test_a_description_that_is_not_one_means_damage(
     content: bytes, pack: Pack, capsys: pytest.CaptureFixture[str]
 ) -> None:

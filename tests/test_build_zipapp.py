@@ -47,7 +47,9 @@ def wheel(name: str) -> Wheel:
         ("win_arm64", ("win", (), "arm64")),
     ],
 )
-def test_a_platform_tag_names_system_version_and_machine(tag: str, expected: tuple[object, ...]) -> None:
+def test_a_platform_tag_names_system_version_and_machine(
+    tag: str, expected: tuple[object, ...]
+) -> None:
     assert Platform.parse(tag) == expected
 
 
@@ -62,7 +64,11 @@ def test_the_name_of_a_wheel_tells_what_it_is_for() -> None:
 
 
 def test_the_wheels_for_a_platform_are_those_of_any_version_of_its_system() -> None:
-    names = [PILLOW.format(python, tag) for python in ("311", "312") for tag in (LINUX, ARM, "win_amd64")]
+    names = [
+        PILLOW.format(python, tag)
+        for python in ("311", "312")
+        for tag in (LINUX, ARM, "win_amd64")
+    ]
     names += [
         HEIF.format("311", LINUX),
         HEIF.format("311", "musllinux_1_2_x86_64"),
@@ -70,7 +76,10 @@ def test_the_wheels_for_a_platform_are_those_of_any_version_of_its_system() -> N
     ]
     wheels = [wheel(name) for name in names]
     chosen = build_zipapp.native_wheels(wheels, "manylinux_2_17_x86_64", "311")
-    assert [each.filename for each in chosen] == [PILLOW.format("311", LINUX), HEIF.format("311", LINUX)]
+    assert [each.filename for each in chosen] == [
+        PILLOW.format("311", LINUX),
+        HEIF.format("311", LINUX),
+    ]
     assert build_zipapp.native_wheels(wheels, "macosx_11_0_arm64", "311") == []
 
 
@@ -78,10 +87,14 @@ def test_the_lock_file_has_every_package_for_every_python_on_every_platform() ->
     wheels = build_zipapp.locked_wheels()
     assert [each.filename for each in wheels] == sorted({each.filename for each in wheels})
     assert all(len(each.sha256) == 64 and int(each.sha256, 16) for each in wheels)
-    assert len({(each.package, each.version) for each in wheels}) == len(build_zipapp.PACKAGES)
+    assert len({(each.package, each.version) for each in wheels}) == len(
+        build_zipapp.PACKAGES
+    )
     for tag in build_zipapp.platform_tags("all"):
         for python in build_zipapp.PYTHONS:
-            packages = [each.package for each in build_zipapp.native_wheels(wheels, tag, python)]
+            packages = [
+                each.package for each in build_zipapp.native_wheels(wheels, tag, python)
+            ]
             assert packages in (["pillow", "pillow_heif"], ["pillow"]), (tag, python)
 
 
@@ -89,25 +102,65 @@ def test_the_lock_file_has_every_package_for_every_python_on_every_platform() ->
 
 
 def test_each_name_of_a_system_means_its_two_processors() -> None:
-    assert build_zipapp.platform_tags("linux") == ["manylinux_2_28_x86_64", "manylinux_2_28_aarch64"]
-    each = [tag for name in build_zipapp.PLATFORMS for tag in build_zipapp.platform_tags(name)]
+    assert build_zipapp.platform_tags("linux") == [
+        "manylinux_2_28_x86_64",
+        "manylinux_2_28_aarch64",
+    ]
+    each = [
+        tag for name in build_zipapp.PLATFORMS for tag in build_zipapp.platform_tags(name)
+    ]
     assert build_zipapp.platform_tags("all") == each and len(set(each)) == 8
 
 
 @pytest.mark.parametrize(
     ("system", "suffix", "name", "machine", "expected"),
     [
-        ("linux", ".cpython-311-x86_64-linux-gnu.so", "linux-x86_64", "x86_64", "manylinux_2_28_x86_64"),
-        ("linux", ".cpython-311-aarch64-linux-gnu.so", "linux-aarch64", "aarch64", "manylinux_2_28_aarch64"),
-        ("linux", ".cpython-312-x86_64-linux-musl.so", "linux-x86_64", "x86_64", "musllinux_1_2_x86_64"),
-        ("darwin", ".cpython-313-darwin.so", "macosx-11-universal2", "arm64", "macosx_11_0_arm64"),
-        ("darwin", ".cpython-313-darwin.so", "macosx-10.9-universal2", "x86_64", "macosx_10_15_x86_64"),
+        (
+            "linux",
+            ".cpython-311-x86_64-linux-gnu.so",
+            "linux-x86_64",
+            "x86_64",
+            "manylinux_2_28_x86_64",
+        ),
+        (
+            "linux",
+            ".cpython-311-aarch64-linux-gnu.so",
+            "linux-aarch64",
+            "aarch64",
+            "manylinux_2_28_aarch64",
+        ),
+        (
+            "linux",
+            ".cpython-312-x86_64-linux-musl.so",
+            "linux-x86_64",
+            "x86_64",
+            "musllinux_1_2_x86_64",
+        ),
+        (
+            "darwin",
+            ".cpython-313-darwin.so",
+            "macosx-11-universal2",
+            "arm64",
+            "macosx_11_0_arm64",
+        ),
+        (
+            "darwin",
+            ".cpython-313-darwin.so",
+            "macosx-10.9-universal2",
+            "x86_64",
+            "macosx_10_15_x86_64",
+        ),
         ("win32", ".cp311-win_amd64.pyd", "win-amd64", "AMD64", "win_amd64"),
         ("win32", ".cp311-win_arm64.pyd", "win-arm64", "ARM64", "win_arm64"),
     ],
 )
 def test_this_platform_goes_by_the_interpreter(
-    system: str, suffix: str, name: str, machine: str, expected: str, monkeypatch: pytest.MonkeyPatch
+    system: str,
+    suffix: str,
+    name: str,
+    machine: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pretend(monkeypatch, system, suffix, name, machine)
     assert build_zipapp.this_platform() == expected
@@ -131,9 +184,13 @@ def test_a_machine_without_wheels_is_told_how_to_build_for_others(
         build_zipapp.this_platform()
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, system: str, suffix: str, name: str, machine: str) -> None:
+def pretend(
+    monkeypatch: pytest.MonkeyPatch, system: str, suffix: str, name: str, machine: str
+) -> None:
     monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(importlib.machinery, "EXTENSION_SUFFIXES", [suffix, ".abi3.so", ".so"])
+    monkeypatch.setattr(
+        importlib.machinery, "EXTENSION_SUFFIXES", [suffix, ".abi3.so", ".so"]
+    )
     monkeypatch.setattr(sysconfig, "get_platform", lambda: name)
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
 
@@ -150,7 +207,10 @@ def test_the_first_code_parses_on_every_python_and_says_which_it_needs(
         with pytest.raises(SystemExit) as stopped:
             exec(compile(build_zipapp.MAIN, "__main__.py", "exec"), {})
         assert stopped.value.code == 3
-        assert capsys.readouterr().err == f"photos: photos.pyz needs Python 3.11 or newer, this is {said}.\n"
+        assert (
+            capsys.readouterr().err
+            == f"photos: photos.pyz needs Python 3.11 or newer, this is {said}.\n"
+        )
 
 
 def test_the_first_lines_start_python_and_tell_of_a_copy_that_was_cut() -> None:
@@ -175,12 +235,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "LICENSE").write_text("MIT\n")
     for name in "cab":
         (home / "templates" / f"{name}.html").write_text(name)
-    for name, path in {"HOME": home, "LOCK": home / "wheels.lock", "WHEELS": home / ".wheels"}.items():
+    for name, path in {
+        "HOME": home,
+        "LOCK": home / "wheels.lock",
+        "WHEELS": home / ".wheels",
+    }.items():
         monkeypatch.setattr(build_zipapp, name, path)
     for name in ("bottle-0.13-py3-none-any.whl", "pyjwt-2.0-py3-none-any.whl"):
         package = name.split("-")[0]
         add_wheel(
-            home, name, {f"{package}.py": package, f"{package}/py.typed": "", "same.txt": "the same" * 99}
+            home,
+            name,
+            {
+                f"{package}.py": package,
+                f"{package}/py.typed": "",
+                "same.txt": "the same" * 99,
+            },
         )
     for python in ("311", "312"):
         for tag in (LINUX, ARM):
@@ -192,9 +262,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             }
             add_wheel(home, PILLOW.format(python, tag), files)
             add_wheel(
-                home, HEIF.format(python, tag), {"pillow_heif/__init__.py": "heif"}, terms="LGPL " + tag
+                home,
+                HEIF.format(python, tag),
+                {"pillow_heif/__init__.py": "heif"},
+                terms="LGPL " + tag,
             )
-    monkeypatch.setattr(build_zipapp, "run_pip", lambda *_: pytest.fail("it needs nothing from the network"))
+    monkeypatch.setattr(
+        build_zipapp, "run_pip", lambda *_: pytest.fail("it needs nothing from the network")
+    )
     return home
 
 
@@ -241,7 +316,10 @@ def folder(archive: zipfile.ZipFile, listed: str) -> dict[str, bytes]:
     for line in content.decode().splitlines():
         sha256, size, path = line.split(" ", 2)
         files[path] = archive.read(f"files/{sha256}")
-        assert (hashlib.sha256(files[path]).hexdigest(), len(files[path])) == (sha256, int(size))
+        assert (hashlib.sha256(files[path]).hexdigest(), len(files[path])) == (
+            sha256,
+            int(size),
+        )
     assert list(files) == sorted(files)
     return files
 
@@ -260,7 +338,8 @@ def test_the_archive_holds_each_folder_and_each_distinct_file_once(build: Build)
         }
         assert told["version"] == "1.2.3" and len(told["build"]) == 12
         targets = [
-            (each["python"], each["system"], each["version"], each["machine"]) for each in told["targets"]
+            (each["python"], each["system"], each["version"], each["machine"])
+            for each in told["targets"]
         ]
         assert targets == [
             (python, "manylinux", version, machine)
@@ -268,9 +347,16 @@ def test_the_archive_holds_each_folder_and_each_distinct_file_once(build: Build)
             for python in ("311", "312")
         ]
         for each in told["targets"]:
-            assert each["suffix"] == f".cpython-{each['python']}-{each['machine']}-linux-gnu.so"
+            assert (
+                each["suffix"]
+                == f".cpython-{each['python']}-{each['machine']}-linux-gnu.so"
+            )
             native = folder(archive, each["files"])
-            assert set(native) == {f"PIL/_imaging{each['suffix']}", "PIL/Image.py", "pillow_heif/__init__.py"}
+            assert set(native) == {
+                f"PIL/_imaging{each['suffix']}",
+                "PIL/Image.py",
+                "pillow_heif/__init__.py",
+            }
         assert len([name for name in names if name.startswith("files/")]) == 8 + 4 + 2
 
 
@@ -280,22 +366,34 @@ def test_files_of_wheels_keep_their_compression_and_ours_have_none(build: Build)
         told = json.loads(archive.read("build.json"))
         lines = archive.read(f"lists/{told['app']}").decode().splitlines()
     kept = {line.split(" ", 2)[2]: method[f"files/{line.split()[0]}"] for line in lines}
-    assert kept["same.txt"] == zipfile.ZIP_DEFLATED and kept["photos.py"] == zipfile.ZIP_STORED
-    assert {method[name] for name in ("__main__.py", "bootstrap.py", "build.json")} == {zipfile.ZIP_STORED}
+    assert (
+        kept["same.txt"] == zipfile.ZIP_DEFLATED and kept["photos.py"] == zipfile.ZIP_STORED
+    )
+    assert {method[name] for name in ("__main__.py", "bootstrap.py", "build.json")} == {
+        zipfile.ZIP_STORED
+    }
 
 
-def test_python_and_other_programs_can_read_and_run_the_archive(build: Build, project: Path) -> None:
+def test_python_and_other_programs_can_read_and_run_the_archive(
+    build: Build, project: Path
+) -> None:
     with build() as archive:
         path = str(archive.filename)
         infos = archive.infolist()
     assert {info.date_time for info in infos} == {(1980, 1, 1, 0, 0, 0)}
     assert {info.external_attr >> 16 for info in infos} == {stat.S_IFREG | 0o644}
     assert zipimport.zipimporter(path).get_data("__main__.py").decode() == build_zipapp.MAIN
-    (project / "bootstrap.py").write_text("def main(loader): print(loader.archive); return 9\n")
+    (project / "bootstrap.py").write_text(
+        "def main(loader): print(loader.archive); return 9\n"
+    )
     build().close()
-    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (9, f"{path}\n")
-    assert os.stat(path).st_mode & 0o777 == 0o755 and os.listdir(os.path.dirname(path)) == ["photos.pyz"]
+    assert os.stat(path).st_mode & 0o777 == 0o755 and os.listdir(os.path.dirname(path)) == [
+        "photos.pyz"
+    ]
 
 
 def test_equal_input_gives_equal_bytes_in_whatever_order_it_is_found(
@@ -307,13 +405,17 @@ def test_equal_input_gives_equal_bytes_in_whatever_order_it_is_found(
         os.utime(path, (1, 1))
         path.chmod(0o700)
     listed = Path.iterdir
-    monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(listed(path), reverse=True)))
+    monkeypatch.setattr(
+        Path, "iterdir", lambda path: iter(sorted(listed(path), reverse=True))
+    )
     with build() as archive:
         assert Path(str(archive.filename)).read_bytes() == first
 
 
 @pytest.mark.parametrize("name", [*OURS, "templates/a.html"])
-def test_any_change_of_ours_changes_the_build_id(name: str, build: Build, project: Path) -> None:
+def test_any_change_of_ours_changes_the_build_id(
+    name: str, build: Build, project: Path
+) -> None:
     def build_id() -> str:
         with build() as archive:
             return str(json.loads(archive.read("build.json"))["build"])
@@ -330,7 +432,12 @@ def test_the_notice_names_all_parts_and_each_has_its_licence(build: Build) -> No
         notice = archive.read("NOTICE").decode()
         licences = {name for name in archive.namelist() if name.startswith("licenses/")}
         assert archive.read("licenses/pillow/LICENSE") == b"pillow: MIT"
-    for line in ("photos 1.2.3: MIT", "bottle 0.13: MIT", "pillow 13.0.0: MIT", "pillow_heif 1.8.1: LGPL"):
+    for line in (
+        "photos 1.2.3: MIT",
+        "bottle 0.13: MIT",
+        "pillow 13.0.0: MIT",
+        "pillow_heif 1.8.1: LGPL",
+    ):
         assert f"{line}\n" in notice
     assert "x265 (GPL-2.0)" in notice
     packages = ("bottle", "photos", "pillow", "pillow_heif", "pyjwt")
@@ -343,7 +450,10 @@ def test_the_notice_names_all_parts_and_each_has_its_licence(build: Build) -> No
 def test_without_heif_nothing_of_it_is_inside(build: Build) -> None:
     with build(heif=False) as archive:
         everything = b"".join(
-            [*(name.encode() for name in archive.namelist()), *map(archive.read, archive.namelist())]
+            [
+                *(name.encode() for name in archive.namelist()),
+                *map(archive.read, archive.namelist()),
+            ]
         )
     assert b"heif" not in everything and b"GPL" not in everything
 
@@ -361,7 +471,9 @@ def test_a_package_without_stated_terms_has_its_own(build: Build, project: Path)
         assert b"waitress 3.0: its own\n" in archive.read("NOTICE")
 
 
-def test_parts_of_a_wheel_that_are_not_needed_are_left_out(build: Build, project: Path) -> None:
+def test_parts_of_a_wheel_that_are_not_needed_are_left_out(
+    build: Build, project: Path
+) -> None:
     files = {
         "lib.py": "",
         "lib.libs/libx.so": "library",
@@ -374,7 +486,11 @@ def test_parts_of_a_wheel_that_are_not_needed_are_left_out(build: Build, project
     add_wheel(project, "lib-1.0-py3-none-any.whl", files)
     with build() as archive:
         app = folder(archive, json.loads(archive.read("build.json"))["app"])
-    assert {path for path in app if "lib" in path} == {"lib.py", "lib.libs/libx.so", "lib/data/table.txt"}
+    assert {path for path in app if "lib" in path} == {
+        "lib.py",
+        "lib.libs/libx.so",
+        "lib/data/table.txt",
+    }
 
 
 # Wheels and pip
@@ -391,7 +507,10 @@ def test_a_wheel_is_there_with_every_byte_only(project: Path) -> None:
 
 
 def test_only_wheels_that_are_missing_are_fetched(
-    build: Build, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    build: Build,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lost = build_zipapp.locked_wheels()[0]
     content = lost.path.read_bytes()
@@ -420,9 +539,7 @@ def test_only_wheels_that_are_missing_are_fetched(
 
 
 def test_what_pip_complains_of_is_passed_on() -> None:
-    complain = (
-        "import sys; print('WARNING: x\\nERROR: first\\nERROR: no such wheel', file=sys.stderr); sys.exit(1)"
-    )
+    complain = "import sys; print('WARNING: x\\nERROR: first\\nERROR: no such wheel', file=sys.stderr); sys.exit(1)"
     with pytest.raises(BuildError, match=r"^pip failed: no such wheel\b"):
         build_zipapp.run_pip([sys.executable, "-c", complain])
     with pytest.raises(BuildError, match=r"^pip failed: "):
@@ -437,7 +554,9 @@ def test_the_command_line_builds_and_says_what_is_inside(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        sys, "argv", ["build_zipapp.py", "--for", "linux", "-o", str(project / "out" / "x.pyz")]
+        sys,
+        "argv",
+        ["build_zipapp.py", "--for", "linux", "-o", str(project / "out" / "x.pyz")],
     )
     assert build_zipapp.main() == 0
     said = capsys.readouterr().out
@@ -452,9 +571,13 @@ def test_a_build_that_fails_says_why_in_one_line_and_leaves_nothing(
 ) -> None:
     (project / "LICENSE").unlink()
     monkeypatch.setattr(
-        sys, "argv", ["build_zipapp.py", "--for", "linux", "-o", str(project / "out" / "x.pyz")]
+        sys,
+        "argv",
+        ["build_zipapp.py", "--for", "linux", "-o", str(project / "out" / "x.pyz")],
     )
     assert build_zipapp.main() == 1
     said = capsys.readouterr().err
-    assert said.startswith("build_zipapp.py: ") and "LICENSE" in said and said.count("\n") == 1
+    assert (
+        said.startswith("build_zipapp.py: ") and "LICENSE" in said and said.count("\n") == 1
+    )
     assert not (project / "out").exists()

@@ -433,24 +433,37 @@ def without_memory(scrypt: Callable[..., bytes]) -> Callable[..., bytes]:
     def starving(password: bytes, **options: Any) -> bytes:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (4 << 20), hard))
+        resource.setrlimit(
+            resource.RLIMIT_AS, (pages * resource.getpagesize() + (4 << 20), hard)
+        )
         try:
-            return scrypt(password, **{**options, "n": 2**15, "r": 8, "maxmem": photos.SCRYPT_MEMORY})
+            return scrypt(
+                password, **{**options, "n": 2**15, "r": 8, "maxmem": photos.SCRYPT_MEMORY}
+            )
         finally:
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
     return starving
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process has no limit here")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the memory of a process has no limit here"
+)
 def test_where_memory_is_short_a_log_in_is_refused_for_a_moment_and_does_not_count(
-    make_site: Callable[..., photos.Site], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_site: Callable[..., photos.Site],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     client = Client(make_site(trusted_proxy="127.0.0.1"), REMOTE_ADDR="203.0.113.9")
     with monkeypatch.context() as patch:
         patch.setattr(hashlib, "scrypt", without_memory(hashlib.scrypt))
-        answers = [client.log_in(password="not this one") for _ in range(photos.ADDRESS_FAILURES + 1)]
-    assert {(answer.status, answer.headers["retry-after"]) for answer in answers} == {(503, "1")}
+        answers = [
+            client.log_in(password="not this one")
+            for _ in range(photos.ADDRESS_FAILURES + 1)
+        ]
+    assert {(answer.status, answer.headers["retry-after"]) for answer in answers} == {
+        (503, "1")
+    }
     assert "not possible at the moment" in answers[0].text
     assert not client.cookies
     assert caplog.records == []  # users.json is not damaged

@@ -47,6 +47,37 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     assert list(upkeep.unrendered(0)) == []
 
 
+def test_the_background_pass_goes_on_after_an_error_of_the_disk(
+    library: Path,
+    open_library: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(photos, "PASS_SECONDS", 0.02)
+    listdir, errors = os.listdir, [OSError(errno.EIO, "Input/output error")]
+
+    def fail_once(path: Path) -> list[str]:
+        if errors and photos.RENDITIONS_FOLDER in Path(path).parts:
+            raise errors.pop()
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", fail_once)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    background = threading.Thread(target=upkeep.run)
+    background.start()
+    eventually(lambda: caplog.messages)
+    draw(library / "Trip" / "more.jpg")
+    eventually(lambda: len(list(library.parent.rglob("*.webp"))) == 14)
+    upkeep.close()
+    background.join(5)
+    assert not background.is_alive()
+    assert caplog.messages == [
+        "the background pass failed and will be tried again: [Errno 5] Input/output error"
+    ]
+
+
 def test_the_background_pass_leaves_what_is_still_being_copied(
     library: Path, quiet: Open
 ) -> None:
