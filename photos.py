@@ -2457,11 +2457,6 @@ GZIP_BYTES = 1000  # a smaller document is not worth the work
 GZIP_LEVEL = 6
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
 PAPER = "#fcfbf8"  # the page's colour where it is light, as style.css has it
-# The columns of style.css, as the browser must know them before it has the style sheet.
-GRID_SIZES = (
-    "(min-width: 2048px) 14vw, (min-width: 1648px) 17vw, (min-width: 1288px) 20vw, "
-    "(min-width: 908px) 25vw, (min-width: 608px) 33vw, 50vw"
-)
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
@@ -3143,7 +3138,6 @@ class Site:
             pages=pages,
             trail=self._trail(parts[:-1], visit) if parts else [],
             span=grid_span,
-            sizes=GRID_SIZES,
         )
         return self._make_page(body, visit)
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -1566,6 +1567,34 @@ def test_nothing_is_wider_than_a_small_screen(
     right_to_left = view(page, f"{ARABIC}/شاطئ", "a.jpg")
     page.keyboard.press("ArrowRight")
     right_to_left.shows("b.jpg", "2 / 2")
+
+
+# How wide the photos of the grid are, what their `sizes` comes to, and how many columns there are.
+GRID = """() => {
+    const image = document.querySelector(".grid img");
+    const choices = image.sizes.split(", ").map(each => /^(?:(\\([^)]*\\)) )?(.+)$/.exec(each));
+    const [, , length] = choices.find(([, condition]) => !condition || matchMedia(condition).matches);
+    const ruler = document.body.appendChild(document.createElement("div"));
+    ruler.style.width = length;
+    const told = ruler.getBoundingClientRect().width;
+    ruler.remove();
+    const columns = getComputedStyle(image.closest(".grid")).gridTemplateColumns.split(" ").length;
+    return [image.getBoundingClientRect().width, told, columns];
+}"""
+COLUMNS = {320: 2, 578: 3, 700: 3, 898: 4, 1278: 5, 1638: 6, 2038: 7, 2560: 7}
+
+
+def test_the_browser_is_told_how_wide_the_photos_of_the_grid_are(
+    gallery: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(gallery.address)
+    page.goto("/album/Trip/")
+    for (below, fewer), (width, columns) in pairwise(COLUMNS.items()):
+        for screen, count in ((below, fewer), (width - 1, fewer), (width, columns)):
+            page.set_viewport_size({"width": screen, "height": 800})
+            real, told, shown = page.evaluate(GRID)
+            assert shown == count, screen
+            assert told == pytest.approx(real, rel=0.02), screen
 
 
 SMALL = """() => [...document.querySelectorAll("a, button, select, input")]
