@@ -2456,7 +2456,7 @@ PATH_BYTES = 4096  # as long as a path can be on Linux
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 GZIP_LEVEL = 6
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
-PAPER = "#fcfbf8"  # the page's colour where it is light, as style.css has it
+PAPERS = {"light": "#fcfbf8", "dark": "#121614"}  # the page's colours, --paper in style.css
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
@@ -3023,6 +3023,7 @@ class Site:
             "text": visit.texts.text,
             "counted": visit.texts.counted,
             "widths": THUMBNAIL_WIDTHS,
+            "papers": PAPERS,
             "date_text": date_text,
             "dates_text": dates_text,
             "duration_text": duration_text,
@@ -3277,8 +3278,8 @@ class Site:
             "start_url": front,
             "scope": front,
             "display": "standalone",
-            "background_color": PAPER,
-            "theme_color": PAPER,
+            "background_color": PAPERS["light"],
+            "theme_color": PAPERS["light"],
             "icons": [
                 {"src": visit.links.static(name), "sizes": sizes} for name, sizes in icons
             ],

@@ -283,6 +283,21 @@ def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> Non
     assert 'rel="manifest" href="/manifest.webmanifest"' in visitor.get("/").text
 
 
+def test_the_colours_that_a_page_tells_are_those_of_the_style_sheet(
+    visitor: Client,
+) -> None:
+    told = re.findall(
+        r'<meta name="theme-color" content="(#\w+)" media="\(prefers-color-scheme: (\w+)\)">',
+        visitor.get("/").text,
+    )
+    light, dark = re.findall(
+        r"^\s*--paper: (#\w+);$", sent((".css",))["style.css"], re.MULTILINE
+    )
+    assert told == [(light, "light"), (dark, "dark")]
+    facts = json.loads(visitor.get("/manifest.webmanifest").text)
+    assert facts["theme_color"] == facts["background_color"] == light
+
+
 def metas(page: str) -> dict[str, str]:
     """Return what a page tells a chat: https://ogp.me and the cards of Twitter."""
     found = re.findall(
