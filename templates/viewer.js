@@ -1,120 +1,75 @@
-// Looking at the items of an album, one after the other, over the page. Without this, their links lead to pages.
+// Looking at the items of an album, one after the other, over the page. Without this script, their links lead
+// to pages.
+//
+//                a link of the grid, forward; the page of a photo or ?slideshow: at once
+//            +------------------------------------------------------------------------------+
+//            |                                                                              v
+//         closed                                                                          open
+//            ^                                                                              |
+//            +------------------------------------------------------------------------------+
+//                close, Esc, back, a pull down, a click beside the picture
+//
+// While the viewer is open, each of these is on or off, whatever the others are:
+//
+//   zoomed        on: wheel, pinch, two taps, +            off: two taps, -, 0, another slide
+//   details       on: i, its button, a pull up             off: i, its button; stays for the next opening
+//   slideshow     on: space, its button, ?slideshow        off: space, its button, Esc, closing
+//   asleep        on: 3 s without a hand                   off: pointer, key; hides the buttons of a slideshow
+//   bare          on: a tap                                off: a tap, opening; hides the buttons
+//   full screen   on: f, its button, a slideshow by hand   off: f, its button, Esc, closing
+//   help          on: ?, its button                        off: Esc, its button; takes all keys until then
+//
+// Esc ends one thing at a time: help, full screen, slideshow, the viewer.
+import { Address, photoPage } from "./address.js";
 import { Details } from "./details.js";
 import { Grid, grid } from "./grid.js";
 import { create, fill, show, slideOf } from "./slide.js";
 import { Slideshow } from "./slideshow.js";
-import { calm, fade, morph } from "./transition.js";
+import { Strip } from "./strip.js";
+import { fade, morph } from "./transition.js";
 import { Zoom } from "./zoom.js";
 
 const dialog = document.querySelector("[data-viewer]");
 const part = (selector) => dialog.querySelector(selector);
-const [screen, area, said] = [".screen", ".slides", ".said"].map(part);
+const [screen, said] = [".screen", ".said"].map(part);
 const details = new Details(part(".panel"), part("[data-do=details]"));
-const before = document.title;
-// The page of a photo, which this enhances; null on an album's page.
-const photoPage = document.querySelector("[data-back]");
-
-// Where the items come from; which one is on screen, and which on its way.
-let source = grid;
-let at = -1;
-let target;
-// Whether the address is that of the item; whether the way back has begun.
-let tied = true;
-let leaving = false;
+const strip = new Strip(dialog, { arrive, change: tell });
+const address = new Address({ links: () => strip.source.links, open, shut });
+const titleBefore = document.title;
 let idle;
-
-const slides = () => area.children;
-const here = () => slides()[at];
-const width = () => area.getBoundingClientRect().width || 1; // with its fraction, which adds up
 
 // --- Going through them
 
-// Gives each link of the source its slide, in the same order.
-function sync() {
-  const { links } = source;
-  const is = (link) => link.slide?.parentNode === area;
-  const first = links.findIndex(is);
-  const before = links.slice(0, Math.max(first, 0));
-  area.prepend(...before.map(slideOf));
-  area.append(...links.filter((link) => !is(link)).map(slideOf));
-  if (at < 0 || !dialog.open) return;
-  const to = (target ?? at) + before.length;
-  at += before.length;
-  target = undefined;
-  if (before.length) jump(to);
-  tell();
-}
-
-function take(from) {
-  if (source === from) return;
-  source = from;
-  area.replaceChildren();
-  at = -1;
-  sync();
-}
-
-function jump(index, smooth = false) {
-  area.scrollTo({ left: index * width(), behavior: smooth && !calm.matches ? "smooth" : "instant" });
-  if (!smooth || calm.matches) arrive(index);
-}
-
-// The one that is on its way counts, so that two presses turn two photos.
 function turn(step) {
-  if (player.plays) player.start(); // its time begins anew
-  const from = target ?? at;
-  const next = Math.min(Math.max(from + step, 0), slides().length - 1);
-  if (next === at && target === undefined) return;
-  const alone = target === undefined;
-  target = next;
-  jump(next, alone && Math.abs(step) === 1 && zoom.scale === 1);
+  if (player.plays) player.start(); // the next photo gets its whole time
+  strip.turn(step, zoom.scale === 1);
 }
 
-function aim() {
-  const frame = here().querySelector(".frame");
-  zoom.take(frame, Math.max(3, here().wide / (frame?.offsetWidth || 1) || 0));
-}
-
-function arrive(index) {
-  if (index === target) target = undefined;
-  if (index === at && here()?.firstChild) return;
-  here()?.querySelectorAll("video").forEach((video) => video.pause());
-  at = index;
-  const slide = here();
-  if (!slide) return;
-  fill(slide);
+function arrive(slide) {
   aim();
-  slide.ready?.then((larger) => larger && here() === slide && aim());
-  Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 1500))]).then(() => {
-    if (here() === slide) [at + 1, at - 1].forEach((near) => fill(slides()[near]));
-  });
-  [...slides()].forEach((each, place) => {
-    each.inert = place !== at;
-    if (Math.abs(place - at) > 2 && each.firstChild) each.replaceChildren();
-  });
+  slide.ready?.then((isLarger) => isLarger && strip.here === slide && aim());
   tell();
-  try {
-    if (tied) history.replaceState(history.state, "", slide.link.href);
-  } catch {} // Safari allows a hundred in ten seconds
+  address.show(slide.link.href);
   details.take(slide.link.href);
-  if (at > slides().length - 4) more("next");
-  if (at < 3) more("prev");
 }
 
-function more(rel) {
-  return source.more(rel).then(sync, () => {}); // without a network, what is there has to do
+// Lets gestures have the picture on screen.
+function aim() {
+  const frame = strip.here.querySelector(".frame");
+  zoom.take(frame, Math.max(3, strip.here.wide / (frame?.offsetWidth || 1) || 0));
 }
 
 function tell() {
-  const { link } = here();
-  const number = source.first + at;
+  const { link } = strip.here;
   const { title } = link.dataset;
-  part(".place").textContent = `${number} / ${source.count}`;
+  const place = `${strip.source.first + strip.at} / ${strip.source.count}`;
+  part(".place").textContent = place;
   part(".caption").textContent = "caption" in link.dataset ? title : "";
-  part("[data-do=previous]").hidden = at === 0;
-  part("[data-do=next]").hidden = at === slides().length - 1;
+  part("[data-do=previous]").hidden = strip.at === 0;
+  part("[data-do=next]").hidden = strip.isAtEnd;
   document.title = `${title} · ${dialog.dataset.site}`;
   said.classList.remove("shown"); // the next words are not for eyes
-  if (!player.plays) said.textContent = `${number} / ${source.count}: ${link.querySelector("img")?.alt ?? title}`;
+  if (!player.plays) said.textContent = `${place}: ${link.querySelector("img")?.alt ?? title}`;
 }
 
 // --- Opening and closing
@@ -122,105 +77,85 @@ function tell() {
 function open(link) {
   document.querySelector(".stage video")?.pause();
   if (!dialog.open) dialog.showModal();
-  sync();
-  at = -1;
   dialog.classList.remove("bare");
-  jump([...slides()].indexOf(link.slide));
+  strip.begin(link);
   wake();
 }
 
 function shut() {
-  const { href } = here().link;
+  if (!dialog.open) return;
+  const { href } = strip.here.link;
   const link = grid.links.find((each) => each.href === href);
   player.stop();
   if (document.fullscreenElement) document.exitFullscreen();
-  here().querySelectorAll("video").forEach((video) => video.pause());
+  strip.here.querySelectorAll("video").forEach((video) => video.pause());
   const close = () => {
     dialog.close();
-    document.title = before;
+    document.title = titleBefore;
     link?.focus({ preventScroll: true });
     link?.scrollIntoView({ block: "nearest" });
   };
-  morph(here().querySelector(".frame"), close, () => link?.querySelector("img"));
+  morph(strip.here.querySelector(".frame"), close, () => link?.querySelector("img"));
 }
-
-function leave() {
-  if (history.state?.viewer) {
-    if (!leaving) history.back();
-    leaving = true;
-  } else if (photoPage) location.href = photoPage.dataset.back;
-  else shut();
-}
-
-addEventListener("popstate", () => {
-  leaving = false;
-  const link = history.state?.viewer && source.links.find((each) => each.href === location.href);
-  if (link) open(link);
-  else if (photoPage) {
-    // After a reload, going back stays in this document, which is not that of the album.
-    if (!source.links.some((each) => each.pathname === location.pathname)) location.reload();
-  } else if (history.state?.viewer) location.reload(); // of a page that is not here
-  else if (dialog.open) setTimeout(shut); // after the browser has scrolled to where the page was
-});
 
 grid.list?.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || !dialog.showModal || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   if (event.detail > 1) return; // the second of a double click
-  take(grid);
-  tied = true;
-  history.pushState({ ...history.state, viewer: true }, "", link.href);
-  morph(link.querySelector("img"), () => open(link), () => here().querySelector(".frame"));
+  strip.take(grid);
+  address.enter(link.href);
+  morph(link.querySelector("img"), () => open(link), () => strip.here.querySelector(".frame"));
 });
 
 // --- Slideshow
 
-const player = new Slideshow(part("[data-interval]"), async () => {
-  const video = here().querySelector("video:not(.over)");
-  if (video && !video.paused && !video.ended) return;
-  if (at === slides().length - 1) await more("next");
-  const end = at === slides().length - 1;
-  const from = end ? await again() : source;
-  const slide = slideOf(from.links[end ? 0 : at + 1]);
-  fill(slide);
-  await Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 15000))]);
-  const step = () => {
-    if (!player.plays) return; // it was stopped while the next picture came
-    take(from);
-    jump([...slides()].indexOf(slide));
-  };
-  await fade(step);
-  const film = here().querySelector("video:not(.over)");
-  if (film) Object.assign(film, { muted: true }).play().catch(() => {});
-}, (plays) => {
+const player = new Slideshow(part("[data-interval]"), showNext, (plays) => {
   dialog.classList.toggle("plays", plays);
   part("[data-do=slideshow]").setAttribute("aria-pressed", plays);
   wake();
 });
 
+async function showNext() {
+  const video = strip.here.querySelector("video:not(.over)");
+  if (video && !video.paused && !video.ended) return;
+  if (strip.isAtEnd) await strip.more("next");
+  const isLast = strip.isAtEnd;
+  const source = isLast ? await again() : strip.source;
+  const slide = slideOf(source.links[isLast ? 0 : strip.at + 1]);
+  fill(slide);
+  await Promise.race([slide.ready, new Promise((resolve) => setTimeout(resolve, 15000))]);
+  await fade(() => {
+    if (!player.plays) return; // a visitor stopped it while the next picture came
+    strip.take(source);
+    strip.show(slide);
+  });
+  const film = strip.here.querySelector("video:not(.over)");
+  if (film) Object.assign(film, { muted: true }).play().catch(() => {});
+}
+
 // After the last photo comes the first, of the album as it is now.
 async function again() {
   const { album, seen } = (photoPage ?? document.querySelector("[data-seen]")).dataset;
-  const now = await Grid.open(album ?? seen).catch(() => source);
-  return now.links.length ? now : source;
+  const now = await Grid.open(album ?? seen).catch(() => strip.source);
+  return now.links.length ? now : strip.source;
 }
 
 // --- Controls
 
-const full = () => (document.fullscreenElement ? document.exitFullscreen() : screen.requestFullscreen?.());
+const toggleFullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : screen.requestFullscreen?.());
 const actions = {
-  close: leave,
+  close: () => address.leave(),
   previous: () => turn(-1),
   next: () => turn(1),
   details: () => details.toggle(),
-  download: () => create("a", { href: here().link.dataset.download, download: "" }).click(),
+  download: () => create("a", { href: strip.here.link.dataset.download, download: "" }).click(),
   slideshow() {
     if (player.plays) return player.stop();
     player.start();
     if (!document.fullscreenElement) actions.full();
   },
-  full: () => full()?.catch(() => {}),
+  full: () => toggleFullScreen()?.catch(() => {}),
   help: () => part("[data-help]").showModal(),
 };
 const keys = {
@@ -239,22 +174,22 @@ const keys = {
 };
 keys["="] = keys["+"];
 
-const zoom = new Zoom(area, {
+const zoom = new Zoom(strip.area, {
   tap: () => dialog.classList.toggle("bare"),
   pull: (share) => screen.style.setProperty("--seen", 1 - share),
   release: () => {
     screen.style.removeProperty("--seen");
-    leave();
+    address.leave();
   },
   lift: () => details.toggle(true),
-  backdrop: () => leave(),
+  backdrop: () => address.leave(),
   zoomed(scale) {
-    const frame = here()?.querySelector(".frame");
+    const frame = strip.here?.querySelector(".frame");
     const best = frame?.querySelector("img:last-of-type");
     const wanted = frame && frame.offsetWidth * scale * devicePixelRatio;
     if (!frame || scale <= 1 || frame.full || !best.naturalWidth || wanted < best.naturalWidth * 1.1) return;
     frame.full = true;
-    show(frame, here().link.dataset.full, best.alt);
+    show(frame, strip.here.link.dataset.full, best.alt);
   },
 });
 
@@ -268,8 +203,8 @@ dialog.addEventListener("click", (event) => actions[event.target.closest("[data-
 document.addEventListener("keydown", (event) => { // not of the dialog: a button that vanishes leaves the focus nowhere
   if (!dialog.open || event.altKey || event.ctrlKey || event.metaKey || part("[data-help]").open) return;
   wake();
-  const taken = event.key === " " ? "button, a, select, video" : "select, video";
-  if (!keys[event.key] || event.target.closest(taken)) return;
+  const hasKeysOfItsOwn = event.key === " " ? "button, a, select, video" : "select, video";
+  if (!keys[event.key] || event.target.closest(hasKeysOfItsOwn)) return;
   event.preventDefault();
   keys[event.key]();
 });
@@ -277,33 +212,23 @@ dialog.addEventListener("cancel", (event) => {
   if (event.target !== dialog) return; // the list of keys closes by itself
   event.preventDefault();
   if (player.plays) player.stop();
-  else leave();
+  else address.leave();
 });
 for (const name of ["pointermove", "pointerdown"]) dialog.addEventListener(name, wake);
 part("[data-do=full]").hidden = !document.fullscreenEnabled;
 
-let frames;
-area.addEventListener("scroll", () => {
-  cancelAnimationFrame(frames);
-  frames = requestAnimationFrame(() => {
-    const index = Math.round(area.scrollLeft / width());
-    if (dialog.open && index !== at && (target === undefined || index === target)) arrive(index);
-  });
-});
-for (const name of ["pointerdown", "wheel"]) area.addEventListener(name, () => (target = undefined));
-new ResizeObserver(() => dialog.open && at >= 0 && jump(target ?? at)).observe(area);
-
 // --- The page of a photo, and an album as a photo frame
 
 async function start() {
-  const asked = new URLSearchParams(location.search).has("slideshow");
-  if (photoPage) source = await Grid.open(photoPage.dataset.back);
-  const { links } = source;
-  const link = photoPage ? links.find((each) => each.getAttribute("href") === photoPage.dataset.here) : asked && links[0];
+  const isFrame = new URLSearchParams(location.search).has("slideshow");
+  if (photoPage) strip.source = await Grid.open(photoPage.dataset.back);
+  const { links } = strip.source;
+  const isOfPage = (link) => link.getAttribute("href") === photoPage.dataset.here;
+  const link = photoPage ? links.find(isOfPage) : isFrame && links[0];
   if (!link) return;
-  tied = !asked || Boolean(photoPage);
+  address.follows = !isFrame || Boolean(photoPage);
   open(link);
-  if (asked) player.start();
+  if (isFrame) player.start();
 }
 
 start().catch(() => {}); // the page is complete without it
