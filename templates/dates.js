@@ -1,4 +1,4 @@
-// Dates in the visitor's language and order; times are those of the clocks where the photo was taken.
+// Dates in the visitor's language and order. A time is what clocks showed where the photo was taken.
 const UTC = { timeZone: "UTC" };
 
 function text({ dateTime, dataset: { until } }) {

@@ -1,4 +1,4 @@
-// The details of the item on screen, beside it: they come from its own page.
+// The details of the item on screen, beside its picture. They come from the item's own page.
 import { localize } from "./dates.js";
 import { Grid } from "./grid.js";
 

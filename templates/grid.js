@@ -1,16 +1,17 @@
 // The items of an album: the links of its grid, page after page.
-const ROWS = 9000; // Firefox lays all that comes after row 10,000 on one pile
+const ROWS = 9000; // Firefox lays whatever comes after row 10,000 on one pile
 
-// How many rows a list has in two columns, in which it has most; its items' classes are the digits of their spans.
+// How many rows a list has in two columns: with more columns, there are fewer. The classes of an item are the
+// digits of the rows that the item spans.
 const rows = (list) => [...list.children].reduce((sum, { className }) => sum + Number(className.replace(/\D/g, "")), 0) / 2;
 
 export class Grid {
-  // `page`: the document of an album's page, which may be the one on screen.
+  // `page`: the document of an album's page: the page on screen, or a fetched one.
   constructor(page) {
     this.list = page.querySelector("[data-grid]");
     this.nav = page.querySelector(".pages");
     this.addresses = {};
-    this.pages = 0; // added after the first
+    this.pages = 0; // how many were added after the first
     this.pending = {};
     this.#learn(page, ["prev", "next"]);
   }
@@ -37,7 +38,7 @@ export class Grid {
     return Number(this.list?.dataset.first);
   }
 
-  // Adds the page before (prev) or after (next); returns how many items it has.
+  // Adds the page before (prev) or after (next); returns how many items that page has.
   more(rel) {
     this.pending[rel] ??= this.#add(rel).finally(() => delete this.pending[rel]);
     return this.pending[rel];

@@ -1,4 +1,4 @@
-// Appends the next page of a long album when its end comes near, and keeps the position on the way back.
+// Appends the next page of a long album when the end comes near, and keeps the position on the way back.
 import { grid } from "./grid.js";
 
 const near = new IntersectionObserver(async ([entry]) => {

@@ -1,4 +1,4 @@
-// A picture that is still being made answers 503; ask again a few times, ever more slowly.
+// The server answers 503 for a picture that is still being made. Ask again a few times, more and more slowly.
 function again(image) {
   if (!("retry" in image.dataset)) return;
   const tries = Number(image.dataset.retry);

@@ -1,10 +1,10 @@
-// Marks what was added since the last visit. When that was, only this browser knows.
+// Marks what was added since the last visit. Only this browser knows when that visit was.
 const KEY = "photos-seen";
 const load = (storage) => JSON.parse(storage.getItem(KEY) ?? "{}");
 const { seen, newest } = document.querySelector("[data-seen]")?.dataset ?? {};
 
 try {
-  // What a session found new at its start stays marked until it ends.
+  // What was new when a session started stays marked until the session ends.
   const visits = { ...load(localStorage), ...load(sessionStorage) };
   const mark = (root) => {
     for (const element of root.querySelectorAll("[data-added]")) {

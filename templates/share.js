@@ -1,7 +1,7 @@
-// Shares the address of this page with the system's own sheet; where there is none, copies it.
+// Shares the address of this page with the system's own sheet, or copies the address where there is no sheet.
 async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const field = document.createElement("textarea"); // a plain-HTTP address of the home network
+  const field = document.createElement("textarea"); // the clipboard needs HTTPS, which a home network may lack
   field.value = text;
   (document.querySelector("dialog[open] .screen") ?? document.body).append(field);
   field.select();
@@ -12,7 +12,7 @@ async function copy(text) {
 for (const button of document.querySelectorAll("[data-share]")) {
   button.addEventListener("click", async () => {
     const shared = { title: document.title, url: location.href.split("?")[0] };
-    if (navigator.share) return navigator.share(shared).catch(() => {}); // thought better of it
+    if (navigator.share) return navigator.share(shared).catch(() => {}); // the visitor closed the sheet
     await copy(shared.url);
     button.focus();
     const said = button.closest(".screen, main").querySelector("[role=status]");

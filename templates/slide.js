@@ -3,10 +3,11 @@ const UNPLAYABLE = document.querySelector("[data-viewer]").dataset.unplayable;
 
 export const create = (name, properties) => Object.assign(document.createElement(name), properties);
 
-// The slide of a link, which is empty until it is filled.
+// Returns the slide of a link, empty until `fill` is called.
 export const slideOf = (link) => (link.slide ??= create("div", { className: "slide", inert: true, link }));
 
-// Afterwards `slide.ready` resolves when the picture is there: to whether it is larger than the page knew.
+// Gives a slide its content. Of a picture, `slide.ready` resolves when the picture is there, and says whether
+// the picture is larger than the page knew.
 export function fill(slide) {
   if (!slide || slide.firstChild) return;
   const { link } = slide;
@@ -17,7 +18,7 @@ export function fill(slide) {
     const video = create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view });
     video.setAttribute("aria-label", small?.alt ?? dataset.title);
     video.onerror = async () => {
-      const { ok } = await fetch(video.src, { method: "HEAD" }).catch(() => ({})); // or did the network fail?
+      const { ok } = await fetch(video.src, { method: "HEAD" }).catch(() => ({})); // the network may have failed instead
       if (ok) video.replaceWith(create("p", { className: "tile", textContent: UNPLAYABLE }));
     };
     slide.append(video);
@@ -27,7 +28,7 @@ export function fill(slide) {
     slide.append(frame);
     fit(slide, frame, small.getAttribute("width"), small.getAttribute("height"));
     slide.ready = show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
-      const larger = naturalWidth > slide.wide; // the page was made before the server knew the size
+      const larger = naturalWidth > slide.wide; // the server made the page before knowing the size
       if (larger) fit(slide, frame, naturalWidth, naturalHeight);
       return larger;
     });
@@ -42,7 +43,7 @@ function fit(slide, { style }, wide, high) {
   style.setProperty("--width", `${wide}px`);
 }
 
-// Lays a picture over what the frame has, as soon as it is there.
+// Lays a picture over what the frame has, as soon as the picture is there.
 export function show(frame, address, alt) {
   const image = create("img", { className: "over", alt, draggable: false });
   image.dataset.retry = "";
@@ -52,13 +53,13 @@ export function show(frame, address, alt) {
     image.onload = async () => {
       await image.decode().catch(() => {});
       image.classList.add("there");
-      while (image.previousElementSibling) image.previousElementSibling.remove(); // it would shine through
+      while (image.previousElementSibling) image.previousElementSibling.remove(); // a transparent picture would show what is below
       resolve(image);
     };
   });
 }
 
-// A live photo moves while the mouse is on its mark, or a finger rests on the picture.
+// A live photo moves while the mouse is on the mark, or a finger rests on the picture.
 function liveButton(frame, src, className, textContent) {
   const button = create("button", { className, textContent });
   const video = create("video", { src, playsInline: true, loop: true, muted: true, preload: "none", className: "over there" });
@@ -73,10 +74,10 @@ function liveButton(frame, src, className, textContent) {
   };
   button.onpointerenter = play;
   button.onpointerleave = stop;
-  button.onclick = (event) => event.detail === 0 && (video.isConnected ? stop() : play()); // by a key
+  button.onclick = (event) => event.detail === 0 && (video.isConnected ? stop() : play()); // a key was pressed
   frame.onpointerdown = ({ isPrimary }) => {
     stop();
-    if (isPrimary) wait = setTimeout(play, 400); // two fingers zoom
+    if (isPrimary) wait = setTimeout(play, 400); // a second finger zooms
   };
   frame.onpointermove = (event) => Math.hypot(event.movementX, event.movementY) > 4 && stop();
   frame.onpointerup = frame.onpointercancel = stop;

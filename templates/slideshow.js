@@ -9,7 +9,7 @@ export class Slideshow {
     Object.assign(this, { field, next, on });
     try {
       field.value = localStorage.getItem(KEY) ?? "5";
-    } catch {} // a browser that stores nothing
+    } catch {} // the browser stores nothing
     if (!field.value) field.value = "5";
     field.addEventListener("change", () => {
       try {
@@ -41,7 +41,7 @@ export class Slideshow {
   #wait() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(async () => {
-      await this.next().catch(() => {}); // a network that is away comes back
+      await this.next().catch(() => {}); // the network may come back
       if (this.plays) this.#wait();
     }, this.field.value * 1000);
   }

@@ -1,4 +1,4 @@
-// What moves between two states of the page, where the browser can and the visitor likes that.
+// What moves between two states of the page, where the browser can and the visitor has not asked for less motion.
 export const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const can = () => document.startViewTransition && !calm.matches && !document.hidden;
 
@@ -17,7 +17,7 @@ export async function morph(from, update, to) {
   if (other) other.style.viewTransitionName = "";
 }
 
-// Lets what is on screen fade into what comes.
+// Lets what is on screen fade into what comes next.
 export async function fade(update) {
   if (can()) await document.startViewTransition(update).finished;
   else update();

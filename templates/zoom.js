@@ -1,14 +1,14 @@
-// Gestures on the picture of a slide: pinch, double tap, wheel and drag; a pull down lets it go.
+// Gestures on the picture of a slide: pinch, double tap, wheel and drag. A pull down closes the viewer.
 const DOUBLE = 300; // ms between two taps
 const SLOP = 10; // CSS pixels that a finger trembles
-const PULL = 90; // CSS pixels down, after which the picture is let go
+const PULL = 90; // CSS pixels down, after which letting go closes the viewer
 
 export class Zoom {
   #fingers = new Map();
   #tap = { time: 0 };
-  // Of a gesture with one or two fingers.
+  // Where a gesture with one or two fingers began.
   #start = null;
-  // On this picture: the first of a double click may have opened it.
+  // How often this picture was pressed: the first press of a double click may have opened the viewer.
   #presses = 0;
   scale = 1;
   x = 0;
@@ -24,13 +24,13 @@ export class Zoom {
     area.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     area.addEventListener("dblclick", (event) => this.#mouse(event) && this.#presses > 1 && this.toggle(event.clientX, event.clientY));
     area.addEventListener("click", (event) => this.#mouse(event) && event.detail < 2 && this.scale === 1 && !this.dragged && event.target.matches(".slide") && on.backdrop());
-    // Two fingers, or one on what is zoomed, are never a scroll.
+    // Two fingers, or one finger on a zoomed picture, never scroll.
     area.addEventListener("touchmove", (event) => {
       if (event.cancelable && (event.touches.length > 1 || this.scale > 1)) event.preventDefault();
     }, { passive: false });
   }
 
-  // Takes another picture: its frame, and how far it may be enlarged.
+  // Takes another picture: the frame, and how far a visitor may enlarge what is in the frame.
   take(frame, most) {
     this.reset();
     this.frame = frame;
@@ -50,7 +50,7 @@ export class Zoom {
     this.to(this.scale > 1 ? 1 : Math.min(this.most, 2.5), clientX, clientY, true);
   }
 
-  // Enlarges to a scale so that the point below the finger or mouse stays where it is.
+  // Enlarges to a scale so that the point below the finger or mouse stays in place.
   to(scale, clientX = innerWidth / 2, clientY = innerHeight / 2, smooth = false) {
     if (!this.frame) return;
     const next = Math.min(Math.max(scale, 0.7), this.most * 1.3);
@@ -151,7 +151,7 @@ export class Zoom {
 
   #wheel(event) {
     const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY) && !event.ctrlKey;
-    if (sideways && this.scale < 1.01) return; // two fingers on a touch pad leaf
+    if (sideways && this.scale < 1.01) return; // two fingers on a touch pad go to another slide
     event.preventDefault();
     const pixels = event.deltaMode ? event.deltaY * 30 : event.deltaY;
     const scale = this.scale * Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002));
