@@ -83,9 +83,8 @@ class Build(NamedTuple):
 
     app: str  # SHA-256 of the list of files that suit all machines
     build: str  # build id
-    targets: list[
-        dict[str, Any]
-    ]  # a platform and Python each, with its list of native files
+    # A platform and Python each, with its list of native files.
+    targets: list[dict[str, Any]]
 
 
 def damage_error(archive: zipimporter, detail: object) -> CannotStart:

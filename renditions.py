@@ -90,20 +90,14 @@ HEAD_BYTES = (
 )
 TAIL_BYTES = 4096
 BLOCK_BYTES = 1 << 20  # read at a time where a file is read whole
-UNCOMPRESSED = (
-    b"BM",
-    b"II*\0",
-    b"MM\0*",
-    b"\x89PNG",
-    b"GIF8",
-)  # formats whose pixels may be so
+# How files begin whose pixels may be without compression.
+UNCOMPRESSED = (b"BM", b"II*\0", b"MM\0*", b"\x89PNG", b"GIF8")
 
 # Brands of ISO/IEC 14496-12 files (ftyp).
 AVIF_BRANDS = frozenset((b"avif", b"avis"))
 HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx mif1 msf1 miaf".split())
-OTHER_BRANDS = frozenset(
-    (b"M4A ", b"M4B ", b"M4P ", b"crx ", b"jp2 ", b"jpx ")
-)  # sound, RAW
+# Sound, RAW and JPEG 2000.
+OTHER_BRANDS = frozenset((b"M4A ", b"M4B ", b"M4P ", b"crx ", b"jp2 ", b"jpx "))
 
 
 def expected_kind(path: str) -> str:
@@ -220,9 +214,11 @@ FIELDS = tuple(Info.__dataclass_fields__)
 
 def _types_of(field: str) -> tuple[type, ...]:
     default = getattr(Info, field)
+    if default is None:
+        return (int, float, type(None))
     if isinstance(default, (str, bool)):
         return (type(default),)
-    return (int, float, type(None))
+    return (int, float)
 
 
 def info_from(fields: Mapping[str, Any]) -> Info:
@@ -466,7 +462,8 @@ def read_caption(image: ImageFile.ImageFile, xmp: bytes) -> str:
 
 def _camera(exif: Mapping[int, Any]) -> str:
     """Return maker and model (EXIF 0x010F and 0x0110), without the maker's name twice."""
-    maker, model = _label(exif.get(0x010F)), _label(exif.get(0x0110))
+    maker = _label(exif.get(0x010F))
+    model = _label(exif.get(0x0110))
     if model.lower().startswith(maker.lower()):
         return model
     return f"{maker} {model}".strip()
@@ -691,7 +688,8 @@ def decode(
     full, profile = image.size, image.info.get("icc_profile")
     shrink = min(1.0, side / max(full))
     # In the photo's shape: a square would make the decoder keep four times the pixels.
-    box = max(1, int(full[0] * shrink)), max(1, int(full[1] * shrink))
+    width, height = int(full[0] * shrink), int(full[1] * shrink)
+    box = max(1, width), max(1, height)
     is_drafted = image.draft(None, box) is not None
     image.load()
     picture: Image.Image = image
@@ -789,7 +787,8 @@ def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
 def _video_size(streams: Iterable[Mapping[str, Any]]) -> Size:
     """Return the upright size of the first stream; (0, 0) where there is none."""
     for stream in streams:
-        size = int(stream.get("width", 0)), int(stream.get("height", 0))
+        width, height = stream.get("width", 0), stream.get("height", 0)
+        size = int(width), int(height)
         sides = stream.get("side_data_list", [])
         is_turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
         return size[::-1] if is_turned else size
@@ -807,7 +806,8 @@ def read_video(path: str, container: str, info: Info) -> Info:
     report = json.loads(_run("ffprobe", path, container, wanted))
     width, height = _video_size(report.get("streams", []))
     form = report.get("format", {})
-    tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
+    tags = form.get("tags", {})
+    tags = {name.lower(): value for name, value in tags.items()}
     date = _video_date(tags)
     return dataclasses.replace(
         info,
