@@ -26,9 +26,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import codecs
 import contextlib
 import dataclasses
 import datetime as dt
+import difflib
 import enum
 import errno
 import functools
@@ -84,6 +86,7 @@ from renditions import (
     PREVIEW_SIDE,
     RENDER_SECONDS,
     RENDITIONS_FOLDER,
+    SUFFIXES,
     THUMBNAIL_WIDTHS,
     VIDEO,
     Info,
@@ -142,12 +145,6 @@ class NotFound(PhotosError):
     """There is nothing at that address."""
 
     status = 404
-
-
-class LoginNeeded(PhotosError):
-    """Only a user may see this."""
-
-    status = 401
 
 
 class LoginFailed(PhotosError):
@@ -251,6 +248,13 @@ def is_settled(path: str) -> bool:
     return is_older(max(status.st_mtime, status.st_ctime), SETTLE_SECONDS)
 
 
+def give_to_owner(path: str) -> None:
+    """Under sudo, give a new file to its folder's owner, who has to read it without sudo."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        owner = os.stat(os.path.dirname(path))
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def _sync_folder(path: Path) -> None:
     if sys.platform == "win32":  # Windows cannot open a folder
         return
@@ -272,10 +276,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # sudo: the owner shall still read it
-        if sys.platform != "win32" and os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.chown(temporary, owner.st_uid, owner.st_gid)
+        give_to_owner(temporary)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
@@ -287,6 +288,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file of a state file: one writer at a time, across threads and processes."""
     with open(path.with_name(f"{path.name}.lock"), "ab") as file:
         os.chmod(file.name, 0o600)
+        give_to_owner(file.name)
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX)
         else:
@@ -338,9 +340,8 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write a JSON state file: UTF-8, indented, keys sorted."""
     content = {**state, "version": STATE_VERSION}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomically(
-        path, text.encode("utf-8", "backslashreplace")
-    )  # as JSON has lone surrogates
+    # Names of files may hold lone surrogates, which UTF-8 has not: escaped, as JSON has them.
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
 def make_state_folder(state: Path) -> None:
