@@ -585,45 +585,254 @@ def library_root(state: Path, config: Config) -> Path:
 
 
 class Visibility(enum.IntEnum):
-    """Who may see an album; the strictest of several is their maximum."""
+    """Who may see a folder; the strictest of several is their maximum."""
 
     PUBLIC = 0
     HIDDEN = 1
     PRIVATE = 2
 
 
-KEYWORDS = {"hidden": Visibility.HIDDEN, "private": Visibility.PRIVATE}
+@dataclasses.dataclass(frozen=True)
+class Circumstances:
+    """What decides besides names: the day in the server's time zone, and who is registered."""
+
+    today: dt.date
+    users: frozenset[str] = frozenset()
 
 
-def split_keywords(name: str) -> tuple[str, Visibility]:
-    """Return a folder's name without .hidden and .private at its end, and the strictest of these."""
-    visibility = Visibility.PUBLIC
-    while True:
-        stem, dot, ending = name.rstrip().rpartition(".")
-        # A Turkish keyboard writes PRİVATE.
-        word = ending.casefold().replace("\u0307", "").replace("ı", "i")
-        if not dot or word not in KEYWORDS:
-            return name, visibility
-        name = stem
-        visibility = max(visibility, KEYWORDS[word])
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Who may see something now. The owner may see everything.
+
+    `people`: of something private, the users whom it is for; None: all users.
+    """
+
+    visibility: Visibility = Visibility.PUBLIC
+    people: frozenset[str] | None = None
+    is_understood: bool = True
 
 
-def visibility_of(names: Iterable[str]) -> Visibility:
-    """Return the strictest visibility that the keywords in names tell."""
-    return max((split_keywords(name)[1] for name in names), default=Visibility.PUBLIC)
+HIDDEN = Rule(Visibility.HIDDEN)
+USERS_ONLY = Rule(Visibility.PRIVATE)
+OWNER_ONLY = Rule(Visibility.PRIVATE, people=frozenset(), is_understood=False)
 
 
-def title_of(name: str) -> str:
-    """Return the title that a folder's name gives: without the keywords."""
-    title, _ = split_keywords(name)
-    return display(title).strip() or display(name)
+@dataclasses.dataclass(frozen=True)
+class Keywords:
+    """What the keywords in names say, before day and users decide what that means.
+
+    `mentioned` are all users named anywhere, of whom `people` are those named everywhere.
+    """
+
+    visibility: Visibility = Visibility.PUBLIC
+    people: frozenset[str] | None = None
+    mentioned: frozenset[str] = frozenset()
+    until: dt.date | None = None  # the last day of being hidden
+    is_understood: bool = True
+
+    def rule(self, circumstances: Circumstances) -> Rule:
+        """Return what the keywords mean on that day, with those users."""
+        if not self.is_understood or not self.mentioned <= circumstances.users:
+            return OWNER_ONLY
+        if self.until and circumstances.today > self.until:
+            return Rule(Visibility.PRIVATE, self.people)
+        return Rule(self.visibility, self.people)
+
+    @property
+    def strictness(self) -> tuple[bool, Visibility, bool]:
+        """A sort key, the least strict first."""
+        return not self.is_understood, self.visibility, self.people is not None
+
+
+NO_KEYWORDS = Keywords()
+CLOSED = Keywords(Visibility.PRIVATE, is_understood=False)  # to all but the owner
+
+
+def strictest(several: Iterable[Keywords]) -> Keywords:
+    """Return what several names along a path say together; for people the intersection."""
+    several = [keywords for keywords in several if keywords is not NO_KEYWORDS]
+    if not several:
+        return NO_KEYWORDS
+    if len(several) == 1:
+        return several[0]
+    circles = [keywords.people for keywords in several if keywords.people is not None]
+    dates = [keywords.until for keywords in several if keywords.until]
+    return Keywords(
+        visibility=max(keywords.visibility for keywords in several),
+        people=frozenset.intersection(*circles) if circles else None,
+        mentioned=frozenset().union(*(keywords.mentioned for keywords in several)),
+        until=min(dates, default=None),
+        is_understood=all(keywords.is_understood for keywords in several),
+    )
+
+
+ABSENT = Keywords(Visibility.PRIVATE)  # of what is not there, as far as the time tells
+
+
+class Name(NamedTuple):
+    """A folder's or file's name, understood."""
+
+    title: str  # what stands before the keywords; it may hold bytes that are not UTF-8
+    keywords: Keywords = NO_KEYWORDS
+    rest: str = ""  # the text behind the keywords that means nothing
+    understood: str = ""  # the text of the keywords before it, such as `.hidden.private`
+
+
+# After `_folded`; a Turkish keyboard writes PRİVATE and prıvate.
+_DOTS, _I = "[.\N{IDEOGRAPHIC FULL STOP}]+", "(?:i\u0307?|\N{LATIN SMALL LETTER DOTLESS I})"
+# A Latin letter behind it makes another word: Trip.privateer. Letters of other scripts do not:
+# Japanese copies are called `Trip.privateのコピー`.
+_KEYWORD = re.compile(
+    rf"{_DOTS}(?:(?P<private>pr{_I}vate)|(?P<hidden>h{_I}dden)|(?P<inbox>{_I}nbox))(?![a-z\u00df-\u024f])"
+)
+_PEOPLE = re.compile(r"(?:\+[^+\s]+)+")
+_UNTIL = re.compile(r"-until-(\d{4}-\d\d-\d\d)(?!\d)", re.ASCII)
+UNTIL_LENGTH = len("-until-2026-12-31")
+_INVISIBLE = re.compile("[\u034f\ufe00-\ufe0f]")  # beside those of the category Cf
+
+
+def _folded(text: str) -> str:
+    """Return a text as names are compared: NFKC and casefold, without characters that nobody sees."""
+    if text.isascii():
+        return text.lower()
+    seen = (c for c in _INVISIBLE.sub("", text) if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", "".join(seen)).casefold()
+
+
+def _for_people(text: str) -> Keywords:
+    """Return what `+anna+ben` says; names are compared as those of users are."""
+    names = unicodedata.normalize("NFC", text).split("+")
+    people = frozenset(names) - {""}
+    return Keywords(Visibility.PRIVATE, people=people, mentioned=people)
+
+
+def _last_day(text: str) -> dt.date | None:
+    """Return the day of a text that begins with `-until-2026-12-31`; None: it begins otherwise."""
+    match = _UNTIL.match(text)
+    if not match:
+        return None
+    try:
+        return dt.date.fromisoformat(match[1])
+    except ValueError:
+        return None
+
+
+def _parse_keywords(text: str) -> tuple[Keywords, str]:
+    """Read the folded keywords of a name; return what they say, and what was not understood."""
+    said = []
+    rest = text
+    while match := _KEYWORD.match(rest):
+        rest = rest[match.end() :]
+        if match["private"] and (people := _PEOPLE.match(rest)):
+            rest = rest[people.end() :]
+            said.append(_for_people(people[0]))
+        elif match["hidden"] and (until := _last_day(rest)):
+            rest = rest[UNTIL_LENGTH:]
+            said.append(Keywords(Visibility.HIDDEN, until=until))
+        elif match["hidden"]:
+            said.append(Keywords(Visibility.HIDDEN))
+        else:  # .private, or .inbox, which users see until guests have links
+            said.append(Keywords(Visibility.PRIVATE))
+    if rest.strip():
+        said.append(CLOSED)
+    return strictest(said), rest.strip()
+
+
+def parse_name(name: str) -> Name:
+    """Say what a name means. What is not understood behind a keyword is the owner's alone.
+
+    The keywords begin at the first one in the name; the title is what stands before.
+    """
+    whole = name.strip() or name
+    if not _KEYWORD.search(_folded(name)):
+        return Name(whole)
+    for at, character in enumerate(name):
+        if not re.match(_DOTS, _folded(character)):
+            continue
+        text = _folded(name[at:])
+        if _KEYWORD.match(text):
+            keywords, rest = _parse_keywords(text)
+            understood = text.strip().removesuffix(rest).strip()
+            return Name(name[:at].strip() or name, keywords, rest, understood)
+    # The dot is part of another sign, such as the one sign of `1.`
+    return Name(whole, CLOSED, name, ".private")
+
+
+# The words by which people mean privacy, in the languages of the interface.
+_PRIVACY = (
+    (
+        ".private",
+        frozenset("private privat privé privée privado privada peribadi".split()),
+        ("私人", "私密", "非公開", "非公开", "プライベート"),
+    ),
+    (
+        ".hidden",
+        frozenset("hidden versteckt masqué caché oculto oculta tersembunyi".split()),
+        ("隱藏", "隐藏", "非表示"),
+    ),
+)
+LIKENESS = 0.75  # of a word behind a dot and a keyword: pirvate, privte, hiden
+
+
+def _keyword_meant(name: str) -> tuple[str, str]:
+    """Return the keyword that a public name seems to mean, and the word that says so; '': none."""
+    text = _folded(name)
+    words = set(re.findall(r"[^\W\d_]+", text))
+    for keyword, known_words, signs in _PRIVACY:
+        for word in sorted(words & known_words):
+            return keyword, word
+        for sign in signs:
+            if sign in text:
+                return keyword, sign
+    ending = re.search(rf"{_DOTS}\s*([^\W\d_]+)\W*\Z", text)
+    if ending:
+        word = ending[1]
+        for similar in difflib.get_close_matches(word, ("private", "hidden"), 1, LIKENESS):
+            return f".{similar}", word
+    return "", ""
+
+
+class Flag(NamedTuple):
+    """Why the owner should look at a folder's name, and a name that says what was meant."""
+
+    kind: str  # "not_understood", "no_such_user" or "looks_private"
+    detail: str
+    better_name: str
+
+
+def flag_of(name: str, now: Circumstances) -> Flag | None:
+    """Return what is odd about a folder's name; None: nothing is."""
+    parsed = parse_name(name)
+    title = display(parsed.title)
+    detail = display(name.strip().removeprefix(parsed.title)).strip() or title
+    if parsed.rest.startswith("-until") and parsed.understood == ".hidden":
+        better = f"{title}.hidden-until-{now.today.year}-12-31"
+        return Flag("not_understood", detail, better)
+    if parsed.rest:
+        words = " ".join(re.findall(r"\w+", display(parsed.rest)))
+        better = f"{title} {words}".strip() + parsed.understood
+        return Flag("not_understood", detail, better)
+    strangers = parsed.keywords.mentioned - now.users
+    if strangers:
+        # Never a name that opens the folder to more people.
+        friends = sorted(parsed.keywords.mentioned & now.users) or ["NAME"]
+        better = "+".join((f"{title}.private", *friends))
+        return Flag("no_such_user", display(", ".join(sorted(strangers))), better)
+    keyword, word = _keyword_meant(name)
+    if keyword and parsed.keywords is NO_KEYWORDS:
+        around = rf"[\W_]*{re.escape(word)}[\W_]*"
+        text = unicodedata.normalize("NFKC", title)
+        rest = re.sub(around, " ", text, count=1, flags=re.IGNORECASE).strip()
+        return Flag("looks_private", "", f"{rest or title}{keyword}")
+    return None
 
 
 @dataclasses.dataclass(frozen=True)
 class Principal:
-    """Who is asking: a visitor, or a user."""
+    """Who is asking: a visitor, a user, or the owner."""
 
     user: str = ""  # the name; '' of a visitor
+    is_owner: bool = False
 
     @property
     def is_user(self) -> bool:
@@ -632,20 +841,28 @@ class Principal:
     @property
     def scope(self) -> str:
         """What decides about all that this principal finds; derived albums are kept by it."""
-        return "users" if self.is_user else "visitors"
+        if self.is_owner:
+            return "owner"
+        return f"user {self.user}" if self.is_user else "visitor"
 
 
 VISITOR = Principal()
 
 
-def may_open(principal: Principal, visibility: Visibility) -> bool:
+def may_open(principal: Principal, rule: Rule) -> bool:
     """Decide whether somebody who knows the address of a place may open it."""
-    return principal.is_user or visibility < Visibility.PRIVATE
+    if principal.is_owner or rule.visibility < Visibility.PRIVATE:
+        return True
+    if not principal.is_user:
+        return False
+    return rule.people is None or principal.user in rule.people
 
 
-def may_find(principal: Principal, visibility: Visibility) -> bool:
+def may_find(principal: Principal, rule: Rule) -> bool:
     """Decide whether something is listed, counted, dated and used as cover for somebody."""
-    return principal.is_user or visibility == Visibility.PUBLIC
+    if principal.is_user:
+        return may_open(principal, rule)
+    return rule.visibility == Visibility.PUBLIC
 
 
 # --- Workers -----------------------------------------------------------------
