@@ -1093,6 +1093,12 @@ class Renderer:
 DEPTH = 64  # of albums in albums; deeper ones are ignored
 ALBUM_TEXT = "album.txt"
 ALBUM_TEXT_BYTES = 65536
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+GUESSED = "its letters were read as those of Western Windows (cp1252). Save it as UTF-8"
 # Never items, even where the content would pass: sidecars, camera proxies, half downloads.
 IGNORED_SUFFIXES = frozenset(
     ".xmp .json .txt .aae .thm .lrv .part .partial .crdownload .download .tmp"
@@ -1100,14 +1106,43 @@ IGNORED_SUFFIXES = frozenset(
 )
 LIVE_BYTES = 20_000_000  # a live photo's film lasts three seconds; a longer one is an item of its own
 LIVE_SUFFIXES = (".mov", ".mp4")
+MEDIA_SUFFIXES = frozenset().union(*SUFFIXES.values())
 # A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
 TICK = 0.1  # seconds
 WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
-GONE = (
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ELOOP,
-)  # the file is gone, or a link leads nowhere
+# The file is gone, or a link leads nowhere.
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+# Bins, snapshots and system folders of Windows, macOS, Android, NAS and Samba, folded; and what
+# looks like a folder and is a program's library.
+SYSTEM_NAMES = frozenset(
+    (
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "__macosx",
+        "config.msi",
+        "eadir_tmp",
+        "files_trashbin",
+        "files_versions",
+        "lost+found",
+        "lost.dir",
+        "network recycle bin",
+        "network trash folder",
+        "recycle bin",
+        "recycled",
+        "recycler",
+        "system volume information",
+        "temporary items",
+        "thevolumesettingsfolder",
+        "trashbox",
+        "~snapshot",
+    )
+)
+_SYSTEM_NAME = re.compile(
+    r"found\.\d{3}|.*\.(?:photoslibrary|photolibrary|migratedphotolibrary|aplibrary|lrdata)"
+)
+NAME_LENGTH = 255  # characters; file systems have no longer names
 
 Parts = tuple[str, ...]  # names from the library down; () is the library itself
 
@@ -1129,9 +1164,9 @@ class File:
     size: int  # bytes
     mtime: float  # s since the epoch
     added: float  # s since the epoch: ctime, which every way of putting a file into a folder sets
-    visibility: Visibility = (
-        Visibility.PUBLIC
-    )  # not public only for a link into another album
+    keywords: Keywords = (
+        NO_KEYWORDS  # of its name; of a link, of its target's real path too
+    )
 
     @property
     def stem(self) -> str:
@@ -1144,7 +1179,7 @@ class File:
         return os.path.splitext(self.name)[1].lower()
 
 
-def file_of(name: str, path: str, status: os.stat_result, visibility: Visibility) -> File:
+def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) -> File:
     """Return a file as its status says."""
     # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
     numbers = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -1155,7 +1190,7 @@ def file_of(name: str, path: str, status: os.stat_result, visibility: Visibility
         size=status.st_size,
         mtime=plausible(status.st_mtime),
         added=plausible(status.st_ctime),
-        visibility=visibility,
+        keywords=keywords,
     )
 
 
@@ -1165,12 +1200,15 @@ class AlbumText(NamedTuple):
     title: str = ""
     description: str = ""
     captions: Mapping[str, str] = {}  # by file name
+    cover: str = ""  # a file name
+    is_sorted_by_name: bool = False
+    problem: str = ""  # for the owner
 
 
 def _is_film_of(film: File, photo: File) -> bool:
     is_short = film.suffix in LIVE_SUFFIXES and film.size <= LIVE_BYTES
     # who may see it may see it move
-    return is_short and film.visibility <= photo.visibility
+    return is_short and film.keywords in (NO_KEYWORDS, photo.keywords)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -1179,7 +1217,7 @@ class Folder:
 
     stamp: Identity | None  # of the listing; None: the folder could not be listed
     files: Mapping[str, File]
-    albums: Mapping[str, Visibility]
+    albums: Mapping[str, Name]
     has_links: bool = False
     text: AlbumText = dataclasses.field(default_factory=AlbumText)
     problem: str = ""
@@ -1190,6 +1228,40 @@ class Folder:
         return max((file.mtime for file in self.files.values()), default=0)
 
     @functools.cached_property
+    def by_title(self) -> dict[str, list[str]]:
+        """The names of the albums with each title, the least strict first.
+
+        `.` and `..` are no titles here: browsers never send such a part of an address.
+        """
+        names: dict[str, list[str]] = {}
+        for name in sorted(self.albums, key=natural):
+            title = self.albums[name].title
+            if title not in (".", ".."):
+                names.setdefault(title, []).append(name)
+        for twins in names.values():
+            twins.sort(key=self._twin_order)
+        return names
+
+    def _twin_order(self, name: str) -> tuple[bool, tuple[bool, Visibility, bool]]:
+        album = self.albums[name]
+        # What is called as the title has no other name that could be its address.
+        return name != album.title, album.keywords.strictness
+
+    def albums_at(self, component: str) -> list[str]:
+        """Return the names of the albums that a part of an address may mean, best first.
+
+        It may be a title, a full name, or the full name that the album had before.
+        """
+        if len(component) > NAME_LENGTH:
+            return []
+        names = [*self.by_title.get(component, ())]
+        if component in self.albums:
+            names.append(component)
+        former_title = parse_name(component).title
+        names += self.by_title.get(former_title, ())
+        return list(dict.fromkeys(names))
+
+    @functools.cached_property
     def films(self) -> dict[str, File]:
         """The films of live photos, by the photo's name: of IMG_1.HEIC IMG_1.MOV or IMG_1_HEVC.MOV."""
         photos: dict[str, File] = {}
@@ -1197,58 +1269,175 @@ class Folder:
             if file.suffix in PHOTO_SUFFIXES:
                 photos.setdefault(file.stem, file)
         films = {}
-        for film in self.files.values():
+        for _, film in sorted(self.files.items()):
             photo = photos.get(film.stem.removesuffix("_hevc"))
             if photo and _is_film_of(film, photo):
                 films[photo.name] = film
         return films
 
 
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """What is at a path, and who may see it. Neither folder nor file: nothing is there."""
+class Place(NamedTuple):
+    """What is at an address, and who may see it: an album, or a file of one."""
 
-    parts: Parts
-    visibility: Visibility
-    folder: Folder | None = None  # of the album, or of the one that holds the file
+    parts: Parts  # real names
+    address: Parts  # titles, where names have keywords
+    keywords: Keywords  # of the whole path
+    rule: Rule
+    folder: Folder  # of the album, or of the one that holds the file
     file: File | None = None
 
-    @property
-    def is_album(self) -> bool:
-        return self.folder is not None and self.file is None
+
+def decode_text(content: bytes) -> tuple[str, bool]:
+    """Decode a text file that any editor may have written; say whether its encoding was guessed."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return content.removeprefix(mark).decode(encoding, "replace"), False
+    try:
+        return content.decode("utf-8"), False
+    except UnicodeDecodeError as error:
+        is_cut = error.start > ALBUM_TEXT_BYTES - 4  # within a character, by our own limit
+        if is_cut:
+            return content.decode("utf-8", "ignore"), False
+        return content.decode("cp1252", "replace"), True
+
+
+def split_captions(
+    lines: Iterable[str], by_name: Mapping[str, str]
+) -> tuple[dict[str, str], str]:
+    """Return the captions, by file name, and the description that the other lines are."""
+    captions: dict[str, str] = {}
+    description = []
+    for line in lines:
+        # A file's name may hold a colon, too.
+        name, colon, caption = (part.strip() for part in line.partition(": "))
+        if colon and name in by_name:
+            captions[by_name[name]] = caption
+        else:
+            description.append(line)
+    return captions, "\n".join(description).strip()
 
 
 def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
-    """Read an album.txt: its title, its description, and lines `file name: caption`."""
+    """Read an album.txt: its title, its description, and lines `file name: caption`.
+
+    `sort: name` and `cover: file name` are lines of their own.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(ALBUM_TEXT_BYTES)
     except OSError:
         return AlbumText()
-    title, *lines = content.decode("utf-8-sig", "replace").splitlines() or [""]
+    text, is_guessed = decode_text(content)
     by_name = {unicodedata.normalize("NFC", display(name)): name for name in names}
-    captions, description = {}, []
-    for line in lines:
-        start, colon, caption = line.partition(": ")
-        name = by_name.get(unicodedata.normalize("NFC", start.strip()))
-        if colon and name is not None:
-            captions[name] = caption.strip()
+    cover, is_sorted_by_name = "", False
+    lines = []
+    for line in unicodedata.normalize("NFC", text).splitlines():
+        word, _, value = (part.strip() for part in line.partition(":"))
+        if word.lower() == "sort" and value.lower() == "name":
+            is_sorted_by_name = True
+        elif word.lower() == "cover" and value in by_name:
+            cover = by_name[value]
         else:
-            description.append(line)
-    return AlbumText(title.strip()[:TITLE_LENGTH], "\n".join(description).strip(), captions)
+            lines.append(line)
+    title, *lines = lines or [""]
+    captions, words = split_captions(lines, by_name)
+    return AlbumText(
+        title=title.strip()[:TITLE_LENGTH],
+        description=words,
+        captions=captions,
+        cover=cover,
+        is_sorted_by_name=is_sorted_by_name,
+        problem=GUESSED if is_guessed else "",
+    )
+
+
+def parse_file_name(name: str) -> Name:
+    """Say what a file's name means: its keywords stand before or behind the suffix."""
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in MEDIA_SUFFIXES:
+        return parse_name(stem)
+    return parse_name(name)
 
 
 def is_ignored(name: str) -> bool:
-    """Say whether a name is none of ours: hidden, a NAS system's, or an editor's backup."""
-    return name.startswith((".", "@")) or name.endswith("~")
+    """Say whether a name is none of ours: hidden, a system's, or an editor's backup."""
+    if name.startswith((".", "@")) or name.endswith("~"):
+        return True
+    folded = name.casefold()
+    return folded in SYSTEM_NAMES or _SYSTEM_NAME.fullmatch(folded) is not None
 
 
 def _text_of(files: Mapping[str, File]) -> AlbumText:
     text = files.get(ALBUM_TEXT)
     # A link may lead to the words of another album, which not everybody may read.
-    if text is None or text.visibility != Visibility.PUBLIC:
+    if text is None or text.keywords is not NO_KEYWORDS:
         return AlbumText()
     return read_album_text(text.path, files)
+
+
+def default_circumstances() -> Circumstances:
+    """Return today with no users: what a library knows that nobody tells more."""
+    return Circumstances(dt.date.today())
+
+
+def keywords_of(names: Iterable[str]) -> Keywords:
+    """Return what the names of a path say together."""
+    return strictest(parse_name(name).keywords for name in names)
+
+
+def openable_rule(
+    own: Keywords | None, place: Place, principal: Principal, now: Circumstances
+) -> Rule | None:
+    """Return the rule of what lies in an album; None: it is not there, or may not be opened.
+
+    `own` is what its name says, None of what is not there. Both answers take equally long.
+    """
+    may_open_it = may_open(principal, (own or ABSENT).rule(now))
+    if own is None or not may_open_it:
+        return None
+    rule = strictest((place.keywords, own)).rule(now)
+    if not may_open(principal, rule):
+        return None
+    return rule
+
+
+def first_openable(
+    names: Iterable[str], place: Place, principal: Principal, now: Circumstances
+) -> str | None:
+    """Return the first of some albums in another that somebody may open."""
+    for name in names:
+        if openable_rule(place.folder.albums[name].keywords, place, principal, now):
+            return name
+    return None
+
+
+def file_place(
+    name: str, place: Place, principal: Principal, now: Circumstances
+) -> Place | None:
+    """Return the place of a file of an album; None: it is not there, or may not be opened."""
+    file = place.folder.files.get(name)
+    own = file.keywords if file else None
+    rule = openable_rule(own, place, principal, now)
+    if file is None or rule is None:
+        return None
+    keywords = strictest((place.keywords, file.keywords))
+    parts, address = (*place.parts, name), (*place.address, name)
+    return Place(parts, address, keywords, rule, place.folder, file)
+
+
+def component_of(name: str, place: Place, principal: Principal, now: Circumstances) -> str:
+    """Return the part of an address that leads somebody to an album: its title, or its full name.
+
+    Of albums with one title, the least strict that this principal may open has it, unless it is
+    the name of a file. What others may open has no say, or the address would tell that it exists.
+    """
+    title = place.folder.albums[name].title
+    if file_place(title, place, principal, now):
+        return name
+    twins = place.folder.by_title.get(title, ())
+    if first_openable(twins, place, principal, now) == name:
+        return title
+    return name
 
 
 class Folders:
@@ -1258,11 +1447,21 @@ class Folders:
     resolved through listings alone, so that only what is listed can be reached.
     """
 
-    def __init__(self, root: Path, state: Path, *, follow_symlinks: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        state: Path,
+        *,
+        follow_symlinks: bool = False,
+        circumstances: Callable[[], Circumstances] = default_circumstances,
+    ) -> None:
         self.root = root
         self.real_root = Path(os.path.realpath(root))
+        self.circumstances = circumstances
         self._state = Path(os.path.realpath(state))
         self._follow_symlinks = follow_symlinks
+        own_name = os.path.basename(os.path.abspath(root))
+        self._root_keywords = keywords_of((self.real_root.name, own_name))
         self._listings: dict[Parts, tuple[Folder, float]] = {}  # with the time of listing
         self._listing_lock = threading.Lock()
 
@@ -1312,24 +1511,25 @@ class Folders:
         self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: Identity | None
     ) -> Folder:
         files: dict[str, File] = {}
-        albums: dict[str, Visibility] = {}
+        albums: dict[str, Name] = {}
         problems = []
         has_links = False
-        state_name = self._state_name_in(parts)
+        state_names = self._state_names_in(parts)
         for entry in entries:
-            if is_ignored(entry.name) or entry.name == state_name:
+            if is_ignored(entry.name) or entry.name in state_names:
                 continue
             try:
                 has_links = has_links or entry.is_symlink()
-                visibility = self._visibility_of_entry(parts, entry)
-                if visibility is None:
+                name = self._name_of_entry(parts, entry)
+                if name is None:
                     continue
                 if entry.is_file():
+                    status = entry.stat()
                     files[entry.name] = file_of(
-                        entry.name, entry.path, entry.stat(), visibility
+                        entry.name, entry.path, status, name.keywords
                     )
                 elif entry.is_dir() and len(parts) < DEPTH:
-                    albums[entry.name] = visibility
+                    albums[entry.name] = name
             except OSError as error:
                 if error.errno not in GONE:
                     problems.append(f"{display(entry.name)}: {error.strerror}")
@@ -1344,71 +1544,118 @@ class Folders:
             problem="; ".join(sorted(problems)),
         )
 
-    def _state_name_in(self, parts: Parts) -> str:
-        """Return the name of the state folder if it lies in this folder, else ''."""
-        if self._state.parent == self.real_root.joinpath(*parts):
-            return self._state.name
-        return ""
+    def _state_names_in(self, parts: Parts) -> set[str]:
+        """Return the names by which the state folder, or its cache, lies in this folder."""
+        real = Path(os.path.realpath(os.path.join(self.root, *parts)))
+        own = (self._state, self._state / "cache")
+        return {path.name for path in own if path.parent == real}
 
-    def _visibility_of_entry(
-        self, parts: Parts, entry: os.DirEntry[str]
-    ) -> Visibility | None:
-        by_name = visibility_of([entry.name])
+    def _is_state(self, real: Path) -> bool:
+        """Say whether a real path lies in the state folder, and is not of the library in there."""
+        if real.is_relative_to(self._state / "cache"):
+            return True
+        holds_library = self.real_root.is_relative_to(self._state)
+        is_of_library = holds_library and real.is_relative_to(self.real_root)
+        return real.is_relative_to(self._state) and not is_of_library
+
+    def _name_of_entry(self, parts: Parts, entry: os.DirEntry[str]) -> Name | None:
+        """Return what a name says, of a link with what its target says; None: it is not followed."""
+        name = parse_file_name(entry.name) if entry.is_file() else parse_name(entry.name)
         if not entry.is_symlink():
-            return by_name
-        by_target = self._visibility_of_link(parts, entry)
-        if by_target is None:
+            return name
+        target = self._keywords_of_link(parts, entry)
+        if target is None:
             return None
-        return max(by_name, by_target)
+        return name._replace(keywords=strictest((name.keywords, target)))
 
-    def _visibility_of_link(
-        self, parts: Parts, entry: os.DirEntry[str]
-    ) -> Visibility | None:
-        """Return the strictest visibility along a link's real path; None: it is not followed."""
+    def _keywords_of_link(self, parts: Parts, entry: os.DirEntry[str]) -> Keywords | None:
+        """Return the keywords along a link's real path; None: the link is not followed."""
         plain = self.real_root.joinpath(*parts)
         folder = Path(os.path.realpath(plain))
         leads_up = folder.is_relative_to(os.path.realpath(entry.path))
         may_lead_round_in_circles = entry.is_dir() and (leads_up or folder != plain)
         if may_lead_round_in_circles:
             return None
-        return self._real_visibility(entry.path)
+        return self._real_keywords(entry.path)
 
-    def _real_visibility(self, path: str) -> Visibility | None:
-        """Return the strictest visibility along a real path; None: the path leaves the library."""
+    def _real_keywords(self, path: str) -> Keywords | None:
+        """Return the keywords along a real path; None: it leads out, or to what is not shown."""
         real = Path(os.path.realpath(path))
+        if self._is_state(real):
+            return None
         if real.is_relative_to(self.real_root):
             names = real.relative_to(self.real_root).parts
             if any(map(is_ignored, names)):
                 return None
-            return visibility_of(names)
-        if self._follow_symlinks and not real.is_relative_to(self._state):
-            return visibility_of(real.parts)
+            return keywords_of(names)
+        if self._follow_symlinks:
+            return keywords_of(real.parts)
         return None
 
-    def visibility_by_name(self, parts: Parts) -> Visibility:
-        """Return what the names of a path alone say, without a look at the disk."""
-        own_name = os.path.basename(os.path.abspath(self.root))
-        return visibility_of((self.real_root.name, own_name, *parts))
+    def locate(self, address: Parts, principal: Principal) -> Place | None:
+        """Return what is at an address now; None: nothing that this principal may open.
 
-    def locate(self, parts: Parts) -> Place:
-        """Say what is at a path and who may see it, existing or not, from the folders as they are now."""
-        by_name = self.visibility_by_name(parts)
-        folder, file = self.listing(()), None
-        for depth, name in enumerate(parts, 1):
-            if name in folder.albums:
-                folder = self.listing(parts[:depth])
-            elif name in folder.files and depth == len(parts):
-                file = folder.files[name]
-            else:
-                # The parent may be a link into a private folder. A missing name below it answers
-                # like a private one, or the answer would tell which names exist there.
-                parent = self._real_visibility(os.path.join(self.root, *parts[: depth - 1]))
-                return Place(parts, max(by_name, parent or by_name))
-        # Not from the listing: of a chain of links, one farther on may point elsewhere by now.
-        real = self._real_visibility(os.path.join(self.root, *parts))
+        What is not there takes the same steps as what may not be opened, so that not even the
+        time of the answer tells one from the other.
+        """
+        now = self.circumstances()
+        place = self.root_place(now)
+        for component in address:
+            step = self._step(place, component, principal, now)
+            if step is None:
+                return None
+            place = step
+        # Not from the listings: of a chain of links, one farther on may point elsewhere by now.
+        real = self._real_keywords(os.path.join(self.root, *place.parts))
         if real is None:
-            return Place(parts, by_name)
-        return Place(parts, max(by_name, real), folder, file)
+            return None
+        keywords = strictest((place.keywords, real))
+        rule = keywords.rule(now)
+        if not may_open(principal, rule):
+            return None
+        return place._replace(keywords=keywords, rule=rule)
+
+    def root_place(self, now: Circumstances) -> Place:
+        """Return the place of the library itself."""
+        keywords = self._root_keywords
+        return Place((), (), keywords, keywords.rule(now), self.listing(()))
+
+    def _step(
+        self, place: Place, component: str, principal: Principal, now: Circumstances
+    ) -> Place | None:
+        """Go one part of an address down; None: there is nothing that somebody may open."""
+        if place.file or not component:
+            return None
+        # Files first: a file's name may be a former name of an album beside it.
+        file = file_place(component, place, principal, now)
+        if file:
+            return file
+        names = place.folder.albums_at(component)
+        if not names:
+            openable_rule(None, place, principal, now)  # for as long as for one
+        name = first_openable(names, place, principal, now)
+        if name is None:
+            return None
+        return self.album_place(place, name, principal, now)
+
+    def album_place(
+        self, place: Place, name: str, principal: Principal, now: Circumstances
+    ) -> Place:
+        """Return the place of an album that lies in another, by its name."""
+        keywords = strictest((place.keywords, place.folder.albums[name].keywords))
+        parts = (*place.parts, name)
+        return Place(
+            parts=parts,
+            address=(*place.address, component_of(name, place, principal, now)),
+            keywords=keywords,
+            rule=keywords.rule(now),
+            folder=self.listing(parts),
+        )
+
+    def title(self, parts: Parts) -> str:
+        """Return the title of an album: that of album.txt, else what its name says."""
+        name = (self.real_root.name, *parts)[-1]
+        return self.listing(parts).text.title or display(parse_name(name).title)
 
     def walk(self) -> list[tuple[Parts, Folder]]:
         """Return all folders, each file looked at again, those with the newest files first."""
@@ -1426,9 +1673,8 @@ class Folders:
 
 # --- Index -------------------------------------------------------------------
 
-INDEX_SECONDS = (
-    30 * 86400
-)  # that the index of another version is kept: somebody may go back to it
+# How long the index of another version is kept: somebody may go back to it.
+INDEX_SECONDS = 30 * 86400
 
 
 def _index_line(identity: str, info: Info) -> str:
