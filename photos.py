@@ -1766,7 +1766,7 @@ FEED_ITEMS = 50
 class Item:
     """A photo or video of an album; with `film`, a live photo. `info` is None until it was read."""
 
-    parts: Parts
+    address: Parts
     file: File
     info: Info | None
     film: File | None = None
@@ -1776,7 +1776,8 @@ class Item:
     def kind(self) -> str:
         """PHOTO or VIDEO, until it was read as its suffix says; anything else is not shown."""
         if self.info is None:
-            return expected_kind(self.file.name)
+            # Of x.jpg.private the suffix is .jpg.
+            return expected_kind(parse_name(self.file.name).title)
         return self.info.kind
 
     @property
@@ -1819,11 +1820,11 @@ class Item:
 class Album:
     """An album as somebody finds it: counts, dates and cover hold only what that principal may find."""
 
-    parts: Parts
+    address: Parts
     title: str
     description: str
-    visibility: Visibility
-    items: tuple[Item, ...]  # oldest first
+    rule: Rule
+    items: tuple[Item, ...]  # oldest first, or by name
     albums: tuple[Album, ...]  # newest first
     photos: int  # with those of all albums below
     videos: int
@@ -1839,11 +1840,11 @@ class Album:
         return self.photos + self.videos == 0
 
 
-def item_of(parts: Parts, folder: Folder, file: File, info: Info | None) -> Item:
+def item_of(address: Parts, folder: Folder, file: File, info: Info | None) -> Item:
     """Return the item that a file of a folder is. A caption in album.txt goes before the file's own."""
     facts = info or Info()
     caption = folder.text.captions.get(file.name, facts.caption)
-    return Item(parts, file, info, folder.films.get(file.name), caption)
+    return Item(address, file, info, folder.films.get(file.name), caption)
 
 
 def items_below(album: Album) -> Iterator[Item]:
@@ -1872,11 +1873,20 @@ def instant(date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
     return date.replace(tzinfo=zone)
 
 
-def choose_cover(items: Iterable[Item]) -> Item | None:
-    """Return the photo named `cover.*`, else the first with a picture, a whole one if there is one."""
+def last_instant(album: Album) -> dt.datetime:
+    """Return when the newest item of an album was taken, as albums are sorted by it."""
+    return instant(album.last or dt.datetime.min)
 
-    def rank(item: Item) -> tuple[bool, bool]:
-        return item.file.stem != "cover", item.facts.problem != ""
+
+def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
+    """Return the photo that album.txt names, else `cover.*`, else the first one.
+
+    All of them only with a picture, a whole one if there is one.
+    """
+
+    def rank(item: Item) -> tuple[bool, bool, bool]:
+        is_named = item.file.name == named
+        return not is_named, item.file.stem != "cover", item.facts.problem != ""
 
     return min((item for item in items if item.has_picture), key=rank, default=None)
 
@@ -1890,9 +1900,18 @@ def purpose_of(rendition: str) -> Purpose:
 class DerivedAlbum(NamedTuple):
     """An album without those below it, with what it was derived from."""
 
-    folder: Folder
+    place: Place
+    now: Circumstances
     infos: list[Info | None]
     album: Album
+
+    def is_current(
+        self, place: Place, now: Circumstances, infos: list[Info | None]
+    ) -> bool:
+        is_same_folder = self.place.folder is place.folder
+        is_same_address = self.place.address == place.address
+        is_same = is_same_folder and is_same_address and self.now == now
+        return is_same and self.infos == infos
 
 
 class Library:
@@ -1905,12 +1924,15 @@ class Library:
         *,
         follow_symlinks: bool = False,
         workers: int = WORKERS,
+        circumstances: Callable[[], Circumstances] = default_circumstances,
     ) -> None:
-        self.folders = Folders(root, cache.parent, follow_symlinks=follow_symlinks)
+        self.folders = Folders(
+            root, cache.parent, follow_symlinks=follow_symlinks, circumstances=circumstances
+        )
         self.cache = cache
         self.index = Index(cache)
         self._renderer = Renderer(cache, workers, self._learn)
-        # By folder and by the scope of the principal, which together decide what is in an album.
+        # By folder and by the principal's scope, which together decide what is in an album.
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
 
@@ -1924,29 +1946,26 @@ class Library:
         Its files that were never read are read first, for `patience` seconds at most. The caller
         has decided that the principal may open the place.
         """
-        folder = self.folders.listing(place.parts, fresh=True)
+        place = place._replace(folder=self.folders.listing(place.parts, fresh=True))
         if patience:
-            self._read(folder, patience)
-        return self._with_albums(place.parts, folder, principal, place.visibility)
+            self._read(place.folder, patience)
+        return self._with_albums(place, place.rule, principal, self.folders.circumstances())
 
     def _with_albums(
-        self, parts: Parts, folder: Folder, principal: Principal, visibility: Visibility
+        self, place: Place, rule: Rule, principal: Principal, now: Circumstances
     ) -> Album:
         """Return an album with all below it that somebody may find."""
-        own = self._own_album(parts, folder, principal)
-        below = [
-            album
-            for album in self._albums_in(parts, folder, principal)
-            if not album.is_empty
-        ]
-        below.sort(key=lambda album: instant(album.last or dt.datetime.min), reverse=True)
+        own = self._own_album(place, principal, now)
+        children = self._albums_in(place, principal, now)
+        below = [album for album in children if not album.is_empty]
+        below.sort(key=last_instant, reverse=True)
         everything = [own, *below]
         firsts = [album.first for album in everything if album.first]
         lasts = [album.last for album in everything if album.last]
         covers = [album.cover for album in everything if album.cover]
         return dataclasses.replace(
             own,
-            visibility=visibility,
+            rule=rule,
             albums=tuple(below),
             photos=sum(album.photos for album in everything),
             videos=sum(album.videos for album in everything),
@@ -1957,63 +1976,72 @@ class Library:
         )
 
     def _albums_in(
-        self, parts: Parts, folder: Folder, principal: Principal
+        self, place: Place, principal: Principal, now: Circumstances
     ) -> Iterator[Album]:
-        for name in sorted(folder.albums, key=natural):
-            visibility = folder.albums[name]
-            if may_find(principal, visibility):
-                child = (*parts, name)
-                listing = self.folders.listing(child)
-                yield self._with_albums(child, listing, principal, visibility)
+        for name in sorted(place.folder.albums, key=natural):
+            # Of its own name alone: in a hidden album, which somebody has opened by a link,
+            # what says no more is found.
+            rule = place.folder.albums[name].keywords.rule(now)
+            if may_find(principal, rule):
+                child = self.folders.album_place(place, name, principal, now)
+                yield self._with_albums(child, rule, principal, now)
 
-    def _own_album(self, parts: Parts, folder: Folder, principal: Principal) -> Album:
+    def _own_album(self, place: Place, principal: Principal, now: Circumstances) -> Album:
         """Return an album without those below it, derived again only after a change."""
-        infos = [self.index.get(file.identity) for file in folder.files.values()]
-        derived = self._derived.get((parts, principal.scope))
-        if derived and derived.folder is folder and derived.infos == infos:
+        infos = [self.index.get(file.identity) for file in place.folder.files.values()]
+        derived = self._derived.get((place.parts, principal.scope))
+        if derived and derived.is_current(place, now, infos):
             return derived.album
-        album = self._derive(parts, folder, infos, principal)
-        self._derived[parts, principal.scope] = DerivedAlbum(folder, infos, album)
+        album = self._derive(place, infos, principal, now)
+        self._derived[place.parts, principal.scope] = DerivedAlbum(place, now, infos, album)
         return album
 
     def _derive(
-        self, parts: Parts, folder: Folder, infos: list[Info | None], principal: Principal
+        self,
+        place: Place,
+        infos: list[Info | None],
+        principal: Principal,
+        now: Circumstances,
     ) -> Album:
-        items = self._items(parts, folder, infos, principal)
+        items = self._items(place, infos, principal, now)
         photos = sum(item.kind == PHOTO for item in items)
-        name = (self.folders.real_root.name, *parts)[-1]
+        zone = usual_zone(items)
+        dates = sorted((item.taken for item in items), key=lambda date: instant(date, zone))
         return Album(
-            parts=parts,
-            title=folder.text.title or title_of(name),
-            description=folder.text.description,
-            visibility=Visibility.PUBLIC,
+            address=place.address,
+            title=self.folders.title(place.parts),
+            description=place.folder.text.description,
+            rule=place.rule,
             items=items,
             albums=(),
             photos=photos,
             videos=len(items) - photos,
-            first=items[0].taken if items else None,
-            last=items[-1].taken if items else None,
+            first=next(iter(dates), None),
+            last=next(reversed(dates), None),
             last_added=max((item.added for item in items), default=0),
-            cover=choose_cover(items),
+            cover=choose_cover(items, place.folder.text.cover),
         )
 
     def _items(
         self,
-        parts: Parts,
-        folder: Folder,
+        place: Place,
         infos: Iterable[Info | None],
         principal: Principal,
+        now: Circumstances,
     ) -> tuple[Item, ...]:
         """Return the photos and videos of a folder, oldest first, as far as they were read."""
+        folder = place.folder
         films = {film.name for film in folder.films.values()}
         items = []
         for file, info in zip(folder.files.values(), infos, strict=True):
-            item = item_of((*parts, file.name), folder, file, info)
+            item = item_of((*place.address, file.name), folder, file, info)
             is_item = item.is_shown and file.name not in films
-            if is_item and may_find(principal, file.visibility):
+            if is_item and may_find(principal, file.keywords.rule(now)):
                 items.append(item)
-        zone = usual_zone(items)
-        items.sort(key=lambda item: (instant(item.taken, zone), natural(item.file.name)))
+        items.sort(key=lambda item: natural(item.file.name))
+        if not folder.text.is_sorted_by_name:
+            zone = usual_zone(items)
+            items.sort(key=lambda item: instant(item.taken, zone))
         return tuple(items)
 
     def item(self, place: Place, purpose: Purpose = Purpose.FACTS) -> Item | None:
@@ -2021,29 +2049,31 @@ class Library:
 
         A file that was never read is read for `purpose`, so that its thumbnail costs one request.
         """
-        if place.folder is None or place.file is None:
+        if place.file is None:
             return None
         try:
             status = os.stat(place.file.path)
         except OSError:
             return None
-        file = file_of(place.file.name, place.file.path, status, place.file.visibility)
+        file = file_of(place.file.name, place.file.path, status, place.file.keywords)
         info = self.index.get(file.identity)
         if info is None:
             info = self._wait(self._submit(file, purpose, Urgency.NOW))
             # The worker may have died of the pixels, before it told any facts.
             if info.key == "" and info.retry == AT_START:
                 info = self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
-        item = item_of(place.parts, place.folder, file, info)
+        item = item_of(place.address, place.folder, file, info)
         if not item.is_shown:
             return None
         return item
 
-    def items(self, parts: Parts, principal: Principal) -> tuple[Item, ...]:
-        """Return the items of an album alone, as somebody finds them."""
-        folder = self.folders.listing(parts)
-        self._read(folder, READ_PATIENCE)
-        return self._own_album(parts, folder, principal).items
+    def items_beside(self, place: Place, principal: Principal) -> tuple[Item, ...]:
+        """Return the items of the album that a file lies in, as somebody finds them."""
+        album = self.folders.locate(place.address[:-1], principal)
+        if album is None:
+            return ()
+        self._read(album.folder, READ_PATIENCE)
+        return self._own_album(album, principal, self.folders.circumstances()).items
 
     def recent_items(self, place: Place, principal: Principal) -> list[Item]:
         """Return what was added last of all that somebody finds from an album on, newest first.
@@ -2054,10 +2084,6 @@ class Library:
         read = (item for item in items if item.info)
         return heapq.nlargest(FEED_ITEMS, read, key=lambda item: item.added)
 
-    def title(self, parts: Parts, principal: Principal) -> str:
-        """Return the title of an album."""
-        return self._own_album(parts, self.folders.listing(parts), principal).title
-
     def walk(self) -> list[tuple[Parts, Folder]]:
         """Return all folders, each file looked at again, those with the newest files first."""
         folders = self.folders.walk()
@@ -2066,6 +2092,51 @@ class Library:
             if key[0] not in remaining:
                 self._derived.pop(key, None)
         return folders
+
+    def flags(self) -> list[tuple[str, Flag]]:
+        """Return the folders whose names the owner should look at: path and why, in natural order."""
+        now = self.folders.circumstances()
+        flags = []
+        for place in self.places():
+            flag = flag_of(place.parts[-1], now) if place.parts else None
+            is_private = place.rule.visibility == Visibility.PRIVATE
+            # What lies in a private album is as private as its name may have meant.
+            if flag and not (flag.kind == "looks_private" and is_private):
+                flags.append((display("/".join(place.parts)), flag))
+        return sorted(flags, key=lambda pair: natural(pair[0]))
+
+    def places(self) -> Iterator[Place]:
+        """Yield the library and all albums below it."""
+        now = self.folders.circumstances()
+        waiting = [self.folders.root_place(now)]
+        while waiting:
+            place = waiting.pop()
+            yield place
+            for name in place.folder.albums:
+                waiting.append(self.folders.album_place(place, name, VISITOR, now))
+
+    def unlisted(self, principal: Principal) -> list[Place]:
+        """Return the albums and items that somebody may open and does not find."""
+        now = self.folders.circumstances()
+        root = self.folders.locate((), principal)
+        return list(self._unlisted_in(root, principal, now)) if root else []
+
+    def _unlisted_in(
+        self, place: Place, principal: Principal, now: Circumstances
+    ) -> Iterator[Place]:
+        for name in sorted(place.folder.albums, key=natural):
+            child = self.folders.album_place(place, name, principal, now)
+            if may_open(principal, child.rule):
+                own_rule = place.folder.albums[name].keywords.rule(now)
+                if not may_find(principal, own_rule):
+                    yield child
+                yield from self._unlisted_in(child, principal, now)
+        for name in sorted(place.folder.files, key=natural):
+            own_rule = place.folder.files[name].keywords.rule(now)
+            if not may_find(principal, own_rule):
+                file = self.folders.locate((*place.address, name), principal)
+                if file and self.item(file):
+                    yield file
 
     # Reading and rendering
 
@@ -2137,11 +2208,18 @@ class Library:
                 self._submit(item.file, Purpose.THUMBNAILS, Urgency.SOON)
 
 
-def open_library(state: Path, config: Config) -> Library:
+def open_library(
+    state: Path,
+    config: Config,
+    circumstances: Callable[[], Circumstances] = default_circumstances,
+) -> Library:
     """Open the library of a state folder, which is made if need be. Raises StateError."""
     make_state_folder(state)
     return Library(
-        library_root(state, config), state / "cache", follow_symlinks=config.follow_symlinks
+        library_root(state, config),
+        state / "cache",
+        follow_symlinks=config.follow_symlinks,
+        circumstances=circumstances,
     )
 
 
@@ -2172,9 +2250,8 @@ class Upkeep:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._closed = threading.Event()
-        self._orphans: set[str] = (
-            set()
-        )  # renditions whose photo was gone at the last call of prune
+        # Renditions whose photo was gone at the last call of prune.
+        self._orphans: set[str] = set()
         self._identities: set[str] = set()  # of the files that were there then
 
     def close(self) -> None:
@@ -2256,6 +2333,9 @@ class Upkeep:
             if folder.problem:
                 path = display(os.path.join(*parts, "")) if parts else "."
                 problems.append(Problem(path, folder.problem))
+            if folder.text.problem:
+                path = display(os.path.join(*parts, ALBUM_TEXT))
+                problems.append(Problem(path, folder.text.problem))
             for file in folder.files.values():
                 info = self._library.index.get(file.identity)
                 if info and info.problem and info.kind:
