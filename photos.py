@@ -2348,6 +2348,7 @@ class Upkeep:
 
 PASSWORD_BYTES = range(8, 257)
 USER_LENGTH = 64  # characters
+OWNER, USER = "owner", "user"  # roles
 SCRYPT = {"n": 2**15, "r": 8, "p": 3}  # 32 MB and about 0.25 s a hash (OWASP, 2024)
 SCRYPT_MEMORY = 64 << 20  # bytes
 SALT_BYTES, DIGEST_BYTES = 16, 64
@@ -2368,6 +2369,14 @@ class UserExists(PhotosError):
         self.command = f"passwd {name}"
 
 
+class LastOwner(PhotosError):
+    """Without this user nobody would be the owner any more, which would make everybody one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is the only owner. Name another one first:")
+        self.command = "owner NAME"
+
+
 class NoSuchUser(PhotosError):
     """No user of that name is registered."""
 
@@ -2383,6 +2392,17 @@ def parse_user(text: str) -> str:
     if has_space or not name.isprintable() or not 1 <= len(name) <= USER_LENGTH:
         rule = f"1 to {USER_LENGTH} letters, digits or signs, and no spaces"
         raise ValueError(f"A user name has {rule}.")
+    return name
+
+
+def parse_new_user(text: str) -> str:
+    """Return a user name that a folder can be for, such as Trip.private+anna."""
+    name = parse_user(text)
+    told = parse_name(f"Trip.private+{name}")
+    if told.rest or told.keywords.people != frozenset({name}):
+        raise ValueError(
+            f"No folder could be for {name} alone. Take letters and digits, without + and odd signs."
+        )
     return name
 
 
@@ -2435,7 +2455,8 @@ def is_password(password: bytes, hashed: str) -> bool:
 
 def is_outdated(hashed: str) -> bool:
     """Say whether a hash was made with other parameters than today's."""
-    return hashed.split("$")[1:4] != [str(value) for value in SCRYPT.values()]
+    _, n, r, p, *_ = hashed.split("$")
+    return [n, r, p] != [str(value) for value in SCRYPT.values()]
 
 
 def _is_user(user: Any) -> bool:
@@ -2446,8 +2467,14 @@ def _is_user(user: Any) -> bool:
     if not isinstance(revoked, dict):
         return False
     has_moments = all(isinstance(moment, (int, float)) for moment in revoked.values())
-    has_texts = all(isinstance(user.get(name), str) for name in ("password", "epoch"))
+    texts = [user.get(name) for name in ("password", "epoch")]
+    texts.append(user.get("role", USER))
+    has_texts = all(isinstance(text, str) for text in texts)
     return has_moments and has_texts
+
+
+def _owners(users: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [name for name, user in users.items() if user.get("role") == OWNER]
 
 
 class UserStore:
@@ -2502,6 +2529,23 @@ class UserStore:
         """Return the names of all users, sorted."""
         return sorted(self._read())
 
+    def registered(self) -> frozenset[str]:
+        """Return the names of all users; none where the file is damaged."""
+        try:
+            return frozenset(self._read())
+        except StateError:
+            return frozenset()
+
+    def is_owner(self, name: str) -> bool:
+        """Say whether a user sees everything. A users.json of before names no owner: all are."""
+        users = self._read()
+        owners = _owners(users)
+        return name in users and (name in owners or not owners)
+
+    def has_owner(self) -> bool:
+        """Say whether an owner is named."""
+        return bool(_owners(self._read()))
+
     def epoch(self, name: str) -> str | None:
         """Return the epoch of a user's sessions, which differs when all of them end; None: no user."""
         user = self._read().get(name)
@@ -2524,13 +2568,22 @@ class UserStore:
         if name not in self._read():
             raise NoSuchUser(name)
 
-    def register(self, name: str, password: bytes) -> None:
+    def register(self, name: str, password: bytes, *, owner: bool = False) -> None:
         """Add a user."""
         hashed = hash_password(password)
+        role = OWNER if owner else USER
         with self._change() as users:
             if name in users:
                 raise UserExists(name)
-            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
+            epoch = secrets.token_hex(8)
+            users[name] = {"password": hashed, "epoch": epoch, "role": role}
+
+    def make_owner(self, name: str) -> None:
+        """Make a user an owner."""
+        with self._change() as users:
+            if name not in users:
+                raise NoSuchUser(name)
+            users[name]["role"] = OWNER
 
     def set_password(self, name: str, password: bytes) -> None:
         """Change a password; ends all sessions of that user."""
@@ -2538,13 +2591,17 @@ class UserStore:
         with self._change() as users:
             if name not in users:
                 raise NoSuchUser(name)
-            users[name] = {"password": hashed, "epoch": secrets.token_hex(8)}
+            role = users[name].get("role", USER)
+            users[name] = {"password": hashed, "epoch": secrets.token_hex(8), "role": role}
 
     def remove(self, name: str) -> None:
         """Remove a user; ends all sessions of that user."""
         with self._change() as users:
-            if users.pop(name, None) is None:
+            if name not in users:
                 raise NoSuchUser(name)
+            if _owners(users) == [name] and len(users) > 1:
+                raise LastOwner(name)
+            del users[name]
 
     def revoke(self, name: str, jti: str, expires: int) -> None:
         """End one session; remembered until its last token has expired (seconds since the epoch)."""
@@ -2609,9 +2666,8 @@ class LoginLimits:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.RLock()
-        self._accounts: OrderedDict[str, tuple[int, float]] = (
-            OrderedDict()
-        )  # failures, blocked until
+        # Failures, and until when the account is blocked.
+        self._accounts: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._addresses: OrderedDict[str, list[float]] = OrderedDict()  # moments of failure
 
     def attempt(self, account: str, address: str) -> None:
@@ -2734,18 +2790,16 @@ YEAR_SECONDS = 31_536_000
 SHARED_SECONDS = (
     300  # that caches on the way keep what is public: a rename reaches them by then
 )
-BLOCK_BYTES = (
-    1 << 18
-)  # sent at a time where a server's file wrapper cannot hold so large a part
+# Sent at a time where a server's file wrapper cannot hold so large a part.
+BLOCK_BYTES = 1 << 18
 _LANGUAGE = re.compile(
     r"\s*(\*|[a-z]{1,8}(?:-[a-z\d]{1,8})*)\s*"
     r"(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?",
     re.ASCII,
 )
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
-_NOT_PLAIN = re.compile(
-    r'[^ -~]|["\\%]'
-)  # what a quoted file name of a header may not hold
+# What a quoted file name of a header may not hold.
+_NOT_PLAIN = re.compile(r'[^ -~]|["\\%]')
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\s*", re.ASCII)
 
 Language = TypeVar("Language")
@@ -2798,7 +2852,8 @@ def _lookup_order(range_: str, languages: Iterable[str]) -> list[str]:
     if range_ == "*":
         return list(languages)
     subtags = range_.split("-")
-    return ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
+    lengths = range(len(subtags), 0, -1)
+    return ["-".join(subtags[:length]) for length in lengths]
 
 
 def choose_language(header: str, languages: Mapping[str, Language]) -> Language:
