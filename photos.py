@@ -3077,8 +3077,8 @@ class Access(enum.Enum):
     """What the guard asks before a handler runs, and what somebody without access gets."""
 
     ANYONE = "anyone"
-    PAGE = "303 to the login page"
-    MEDIA = "401"
+    PAGE = "404 as if nothing were there, with the log-in form"
+    MEDIA = "404 as if nothing were there"
 
 
 class Route(NamedTuple):
@@ -3126,20 +3126,23 @@ class Links:
             return f"{address}?{urlencode(values)}"
         return address
 
-    def album(self, parts: Parts, page: int = 1) -> str:
+    def album(self, address: Parts, page: int = 1) -> str:
         number = page if page > 1 else None
-        if not parts:
+        if not address:
             return self._to("", page=number)
-        return self._to("album", (*parts, ""), page=number)
+        return self._to("album", (*address, ""), page=number)
 
     def photo_page(self, item: Item) -> str:
-        return self._to("album", item.parts)
+        return self.file_page(item.address)
+
+    def file_page(self, address: Parts) -> str:
+        return self._to("album", address)
 
     def thumbnail(self, item: Item, width: int) -> str:
-        return self._to("thumbnail", item.parts, v=item.key, w=width)
+        return self._to("thumbnail", item.address, v=item.key, w=width)
 
     def preview(self, item: Item) -> str:
-        return self._to("preview", item.parts, v=item.key)
+        return self._to("preview", item.address, v=item.key)
 
     def view(self, item: Item) -> str:
         """What the viewer shows: the preview, or the original where it moves."""
@@ -3150,21 +3153,21 @@ class Links:
     def full_size(self, item: Item) -> str:
         """All pixels, in a format that browsers show."""
         if item.info and not item.info.browser_shows:
-            return self._to("preview", item.parts, v=item.key, size=FULL)
+            return self._to("preview", item.address, v=item.key, size=FULL)
         return self.original(item)
 
     def original(self, item: Item) -> str:
-        return self._to("photo", item.parts, v=item.key)
+        return self._to("photo", item.address, v=item.key)
 
     def live(self, item: Item) -> str:
         name = item.film.name if item.film else ""
-        return self._to("photo", (*item.parts[:-1], name))
+        return self._to("photo", (*item.address[:-1], name))
 
     def download(self, item: Item) -> str:
-        return self._to("download", item.parts)
+        return self._to("download", item.address)
 
-    def api(self, parts: Parts) -> str:
-        return self._to("api/album", parts)
+    def api(self, address: Parts) -> str:
+        return self._to("api/album", address)
 
     def manifest(self) -> str:
         return self._to("manifest.webmanifest")
@@ -3182,6 +3185,10 @@ class Links:
         return self._to("static", (name,), v=self._statics_key)
 
 
+# The place of pages without one.
+NOWHERE = Place((), (), NO_KEYWORDS, Rule(), Folder(None, {}, {}))
+
+
 @dataclasses.dataclass(frozen=True)
 class Visit:
     """One request: who asks, in which language, and for which place."""
@@ -3190,14 +3197,14 @@ class Visit:
     links: Links
     texts: Texts
     session: Session | None
-    place: Place = Place((), Visibility.PUBLIC)
+    principal: Principal
+    place: Place = NOWHERE
+    address: Parts = ()  # as it was asked for; that of the place may be another
     has_slash: bool = False  # whether the path ended with one
 
     @property
-    def principal(self) -> Principal:
-        if self.session is None:
-            return VISITOR
-        return Principal(self.session.user)
+    def visibility(self) -> Visibility:
+        return self.place.rule.visibility
 
 
 def grid_span(item: Item) -> int:
@@ -3240,7 +3247,8 @@ def duration_text(seconds: float) -> str:
 def preview_size(info: Info) -> tuple[int, int]:
     """Return width and height of a photo's preview, pixels."""
     shrink = min(1.0, PREVIEW_SIDE / max(1, info.width, info.height))
-    return max(1, round(info.width * shrink)), max(1, round(info.height * shrink))
+    width, height = round(info.width * shrink), round(info.height * shrink)
+    return max(1, width), max(1, height)
 
 
 def size_text(size: float) -> str:
@@ -3341,13 +3349,13 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
     return {
         "title": album.title,
         "description": album.description,
-        "visibility": album.visibility.name.lower(),
+        "visibility": album.rule.visibility.name.lower(),
         "photos": album.photos,
         "videos": album.videos,
         "first": album.first and album.first.isoformat(),
         "last": album.last and album.last.isoformat(),
-        "url": links.album(album.parts),
-        "api": links.api(album.parts),
+        "url": links.album(album.address),
+        "api": links.api(album.address),
         "cover": album.cover and links.thumbnail(album.cover, THUMBNAIL_WIDTHS[-1]),
     }
 
@@ -3375,6 +3383,18 @@ def _redirect(target: str) -> Response:
     return Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
 
 
+def address_of(path: str) -> Parts:
+    """Return the address that a path is, as WSGI has it: the one place where a path becomes names.
+
+    Raises NotFound for a path that is longer than any can be.
+    """
+    if len(path) > PATH_BYTES:
+        raise NotFound
+    if not path:
+        return ()
+    return tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/"))
+
+
 def _page_number(text: str) -> int:
     """Return the number of a page; 0 for anything that is none."""
     if text.isascii() and text.isdigit() and len(text) < 7:
@@ -3385,13 +3405,15 @@ def _page_number(text: str) -> int:
 class Site:
     """The pages and media of a library, as a WSGI application. Thread-safe."""
 
-    def __init__(self, state: Path, config: Config, library: Library) -> None:
+    def __init__(
+        self, state: Path, config: Config, library: Library, users: UserStore
+    ) -> None:
         self._state = state
         self._config = config
         self._config_identity = identity_of(state / "config.json")
         self._library = library
         self._upkeep = Upkeep(library)
-        self._users = UserStore(state)
+        self._users = users
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits()
         self._last_trouble = ""
@@ -3444,8 +3466,6 @@ class Site:
             try:
                 self._check_origin(route, visit)
                 visit = self._locate(route, visit)
-                if not may_open(visit.principal, visit.place.visibility):
-                    return self._turn_away(route, visit)
                 return self._finish(handler(visit), route, visit)
             except PhotosError as error:
                 return self._refuse(route, visit, error)
@@ -3457,11 +3477,13 @@ class Site:
         environ = bottle.request.environ
         headers = headers_of(environ)
         prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
+        session, principal = self._identify(headers.get("Cookie", ""))
         return Visit(
             headers=headers,
             links=Links(quote(prefix.encode("latin-1")), self._statics.key),
             texts=choose_language(headers.get("Accept-Language", ""), self._languages),
-            session=self._read_session(headers.get("Cookie", "")),
+            session=session,
+            principal=principal,
         )
 
     def _check_origin(self, route: Route, visit: Visit) -> None:
@@ -3474,7 +3496,10 @@ class Site:
             raise Forbidden
 
     def _locate(self, route: Route, visit: Visit) -> Visit:
-        """Find the place that a visit is for. Raises NotFound for an address that no path can be."""
+        """Find the place that a visit is for: the one decision about access.
+
+        Raises NotFound for what is not there, and in the same way for what may not be opened.
+        """
         start, variable, _ = route.rule.partition("<")
         raw_path = bottle.request.environ["bottle.raw_path"] or "/"
         path = raw_path.removeprefix(start)
@@ -3483,21 +3508,13 @@ class Site:
             raise NotFound
         if route.access is Access.ANYONE:
             return visit
-        place = self._place(path, visit.principal)
-        return dataclasses.replace(visit, place=place, has_slash=path.endswith("/"))
-
-    def _place(self, path: str, principal: Principal) -> Place:
-        """Find what is at a path: the one place where a path becomes names."""
-        if len(path) > PATH_BYTES:
+        address = address_of(path)
+        place = self._library.folders.locate(address, visit.principal)
+        if place is None:
             raise NotFound
-        parts: Parts = ()
-        if path:
-            parts = tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/"))
-        by_name = self._library.folders.visibility_by_name(parts)
-        if not may_open(principal, by_name):
-            # Not looked at, so that not even the time of the response tells whether it exists.
-            return Place(parts, by_name)
-        return self._library.folders.locate(parts)
+        return dataclasses.replace(
+            visit, place=place, address=address, has_slash=path.endswith("/")
+        )
 
     def _is_secure(self) -> bool:
         """Whether the visitor's browser speaks HTTPS, with this server or with the public address."""
@@ -3512,20 +3529,21 @@ class Site:
             return "__Host-photos"
         return "photos"
 
-    def _read_session(self, cookies: str) -> Session | None:
-        """Return the session of a registered user that nobody has ended."""
+    def _identify(self, cookies: str) -> tuple[Session | None, Principal]:
+        """Return the session that nobody has ended, and whose it is."""
         session = self._tokens.read(cookie_value(cookies, self._cookie_name()))
         if session is None:
-            return None
+            return None, VISITOR
         try:
             if self._users.epoch(session.user) != session.epoch:
-                return None
+                return None, VISITOR
             if self._users.is_revoked(session.user, session.jti):
-                return None
+                return None, VISITOR
+            is_owner = self._users.is_owner(session.user)
         except StateError as error:
             self._log_once(error)
-            return None
-        return session
+            return None, VISITOR
+        return session, Principal(session.user, is_owner)
 
     def _log_once(self, error: StateError) -> None:
         trouble = str(error)
@@ -3545,20 +3563,8 @@ class Site:
             max_age=SESSION_SECONDS if token else 0,
         )
 
-    def _turn_away(self, route: Route, visit: Visit) -> Response:
-        if route.access is Access.MEDIA:
-            raise LoginNeeded("Only registered users may see this.")
-        environ, query = bottle.request.environ, bottle.request.query_string
-        path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
-        target = quote(path.encode("latin-1"))
-        if query:
-            target = f"{target}?{query}"
-        if len(target) >= NEXT_BYTES:
-            target = ""
-        return _redirect(visit.links.login(target))
-
     def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
-        if visit.place.visibility == Visibility.HIDDEN:
+        if visit.visibility == Visibility.HIDDEN:
             response.set_header("X-Robots-Tag", "noindex")
         session = visit.session
         if route.access is Access.PAGE and session and session.is_old:
@@ -3582,13 +3588,34 @@ class Site:
             message = str(error) or http.HTTPStatus(error.status).phrase
             response = Response(f"{message}\n", error.status, {"Content-Type": TEXT})
             return _mark(response, error)
-        return _mark(self._make_error_page(visit, error.status, error.retry_after), error)
+        target = ""
+        if isinstance(error, NotFound) and route.access is Access.PAGE:
+            target = self._target_of(visit)
+        page = self._make_error_page(visit, error.status, error.retry_after, target)
+        return _mark(page, error)
+
+    def _target_of(self, visit: Visit) -> str:
+        """Return where a visitor shall be led after log-in: here; '': a user is logged in already."""
+        if visit.principal.is_user:
+            return ""
+        environ, query = bottle.request.environ, bottle.request.query_string
+        path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
+        target = quote(path.encode("latin-1"))
+        if query:
+            target = f"{target}?{query}"
+        return safe_next(target, visit.links.prefix)
 
     def _make_error_page(
-        self, visit: Visit, status: int, seconds: int | None = None
+        self, visit: Visit, status: int, seconds: int | None = None, target: str = ""
     ) -> Response:
-        title, message = visit.texts.text("no_page"), visit.texts.error(status, seconds)
-        body = self._render("error", visit, title=title, error=message)
+        """Answer with what is wrong; `target`: and with a log-in form that leads on to there."""
+        body = self._render(
+            "error",
+            visit,
+            title=visit.texts.text("no_page"),
+            error=visit.texts.error(status, seconds),
+            target=target,
+        )
         return self._make_page(body, visit, status, is_kept=False)
 
     def _show_error(self, error: bottle.HTTPError) -> Response:
@@ -3655,7 +3682,7 @@ class Site:
             "Vary": "Cookie, Accept-Encoding",
             "Cache-Control": "no-store",
         }
-        if is_kept and visit.place.visibility < Visibility.PRIVATE:
+        if is_kept and visit.visibility < Visibility.PRIVATE:
             ending = "z" if is_zipped else ""
             etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{ending}"'
             headers |= {"Cache-Control": "private, no-cache", "ETag": etag}
@@ -3684,7 +3711,7 @@ class Site:
         headers = {
             "Content-Type": media_type,
             "Content-Security-Policy": MEDIA_POLICY,
-            "Cache-Control": cache_control(visit.place.visibility, versioned=versioned),
+            "Cache-Control": cache_control(visit.visibility, versioned=versioned),
             "ETag": etag,
             "Last-Modified": modified,
             "Accept-Ranges": "bytes",
@@ -3707,20 +3734,27 @@ class Site:
     # Pages
 
     def show_place(self, visit: Visit) -> Response:
-        """An album's page, or a photo's page."""
+        """An album's page, or a photo's page; another way to write its address leads there."""
         place = visit.place
-        if place.file and not visit.has_slash:
-            return self.show_photo(visit)
-        if not place.is_album:
+        if place.file and visit.has_slash:
             raise NotFound
-        if not visit.has_slash or not place.parts:
-            return _redirect(visit.links.album(place.parts))
-        return self.show_album(visit)
+        is_canonical = visit.address == place.address
+        if place.file and is_canonical:
+            return self.show_photo(visit)
+        if place.file:
+            return self._lead_to(visit.links.file_page(place.address))
+        if is_canonical and visit.has_slash and place.address:
+            return self.show_album(visit)
+        return self._lead_to(visit.links.album(place.address))
+
+    def _lead_to(self, target: str) -> Response:
+        query = bottle.request.query_string
+        return _redirect(f"{target}?{query}" if query else target)
 
     def show_album(self, visit: Visit) -> Response:
         """One page of an album: child albums, then photos."""
-        parts = visit.place.parts
-        album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
+        place = visit.place
+        album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
         pages = max(1, math.ceil(len(album.items) / PAGE_ITEMS))
         page = _page_number(bottle.request.query.get("page", "1"))
         if not 1 <= page <= pages:
@@ -3736,7 +3770,8 @@ class Site:
             first=start + 1,
             page=page,
             pages=pages,
-            trail=self._trail(parts[:-1], visit) if parts else [],
+            trail=self._trail(visit),
+            flags=self._flags(visit),
             span=grid_span,
         )
         return self._make_page(body, visit)
@@ -3744,16 +3779,13 @@ class Site:
     def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""
         item = self._item(visit)
-        album = item.parts[:-1]
-        items = self._library.items(album, visit.principal)
-        positions = {other.parts: at for at, other in enumerate(items)}
+        items = self._library.items_beside(visit.place, visit.principal)
+        names = {other.file.name: at for at, other in enumerate(items)}
         # the film of a live photo has a page, and no place
-        at = positions.get(item.parts, -1)
+        at = names.get(item.file.name, -1)
         previous = items[at - 1] if at > 0 else None
         following = items[at + 1] if 0 <= at < len(items) - 1 else None
-        album_title = self.read_title()
-        if album:
-            album_title = self._library.title(album, visit.principal)
+        album = visit.place.address[:-1]
         info = item.facts
         body = self._render(
             "photo",
@@ -3765,19 +3797,34 @@ class Site:
             number=at + 1,
             count=len(items),
             back=visit.links.album(album, max(0, at) // PAGE_ITEMS + 1),
-            trail=self._trail(album, visit),
+            here_album=visit.links.album(album),
+            trail=self._trail(visit),
             exposure=exposure_text(info),
             size=size_text(item.file.size),
             size_shown=preview_size(info),
-            album_title=album_title,
+            album_title=self._title(visit.place.parts[:-1]),
         )
         return self._make_page(body, visit)
 
-    def _trail(self, parts: Parts, visit: Visit) -> list[tuple[str, str]]:
+    def _title(self, parts: Parts) -> str:
+        """Return the title of an album; of the library, that of the site."""
+        if not parts:
+            return self.read_title()
+        return self._library.folders.title(parts)
+
+    def _trail(self, visit: Visit) -> list[tuple[str, str]]:
         """Return title and address of each album on the way to a place, the library left out."""
-        steps = [parts[:depth] for depth in range(1, len(parts) + 1)]
-        title = self._library.title
-        return [(title(step, visit.principal), visit.links.album(step)) for step in steps]
+        place = visit.place
+        return [
+            (self._title(place.parts[:depth]), visit.links.album(place.address[:depth]))
+            for depth in range(1, len(place.parts))
+        ]
+
+    def _flags(self, visit: Visit) -> list[tuple[str, Flag]]:
+        """Return the names that the owner should look at, on the front page alone."""
+        if visit.place.parts or not visit.principal.is_owner:
+            return []
+        return self._library.flags()
 
     def _item(self, visit: Visit, purpose: Purpose = Purpose.FACTS) -> Item:
         item = None
@@ -3826,8 +3873,8 @@ class Site:
 
     def send_album(self, visit: Visit) -> Response:
         """An album as JSON, all its items at once."""
-        if not visit.place.is_album:
-            raise NotFound("There is no such album.")
+        if visit.place.file:
+            raise NotFound
         album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
         facts = album_as_json(album, visit.links)
         facts["albums"] = [album_as_json(child, visit.links) for child in album.albums]
@@ -3957,16 +4004,24 @@ class Site:
 
 
 def create_app(
-    state: str | os.PathLike[str], *, config: Config | None = None, background: bool = True
+    state: str | os.PathLike[str],
+    *,
+    config: Config | None = None,
+    background: bool = True,
+    today: Callable[[], dt.date] = dt.date.today,
 ) -> Site:
     """Return the WSGI application of a state folder, for any WSGI server.
 
-    `config`: instead of config.json. `background`: whether to render ahead. `close()` ends its
-    workers. Raises StateError.
+    `config`: instead of config.json. `background`: whether to render ahead. `today`: the clock.
+    `close()` ends its workers. Raises StateError.
     """
     folder = Path(state).absolute()
     config = config or read_config(folder) or Config()
-    site = Site(folder, config, open_library(folder, config))
+    users = UserStore(folder)
+    library = open_library(
+        folder, config, lambda: Circumstances(today(), users.registered())
+    )
+    site = Site(folder, config, library, users)
     if background:
         site.start()
     return site
