@@ -4037,7 +4037,8 @@ STOP_SECONDS = 1.5  # that answers in progress get when the server is stopped
 INDEX_ROUNDS = 3  # of the command index, for files that are still being copied
 BAR_LENGTH = 30  # characters
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-SOMEBODY = Principal("somebody")  # any user: all users find the same
+# Any owner: all of them find everything.
+OWNER_PRINCIPAL = Principal("owner", is_owner=True)
 
 
 def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = "") -> Any:
@@ -4103,8 +4104,8 @@ def how_to(args: argparse.Namespace, command: str) -> str:
     return " ".join([*words, command])
 
 
-def flag_of(setting: str) -> str:
-    """Return the flag of a setting: --public-address."""
+def option_of(setting: str) -> str:
+    """Return the command-line flag of a setting: --public-address."""
     return f"--{setting.replace('_', '-')}"
 
 
@@ -4118,7 +4119,7 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
         try:
             settings[name] = parse_setting(name, value)
         except ValueError as error:
-            raise PhotosError(f"{flag_of(name)}: {error}") from None
+            raise PhotosError(f"{option_of(name)}: {error}") from None
     return settings
 
 
@@ -4175,10 +4176,10 @@ def ask_first_user() -> tuple[str, bytes] | None:
         "\nUsers log in. They see private albums, and find hidden ones. You are the first."
     )
     try:
-        default = parse_user(getpass.getuser())
+        default = parse_new_user(getpass.getuser())
     except (ValueError, OSError, KeyError):
         default = "me"
-    name = ask("Your user name?", default, parse_user)
+    name = ask("Your user name?", default, parse_new_user)
     print("Four or five words make a good password. Leave it empty to add no user now.")
     password = ask_password(optional=True)
     if not password:
@@ -4219,7 +4220,7 @@ def set_up(
     make_state_folder(state)
     read_secret(state)
     if user:
-        users.register(*user)
+        users.register(*user, owner=True)
     write_config(state, config)
     print(f"\nWrote the settings to {state}")
     if not users.names():
@@ -4254,9 +4255,8 @@ def network_host() -> str | None:
     """Return this machine's address in its network; None: it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(
-                ("192.0.2.1", 9)
-            )  # sends nothing: asks which address faces the network
+            # This sends nothing: it asks which of our addresses faces the network.
+            probe.connect(("192.0.2.1", 9))
         except OSError:
             return None
         host: str = probe.getsockname()[0]
@@ -4368,11 +4368,19 @@ def new_password(args: argparse.Namespace) -> bytes:
 
 
 def run_register(args: argparse.Namespace) -> None:
-    """Add a user, who may log in and see everything."""
-    users, name = open_users(args), parse_user(args.user)
+    """Add a user, who may log in and see what is for users. The first one is the owner."""
+    users, name = open_users(args), parse_new_user(args.user)
     users.require_new(name)  # before anybody thinks of a password
-    users.register(name, new_password(args))
-    print(f"Registered {name}.")
+    is_owner = args.owner or not users.names()
+    users.register(name, new_password(args), owner=is_owner)
+    print(f"Registered {name}, the owner." if is_owner else f"Registered {name}.")
+
+
+def run_owner(args: argparse.Namespace) -> None:
+    """Make a user an owner, who sees everything."""
+    users, name = open_users(args), parse_user(args.user)
+    users.make_owner(name)
+    print(f"{name} is an owner now.")
 
 
 def run_passwd(args: argparse.Namespace) -> None:
@@ -4387,14 +4395,21 @@ def run_passwd(args: argparse.Namespace) -> None:
 
 def run_remove(args: argparse.Namespace) -> None:
     """Remove a user; ends that user's sessions."""
-    open_users(args).remove(parse_user(args.user))
-    print(f"Removed {args.user}.")
+    name = parse_user(args.user)
+    open_users(args).remove(name)
+    print(f"Removed {name}.")
+
+
+def with_role(users: UserStore, name: str) -> str:
+    """Return a user's name, and whether it is an owner's: anna (owner)."""
+    return f"{name} (owner)" if users.is_owner(name) else name
 
 
 def run_users(args: argparse.Namespace) -> None:
-    """List the users."""
-    for name in open_users(args).names():
-        print(name)
+    """List the users, with their roles."""
+    users = open_users(args)
+    for name in users.names():
+        print(with_role(users, name))
 
 
 def show_progress(done: int, total: int, started: float) -> None:
@@ -4443,12 +4458,21 @@ def print_problems(upkeep: Upkeep) -> None:
 
 def counts_text(album: Album, between: str = ", ") -> str:
     """Return how much is in an album: 2 photos, 1 video."""
-    return between.join((counted(album.photos, "photo"), counted(album.videos, "video")))
+    photos, videos = counted(album.photos, "photo"), counted(album.videos, "video")
+    return f"{photos}{between}{videos}"
 
 
 def count_albums(album: Album) -> int:
     """Return how many albums are below one."""
     return sum(1 + count_albums(child) for child in album.albums)
+
+
+def root_of(library: Library) -> Place:
+    """Return the place of the library itself, which the owner may open in any case."""
+    place = library.folders.locate((), OWNER_PRINCIPAL)
+    if place is None:
+        raise StateError(f"{library.folders.root} cannot be listed.")
+    return place
 
 
 def run_index(args: argparse.Namespace) -> None:
@@ -4461,37 +4485,95 @@ def run_index(args: argparse.Namespace) -> None:
             if not upkeep.unread(0) and not any(upkeep.unrendered(0)):
                 break
             time.sleep(SETTLE_SECONDS + 0.1)  # for files that were copied a moment ago
-        upkeep.prune()
-        upkeep.prune()
-        album = library.album(library.folders.locate(()), SOMEBODY)
+        # A server that runs meanwhile prunes by itself, and knows of photos that this process does not.
+        if not serving_version(library.cache.parent):
+            upkeep.prune()
+            upkeep.prune()
+        album = library.album(root_of(library), OWNER_PRINCIPAL)
         print(f"All done: {counts_text(album)}.")
         print_problems(upkeep)
 
 
-_KEYWORD_INSIDE = re.compile(r"\.(?:private|hidden)\b[^/]*\Z", re.IGNORECASE)
+def who_may_open(rule: Rule) -> str:
+    """Say in plain words for whom something is that not everybody finds."""
+    if rule.visibility == Visibility.HIDDEN:
+        return "Unlisted, but open to anyone with the link"
+    if rule.people is None:
+        return "Open to users alone"
+    names = " and ".join(("the owner", *sorted(rule.people)))
+    return f"Open to {names} alone"
 
 
-def reach_lines(library: Library) -> Iterator[str]:
-    """Say in plain words what each kind of visitor can reach."""
-    root = library.folders.locate(())
-    if root.visibility == Visibility.PRIVATE:
-        yield "The library's own name makes all of it private: only users find and open anything."
-    for principal, who in ((VISITOR, "Everybody finds"), (SOMEBODY, "Users find")):
-        if may_open(principal, root.visibility):
+def reach_lines(library: Library, users: UserStore) -> Iterator[str]:
+    """Say in plain words what each principal can reach."""
+    now = library.folders.circumstances()
+    if root_of(library).rule.visibility == Visibility.PRIVATE:
+        yield "The library's own name makes all of it private."
+    principals = {"Everybody": VISITOR}
+    for name in sorted(now.users):
+        principals[name] = Principal(name, users.is_owner(name))
+    for who, principal in principals.items():
+        if root := library.folders.locate((), principal):
             album = library.album(root, principal)
             albums = counted(count_albums(album), "album")
-            yield f"{who} {albums} with {counts_text(album, ' and ')}."
-    paths: dict[Visibility, list[str]] = {visibility: [] for visibility in Visibility}
-    for parts, _ in library.walk():
-        path = display("/".join(parts)) or "the whole library"
-        paths[library.folders.locate(parts).visibility].append(path)
-    hidden = ", ".join(sorted(paths[Visibility.HIDDEN]))
-    private = ", ".join(sorted(paths[Visibility.PRIVATE]))
-    yield f"Unlisted, but open to anyone with the link: {hidden or 'nothing'}."
-    yield f"Open to users alone: {private or 'nothing'}."
-    # Trip.private (2)
-    for path in filter(_KEYWORD_INSIDE.search, paths[Visibility.PUBLIC]):
-        yield f"Open to everybody: {path}. The words .private and .hidden count at the end only."
+            yield f"{who} finds {albums} with {counts_text(album, ' and ')}."
+    paths: dict[str, list[str]] = {}
+    for rule in (HIDDEN, USERS_ONLY):
+        paths[who_may_open(rule)] = []
+    for place in library.places():
+        if place.rule.visibility != Visibility.PUBLIC:
+            path = display("/".join(place.parts)) or "the whole library"
+            paths.setdefault(who_may_open(place.rule), []).append(path)
+    for who, names in paths.items():
+        yield f"{who}: {', '.join(sorted(names)) or 'nothing'}."
+
+
+def flag_lines(library: Library) -> Iterator[str]:
+    """Say which folders have names that mean something else than they seem to."""
+    for path, flag in library.flags():
+        rename = f"rename it to {flag.better_name}"
+        if flag.kind == "looks_private":
+            yield f"{path}: everybody can open it. If it shall not be so, {rename}"
+        elif flag.kind == "no_such_user":
+            problem = f"only the owner can open it, since there is no user {flag.detail}"
+            yield f"{path}: {problem}. Register {flag.detail}, or {rename}"
+        else:
+            problem = f"only the owner can open it, since “{flag.detail}” is not understood"
+            yield f"{path}: {problem}. To mend that, {rename}"
+
+
+def principal_named(users: UserStore, name: str) -> Principal:
+    """Return the principal that `check --as` means. Raises NoSuchUser."""
+    if name == "visitor":
+        return VISITOR
+    user = parse_user(name)
+    users.require(user)
+    return Principal(user, users.is_owner(user))
+
+
+def tree_lines(album: Album, links: Links, depth: int = 0) -> Iterator[str]:
+    """Draw an album and those below it as somebody finds them, with counts and addresses."""
+    indent = "  " * depth
+    yield f"{indent}{album.title}: {counts_text(album)}  {links.album(album.address)}"
+    for child in album.albums:
+        yield from tree_lines(child, links, depth + 1)
+
+
+def view_lines(library: Library, principal: Principal, links: Links) -> Iterator[str]:
+    """Draw what somebody finds, and below it what opens without being found."""
+    root = library.folders.locate((), principal)
+    if root is None:
+        yield "Nothing: the library's own name makes all of it private."
+        return
+    yield from tree_lines(library.album(root, principal), links)
+    unlisted = library.unlisted(principal)
+    if unlisted:
+        yield "Not listed, but open by address:"
+    for place in unlisted:
+        address = (
+            links.file_page(place.address) if place.file else links.album(place.address)
+        )
+        yield f"  {display('/'.join(place.parts))}  {address}"
 
 
 def mode_lines(state: Path) -> Iterator[str]:
@@ -4514,12 +4596,15 @@ def mode_lines(state: Path) -> Iterator[str]:
 def state_lines(args: argparse.Namespace, state: Path) -> Iterator[str]:
     """Say whether the state files are in order, and whether an older version serves."""
     yield from mode_lines(state)
+    users = UserStore(state)
     try:
-        names = ", ".join(UserStore(state).names())
-        if names:
-            yield f"Users: {names}."
-        else:
+        names = ", ".join(with_role(users, name) for name in users.names())
+        if not names:
             yield f"Users: none. To add one: {how_to(args, 'register NAME')}"
+        else:
+            yield f"Users: {names}."
+        if names and not users.has_owner():
+            yield f"No owner is named, so that every user is one: {how_to(args, 'owner NAME')}"
     except StateError as error:
         yield f"Nobody can log in: {error}"
     serving = serving_version(state)
@@ -4544,18 +4629,30 @@ def version_lines(args: argparse.Namespace) -> Iterator[str]:
         yield "Videos have no posters: install ffmpeg."
 
 
+def open_named(args: argparse.Namespace) -> tuple[Path, Library, UserStore]:
+    """Return state folder, library and users, whose names the library knows."""
+    state, config = open_state(args)
+    users = UserStore(state)
+    library = open_library(
+        state, config, lambda: Circumstances(dt.date.today(), users.registered())
+    )
+    return state, library, users
+
+
 def run_check(args: argparse.Namespace) -> None:
     """Say in plain words who can see what, and what is wrong."""
-    state, config = open_state(args)
-    print(*version_lines(args), *state_lines(args, state), sep="\n")
-    with contextlib.closing(open_library(state, config)) as library:
+    state, library, users = open_named(args)
+    with contextlib.closing(library):
+        if args.view_of:
+            principal = principal_named(users, args.view_of)
+            print(*view_lines(library, principal, Links("", "")), sep="\n")
+            return
+        print(*version_lines(args), *state_lines(args, state), sep="\n")
         upkeep = Upkeep(library)
-        print(*reach_lines(library), sep="\n")
+        print(*reach_lines(library, users), *flag_lines(library), sep="\n")
         if unread := upkeep.unread(0):
-            print(
-                f"Not read yet: {counted(len(unread), 'file')}. To do it now:",
-                how_to(args, "index"),
-            )
+            to_do = how_to(args, "index")
+            print(f"Not read yet: {counted(len(unread), 'file')}. To do it now: {to_do}")
         print_problems(upkeep)
 
 
@@ -4564,6 +4661,7 @@ COMMANDS = {
     "init": run_init,
     "register": run_register,
     "passwd": run_passwd,
+    "owner": run_owner,
     "remove": run_remove,
     "users": run_users,
     "index": run_index,
@@ -4599,7 +4697,7 @@ def _add_setting_flags(command: argparse.ArgumentParser) -> None:
     for name, field in SETTINGS.items():
         if name != "library":
             help = field.metadata["help"]
-            command.add_argument(flag_of(name), metavar=name.upper(), help=help)
+            command.add_argument(option_of(name), metavar=name.upper(), help=help)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -4627,7 +4725,15 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if name in ("serve", "init"):
             _add_setting_flags(command)
-        if name in ("register", "passwd", "remove"):
+        if name == "check":
+            help = "show the albums as that person finds them: visitor, or a user's name"
+            command.add_argument(
+                "--as", dest="view_of", metavar="WHO", default="", help=help
+            )
+        if name == "register":
+            help = "make the user an owner, who sees everything"
+            command.add_argument("--owner", action="store_true", help=help)
+        if name in ("register", "passwd", "owner", "remove"):
             command.add_argument("user", metavar="USER", help="the user's name")
         if name in ("register", "passwd"):
             help = "read the password from stdin"
@@ -4661,9 +4767,8 @@ def main(
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a terminal may not know every letter
+            # A terminal may not know every letter.
+            stream.reconfigure(errors="backslashreplace")
     arguments = with_command(sys.argv[1:] if arguments is None else arguments)
     program = invocation(script) if script else "photos"
     defaults = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)
