@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from drawing import draw
-from looking import USER, Open, albums, look, names, read
+from looking import USER, Open, albums, is_there, look, names, place_at, read
 
 import photos
 import renditions
@@ -68,9 +68,10 @@ def test_names_that_look_the_same_keep_an_order_of_their_own() -> None:
             b"T\nb.jpg: not there\na.jpg:no space",
             ("T", "b.jpg: not there\na.jpg:no space", {}),
         ),
+        (b"T\n10:30.jpg: the bus", ("T", "", {"10:30.jpg": "the bus"})),
         (b"a.jpg: is the title", ("a.jpg: is the title", "", {})),
         (f"T\n{NFC}: coffee".encode(), ("T", "", {NFD: "coffee"})),
-        (b"caf\xe9 \xff", ("caf� �", "", {})),
+        (b"caf\xe9 \xff", ("café ÿ", "", {})),
         (b"x" * 300, ("x" * 200, "", {})),
     ],
 )
@@ -78,14 +79,18 @@ def test_album_txt_tells_title_description_and_captions(
     content: bytes, told: tuple[str, str, dict[str, str]], tmp_path: Path
 ) -> None:
     (tmp_path / "album.txt").write_bytes(content)
-    assert photos.read_album_text(os.fspath(tmp_path / "album.txt"), ["a.jpg", NFD]) == told
+    files = ["a.jpg", "10:30.jpg", NFD]
+    text = photos.read_album_text(os.fspath(tmp_path / "album.txt"), files)
+    assert (text.title, text.description, text.captions) == told
 
 
 def test_an_endless_album_txt_is_read_up_to_a_limit(tmp_path: Path) -> None:
     with open(tmp_path / "album.txt", "wb") as file:
         file.truncate(50_000_000)
-    assert len(photos.read_album_text(os.fspath(tmp_path / "album.txt"), [])[0]) == 200
-    assert photos.read_album_text(os.fspath(tmp_path / "none.txt"), []) == ("", "", {})
+    assert len(photos.read_album_text(os.fspath(tmp_path / "album.txt"), []).title) == 200
+    assert (
+        photos.read_album_text(os.fspath(tmp_path / "none.txt"), []) == photos.AlbumText()
+    )
 
 
 def test_an_album_shows_what_its_album_txt_says_now(library: Path, quiet: Open) -> None:
@@ -95,11 +100,7 @@ def test_an_album_shows_what_its_album_txt_says_now(library: Path, quiet: Open) 
     album = look(opened, "Trip")
     assert (album.title, album.description) == ("Thailand", "It rained.")
     assert [item.caption for item in album.items] == ["The first day", ""]
-    assert (
-        opened.title(("Trip",), photos.VISITOR)
-        == look(opened).albums[0].title
-        == "Thailand"
-    )
+    assert opened.folders.title(("Trip",)) == look(opened).albums[0].title == "Thailand"
     album_text.write_text("Laos")  # in place: the folder's mtime stays
     assert look(opened, "Trip").title == "Laos"
     album_text.unlink()
@@ -125,7 +126,7 @@ def test_a_caption_in_album_txt_goes_before_that_of_the_file(
     }
     assert captions == wanted
     for name, caption in wanted.items():
-        item = opened.item(opened.folders.locate(("Trip", name)))
+        item = opened.item(place_at(opened, "Trip", name))
         assert item and item.caption == caption
 
 
@@ -134,12 +135,12 @@ def test_a_caption_in_album_txt_goes_before_that_of_the_file(
 
 def test_albums_photos_and_nothing_else_are_found(library: Path, quiet: Open) -> None:
     opened = quiet()
-    place = opened.folders.locate(("Trip", "one.jpg"))
+    place = place_at(opened, "Trip", "one.jpg")
     assert place.file and place.file.name == "one.jpg"
-    assert place.folder and set(place.folder.files) == {"one.jpg", "two.jpg"}
-    place = opened.folders.locate(("Trip", "Beach"))
-    assert (place.file, place.visibility) == (None, PUBLIC)
-    assert place.folder and set(place.folder.files) == {"sand.png"}
+    assert set(place.folder.files) == {"one.jpg", "two.jpg"}
+    place = place_at(opened, "Trip", "Beach")
+    assert (place.file, place.rule.visibility) == (None, PUBLIC)
+    assert set(place.folder.files) == {"sand.png"}
 
 
 @pytest.mark.parametrize(
@@ -188,9 +189,8 @@ def test_only_what_is_listed_can_be_reached(
         shutil.copy(library / "loose.jpg", library / "Trip" / name)
     os.mkfifo(library / "Trip" / "pipe.jpg")
     opened = open_library(workers=0)
-    place = opened.folders.locate(path)
-    assert (place.folder, place.file) == (None, None)
-    assert place.visibility == photos.visibility_of(path)
+    for user in (False, True):
+        assert not is_there(opened, *path, user=user)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +206,10 @@ def test_only_what_is_listed_can_be_reached(
         ("Trip", "one.jpg", "x.private"),
     ],
 )
-def test_what_is_below_a_private_name_is_private_whether_it_exists_or_not(
+def test_below_a_private_name_there_is_nothing_for_visitors_whether_it_exists_or_not(
     path: tuple[str, ...], open_library: Open
 ) -> None:
-    assert open_library(workers=0).folders.locate(path).visibility == PRIVATE
+    assert not is_there(open_library(workers=0), *path)
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -227,9 +227,31 @@ def test_the_name_of_the_library_itself_counts(
     if linked:
         (library.with_name("link")).symlink_to(named)
     opened = open_library(library.with_name("link") if linked else named, workers=0)
-    assert opened.folders.locate(()).visibility == visibility
-    assert opened.folders.locate(("Trip", "one.jpg")).visibility == visibility
-    assert opened.title((), photos.VISITOR) == "Album"
+    assert place_at(opened, user=True).rule.visibility == visibility
+    assert place_at(opened, "Trip", "one.jpg", user=True).rule.visibility == visibility
+    for address in ((), ("Trip",), ("Trip", "one.jpg")):
+        assert is_there(opened, *address) == (visibility != PRIVATE)
+    assert opened.folders.title(()) == "Album"
+
+
+def test_names_that_could_be_taken_for_each_other_lead_to_what_they_name(
+    library: Path, quiet: Open
+) -> None:
+    draw(library / " Trip " / "spaces.jpg")
+    draw(library / "Day.hidden" / "hidden.jpg")
+    (library / "Day").symlink_to("Secret.private")
+    draw(library / "x.jpg" / "in a folder.jpg")
+    draw(library / "drawn.jpg").rename(library / "x.jpg.private")
+    opened = quiet()
+    for user in (False, True):
+        front = look(opened, user=user)
+        for album in front.albums:
+            assert look(opened, *album.address, user=user).items == album.items
+        for item in front.items:
+            assert place_at(opened, *item.address, user=user).parts == (item.file.name,)
+    assert {" Trip ", "Trip", "Day", "Day.hidden", "x.jpg"} <= set(albums(front))
+    assert names(look(opened, "Day")) == ["hidden.jpg"]
+    assert is_there(opened, "x.jpg.private", "in a folder.jpg")
 
 
 def test_the_state_folder_is_no_album_wherever_it_lies(library: Path) -> None:
@@ -237,12 +259,9 @@ def test_the_state_folder_is_no_album_wherever_it_lies(library: Path) -> None:
     draw(cache / renditions.RENDITIONS_FOLDER / "aa" / "private.webp")
     opened = photos.Library(library, cache, workers=0)
     assert "state" not in albums(look(opened))
-    assert (
-        opened.folders.locate(
-            ("state", "cache", renditions.RENDITIONS_FOLDER, "aa", "private.webp")
-        ).file
-        is None
-    )
+    below = ("state", "cache", renditions.RENDITIONS_FOLDER, "aa", "private.webp")
+    for depth in range(1, len(below) + 1):
+        assert not is_there(opened, *below[:depth], user=True)
     opened.close()
 
 
@@ -252,9 +271,10 @@ def test_a_file_whose_name_says_private_is_listed_to_users_alone(
     (library / "Trip" / "one.jpg").rename(library / "Trip" / "one.jpg.private")
     opened = read(open_library())
     assert names(look(opened, "Trip")) == ["two.jpg"]
-    place = opened.folders.locate(("Trip", "one.jpg.private"))
-    assert place.visibility == photos.Visibility.PRIVATE
-    assert len(opened.album(opened.folders.locate(("Trip",)), USER).items) == 2
+    assert not is_there(opened, "Trip", "one.jpg.private")
+    place = place_at(opened, "Trip", "one.jpg.private", user=True)
+    assert place.rule.visibility == PRIVATE
+    assert len(opened.album(place_at(opened, "Trip"), USER).items) == 2
 
 
 def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(
@@ -263,13 +283,13 @@ def test_albums_nested_too_deeply_are_ignored_and_harm_nothing(
     (library / Path(*["deep"] * (photos.DEPTH + 40))).mkdir(parents=True)
     opened = quiet()
     assert look(opened).photos == 4
-    assert opened.folders.locate(("deep",) * photos.DEPTH).folder
-    assert opened.folders.locate(("deep",) * (photos.DEPTH + 2)).folder is None
+    assert is_there(opened, *("deep",) * photos.DEPTH)
+    assert not is_there(opened, *("deep",) * (photos.DEPTH + 1))
 
 
 # Links
 
-FOLLOWED, REFUSED = True, None
+REFUSED = None
 
 
 @pytest.mark.parametrize(
@@ -321,16 +341,15 @@ def test_a_link_shows_what_its_real_path_allows(
     (library / link).symlink_to(target)
     opened = quiet(follow_symlinks=follow)
     expected = outside if follow else inside
-    place = opened.folders.locate((link,))
-    if expected is None:
-        assert (place.folder, place.file) == (None, None)
-    else:
-        assert place.folder
-        assert place.visibility == expected
+    if expected is not REFUSED:
+        assert place_at(opened, link, user=True).rule.visibility == expected
+    title = photos.parse_name(link).title
     for user in (False, True):
+        may_open = expected is not REFUSED and (user or expected < PRIVATE)
+        assert is_there(opened, link, user=user) == may_open
         front = look(opened, user=user)
-        shown = expected is not None and (user or expected == PUBLIC)
-        assert (link in albums(front) + names(front)) == shown
+        shown = expected is not REFUSED and (user or expected == PUBLIC)
+        assert (title in albums(front) + names(front)) == shown
 
 
 def test_links_never_lead_round_in_circles(library: Path, quiet: Open) -> None:
@@ -364,12 +383,13 @@ def test_a_link_farther_on_that_changes_is_noticed_at_once(
     (library / "Trip" / "link.jpg").symlink_to(middle)
     os.utime(library / "Trip", (1_600_000_000, 1_600_000_000))
     opened = quiet()
-    assert opened.folders.locate(("Trip", "link.jpg")).visibility == PUBLIC
+    assert place_at(opened, "Trip", "link.jpg").rule.visibility == PUBLIC
     assert look(opened).photos == 5
     middle.unlink()
     middle.symlink_to(library / "Secret.private" / "faces.jpg")
     assert look(opened).photos == 4
-    assert opened.folders.locate(("Trip", "link.jpg")).visibility == PRIVATE
+    assert not is_there(opened, "Trip", "link.jpg")
+    assert place_at(opened, "Trip", "link.jpg", user=True).rule.visibility == PRIVATE
 
 
 def test_a_public_album_tells_nothing_of_the_private_files_it_links_to(
@@ -428,27 +448,31 @@ def test_what_is_dropped_changed_renamed_or_removed_shows_at_the_next_call(
     (library / "Trip" / "one.jpg").rename(library / "Trip" / "uno.jpg")
     (library / "Trip" / "two.jpg").unlink()
     assert set(names(look(opened, "Trip"))) == {"uno.jpg", "three.jpg"}
-    assert opened.folders.locate(("Trip", "one.jpg")).file is None
+    assert not is_there(opened, "Trip", "one.jpg")
     shutil.rmtree(library / "New")
     assert albums(look(opened)) == ["Trip"]
-    assert opened.folders.locate(("New",)).folder is None
+    assert not is_there(opened, "New")
 
 
-@pytest.mark.parametrize("name", ["Trip.private", "Trip.PRIVATE", "Trip.hidden"])
+@pytest.mark.parametrize(
+    ("name", "visibility"),
+    [("Trip.private", PRIVATE), ("Trip.PRIVATE", PRIVATE), ("Trip.hidden", HIDDEN)],
+)
 def test_renaming_an_album_hides_it_at_the_next_call_and_back(
-    name: str, library: Path, quiet: Open
+    name: str, visibility: photos.Visibility, library: Path, quiet: Open
 ) -> None:
     opened = quiet()
     assert albums(look(opened)) == ["Trip"]
     (library / "Trip").rename(library / name)
     assert (albums(look(opened)), look(opened).photos) == ([], 1)
-    place = opened.folders.locate((name, "one.jpg"))
-    assert place.file and place.visibility == photos.visibility_of([name])
-    assert opened.folders.locate(("Trip", "one.jpg")).file is None
-    assert name in albums(look(opened, user=True))
+    for folder in (name, "Trip"):
+        assert is_there(opened, folder, "one.jpg") == (visibility != PRIVATE)
+        place = place_at(opened, folder, "one.jpg", user=True)
+        assert (place.parts, place.rule.visibility) == ((name, "one.jpg"), visibility)
+    assert "Trip" in albums(look(opened, user=True))
     (library / name).rename(library / "Trip")
     assert albums(look(opened)) == ["Trip"]
-    assert opened.folders.locate(("Trip", "one.jpg")).visibility == PUBLIC
+    assert place_at(opened, "Trip", "one.jpg").rule.visibility == PUBLIC
 
 
 def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
@@ -461,11 +485,10 @@ def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
     (library / "Trip").rename(library / "aside")
     (library / "Drafts.hidden").rename(library / "Trip")
     (library / "aside").rename(library / "Drafts.hidden")
-    assert opened.folders.locate(("Trip", "draft.jpg")).file
-    assert not opened.folders.locate(("Trip", "one.jpg")).file
-    assert [item.file.name for item in opened.items(("Trip",), photos.VISITOR)] == [
-        "draft.jpg"
-    ]
+    place = place_at(opened, "Trip", "draft.jpg")
+    assert not is_there(opened, "Trip", "one.jpg")
+    items = opened.items_beside(place, photos.VISITOR)
+    assert [item.file.name for item in items] == ["draft.jpg"]
 
 
 def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(
@@ -474,7 +497,7 @@ def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(
     opened = quiet()
     library.rename(library.with_name("away"))
     assert (look(opened).photos, look(opened).albums) == (0, ())
-    assert opened.folders.locate(("Trip", "one.jpg")).file is None
+    assert not is_there(opened, "Trip", "one.jpg")
     assert photos.Upkeep(opened).problems()[0][0] == "."
     library.with_name("away").rename(library)
     assert look(opened).photos == 4
@@ -552,8 +575,9 @@ def test_a_name_may_hold_anything(name: str, library: Path, quiet: Open) -> None
     found = {item.file.name: item for item in look(opened, "Names").items}
     assert found.keys() == {NFC, NFD, "IMG.JPG", "img.jpg", name}
     assert found[name].info and found[name].info.width == 60
-    place = opened.folders.locate(("Names", name))
+    place = place_at(opened, "Names", name)
     assert place.file and place.file.name == name
+    assert place.address == ("Names", name)
     assert names(look(opened, name)) == ["in a folder called so.jpg"]
     found[name].title.encode("utf-8")
     look(opened, name).title.encode("utf-8")

@@ -352,7 +352,7 @@ def test_a_password_that_is_changed_while_it_is_checked_opens_no_session(
     monkeypatch.setattr(hashlib, "scrypt", change_meanwhile)
     visitor.log_in("anna")
     assert hashlib.scrypt is scrypt
-    assert visitor.get("/album/Secret.private/").status == 303
+    assert visitor.get("/album/Secret/").status == 404
 
 
 def test_a_name_that_is_not_there_costs_the_same_hash(
