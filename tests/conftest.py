@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -289,34 +289,37 @@ def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
     """Opens windows of a site, each with its own cookies; fails at the end if any had to complain.
 
     That is: errors in the console (a breach of the content security policy is one), exceptions,
-    failed answers, requests to anybody else.
+    failed answers, requests to anybody else. `closed`: paths of pages that ask to log in, with 404.
     """
     complaints: list[str] = []
     contexts = []
 
-    def open_it(address: str, **options: Any) -> Any:
+    def open_it(address: str, *, closed: Sequence[str] = (), **options: Any) -> Any:
         contexts.append(chromium.new_context(base_url=address, **{**DESKTOP, **options}))
         origin = "://".join(urlsplit(address)[:2])
         page = contexts[-1].new_page()
         page.set_default_timeout(15_000)
+
+        def is_closed(url: str) -> bool:
+            return urlsplit(url).path in closed
 
         def watch(request: Any) -> None:
             if not request.url.startswith((f"{origin}/", "data:")):
                 complaints.append(f"request to {request.url}")
 
         def check(response: Any) -> None:
-            if response.status >= 400:
+            if response.status >= 400 and not is_closed(response.url):
                 complaints.append(f"{response.status} {response.url}")
+
+        def listen(line: Any) -> None:
+            is_bad = line.type in ("error", "warning")
+            if is_bad and not is_closed(line.location["url"]):
+                complaints.append(line.text)
 
         page.on("request", watch)
         page.on("response", check)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda line: (
-                complaints.append(line.text) if line.type in ("error", "warning") else None
-            ),
-        )
+        page.on("console", listen)
         return page
 
     yield open_it
@@ -330,11 +333,11 @@ PICTURES = """() => [...document.images].filter(image => image.getClientRects().
 
 
 def set_up(library: Path, **settings: Any) -> Path:
-    """Do what the first run does: write settings, register anna."""
+    """Do what the first run does: write settings, register anna, the owner."""
     state = library / photos.STATE_FOLDER
     photos.make_state_folder(state)
     photos.write_config(state, photos.Config(title="Our photos", **settings))
-    photos.UserStore(state).register("anna", PASSWORD.encode())
+    photos.UserStore(state).register("anna", PASSWORD.encode(), owner=True)
     return library
 
 

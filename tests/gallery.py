@@ -17,7 +17,8 @@ from visiting import PASSWORD, Client
 
 import photos
 
-VISITORS = ("visitor", "user", "removed", "ended", "forged", "expired")
+VISITORS = ("visitor", "user", "owner", "removed", "ended", "forged", "expired")
+KNOWN = ("user", "owner")  # who is logged in
 
 # File names as bytes, as the disk has them; those of one line are told apart by their bytes alone.
 NAMES = [
@@ -77,7 +78,7 @@ class Gallery:
         with pytest.MonkeyPatch.context() as patch:
             if kind == "expired":
                 patch.setattr(photos, "SESSION_SECONDS", -60)
-            name = {"removed": "bert", "ended": "carl"}.get(kind, "anna")
+            name = {"owner": "mira", "removed": "bert", "ended": "carl"}.get(kind, "anna")
             return tokens.issue(name, self.epochs[name])
 
     def client(self, kind: str = "visitor", **environ: Any) -> Client:
@@ -151,6 +152,7 @@ def open_gallery(root: Path) -> Iterator[Gallery]:
         users = photos.UserStore(state)
         for name in ("anna", "bert", "carl"):
             users.register(name, photos.parse_password(PASSWORD))
+        users.register("mira", photos.parse_password(PASSWORD), owner=True)
         epochs = {name: users.epoch(name) or "" for name in users.names()}
         users.remove("bert")
         users.set_password("carl", photos.parse_password(PASSWORD))

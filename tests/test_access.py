@@ -10,11 +10,12 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from drawing import draw
-from gallery import FOLDERS, NAMES, VISITORS, Gallery
+from gallery import FOLDERS, KNOWN, NAMES, VISITORS, Gallery
 from visiting import OWN, PASSWORD, Answer, Client, Page, crawl, everything
 
 import photos
@@ -27,15 +28,19 @@ pytestmark = pytest.mark.usefixtures("patient")
 # Album, photo, whether a visitor may open them, whether they exist. Album "": it is public.
 PLACES = {
     "public": ("Trip", "Trip/one.jpg", True, True),
-    "hidden": ("Drafts.hidden", "Drafts.hidden/draft.jpg", True, True),
-    "private": ("Quartz.private", "Quartz.private/zebra.jpg", False, True),
-    "nested below private": (
+    "hidden": ("Drafts", "Drafts/draft.jpg", True, True),
+    "private": ("Quartz", "Quartz/zebra.jpg", False, True),
+    "nested below private": ("Quartz/Deep", "Quartz/Deep/okapi.jpg", False, True),
+    "private in public": ("Trip/Inner", "Trip/Inner/cover.jpg", False, True),
+    "hidden by its full name": ("Drafts.hidden", "Drafts.hidden/draft.jpg", True, True),
+    "private by its full name": ("Quartz.private", "Quartz.private/zebra.jpg", False, True),
+    "nested below a full name": (
         "Quartz.private/Deep",
         "Quartz.private/Deep/okapi.jpg",
         False,
         True,
     ),
-    "private in public": (
+    "private in public by its full name": (
         "Trip/Inner.private",
         "Trip/Inner.private/cover.jpg",
         False,
@@ -45,19 +50,15 @@ PLACES = {
     "nested below such a link": ("Shortcut/Deep", "Shortcut/Deep/okapi.jpg", False, True),
     "link to a private photo": ("", "Trip/linked.jpg", False, True),
     "nonexistent": ("Nowhere", "Trip/nothing.jpg", True, False),
-    "nonexistent under private": (
+    "nonexistent under private": ("Quartz/No", "Quartz/no.jpg", False, False),
+    "nonexistent under a full name": (
         "Quartz.private/No",
         "Quartz.private/no.jpg",
         False,
         False,
     ),
     "nonexistent private": ("Nope.PRIVATE", "Trip/Nope.Private/no.jpg", False, False),
-    "private by dots": (
-        "Quartz.private/../Trip",
-        "Quartz.private/../Trip/one.jpg",
-        False,
-        False,
-    ),
+    "private by dots": ("Quartz/../Trip", "Quartz/../Trip/one.jpg", False, False),
 }
 
 # Method, rule: what everybody gets, what a user gets instead.
@@ -100,6 +101,8 @@ MATRIX = [
     if album or "album" not in pattern
 ]
 
+FULL_NAME = re.compile(r"\.(?:private|hidden)(?=/)")
+
 # What must never reach a visitor: names, texts, years and sizes of the private albums of the gallery.
 PRIVATE_WORDS = re.compile(
     r"quartz|zebra|okapi|inner|xylophone|kumquat|123457|123 kB|(?<![0-9a-f])(?:1987|2031)(?![0-9a-f])",
@@ -113,16 +116,22 @@ def test_private_places_open_to_users_alone(
     gallery: Gallery, route: photos.Route, path: str, is_open: bool, exists: bool, kind: str
 ) -> None:
     address = route.rule.partition("<")[0] + path
-    answer = gallery.client(kind).get(address)
-    if is_open or kind == "user":
-        assert answer.status == (200 if exists else 404)
+    client = gallery.client(kind)
+    answer = client.get(address)
+    if exists and (is_open or kind in KNOWN):
+        if address.startswith("/album/") and FULL_NAME.search(address):
+            assert answer.status == 303
+            assert answer.headers["location"] == FULL_NAME.sub("", address)
+            answer = client.get(answer.headers["location"])
+        assert answer.status == 200
         return
-    if address.startswith("/album/"):
-        assert answer.status == 303
-        assert answer.headers["location"] == "/login?" + urlencode({"next": address})
-    else:
-        assert answer.status == 401
+    assert answer.status == 404
     assert "etag" not in answer.headers
+    is_asked = address.startswith("/album/") and kind not in KNOWN
+    form = Page(answer.text).fields
+    assert form.get("next") == (photos.safe_next(address, "") if is_asked else None)
+    if is_open or kind in KNOWN:
+        return
     assert not PRIVATE_WORDS.search(everything(answer).replace(address, ""))
 
 
@@ -143,7 +152,7 @@ def test_an_address_without_a_path_is_open_to_everybody(
     answer = client.request(
         route.method, address, form if route.method == "POST" else b"", **OWN
     )
-    assert answer.status == FIXED[route.method, route.rule][kind == "user"]
+    assert answer.status == FIXED[route.method, route.rule][kind in KNOWN]
 
 
 @pytest.mark.parametrize("kind", VISITORS)
@@ -159,7 +168,7 @@ def test_a_library_that_is_private_itself_shows_visitors_nothing(
     paths = ("/", "/api/album", "/album/Trip/", "/photo/Trip/one.jpg", "/feed.atom")
     statuses = [client.get(path).status for path in paths]
     app.close()
-    assert statuses == ([200] * 5 if kind == "user" else [303, 401, 303, 401, 401])
+    assert statuses == [200 if kind in KNOWN else 404] * 5
 
 
 def test_a_route_without_an_access_rule_fails_at_the_start(
@@ -181,13 +190,8 @@ def test_a_route_without_an_access_rule_fails_at_the_start(
 def test_a_path_under_a_private_name_answers_the_same_whether_it_exists_or_not(
     site: photos.Site, library: Path, visitor: Client, method: str, headers: dict[str, str]
 ) -> None:
-    paths = (
-        "Ghost.private",
-        "Ghost.private/",
-        "Ghost.private/Sub/",
-        "Ghost.private/x.jpg",
-        "Ghost.private/x.jpg/",
-    )
+    below = ("", "/", "/Sub", "/Sub/", "/x.jpg", "/x.jpg/", "/Sub/y.jpg")
+    paths = [f"{album}{path}" for album in ("Ghost", "Ghost.private") for path in below]
     starts = [route.rule.partition("<")[0] for route in WITH_PATH]
     addresses = [
         f"{start}{path}{query}"
@@ -201,7 +205,7 @@ def test_a_path_under_a_private_name_answers_the_same_whether_it_exists_or_not(
     assert [
         visitor.request(method, address, **headers, **OWN) for address in addresses
     ] == before
-    assert Client(site).log_in(target="/album/Ghost.private/x.jpg").status == 303
+    assert Client(site).log_in(target="/album/Ghost/x.jpg").status == 303
 
 
 def test_a_link_into_a_private_album_does_not_tell_which_names_exist(
@@ -209,30 +213,34 @@ def test_a_link_into_a_private_album_does_not_tell_which_names_exist(
 ) -> None:
     draw(library / "Closed.private" / "x.jpg")
     (library / "Trip" / "door").symlink_to("../Closed.private")
+    places = ("door/x.jpg", "door/y.jpg", "door/y/z.jpg", "door/%00", "none.jpg")
     for kind in ("photo", "thumbnail", "download", "api/album"):
-        for name in ("x.jpg", "y.jpg", "y/z.jpg", "%00"):
-            assert visitor.get(f"/{kind}/Trip/door/{name}").status == 401, (kind, name)
-    for name in ("x.jpg", "y.jpg"):
-        answer = visitor.get(f"/album/Trip/door/{name}")
-        assert answer.status == 303 and answer.headers["location"].startswith("/login?")
-    assert visitor.get("/photo/Trip/none.jpg").status == 404
+        answers = [visitor.get(f"/{kind}/Trip/{place}") for place in places]
+        assert answers == [answers[0]] * len(places)
+        assert answers[0].status == 404
+    for place in ("door/x.jpg", "door/y.jpg", "none.jpg"):
+        answer = visitor.get(f"/album/Trip/{place}")
+        assert answer.status == 404
+        assert Page(answer.text).fields["next"] == f"/album/Trip/{place}"
 
 
-def test_a_private_path_is_not_even_looked_at_for_a_visitor(
+def test_a_private_album_is_not_even_listed_for_a_visitor(
     site: photos.Site, visitor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[photos.Parts] = []
-    locate = photos.Folders.locate
-    monkeypatch.setattr(
-        photos.Folders,
-        "locate",
-        lambda folders, parts: seen.append(parts) or locate(folders, parts),
-    )
-    assert visitor.get("/album/Secret.private/").status == 303
-    assert visitor.get("/photo/Secret.private/faces.jpg").status == 401
-    assert not seen
+    listing = photos.Folders.listing
+
+    def watched(folders: photos.Folders, parts: photos.Parts, **options: bool) -> Any:
+        seen.append(parts)
+        return listing(folders, parts, **options)
+
+    monkeypatch.setattr(photos.Folders, "listing", watched)
+    for album in ("Secret", "Secret.private"):
+        assert visitor.get(f"/album/{album}/").status == 404
+        assert visitor.get(f"/photo/{album}/faces.jpg").status == 404
+    assert set(seen) == {()}
     assert visitor.get("/album/Trip/").status == 200
-    assert seen
+    assert ("Trip",) in seen
 
 
 # What visitors see
@@ -245,7 +253,7 @@ def test_nothing_of_private_albums_reaches_a_visitor(gallery: Gallery) -> None:
         )  # the same on every site
         assert is_script or not PRIVATE_WORDS.findall(everything(answer)), address
 
-    places = ("/api/album", "/album/Quartz.private/", "/album/Quartz.private/zebra.jpg")
+    places = ("/api/album", "/album/Quartz/", "/album/Quartz/zebra.jpg")
     known = " ".join(gallery.client("user").get(place).text for place in places)
     assert len({word.lower() for word in PRIVATE_WORDS.findall(known)}) >= 7
     starts = ("/", "/api/album", "/api/album/Trip", "/feed.atom", "/nothing")
@@ -287,14 +295,14 @@ def test_the_cover_of_an_album_is_never_of_a_private_one_below(
 def test_a_hidden_album_is_listed_for_users_only_and_opens_for_who_has_the_link(
     gallery: Gallery,
 ) -> None:
-    link = "/album/Drafts.hidden/"
+    link = "/album/Drafts/"
     assert link not in Page(gallery.client().get("/").text).links
     assert link in Page(gallery.client("user").get("/").text).links
     answer = gallery.client().get(link)
     assert (answer.status, answer.headers["x-robots-tag"]) == (200, "noindex")
     assert Page(answer.text).items == [f"{link}draft.jpg"]
     assert (
-        gallery.client().get("/thumbnail/Drafts.hidden/draft.jpg").headers["x-robots-tag"]
+        gallery.client().get("/thumbnail/Drafts/draft.jpg").headers["x-robots-tag"]
         == "noindex"
     )
     assert "x-robots-tag" not in gallery.client().get("/album/Trip/").headers
@@ -356,11 +364,11 @@ def test_renaming_an_album_to_private_hides_it_at_the_next_request(
     (library / "Trip").rename(library / "Trip.private")
     assert "Trip" not in visitor.get("/").text + visitor.get("/api/album").text
     for address, etag in etags.items():
-        assert visitor.get(address, If_None_Match=etag).status == 404
         moved = address.replace("/Trip/", "/Trip.private/")
-        status = 303 if address == item["url"] else 401
-        assert visitor.get(moved, If_None_Match=etag).status == status
-    assert "/album/Trip.private/" in Page(user.get("/").text).links
+        for each in (address, moved):
+            assert visitor.get(each, If_None_Match=etag).status == 404
+        assert user.get(address).status == 200
+    assert "/album/Trip/" in Page(user.get("/").text).links
 
 
 def test_renaming_an_album_to_hidden_leaves_the_link_and_takes_it_from_the_list(
@@ -370,7 +378,8 @@ def test_renaming_an_album_to_hidden_leaves_the_link_and_takes_it_from_the_list(
     (library / "Trip").rename(library / "Trip.HIDDEN")
     after = visitor.get("/", If_None_Match=before.headers["etag"])
     assert after.status == 200 and "Trip" not in after.text
-    assert visitor.get("/album/Trip.HIDDEN/").status == 200
+    assert visitor.get("/album/Trip/").status == 200
+    assert visitor.get("/album/Trip.HIDDEN/").headers["location"] == "/album/Trip/"
 
 
 def counts(client: Client) -> dict[str, int]:
@@ -395,8 +404,8 @@ def test_a_link_into_an_album_that_becomes_private_is_closed_at_the_next_request
     assert "alias" in visitor.get("/album/Trip/").text
     (library / "Outer").rename(library / "Outer.private")
     (library / "Outer").symlink_to("Outer.private")
-    assert visitor.get(f"/photo/{photo}").status == 401
-    assert visitor.get(f"/thumbnail/{photo}").status == 401
+    assert visitor.get(f"/photo/{photo}").status == 404
+    assert visitor.get(f"/thumbnail/{photo}").status == 404
     assert counts(visitor) == {
         title: count for title, count in before.items() if title != "Outer"
     }
@@ -427,7 +436,7 @@ def test_a_form_of_another_site_is_refused(
     assert ("set-cookie" in answer.headers) == is_own
     client = gallery.client("user")
     assert client.request("POST", "/logout", **headers).status == (303 if is_own else 403)
-    assert client.get("/photo/Quartz.private/zebra.jpg").status == (401 if is_own else 200)
+    assert client.get("/photo/Quartz/zebra.jpg").status == (404 if is_own else 200)
 
 
 def test_a_form_may_come_from_the_public_address(
