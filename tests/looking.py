@@ -26,9 +26,21 @@ def read(
     return library
 
 
-def look(library: photos.Library, *parts: str, user: bool = False) -> photos.Album:
+def place_at(library: photos.Library, *address: str, user: bool = False) -> photos.Place:
+    """Return the place at an address, which a visitor or a user may open."""
+    place = library.folders.locate(address, USER if user else photos.VISITOR)
+    assert place is not None, address
+    return place
+
+
+def is_there(library: photos.Library, *address: str, user: bool = False) -> bool:
+    """Say whether there is anything at an address that a visitor or a user may open."""
+    return library.folders.locate(address, USER if user else photos.VISITOR) is not None
+
+
+def look(library: photos.Library, *address: str, user: bool = False) -> photos.Album:
     """Return an album as a visitor or a user finds it."""
-    place = library.folders.locate(parts)
+    place = place_at(library, *address, user=user)
     return library.album(place, USER if user else photos.VISITOR)
 
 
@@ -37,7 +49,7 @@ def names(album: photos.Album) -> list[str]:
 
 
 def albums(album: photos.Album) -> list[str]:
-    return [child.parts[-1] for child in album.albums]
+    return [child.address[-1] for child in album.albums]
 
 
 def made(library: photos.Library) -> set[str]:

@@ -171,11 +171,11 @@ def test_an_owner_copies_the_one_file_next_to_the_albums_and_later_a_newer_one(
     with Terminal(folder=albums) as terminal:
         terminal.expect("Ctrl-C stops it.")
         assert "?" not in terminal.screen
-        page.goto("/album/Silly%20faces.private/")
+        page.goto("/album/Silly%20faces/")
         assert page.get_by_text("berta").count() == 1  # still logged in
         assert sees_all_pictures(page) == 3
         assert "Upgrade pending" not in processes.run("check", cwd=albums).stdout
-        assert processes.run("users", cwd=albums).stdout == "anna\nberta\n"
+        assert processes.run("users", cwd=albums).stdout == "anna (owner)\nberta\n"
         terminal.press(b"\x03")
         assert terminal.end() == 0 and "Traceback" not in terminal.screen
 
@@ -236,14 +236,14 @@ def test_private_albums_need_a_login_that_leads_back(
     albums: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any]
 ) -> None:
     server = serve(set_up(albums))
-    page = open_window(server.address)
-    asked = "/album/Silly%20faces.private/south_east.jpg"
-    page.goto(asked)
-    assert urlsplit(page.url).path == "/login"
+    album = "/album/Silly%20faces/"
+    asked = f"{album}south_east.jpg"
+    page = open_window(server.address, closed=(album, asked))
+    assert page.goto(asked).status == 404
     assert "Silly" not in page.inner_text("body") and "faces" not in page.title()
     log_in(page)
-    page.wait_for_url(f"**{asked}")
     page.get_by_role("dialog", name="Photo viewer").wait_for()
+    assert urlsplit(page.url).path == asked
     assert sees_all_pictures(page) > 2
 
     page.goto("/")
@@ -272,10 +272,12 @@ def test_private_albums_need_a_login_that_leads_back(
         and page.get_by_text("Wedding").count() == 0
     )
     page.go_back()
-    assert urlsplit(page.url).path == "/login"
+    page.get_by_label("User name").wait_for()
+    assert urlsplit(page.url).path == album
+    assert "Silly" not in page.inner_text("body")
     copied = {"Cookie": f"photos={cookies[0]['value']}"}
     path = picture.removeprefix(server.address)
-    assert [server.get(path)[0], server.get(path, **copied)[0]] == [401, 401]
+    assert [server.get(path)[0], server.get(path, **copied)[0]] == [404, 404]
 
 
 # While it runs
@@ -288,10 +290,12 @@ def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
     samples: Path,
 ) -> None:
     server = serve(set_up(albums))
-    visitor, user = open_window(server.address), open_window(server.address)
+    album, full_name = "/album/Thailand%202024/", "/album/Thailand%202024.private/"
+    visitor = open_window(server.address, closed=(album, full_name))
+    user = open_window(server.address)
     user.goto("/login")
     log_in(user)
-    visitor.goto("/album/Thailand%202024/")
+    visitor.goto(album)
     sees_all_pictures(visitor)
     made = sorted(os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER))
 
@@ -308,9 +312,11 @@ def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
     (albums / "Thailand 2024").rename(albums / "Thailand 2024.private")
     visitor.reload()
     assert visitor.locator(".card", has_text="Thailand").count() == 0
-    visitor.goto("/album/Thailand%202024.private/")
-    assert urlsplit(visitor.url).path == "/login"
-    user.goto("/album/Thailand%202024.private/")
+    for address in (album, full_name):
+        assert visitor.goto(address).status == 404
+        assert "Thailand" not in visitor.inner_text("body")
+    user.goto(full_name)
+    assert urlsplit(user.url).path == album
     assert user.locator("h1 .badge").inner_text() == "Private"
     assert sees_all_pictures(user) == len(ALBUMS["Thailand 2024"]) + 2
     assert set(made) <= set(
@@ -323,7 +329,7 @@ def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
 
 
 def test_commands_take_effect_while_the_server_runs(library: Path) -> None:
-    private = "/album/Secret.private/"
+    private = "/album/Secret/"
     with Server(set_up(library)) as server:
         anna = cookie_of(server, "anna", PASSWORD)
         assert server.get(private, **anna)[0] == 200
@@ -332,16 +338,16 @@ def test_commands_take_effect_while_the_server_runs(library: Path) -> None:
         server.command("register", "bob", "--password-stdin", stdin="password of bob")
         bob = cookie_of(server, "bob", "password of bob")
         assert server.get(private, **bob)[0] == 200
-        assert server.command("users") == "anna\nbob\n"
+        assert server.command("users") == "anna (owner)\nbob\n"
 
         server.command("passwd", "bob", "--password-stdin", stdin="another password")
-        assert server.get(private, **bob)[0] == 303
+        assert server.get(private, **bob)[0] == 404
         assert not cookie_of(server, "bob", "password of bob")
         bob = cookie_of(server, "bob", "another password")
         assert server.get(private, **bob)[0] == 200
 
         server.command("remove", "bob")
-        assert server.get(private, **bob)[0] == 303
+        assert server.get(private, **bob)[0] == 404
         assert not cookie_of(server, "bob", "another password")
         assert server.get(private, **anna)[0] == 200
 
@@ -689,13 +695,14 @@ def test_behind_a_tls_proxy_below_a_prefix(
     server = serve(set_up(albums, public_address=public, trusted_proxy="127.0.0.1"))
     nginx(f"proxy_pass http://127.0.0.1:{server.port}{path};", port)
     assert f"{public}/" in server.output
-    page = open_window(f"{public}/", ignore_https_errors=True)
+    closed = "/photos/album/Silly%20faces/"
+    page = open_window(f"{public}/", closed=(closed,), ignore_https_errors=True)
     inside: list[bool] = []
     page.on("request", lambda request: inside.append(request.url.startswith(f"{public}/")))
-    page.goto("album/Silly%20faces.private/")
-    assert page.url.startswith(f"{public}/login?next=")
+    assert page.goto("album/Silly%20faces/").status == 404
     log_in(page)
-    page.wait_for_url(f"{public}/album/Silly%20faces.private/")
+    page.get_by_role("button", name="Log out").wait_for()
+    assert page.url == f"{public}/album/Silly%20faces/"
     assert sees_all_pictures(page) == 3
     (cookie,) = page.context.cookies()
     assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == (
@@ -763,15 +770,13 @@ def test_any_wsgi_server_can_run_it(under_wsgiref: int, library: Path) -> None:
     original = (library / "loose.jpg").read_bytes()
     assert get(item["original"])[2] == original
 
-    assert get("/album/Secret.private/")[0] == 303
+    assert get("/album/Secret/")[0] == 404
     form = urlencode({"user": "anna", "password": PASSWORD})
     status, headers, _ = request(
         under_wsgiref, "/login", "POST", form, Sec_Fetch_Site="same-origin"
     )
     assert status == 303
-    assert (
-        get("/album/Secret.private/", Cookie=headers["set-cookie"].split(";")[0])[0] == 200
-    )
+    assert get("/album/Secret/", Cookie=headers["set-cookie"].split(";")[0])[0] == 200
 
 
 def test_a_range_has_no_more_bytes_than_asked_for_under_any_server(

@@ -26,6 +26,7 @@ import numpy
 import pytest
 from conftest import SAMPLES, manifest
 from drawing import draw, exif
+from looking import USER, place_at
 from PIL import (
     Image,
     ImageChops,
@@ -1298,7 +1299,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealFiles]:
     state = tmp_path_factory.mktemp("state")
     photos.make_state_folder(state)
     library = photos.Library(SAMPLES, state / "cache", workers=2)
-    client = Client(photos.Site(state, photos.Config(), library))
+    client = Client(photos.Site(state, photos.Config(), library, photos.UserStore(state)))
     upkeep = photos.Upkeep(library)
     list(library.run(upkeep.unread(0), Purpose.FACTS))
     todo = sorted(upkeep.unrendered(0), key=lambda file: "/huge/" not in file.path)
@@ -1320,12 +1321,12 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealFiles]:
     ]
     files, items = {}, {}
     for parts, folder in library.walk():
-        album = library.album(library.folders.locate(parts), photos.Principal("anna"))
+        album = library.album(place_at(library, *parts, user=True), USER)
         files |= {
             "/".join((*parts, f.name)): (f, library.index.get(f.identity))
             for f in folder.files.values()
         }
-        items |= {"/".join(item.parts): item for item in album.items}
+        items |= {"/".join(item.address): item for item in album.items}
     yield RealFiles(library, state / "cache", client, files, items, meanwhile, peaks)
     library.close()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from drawing import draw
-from looking import Open, made, read, tree
+from looking import Open, made, place_at, read, tree
 from processes import eventually
 
 import photos
@@ -117,7 +117,7 @@ def test_a_sound_without_a_picture_is_tried_once(
     assert "sound.mp4" in [file.name for file in upkeep.unrendered(0)]
     list(opened.run(upkeep.unrendered(0), renditions.Purpose.ALL))
     assert list(upkeep.unrendered(0)) == []
-    item = opened.item(opened.folders.locate(("Trip", "sound.mp4")))
+    item = opened.item(place_at(opened, "Trip", "sound.mp4"))
     assert item and not item.has_picture
 
 
@@ -224,7 +224,7 @@ def test_originals_are_never_written_moved_or_deleted(
     list(opened.run(upkeep.unrendered(0), renditions.Purpose.ALL))
     for parts, folder in opened.walk():
         for name in folder.files:
-            item = opened.item(opened.folders.locate((*parts, name)))
+            item = opened.item(place_at(opened, *parts, name, user=True))
             if item and item.has_picture:
                 assert opened.rendition(item, "full").exists()
     upkeep.prune()

@@ -1739,6 +1739,7 @@ def test_axe_finds_nothing(
             ("album", f"{gallery.address}/album/Trip/"),
             ("right to left", f"{gallery.address}/album/{quote(ARABIC)}/"),
             ("error", f"{gallery.address}/nothing"),
+            ("private album", f"{gallery.address}/album/Family/"),
             ("empty library", f"{nowhere.address}/"),
             ("login", f"{gallery.address}/login"),
         ):

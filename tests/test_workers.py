@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import StartPython
 from drawing import draw
+from looking import place_at
 from processes import eventually
 from visiting import Client
 
@@ -373,7 +374,7 @@ def test_a_photo_whose_worker_dies_of_its_pixels_keeps_the_facts(
     monkeypatch.setattr(photos.Worker, "develop", develop_or_die)
     monkeypatch.setattr(photos, "SETTLE_SECONDS", 0)
     opened = open_library()
-    place = opened.folders.locate(("Trip", "one.jpg"))
+    place = place_at(opened, "Trip", "one.jpg")
     assert place.file
     purposes = [Purpose.FACTS, Purpose.THUMBNAILS]
     if order == "at a thumbnail's request":
