@@ -2,7 +2,8 @@
 """photos: a self-hosted photo album server in one file.
 
 A folder is an album. Dropping photos into it is all the management there is. `Trip.hidden` is
-unlisted, `Trip.private` needs a login; renaming a folder changes who may see it at the next request.
+unlisted, `Trip.private` needs a login. Rename a folder, and from the next request other people may
+see it.
 
 Contents, top to bottom; names refer upward only:
 
@@ -138,7 +139,7 @@ class PhotosError(Exception):
 
     status = 400
     retry_after: int | None = None  # seconds
-    command = ""  # of the command line, that helps the owner; the message ends before it
+    command = ""  # a command to suggest, printed behind the message
 
 
 class NotFound(PhotosError):
@@ -212,7 +213,7 @@ def plausible(mtime: float) -> float:
 
 
 class Identity(NamedTuple):
-    """What differs when a file is written or replaced, or when the list of a folder changes."""
+    """Tells one state of a file or folder from another: it differs after each change."""
 
     inode: int
     size: int
@@ -234,7 +235,7 @@ def identity_of(path: str | Path) -> Identity | None:
 
 
 def is_older(moment: float, seconds: float) -> bool:
-    """Say whether a moment is that many seconds ago. One in the future is a wrong clock's, and old."""
+    """Say whether a moment is that many seconds ago; a moment in the future comes of a wrong clock."""
     age = time.time() - moment
     return not 0 <= age < seconds
 
@@ -370,7 +371,7 @@ def read_secret(state: Path) -> bytes:
 
 
 def announce(state: Path, version: str) -> None:
-    """Note which version serves. The note counts while this process holds its lock: to its end."""
+    """Note which version serves. The note is valid until this process ends, which frees the lock."""
     with contextlib.suppress(OSError):  # a disk without locks
         if try_lock(state / "cache" / "serving.lock") is not None:
             write_atomically(state / "cache" / "serving", version.encode())
@@ -594,7 +595,7 @@ class Visibility(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Circumstances:
-    """What decides besides names: the day in the server's time zone, and who is registered."""
+    """What decides beside names: the day in the server's time zone, and the registered users."""
 
     today: dt.date
     users: frozenset[str] = frozenset()
@@ -604,7 +605,7 @@ class Circumstances:
 class Rule:
     """Who may see something now. The owner may see everything.
 
-    `people`: of something private, the users whom it is for; None: all users.
+    `people` are the users who may open something private; None: every user may.
     """
 
     visibility: Visibility = Visibility.PUBLIC
@@ -621,7 +622,8 @@ OWNER_ONLY = Rule(Visibility.PRIVATE, people=frozenset(), is_understood=False)
 class Keywords:
     """What the keywords in names say, before day and users decide what that means.
 
-    `mentioned` are all users named anywhere, of whom `people` are those named everywhere.
+    `mentioned` are the users named in any part of a path, `people` those named in each part that
+    names users; None: no part does.
     """
 
     visibility: Visibility = Visibility.PUBLIC
@@ -649,7 +651,7 @@ CLOSED = Keywords(Visibility.PRIVATE, is_understood=False)  # to all but the own
 
 
 def strictest(several: Iterable[Keywords]) -> Keywords:
-    """Return what several names along a path say together; for people the intersection."""
+    """Return what several names along a path say together: the strictest, and people in all of them."""
     several = [keywords for keywords in several if keywords is not NO_KEYWORDS]
     if not several:
         return NO_KEYWORDS
@@ -754,7 +756,7 @@ def parse_name(name: str) -> Name:
             keywords, rest = _parse_keywords(text)
             understood = text.strip().removesuffix(rest).strip()
             return Name(name[:at].strip() or name, keywords, rest, understood)
-    # The dot is part of another sign, such as the one sign of `1.`
+    # Folding made the dot out of another sign, such as the one sign for `1.`
     return Name(whole, CLOSED, name, ".private")
 
 
@@ -787,6 +789,9 @@ def _keyword_meant(name: str) -> tuple[str, str]:
     ending = re.search(rf"{_DOTS}\s*([^\W\d_]+)\W*\Z", text)
     if ending:
         word = ending[1]
+        for keyword in ("private", "hidden"):
+            if word.startswith(keyword):  # Trip.privatebackup
+                return f".{keyword}", word
         for similar in difflib.get_close_matches(word, ("private", "hidden"), 1, LIKENESS):
             return f".{similar}", word
     return "", ""
@@ -840,7 +845,7 @@ class Principal:
 
     @property
     def scope(self) -> str:
-        """What decides about all that this principal finds; derived albums are kept by it."""
+        """Principals with one scope find the same; derived albums are kept by it."""
         if self.is_owner:
             return "owner"
         return f"user {self.user}" if self.is_user else "visitor"
@@ -859,7 +864,7 @@ def may_open(principal: Principal, rule: Rule) -> bool:
 
 
 def may_find(principal: Principal, rule: Rule) -> bool:
-    """Decide whether something is listed, counted, dated and used as cover for somebody."""
+    """Decide whether somebody finds something in lists, counts, dates and covers."""
     if principal.is_user:
         return may_open(principal, rule)
     return rule.visibility == Visibility.PUBLIC
@@ -888,7 +893,7 @@ class Worker:
         self._is_closed = False
 
     def develop(self, path: str, purpose: Purpose) -> Info:
-        """Return the facts of a file, whose missing renditions for a purpose are made."""
+        """Make the renditions of a file that a purpose needs, and return the facts of the file."""
         failed = Info(
             kind=expected_kind(path), problem="it crashes the decoder", retry=AT_START
         )
@@ -991,7 +996,7 @@ class Job:
 class Renderer:
     """Brings files to worker processes; each can be killed at the cost of one file. Thread-safe.
 
-    `learn` is told what came of each job, and returns what all who wait for that job get.
+    `learn` takes the result of each job and returns the Info for everybody who waits for that job.
     """
 
     def __init__(
@@ -1055,7 +1060,7 @@ class Renderer:
             )
             while self._queue and not self._closed.is_set():
                 _, _, job = heapq.heappop(self._queue)
-                if not job.is_started:  # else it was queued twice, first less urgently
+                if not job.is_started:  # a job that became more urgent is queued twice
                     job.is_started = True
                     return job
         return None
@@ -1279,8 +1284,8 @@ class Folder:
 class Place(NamedTuple):
     """What is at an address, and who may see it: an album, or a file of one."""
 
-    parts: Parts  # real names
-    address: Parts  # titles, where names have keywords
+    parts: Parts  # the names on disk
+    address: Parts  # the names in URLs: titles, where names have keywords
     keywords: Keywords  # of the whole path
     rule: Rule
     folder: Folder  # of the album, or of the one that holds the file
@@ -1376,7 +1381,7 @@ def _text_of(files: Mapping[str, File]) -> AlbumText:
 
 
 def default_circumstances() -> Circumstances:
-    """Return today with no users: what a library knows that nobody tells more."""
+    """Return today and no users: the default of a library without a user store."""
     return Circumstances(dt.date.today())
 
 
@@ -1685,7 +1690,7 @@ def _index_line(identity: str, info: Info) -> str:
 
 
 def _index_name() -> str:
-    """Name the index file: without HEIC or ffmpeg, or by another version, files are read otherwise."""
+    """Name the index file after the tools, since other tools read other facts."""
     has_heif = bool(importlib.util.find_spec("pillow_heif"))
     has_ffmpeg = bool(shutil.which("ffmpeg"))
     tools = [PIL.__version__, has_heif, has_ffmpeg]
@@ -1774,7 +1779,7 @@ class Item:
 
     @property
     def kind(self) -> str:
-        """PHOTO or VIDEO, until it was read as its suffix says; anything else is not shown."""
+        """PHOTO, VIDEO or another kind: by the content, and by the suffix until a worker has read it."""
         if self.info is None:
             # Of x.jpg.private the suffix is .jpg.
             return expected_kind(parse_name(self.file.name).title)
@@ -1855,7 +1860,7 @@ def items_below(album: Album) -> Iterator[Item]:
 
 
 def usual_zone(items: Iterable[Item]) -> dt.tzinfo:
-    """Return the time zone that most items tell: a camera without one was on the same trip."""
+    """Return the time zone that most items tell, for cameras that tell none."""
     zones: Counter[dt.tzinfo] = Counter()
     for item in items:
         if item.facts.taken and item.taken.tzinfo:
@@ -1881,7 +1886,7 @@ def last_instant(album: Album) -> dt.datetime:
 def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
     """Return the photo that album.txt names, else `cover.*`, else the first one.
 
-    All of them only with a picture, a whole one if there is one.
+    Only photos with a picture count, and undamaged ones go first.
     """
 
     def rank(item: Item) -> tuple[bool, bool, bool]:
@@ -2094,10 +2099,17 @@ class Library:
         return folders
 
     def flags(self) -> list[tuple[str, Flag]]:
-        """Return the folders whose names the owner should look at: path and why, in natural order."""
+        """Return what has a name that the owner should look at: path and why, in natural order.
+
+        Folders, and files that only the owner finds since their names are not understood.
+        """
         now = self.folders.circumstances()
         flags = []
         for place in self.places():
+            for name, file in place.folder.files.items():
+                flag = None if file.keywords.is_understood else flag_of(name, now)
+                if flag:
+                    flags.append((display("/".join((*place.parts, name))), flag))
             flag = flag_of(place.parts[-1], now) if place.parts else None
             is_private = place.rule.visibility == Visibility.PRIVATE
             # What lies in a private album is as private as its name may have meant.
@@ -2272,7 +2284,7 @@ class Upkeep:
             self._closed.wait(PASS_SECONDS)
 
     def _work(self) -> bool:
-        """Read all that is new and render a batch; say whether anything was learned from that."""
+        """Read all that is new and render a batch; say whether to go on without a pause."""
         changes = self._library.index.changes
         unread = self.unread(SETTLE_SECONDS)
         read = list(self._library.run(unread, Purpose.FACTS))
@@ -2370,7 +2382,7 @@ class UserExists(PhotosError):
 
 
 class LastOwner(PhotosError):
-    """Without this user nobody would be the owner any more, which would make everybody one."""
+    """The user is the only owner: without an owner, every user would count as one."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is the only owner. Name another one first:")
@@ -2537,7 +2549,7 @@ class UserStore:
             return frozenset()
 
     def is_owner(self, name: str) -> bool:
-        """Say whether a user sees everything. A users.json of before names no owner: all are."""
+        """Say whether a user is an owner; in a file that names none, as older versions wrote it, all are."""
         users = self._read()
         owners = _owners(users)
         return name in users and (name in owners or not owners)
@@ -2925,7 +2937,7 @@ def requested_part(headers: Mapping[str, str], etag: str, modified: str, size: i
 
 
 def cache_control(visibility: Visibility, *, versioned: bool) -> str:
-    """Return how media may be cached: what anyone may see also by caches on the way, for 5 minutes."""
+    """Return how media may be cached: public ones by shared caches too, for 5 minutes at most."""
     if not versioned and visibility == Visibility.PUBLIC:
         return "public, no-cache"
     if not versioned:
@@ -3503,7 +3515,7 @@ class Site:
         start, variable, _ = route.rule.partition("<")
         raw_path = bottle.request.environ["bottle.raw_path"] or "/"
         path = raw_path.removeprefix(start)
-        # Where Bottle matched without the odd bytes.
+        # Bottle drops bytes that are no UTF-8 when it matches; such a path is none of ours.
         if not raw_path.startswith(start) or (path and not variable):
             raise NotFound
         if route.access is Access.ANYONE:
@@ -4321,7 +4333,7 @@ def stop_by_signals(app: Site) -> None:
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as its connections may need."""
+    """Let this process open a file for each of its connections."""
     if sys.platform != "win32":
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))

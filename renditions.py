@@ -157,7 +157,7 @@ def container_of(head: bytes) -> str:
 # --- Facts -------------------------------------------------------------------
 
 # When a file is read again that could not be shown.
-NEVER = ""  # before the file itself changes
+NEVER = ""  # only after the file has changed
 AT_START = "at start"  # when the program starts the next time
 AT_ONCE = (
     "at once"  # at the next request: what was wrong is the machine's state at that moment
@@ -859,7 +859,7 @@ def thumbnail_names(info: Info) -> tuple[str, ...]:
 
 
 def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ...]:
-    """Name the renditions that a purpose needs; of ALL, those that are made ahead."""
+    """Name the renditions that a purpose needs. FULL is never made ahead."""
     thumbnails = thumbnail_names(info)
     if purpose is Purpose.FACTS or not thumbnails:
         return ()

@@ -453,6 +453,24 @@ def test_index_makes_every_rendition_and_names_each_skipped_file(
             assert path.read_bytes() == content
 
 
+def test_index_leaves_what_a_running_server_has_rendered_meanwhile(
+    command: Command, ready: Path
+) -> None:
+    assert command("index").status == 0
+    cache = ready / ".photos" / "cache"
+    new = cache / photos.RENDITIONS_FOLDER / "aa" / "aa0123456789-320.webp"
+    new.parent.mkdir(exist_ok=True)
+    new.write_bytes(b"of a photo that only the server has read")
+    lock = photos.try_lock(cache / "serving.lock")
+    assert lock is not None
+    (cache / "serving").write_text("photos")
+    assert command("index").status == 0
+    assert new.exists()
+    os.close(lock)
+    assert command("index").status == 0
+    assert not new.exists()
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(10, "1/4, about 30 s left"), (100, "1/4, about 5 min left")]
 )

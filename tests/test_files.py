@@ -353,3 +353,19 @@ def test_a_secret_that_was_cut_is_refused_and_left_as_it_is(
     with pytest.raises(photos.StateError, match=r"secret\.key is damaged.*log in again"):
         photos.read_secret(tmp_path)
     assert path.stat().st_size == size
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away"
+)
+def test_under_sudo_files_and_their_locks_belong_to_the_owner_of_the_folder(
+    tmp_path: Path,
+) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    path = tmp_path / "users.json"
+    with photos.locked(path):
+        photos.write_state(path, {"users": {}})
+    assert {each.name: each.stat().st_uid for each in tmp_path.iterdir()} == {
+        "users.json": 12345,
+        "users.json.lock": 12345,
+    }

@@ -384,3 +384,13 @@ def test_no_page_of_anybody_else_mentions_what_is_flagged(scene: Scene) -> None:
             if is_page(answer):
                 text = Page(answer.text).text
                 assert "copy" not in text and "zoe" not in text, address
+
+
+def test_a_file_whose_name_is_not_understood_is_named_as_well(scene: Scene) -> None:
+    shutil.copy(
+        draw(scene.root / "Trip" / "x.jpg"), scene.root / "Trip" / "x.jpg.private copy"
+    )
+    draw(scene.root / "Trip" / "y.private.jpg")
+    owner = scene.client("olga")
+    assert "Trip/x.jpg.private copy" in notice(owner)
+    assert "Trip/y" not in notice(owner)

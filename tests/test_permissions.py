@@ -197,6 +197,7 @@ def test_along_a_path_the_strictest_wins(names: tuple[str, ...], rule: Rule) -> 
         ("Trip.privat", "Trip.private"),
         ("Trip.pirvate", "Trip.private"),
         ("Trip.privte", "Trip.private"),
+        ("Trip.privatebackup", "Trip.private"),
         ("Trip. private", "Trip.private"),
         ("Trip.hiden", "Trip.hidden"),
         ("Trip (hidden)", "Trip.hidden"),
