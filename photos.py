@@ -1152,11 +1152,25 @@ NAME_LENGTH = 255  # characters; file systems have no longer names
 Parts = tuple[str, ...]  # names from the library down; () is the library itself
 
 
-def natural(name: str) -> tuple[Any, ...]:
-    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names."""
-    text = unicodedata.normalize("NFC", display(name)).casefold()
+# The number that a copy gets: "x (2)".
+_COPY = re.compile(r" ?\((?=\d+\))")
+_SUFFIX = re.compile(r"(?<=.)\.(?!\d+$)\w{1,8}$")
+
+
+def _counted(text: str) -> tuple[str | int, ...]:
     pieces = re.split(r"(\d+)", text)
-    return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces)), name
+    return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces))
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names.
+
+    A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
+    """
+    text = unicodedata.normalize("NFC", display(name)).casefold()
+    stem = _SUFFIX.sub("", text)
+    ordered = _COPY.sub("-(", stem).replace("/", "\0")
+    return _counted(ordered), _counted(text[len(stem) :]), name
 
 
 @dataclasses.dataclass(frozen=True)
