@@ -237,11 +237,123 @@ def info_from(fields: Mapping[str, Any]) -> Info:
 
 # --- Dates -------------------------------------------------------------------
 
-_DATE = re.compile(
-    r"\s*(\d{4})[:./-](\d\d)[:./-](\d\d)"
-    r"[ T](\d\d):(\d\d)(?::(\d\d))?(?:\.\d+)?"
-    r"\s*(Z|[+-]\d\d:?\d\d)?"
+_Match = re.Match[str]
+
+MIDNIGHT = dt.time()
+QUARTER = 900  # seconds: the time zones of the world are whole quarters of an hour apart
+QUARTERS = range(-48, 57)  # from UTC-12 to UTC+14
+GPS_TOLERANCE = 120  # seconds that a camera's clock may differ from GPS time
+_ZONE = r"(?:\s?(?P<zone>Z|(?:UTC|GMT)?\s?[+-]\d\d?(?::?\d\d)?|UTC|GMT)(?!\w))?"
+_OFFSET = re.compile(r"\s*(?:UTC|GMT|Z)?\s?(?:([+-])(\d\d?):?(\d\d)?)?\s*", re.IGNORECASE)
+
+_DIGIT_CLOCK = (
+    r"(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
+    r"(?:(?P<second>[0-5]\d|60)(?:[.,]?(?P<fraction>\d{1,9}))?)?(?!\d)"
 )
+_SIGN_CLOCK = (
+    r"(?P<hour>[01]?\d|2[0-4])(?!\d)"
+    r"(?:(?P<sign>[:h._ -])\s?(?P<minute>[0-5]?\d)(?!\d)"
+    r"(?:(?:(?P=sign)|[:.m])\s?(?P<second>[0-5]?\d|60)(?!\d)"
+    r"(?:[.,:](?P<fraction>\d{1,9}))?)?)?"
+)
+# The rest of a text after its day. Not "-04:00" alone, which is a zone.
+_CLOCKS = tuple(
+    re.compile(rf"(?!-\d\d:\d\d\s*$)[^\w+]{{0,4}}T?\s?{clock}{_ZONE}", re.IGNORECASE)
+    for clock in (_DIGIT_CLOCK, _SIGN_CLOCK)
+)
+# Blanks stand for what a camera does not know (EXIF 2.32, 4.6.5): "2024:05:   07:08:09" is no day.
+_DAYS = (
+    re.compile(r"\s*(?P<year>\d{4})[:./-] ?(?P<month>\d\d?)[:./-] ?(?P<day>\d\d?)(?!\d)"),
+    re.compile(r"\s*(?P<year>\d{4}) (?P<month>\d\d?) (?P<day>\d\d?)(?![\d:.])"),
+    re.compile(r"\s*(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"),
+)
+
+
+def _first_match(
+    patterns: Iterable[re.Pattern[str]], text: str, at: int = 0
+) -> _Match | None:
+    for pattern in patterns:
+        if match := pattern.match(text, at):
+            return match
+    return None
+
+
+def parse_zone(text: str) -> dt.tzinfo | None:
+    """Return the time zone of an offset: '+05:45', '-0300', '+2', 'Z'; None where it is none."""
+    match = _OFFSET.fullmatch(text.replace("\0", " "))
+    if not match or not match[0].strip():
+        return None
+    sign, hours, minutes = match.groups("0")
+    offset = dt.timedelta(hours=int(hours), minutes=int(minutes))
+    if sign == "-":
+        offset = -offset
+    if round(offset.total_seconds() / QUARTER) not in QUARTERS:
+        return None
+    return dt.timezone(offset)
+
+
+def _microsecond(digits: str) -> int:
+    digits = digits.strip("\0 ")
+    if not digits.isdecimal():
+        return 0
+    padded = f"{digits:0<6}"
+    return int(padded[:6])
+
+
+def _hour(clock: _Match) -> int:
+    hour = int(clock["hour"])
+    # Some phones count the hours from 1 to 24: 24:08:19 of a day is 00:08:19 of the same day
+    # (LG Nexus 4, Nokia 7 plus).
+    return hour % 24
+
+
+def _time(clock: _Match, subseconds: str) -> dt.time:
+    hour = _hour(clock)
+    minute = int(clock["minute"] or 0)
+    if not clock["second"]:
+        return dt.time(hour, minute)
+    second = int(clock["second"])
+    second = min(second, 59)  # a leap second is the last one of its day, too
+    fraction = clock["fraction"] or subseconds
+    return dt.time(hour, minute, second, _microsecond(fraction))
+
+
+def _day(match: _Match) -> dt.datetime | None:
+    year = int(match["year"])
+    month = int(match["month"])
+    day = int(match["day"])
+    try:
+        return dt.datetime(year, month, day)
+    except ValueError:
+        return None
+
+
+def _date(
+    day: _Match, clock: _Match | None, offset: str = "", subseconds: str = ""
+) -> dt.datetime | None:
+    """Return the date of a day and a clock; None for what is in no calendar."""
+    date = _day(day)
+    if date and clock:
+        zone = parse_zone(clock["zone"] or "") or parse_zone(offset)
+        time = _time(clock, subseconds)
+        date = dt.datetime.combine(date, time, zone)
+    return date
+
+
+def parse_date(text: str, offset: str = "", subseconds: str = "") -> dt.datetime | None:
+    """Return a date as EXIF (2.32, 4.6.5) or XMP (part 1, 8.2.1.1) write it, or nearly so.
+
+    What is missing or makes no sense ends the clock before it; a day alone is midnight. None where
+    not even the day is certain. The text's own offset and fraction go before those that follow.
+    """
+    text = text.replace("\0", " ")
+    day = _first_match(_DAYS, text)
+    if day is None:
+        return None
+    clock = _first_match(_CLOCKS, text, day.end())
+    return _date(day, clock, offset, subseconds)
+
+
 _NAME_DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
     r"(?:[-_. T]{0,3}(?:at )?([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d))?(?!\d{4})"
@@ -255,26 +367,6 @@ _EXIF_DATES = (
     (0x9003, (0x9011, 0x9012, 0x9010)),  # DateTimeOriginal
     (0x9004, (0x9012, 0x9011, 0x9010)),  # DateTimeDigitized
 )
-QUARTER = 900  # seconds: the time zones of the world are whole quarters of an hour apart
-QUARTERS = range(-48, 57)  # from UTC-12 to UTC+14
-GPS_TOLERANCE = 120  # seconds that a camera's clock may differ from GPS time
-
-
-def parse_date(text: str, offset: str = "") -> dt.datetime | None:
-    """Return a date as EXIF (2.32, 4.6.5) or XMP write it; None where the text holds none."""
-    match = _DATE.match(text)
-    if not match:
-        return None
-    *numbers, own_offset = match.groups()
-    zone = (own_offset or offset).strip("\0 ")
-    try:
-        year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
-        date = dt.datetime(year, month, day, hour, minute, second)
-        if not zone:
-            return date
-        return date.replace(tzinfo=dt.datetime.strptime(zone, "%z").tzinfo)
-    except ValueError:
-        return None
 
 
 def date_in_name(name: str) -> dt.datetime | None:
@@ -331,7 +423,9 @@ def date_taken(
     Order: DateTimeOriginal (0x9003), DateTimeDigitized (0x9004), then XMP.
     """
     for tag, offset_tags in _EXIF_DATES:
-        text = str(exif.get(tag, ""))
+        text = exif.get(tag)
+        if not isinstance(text, str):
+            continue
         date = parse_date(text, _exif_offset(exif, offset_tags)) or parse_date(text)
         if date and date.tzinfo:
             return date

@@ -288,7 +288,7 @@ GPS_TIME = {7: (13.0, 15.0, 2.0), 29: "2018:12:31"}
             "2024-05-06T07:08:09+02:00",
         ),
         ({0x9003: "2024:05:06 07:08:09", 0x9011: "Paris"}, {}, b"", "2024-05-06T07:08:09"),
-        ({0x9003: "2024:05:06 07:08:09.25Z"}, {}, b"", "2024-05-06T07:08:09+00:00"),
+        ({0x9003: "2024:05:06 07:08:09.25Z"}, {}, b"", "2024-05-06T07:08:09.250000+00:00"),
         ({0x9003: "2024-05-06T07:08:09"}, {}, b"", "2024-05-06T07:08:09"),
         ({0x9003: "1601:06:06 16:39:33"}, {}, b"", "1601-06-06T16:39:33"),
         (
@@ -334,7 +334,7 @@ GPS_TIME = {7: (13.0, 15.0, 2.0), 29: "2018:12:31"}
             {},
             {},
             b"<photoshop:DateCreated>2021-03-04T05:06:07.5</photoshop:DateCreated>",
-            "2021-03-04T05:06:07",
+            "2021-03-04T05:06:07.500000",
         ),
         ({}, {}, b'<x xmp:ModifyDate="2021-03-04T05:06:07"/>', None),
         ({}, {}, b'<x xmp:CreateDate="in the \xff year of"/>', None),
@@ -1361,7 +1361,7 @@ def found(info: renditions.Info) -> dict[str, Any]:
     return {
         "size": f"{info.width}x{info.height}",
         "taken": info.taken[:19],
-        "offset": info.taken[19:],
+        "offset": re.sub(r"^\.\d+", "", info.taken[19:]),  # the manifest has no fractions
         "place": place and tuple(round(abs(degrees or 0), 3) for degrees in place),
         "shown": "whole" if not info.problem else "part" if info.partial else "nothing",
     }
