@@ -29,6 +29,7 @@ import signal
 import struct
 import subprocess
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -243,13 +244,35 @@ MIDNIGHT = dt.time()
 QUARTER = 900  # seconds: the time zones of the world are whole quarters of an hour apart
 QUARTERS = range(-48, 57)  # from UTC-12 to UTC+14
 GPS_TOLERANCE = 120  # seconds that a camera's clock may differ from GPS time
+# Thai clocks count the years of the Buddhist era: 2567 is 2024.
+BUDDHIST_AHEAD = 543
+BUDDHIST_YEARS = range(1900 + BUDDHIST_AHEAD, 2100 + BUDDHIST_AHEAD)
+
+# Signs of other scripts that stand for ':', '-' and ' ' in dates. No file name of Windows and
+# macOS can hold ':' itself.
+_SIGNS: dict[int, int | str] = {
+    **str.maketrans("年月日時时分秒년월일시분초", "-- ::: -- :: "),
+    **str.maketrans("꞉∶‐‑‒–—−", "::------"),
+    **{sign: chr(sign - 0xFEE0) for sign in range(0xFF01, 0xFF5F)},  # full-width forms
+}
+
+# Halves of the day as phones and screenshots write them (Unicode CLDR, dayPeriods).
+_MORNING = r"a\.?\s?m\.?|上午|午前|오전|凌晨|清晨|早上|ص|ق\.?ظ\.?|π\.?μ\.?|vorm\.?|dop\.?|öö|ก่อนเที่ยง"
+_EVENING = (
+    r"p\.?\s?m\.?|下午|午後|오후|中午|晚上|م|ب\.?ظ\.?|μ\.?μ\.?|nachm\.?|odp\.?|ös|หลังเที่ยง"
+)
+_HALF = rf"(?:{_MORNING}|{_EVENING})(?![^\W\d_])"
+_BEFORE = rf"(?P<before>{_HALF})?\s?"
+_AFTER = rf"(?:\s{{0,2}}(?P<after>{_HALF}))?"
 _ZONE = r"(?:\s?(?P<zone>Z|(?:UTC|GMT)?\s?[+-]\d\d?(?::?\d\d)?|UTC|GMT)(?!\w))?"
 _OFFSET = re.compile(r"\s*(?:UTC|GMT|Z)?\s?(?:([+-])(\d\d?):?(\d\d)?)?\s*", re.IGNORECASE)
 
+# 0708, 070809, 070809.25
 _DIGIT_CLOCK = (
     r"(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
     r"(?:(?P<second>[0-5]\d|60)(?:[.,]?(?P<fraction>\d{1,9}))?)?(?!\d)"
 )
+# 7, 7:08, 7: 8: 9, 07h08m09, 07.08.09.25; the second sign is like the first
 _SIGN_CLOCK = (
     r"(?P<hour>[01]?\d|2[0-4])(?!\d)"
     r"(?:(?P<sign>[:h._ -])\s?(?P<minute>[0-5]?\d)(?!\d)"
@@ -258,7 +281,10 @@ _SIGN_CLOCK = (
 )
 # The rest of a text after its day. Not "-04:00" alone, which is a zone.
 _CLOCKS = tuple(
-    re.compile(rf"(?!-\d\d:\d\d\s*$)[^\w+]{{0,4}}T?\s?{clock}{_ZONE}", re.IGNORECASE)
+    re.compile(
+        rf"(?!-\d\d:\d\d\s*$)[^\w+]{{0,4}}T?\s?{_BEFORE}{clock}{_AFTER}{_ZONE}",
+        re.IGNORECASE,
+    )
     for clock in (_DIGIT_CLOCK, _SIGN_CLOCK)
 )
 # Blanks stand for what a camera does not know (EXIF 2.32, 4.6.5): "2024:05:   07:08:09" is no day.
@@ -267,6 +293,26 @@ _DAYS = (
     re.compile(r"\s*(?P<year>\d{4}) (?P<month>\d\d?) (?P<day>\d\d?)(?![\d:.])"),
     re.compile(r"\s*(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"),
 )
+
+
+def _plain_letter(letter: str) -> str:
+    category = unicodedata.category(letter)
+    if category == "Nd":
+        return str(unicodedata.decimal(letter))
+    if category in ("Zs", "Cc"):
+        return " "
+    if category == "Cf":  # marks of direction, in Arabic and Hebrew
+        return ""
+    return letter
+
+
+def _plain(text: str) -> str:
+    """Return a text with the digits, signs and spaces of ASCII."""
+    if text.isascii():
+        return text.replace("\0", " ")
+    composed = unicodedata.normalize("NFC", text)
+    translated = composed.translate(_SIGNS)
+    return "".join(map(_plain_letter, translated))
 
 
 def _first_match(
@@ -280,7 +326,7 @@ def _first_match(
 
 def parse_zone(text: str) -> dt.tzinfo | None:
     """Return the time zone of an offset: '+05:45', '-0300', '+2', 'Z'; None where it is none."""
-    match = _OFFSET.fullmatch(text.replace("\0", " "))
+    match = _OFFSET.fullmatch(_plain(text))
     if not match or not match[0].strip():
         return None
     sign, hours, minutes = match.groups("0")
@@ -302,6 +348,10 @@ def _microsecond(digits: str) -> int:
 
 def _hour(clock: _Match) -> int:
     hour = int(clock["hour"])
+    half = clock["before"] or clock["after"]
+    if half and hour <= 12:
+        is_evening = re.fullmatch(_EVENING, half, re.IGNORECASE)
+        return hour % 12 + 12 * bool(is_evening)
     # Some phones count the hours from 1 to 24: 24:08:19 of a day is 00:08:19 of the same day
     # (LG Nexus 4, Nokia 7 plus).
     return hour % 24
@@ -320,6 +370,8 @@ def _time(clock: _Match, subseconds: str) -> dt.time:
 
 def _day(match: _Match) -> dt.datetime | None:
     year = int(match["year"])
+    if year in BUDDHIST_YEARS:
+        year -= BUDDHIST_AHEAD
     month = int(match["month"])
     day = int(match["day"])
     try:
@@ -346,7 +398,7 @@ def parse_date(text: str, offset: str = "", subseconds: str = "") -> dt.datetime
     What is missing or makes no sense ends the clock before it; a day alone is midnight. None where
     not even the day is certain. The text's own offset and fraction go before those that follow.
     """
-    text = text.replace("\0", " ")
+    text = _plain(text)
     day = _first_match(_DAYS, text)
     if day is None:
         return None
