@@ -248,6 +248,13 @@ GPS_TOLERANCE = 120  # seconds that a camera's clock may differ from GPS time
 BUDDHIST_AHEAD = 543
 BUDDHIST_YEARS = range(1900 + BUDDHIST_AHEAD, 2100 + BUDDHIST_AHEAD)
 
+# Clocks that were never set: those of QuickTime (ISO/IEC 14496-12, 8.2.2), MS-DOS, Unix and
+# cameras; of Windows (FILETIME) and .NET. What was reset counts on from there, and no digital
+# camera is as old as the first two days.
+ZERO_DAYS = (dt.date(1904, 1, 1), dt.date(1980, 1, 1))
+ZERO_MOMENTS = (dt.datetime(1, 1, 1), dt.datetime(1601, 1, 1), dt.datetime(2000, 1, 1))
+UNIX_ZERO = dt.datetime(1970, 1, 1)
+
 # Signs of other scripts that stand for ':', '-' and ' ' in dates. No file name of Windows and
 # macOS can hold ':' itself.
 _SIGNS: dict[int, int | str] = {
@@ -368,6 +375,22 @@ def _time(clock: _Match, subseconds: str) -> dt.time:
     return dt.time(hour, minute, second, _microsecond(fraction))
 
 
+def _is_unix_zero(local: dt.datetime) -> bool:
+    """Say whether a time is the first moment of Unix as the clocks of some country show it."""
+    ahead = (local - UNIX_ZERO).total_seconds()
+    return abs(ahead) < 12 * 3600 and ahead % QUARTER == 0
+
+
+def _is_zero(date: dt.datetime, clock: _Match | None) -> bool:
+    """Say whether a date is that of a clock which was never set. A day alone tells of no clock."""
+    local = date.replace(tzinfo=None)
+    if local.date() in ZERO_DAYS:
+        return True
+    if clock is None:
+        return False
+    return local in ZERO_MOMENTS or _is_unix_zero(local)
+
+
 def _day(match: _Match) -> dt.datetime | None:
     year = int(match["year"])
     if year in BUDDHIST_YEARS:
@@ -383,12 +406,14 @@ def _day(match: _Match) -> dt.datetime | None:
 def _date(
     day: _Match, clock: _Match | None, offset: str = "", subseconds: str = ""
 ) -> dt.datetime | None:
-    """Return the date of a day and a clock; None for what is in no calendar."""
+    """Return the date of a day and a clock; None for what is in no calendar, or a clock's zero."""
     date = _day(day)
     if date and clock:
         zone = parse_zone(clock["zone"] or "") or parse_zone(offset)
         time = _time(clock, subseconds)
         date = dt.datetime.combine(date, time, zone)
+    if date and _is_zero(date, clock):
+        return None
     return date
 
 

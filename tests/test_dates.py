@@ -98,3 +98,40 @@ def test_one_odd_part_costs_no_other(text: str, date: str) -> None:
 )
 def test_clocks_of_all_countries_are_read(text: str, date: str) -> None:
     assert text_of(renditions.parse_date(text)) == date
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0000:00:00 00:00:00",
+        "0001:01:01 00:00:00",
+        "1601:01:01 00:00:00",
+        "1904:01:01 00:00:00",
+        "1904:01:01 01:00:00",
+        "1970:01:01 00:00:00",
+        "1970:01:01 00:00:00Z",
+        "1970:01:01 05:30:00",
+        "1969:12:31 19:00:00",
+        "1980:01:01 00:03:12",
+        "1980-01-01",
+        "2000:01:01 00:00:00",
+        "2000:01:01 00:00",
+    ],
+)
+def test_a_clock_at_its_zero_is_no_date(text: str) -> None:
+    assert renditions.parse_date(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("1601:06:06 16:39:33", "1601-06-06 16:39:33"),
+        ("1970:01:01 00:00:07", "1970-01-01 00:00:07"),
+        ("1999:12:31 23:59:59", "1999-12-31 23:59:59"),
+        ("2000:01:01 00:00:01", "2000-01-01 00:00:01"),
+        ("2000-01-01", "2000-01-01"),
+        ("1980:01:02 00:00:00", "1980-01-02"),
+    ],
+)
+def test_what_only_looks_like_a_zero_is_a_date(text: str, date: str) -> None:
+    assert text_of(renditions.parse_date(text)) == date
