@@ -435,15 +435,6 @@ _NAME_DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
     r"(?:[-_. T]{0,3}(?:at )?([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d))?(?!\d{4})"
 )
-_XMP_DATE = re.compile(
-    rb"(?:exif:DateTimeOriginal|photoshop:DateCreated|x[am]p:CreateDate)"
-    rb"(?:=\"|>)([^\"<]{10,40})"
-)
-# EXIF tags of dates, each with those of its offset, best first (EXIF 2.32, 4.6.5).
-_EXIF_DATES = (
-    (0x9003, (0x9011, 0x9012, 0x9010)),  # DateTimeOriginal
-    (0x9004, (0x9012, 0x9011, 0x9010)),  # DateTimeDigitized
-)
 
 
 def date_in_name(name: str) -> dt.datetime | None:
@@ -463,16 +454,66 @@ def local_time(moment: float) -> dt.datetime:
         return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=moment)
 
 
+def first_date(dates: Iterable[dt.datetime | None]) -> dt.datetime | None:
+    """Return the first date there is; of a day alone, the next one that tells the time on that day."""
+    first = None
+    for date in dates:
+        if date is None:
+            continue
+        if first is None:
+            first = date
+        is_same_day = date.date() == first.date()
+        if is_same_day and date.time() != MIDNIGHT:
+            return date
+    return first
+
+
+class ExifDate(NamedTuple):
+    """The tags of one date in EXIF (2.32, 4.6.5): those of its offset stand best first."""
+
+    date: int
+    offsets: tuple[int, ...]
+    subseconds: int
+
+
+ORIGINAL = ExifDate(0x9003, (0x9011, 0x9012, 0x9010), 0x9291)  # DateTimeOriginal
+DIGITIZED = ExifDate(0x9004, (0x9012, 0x9011, 0x9010), 0x9292)  # DateTimeDigitized
+DATE_TAGS = (0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9291, 0x9292)
+
+# The same two dates in XMP, best first (XMP part 2, 3.2; MWG guidelines 2.0, on dates).
+_XMP_DATES = tuple(
+    re.compile(name + rb"(?:\s*=\s*[\"']|>\s*)([^\"'<]{8,60})")
+    for name in (
+        rb"exif:DateTimeOriginal",
+        rb"photoshop:DateCreated",
+        rb"exif:DateTimeDigitized",
+        rb"x[am]p:CreateDate",
+    )
+)
+
+
+def _exif_text(exif: Mapping[int, Any], tag: int) -> str:
+    value = exif.get(tag)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return value
+    return ""
+
+
 def _gps_time(gps: Mapping[int, Any]) -> dt.datetime:
     """Return GPS time, which is UTC. Raises METADATA_ERRORS."""
-    hour, minute, second = (int(float(part)) for part in gps[7])  # GPSTimeStamp
-    date = str(gps[29]).strip("\0 ")  # GPSDateStamp
-    year, month, day = (int(part) for part in date.split(":"))
-    return dt.datetime(year, month, day, hour, minute, second)
+    hours, minutes, seconds = (int(float(part)) for part in gps[7])  # GPSTimeStamp
+    day = parse_date(_exif_text(gps, 29))  # GPSDateStamp
+    if day is None:
+        raise ValueError("no day of GPS")
+    return day + dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def offset_from_gps(local: dt.datetime, gps: Mapping[int, Any]) -> dt.datetime:
     """Add the time zone that follows from GPS time, where the difference is a plausible one."""
+    if local.tzinfo or local.time() == MIDNIGHT:
+        return local
     try:
         ahead = (local - _gps_time(gps)).total_seconds()
     except METADATA_ERRORS:
@@ -485,11 +526,24 @@ def offset_from_gps(local: dt.datetime, gps: Mapping[int, Any]) -> dt.datetime:
     return local.replace(tzinfo=zone)
 
 
-def _exif_offset(exif: Mapping[int, Any], tags: Iterable[int]) -> str:
-    for tag in tags:
-        if exif.get(tag):
-            return str(exif[tag])
-    return ""
+def exif_date(exif: Mapping[int, Any], tags: ExifDate) -> dt.datetime | None:
+    """Return a date of EXIF with the first of its offsets that is one, and its fraction."""
+    offsets = [_exif_text(exif, tag) for tag in tags.offsets]
+    offset = next(filter(parse_zone, offsets), "")
+    text = _exif_text(exif, tags.date)
+    return parse_date(text, offset, _exif_text(exif, tags.subseconds))
+
+
+def _told_dates(
+    exif: Mapping[int, Any], gps: Mapping[int, Any], xmp: bytes
+) -> Iterator[dt.datetime | None]:
+    for tags in (ORIGINAL, DIGITIZED):
+        if date := exif_date(exif, tags):
+            yield offset_from_gps(date, gps)
+    for pattern in _XMP_DATES:
+        for match in pattern.finditer(xmp):
+            text = match[1].decode("utf-8", "replace")
+            yield parse_date(html.unescape(text))
 
 
 def date_taken(
@@ -499,19 +553,7 @@ def date_taken(
 
     Order: DateTimeOriginal (0x9003), DateTimeDigitized (0x9004), then XMP.
     """
-    for tag, offset_tags in _EXIF_DATES:
-        text = exif.get(tag)
-        if not isinstance(text, str):
-            continue
-        date = parse_date(text, _exif_offset(exif, offset_tags)) or parse_date(text)
-        if date and date.tzinfo:
-            return date
-        if date:
-            return offset_from_gps(date, gps)
-    for match in _XMP_DATE.finditer(xmp):
-        if date := parse_date(match[1].decode("ascii", "replace")):
-            return date
-    return None
+    return first_date(_told_dates(exif, gps, xmp))
 
 
 # --- Metadata ----------------------------------------------------------------
@@ -653,6 +695,8 @@ def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
     details = _read_or_none(exif.get_ifd, 0x8769) or {}
     gps = _read_or_none(exif.get_ifd, 0x8825) or {}
     xmp = _xmp_of(image)
+    # TIFF/EP and some writers keep all dates in the first directory.
+    dates = {tag: _read_or_none(exif.get, tag) for tag in DATE_TAGS} | details
     fields = {
         "caption": read_caption(image, xmp),
         "camera": _camera(exif),
@@ -662,8 +706,8 @@ def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
         "iso": int(_number(details.get(0x8827))),
         "focal_length": _number(details.get(0x920A)),
     }
-    if date := date_taken(details, gps, xmp):
-        fields["taken"] = date.isoformat()
+    if taken := date_taken(dates, gps, xmp):
+        fields["taken"] = taken.isoformat()
     latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
     if latitude is not None and longitude is not None:
         fields |= {"latitude": latitude, "longitude": longitude}
