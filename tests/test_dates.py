@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
+from drawing import draw
+from PIL import Image
 
+import photos
 import renditions
 
 
@@ -135,3 +142,101 @@ def test_a_clock_at_its_zero_is_no_date(text: str) -> None:
 )
 def test_what_only_looks_like_a_zero_is_a_date(text: str, date: str) -> None:
     assert text_of(renditions.parse_date(text)) == date
+
+
+# Metadata
+
+NOON = "2024:05:06 12:00:00"
+
+
+@pytest.mark.parametrize(
+    ("tags", "xmp", "date"),
+    [
+        ({0x9003: NOON, 0x9291: "25"}, "", "2024-05-06 12:00:00.250000"),
+        ({0x9003: NOON, 0x9291: "  "}, "", "2024-05-06 12:00:00"),
+        ({0x9003: NOON, 0x9291: "012   \0"}, "", "2024-05-06 12:00:00.012000"),
+        ({0x9003: NOON, 0x9291: b"7\0"}, "", "2024-05-06 12:00:00.700000"),
+        ({0x9003: NOON, 0x9291: 7}, "", "2024-05-06 12:00:00"),
+        ({0x9003: NOON, 0x9292: "25", 0x9290: "5"}, "", "2024-05-06 12:00:00"),
+        ({0x9003: NOON + ".75", 0x9291: "25"}, "", "2024-05-06 12:00:00.750000"),
+        ({0x9003: "2024:05:06 12:00", 0x9291: "25"}, "", "2024-05-06 12:00:00"),
+        ({0x9004: NOON, 0x9292: "25"}, "", "2024-05-06 12:00:00.250000"),
+        ({0x9003: NOON.encode() + b"\0"}, "", "2024-05-06 12:00:00"),
+        (
+            {0x9003: NOON, 0x9011: "   :  ", 0x9010: "+02:00"},
+            "",
+            "2024-05-06 12:00:00+02:00",
+        ),
+        ({0x9003: NOON, 0x9011: "+0200"}, "", "2024-05-06 12:00:00+02:00"),
+        ({0x9003: "2000:01:01 00:00:00", 0x9004: NOON}, "", "2024-05-06 12:00:00"),
+        ({0x0132: NOON}, "", "none"),
+        # a day alone gets the clock of a lesser date of the same day, of no other
+        ({0x9003: "2024:05:06", 0x9004: NOON}, "", "2024-05-06 12:00:00"),
+        ({0x9003: "2024:05:07", 0x9004: NOON}, "", "2024-05-07"),
+        ({}, "exif:DateTimeOriginal='2024-05-06T12:00:00.5'", "2024-05-06 12:00:00.500000"),
+        (
+            {},
+            'exif:DateTimeDigitized = "2024-05-06T12:00:00&#43;02:00"',
+            "2024-05-06 12:00:00+02:00",
+        ),
+        (
+            {},
+            "<xap:CreateDate> 2024-05-06T12:00Z </xap:CreateDate>",
+            "2024-05-06 12:00:00+00:00",
+        ),
+        ({}, 'photoshop:DateCreated="2024-5-6"', "2024-05-06"),
+        ({}, 'photoshop:DateCreated="2024-05"', "none"),
+        (
+            {},
+            'xmp:CreateDate="2024-06-07T01:01" photoshop:DateCreated="2024-05-06T12:00"',
+            "2024-05-06 12:00:00",
+        ),
+        (
+            {0x9003: "1970:01:01 00:00:00"},
+            'xmp:CreateDate="2024-05-06T12:00"',
+            "2024-05-06 12:00:00",
+        ),
+    ],
+)
+def test_metadata_tell_fraction_and_offset(
+    tags: Mapping[int, Any], xmp: str, date: str
+) -> None:
+    assert text_of(renditions.date_taken(tags, {}, xmp.encode())) == date
+
+
+def test_gps_gives_a_day_alone_no_offset() -> None:
+    gps = {7: (10.0, 0.0, 0.0), 29: "2024-05-06"}
+    assert text_of(renditions.date_taken({0x9003: "2024:05:06"}, gps, b"")) == "2024-05-06"
+    zoned = renditions.date_taken({0x9003: NOON, 0x9291: "5"}, gps, b"")
+    assert text_of(zoned) == "2024-05-06 12:00:00.500000+02:00"
+
+
+def facts(
+    path: Path, first: Mapping[int, Any], details: Mapping[int, Any]
+) -> renditions.Info:
+    """Return the facts of a photo with these tags in the two directories of its EXIF."""
+    block = Image.Exif()
+    block.update(first)
+    block.get_ifd(0x8769).update(details)
+    draw(path, exif=block.tobytes())
+    return renditions.develop(os.fspath(path), renditions.Purpose.FACTS, path.parent)
+
+
+def item(info: renditions.Info, name: str) -> photos.Item:
+    file = photos.File(name, name, name, 1, 86400.0, 86400.0)
+    return photos.Item((name,), file, info)
+
+
+def test_fractions_order_the_photos_of_a_burst(tmp_path: Path) -> None:
+    burst = [
+        item(facts(tmp_path / name, {}, {0x9003: NOON, 0x9291: fraction}), name)
+        for name, fraction in (("a.jpg", "75"), ("b.jpg", "500"), ("c.jpg", "081"))
+    ]
+    burst.sort(key=lambda each: photos.instant(each.taken))
+    assert [each.title for each in burst] == ["c.jpg", "b.jpg", "a.jpg"]
+    assert burst[0].facts.taken == "2024-05-06T12:00:00.081000"
+
+
+def test_dates_in_the_first_directory_are_read(tmp_path: Path) -> None:
+    info = facts(tmp_path / "a.jpg", {0x9003: NOON}, {})
+    assert info.taken == "2024-05-06T12:00:00"
