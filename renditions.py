@@ -391,11 +391,20 @@ def _is_zero(date: dt.datetime, clock: _Match | None) -> bool:
     return local in ZERO_MOMENTS or _is_unix_zero(local)
 
 
+_MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+
+
+def _month(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    return _MONTH_NAMES.index(text.lower()) + 1
+
+
 def _day(match: _Match) -> dt.datetime | None:
     year = int(match["year"])
     if year in BUDDHIST_YEARS:
         year -= BUDDHIST_AHEAD
-    month = int(match["month"])
+    month = _month(match["month"])
     day = int(match["day"])
     try:
         return dt.datetime(year, month, day)
@@ -431,27 +440,99 @@ def parse_date(text: str, offset: str = "", subseconds: str = "") -> dt.datetime
     return _date(day, clock, offset, subseconds)
 
 
-_NAME_DATE = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
-    r"(?:[-_. T]{0,3}(?:at )?([01]\d|2[0-3])[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d))?(?!\d{4})"
-)
-
-
-def date_in_name(name: str) -> dt.datetime | None:
-    """Return the date in a file name, such as IMG_20240107_110258 or 2024-01-07 11.02.58."""
-    match = _NAME_DATE.search(name)
-    if not match:
-        return None
-    year, _, month, day, *clock = match.groups(default="00")
-    return parse_date(f"{year}:{month}:{day} {':'.join(clock)}")
-
-
 def local_time(moment: float) -> dt.datetime:
     """Return a moment, s since the epoch, as local time; as UTC where the system's clock ends."""
     try:
         return dt.datetime.fromtimestamp(moment).astimezone()
     except (OSError, OverflowError, ValueError):  # 32 bits end in 2038
         return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(seconds=moment)
+
+
+# Names: the day, and where one stands behind it, the clock.
+_YEAR = r"(?P<year>(?:19|20)\d\d)"
+_MONTH = r"(?P<month>0[1-9]|1[0-2])"
+_MONTH_DAY = r"(?P<day>0[1-9]|[12]\d|3[01])"
+_END = r"(?=\D|\d{6}|$)"  # the clock may follow without a sign
+_MONTH_NAME = (
+    rf"(?P<month>{'|'.join(_MONTH_NAMES)})"
+    r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?(?![a-z])"
+)
+_NAME_DAYS = tuple(
+    re.compile(rf"(?<!\d){pattern}", re.IGNORECASE)
+    for pattern in (
+        rf"{_YEAR}{_MONTH}{_MONTH_DAY}",
+        rf"{_YEAR}(?P<sign>[-_.: ]){_MONTH}(?P=sign){_MONTH_DAY}{_END}",
+        # Finnish and Polish screenshots; dates of Korea and Hungary, or with 年 or 년
+        rf"{_YEAR}(?P<sign>-|[-.] )(?P<month>\d\d?)(?P=sign)(?P<day>\d\d?)(?!\d)",
+        # Thai screenshots, of the Buddhist era
+        rf"(?P<year>2[45]\d\d)(?P<sign>[-_.]){_MONTH}(?P=sign){_MONTH_DAY}(?!\d)",
+        # Between dots the day comes first (Unicode CLDR); exports of Telegram have an "@".
+        rf"{_MONTH_DAY}\.{_MONTH}\.{_YEAR}(?!\d)",
+        rf"(?<=@){_MONTH_DAY}-{_MONTH}-{_YEAR}(?!\d)",
+        # Elsewhere only a day from 13 on, or one like the month, says which is which.
+        rf"(?P<day>1[3-9]|2\d|3[01])(?P<sign>[-_ ]){_MONTH}(?P=sign){_YEAR}(?!\d)",
+        rf"{_MONTH}(?P<sign>[-_ ])(?P<day>1[3-9]|2\d|3[01])(?P=sign){_YEAR}(?!\d)",
+        rf"{_MONTH}(?P<sign>[-_ ])(?P<day>(?P=month))(?P=sign){_YEAR}(?!\d)",
+        # Adobe Scan: "07 Jan 2024", "Jan 7, 2024"
+        rf"(?P<day>\d\d?)[-_. ]{{0,2}}{_MONTH_NAME}[-_., ]{{0,2}}{_YEAR}(?!\d)",
+        rf"(?<![a-z]){_MONTH_NAME}[-_. ]{{0,2}}(?P<day>\d\d?)[-_., ]{{1,2}}{_YEAR}(?!\d)",
+    )
+)
+_NAME_ZONE = r"(?:(?P<zone>Z|\s?UTC|\+\d\d:?\d\d)(?!\w))?"
+_HOUR_MINUTE = r"(?P<hour>[01]?\d|2[0-4])(?P<sign>[-_.:h])(?P<minute>[0-5]\d)"
+_NO_SECOND = r"(?P<second>)(?P<fraction>)(?!\d|[-_.: ]\d{4})"
+_NAME_CLOCKS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # 110258, 110258139, T110258.123Z
+        r"[-_., T]{0,3}(?P<before>)(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
+        r"(?P<second>[0-5]\d|60)\.?(?P<fraction>\d{1,3}|\d{6})?(?!\d)"
+        rf"{_AFTER}{_NAME_ZONE}",
+        # 11-02-58-123, "at 9.02.58 PM", " 下午9.02.58", 11h02m58s
+        rf"\D{{0,24}}?{_BEFORE}{_HOUR_MINUTE}(?:(?P=sign)|m)(?P<second>[0-5]\d|60)"
+        rf"(?:[-.](?P<fraction>\d{{3}}|\d{{6}}))?(?!\d)s?{_AFTER}{_NAME_ZONE}",
+        # "11 02 58", as Dropbox writes it
+        rf"[-_,. ]{{1,2}}{_BEFORE}(?P<hour>[01]?\d|2[0-4])\s(?P<minute>[0-5]\d)\s"
+        rf"(?P<second>[0-5]\d|60)(?P<fraction>)(?!\d){_AFTER}{_NAME_ZONE}",
+        # "at 9.02 PM"
+        rf"\D{{0,24}}?(?P<before>){_HOUR_MINUTE}{_NO_SECOND}\s{{0,2}}(?P<after>{_HALF})"
+        rf"{_NAME_ZONE}",
+        # _11-02, " at 11.02"
+        r"(?:[-_., T]{1,2}|\s(?:at|um|à|om|kl\.?|alle|às|в|o)\s)"
+        r"(?P<before>)(?P<hour>[01]\d|2[0-4]|\d(?=[.:h]))[-_.:h](?P<minute>[0-5]\d)"
+        rf"{_NO_SECOND}(?P<after>){_NAME_ZONE}",
+        # 202401071102, 20240107T1102
+        r"(?:T|(?<=\d))(?P<before>)(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
+        rf"{_NO_SECOND}(?P<after>){_NAME_ZONE}",
+    )
+)
+# Facebook, WeChat and screen recordings of iOS: s or ms since the epoch.
+_NAME_MOMENT = re.compile(
+    r"(?:FB_IMG_|mmexport|wx_camera_|RPReplay_Final)(\d{10})(\d{3})?(?!\d)"
+)
+
+
+def _date_at(text: str, day: _Match) -> dt.datetime | None:
+    clock = _first_match(_NAME_CLOCKS, text, day.end())
+    follows = text[day.end() :]
+    if clock is None and re.match(r"\d{4}", follows):  # it is part of a longer number
+        return None
+    return _date(day, clock)
+
+
+def date_in_name(name: str) -> dt.datetime | None:
+    """Return the date in a file name, such as IMG_20240107_110258 or 2024-01-07 11.02.58."""
+    text = _plain(name)
+    days = [day for pattern in _NAME_DAYS for day in pattern.finditer(text)]
+    days.sort(key=re.Match.start)
+    for day in days:
+        if date := _date_at(text, day):
+            return date
+    moment = _NAME_MOMENT.search(text)
+    if moment is None:
+        return None
+    seconds, milliseconds = moment.groups("0")
+    return local_time(int(seconds) + int(milliseconds) / 1000)
 
 
 def first_date(dates: Iterable[dt.datetime | None]) -> dt.datetime | None:
