@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SAMPLES
 from drawing import draw
 from PIL import Image
 
 import photos
 import renditions
+
+FAULTS = SAMPLES.parent / "faults"
 
 
 def text_of(date: dt.datetime | None) -> str:
@@ -127,6 +131,8 @@ def test_clocks_of_all_countries_are_read(text: str, date: str) -> None:
 )
 def test_a_clock_at_its_zero_is_no_date(text: str) -> None:
     assert renditions.parse_date(text) is None
+    name = text.replace(":", "-") + ".jpg"
+    assert renditions.date_in_name(name) is None
 
 
 @pytest.mark.parametrize(
@@ -240,3 +246,156 @@ def test_fractions_order_the_photos_of_a_burst(tmp_path: Path) -> None:
 def test_dates_in_the_first_directory_are_read(tmp_path: Path) -> None:
     info = facts(tmp_path / "a.jpg", {0x9003: NOON}, {})
     assert info.taken == "2024-05-06T12:00:00"
+
+
+# Names
+
+NAMES = {
+    "2024-01-07": """
+        IMG-20240107-WA0012.jpg
+        STK-20240107-WA0001.webp
+        WP_20240107_001.jpg
+        Scan_20240107 (2).jpg
+        20240107001.jpg
+        20240107_999999.jpg
+        20240107_1102.jpg
+        2024 01 07 Trip.jpg
+        2024-1-7.jpg
+        2024-01-07①.jpg
+        2024-01-07-2024-01-09.jpg
+        2024-01-07 - 01-14 Trip.jpg
+        2024-01-07_9-12.jpg
+        2024-01-07 Run 10.55 km.jpg
+        Scan 07.01.2024.jpg
+        Adobe Scan 07 Jan 2024 (1).jpg
+        Adobe Scan Jan 7, 2024.jpg
+        7 January 2024.jpg
+        2024年1月7日.jpg
+        2024년 1월 7일.jpg
+        20231345 2024-01-07.jpg
+    """,
+    "2024-01-07 11:02:00": """
+        2024-01-07_11-02.png
+        2024-01-07_11-02_1.png
+        2024_01_07_11_02_IMG_1234.JPG
+        Photo on 2024-01-07 at 11.02 AM #2.jpg
+        202401071102.jpg
+        20240107T1102.jpg
+    """,
+    "2024-01-07 11:02:58": """
+        20240107_110258(0).jpg
+        20240107_110258_HDR.jpg
+        IMG_20240107_110258HDR.jpg
+        IMG_20240107_110258_1.jpg
+        MVIMG_20240107_110258.jpg
+        DJI_20240107110258_0001_D.JPG
+        WP_20240107_11_02_58_Pro.jpg
+        WIN_20240107_11_02_58_Pro.jpg
+        微信图片_20240107110258.jpg
+        00000012-PHOTO-2024-01-07-11-02-58.jpg
+        WhatsApp Image 2024-01-07 at 11.02.58_1a2b3c4d.jpg
+        Imagem do WhatsApp de 2024-01-07 à(s) 11.02.58_0a1b2c3d.jpg
+        photo_2024-01-07_11-02-58 (2).jpg
+        photo_5@07-01-2024_11-02-58.jpg
+        signal-2024-01-07-11-02-58.jpg
+        KakaoTalk_Photo_2024-01-07-11-02-58 001.jpeg
+        Screenshot 2024-01-07 110258.png
+        Screenshot from 2024-01-07 11-02-58.png
+        Screenshot_20240107-110258_Chrome.jpg
+        Screenshot_2024-01-07-11-02-58-12_40deb401b9ffe8e1df2f1cc5ba480b12.jpg
+        2024-01-07-110258_1920x1080_scrot.png
+        20240107_11h02m58s_grim.png
+        Bildschirmfoto 2024-01-07 um 11.02.58.png
+        スクリーンショット 2024-01-07 11.02.58.png
+        Zrzut ekranu 2024-01-7 o 11.02.58.png
+        Näyttökuva 2024-1-7 kello 11.02.58.png
+        ภาพถ่ายหน้าจอ 2567-01-07 เวลา 11.02.58.png
+        ２０２４－０１－０７ 11.02.58.jpg
+        2024-01-07 11.02.58-1.jpg
+        Photo 2024-01-07, 11 02 58 AM.jpg
+        2024-01-07 11.02.58 Amsterdam.jpg
+        2024. 1. 7. 11.02.58.jpg
+    """,
+    "2024-01-07 13:02:58": """
+        Screenshot 2024-01-07 at 1.02.58 PM.png
+        Screenshot 2024-01-07 010258 PM.png
+        Screenshot 2024-01-07 at 1.02.58\u202fPM (2).png
+        Screenshot 2024-01-07 at 1.02.58\u00a0PM.png
+        WhatsApp Image 2024-01-07 at 1.02.58 PM (1).jpeg
+        Captura de pantalla 2024-01-07 a la(s) 1.02.58 p.m..png
+        Captura de Pantalla 2024-01-07 a la(s) 1.02.58\u202fp.\u00a0m..png
+        截屏2024-01-07 下午1.02.58.png
+        스크린샷 2024-01-07 오후 1.02.58.png
+        لقطة شاشة ٢٠٢٤-٠١-٠٧ في ١.٠٢.٥٨ م.png
+    """,
+    "2024-01-07 11:02:58.123000": """
+        00001IMG_00001_BURST20240107110258123_COVER.jpg
+        PXL_20240107_110258123.NIGHT.jpg
+        KakaoTalk_20240107_110258123_01.jpg
+        viber_image_2024-01-07_11-02-58-123.jpg
+        20240107T110258.123.jpg
+    """,
+    "2024-01-07 11:02:58+00:00": """
+        2024-01-07T11_02_58Z.jpg
+        20240107T110258Z.jpg
+        2024-01-07 11.02.58 UTC.jpg
+    """,
+    "2024-01-07 11:02:58+01:00": "2024-01-07T11:02:58+0100.jpg",
+    "2023-10-26 13:34:33": "ScreenRecording_10-26-2023 13-34-33_1.mov",
+    "2020-06-21 18:33:15": "photo_1@21-06-2020_18-33-15.jpg",
+    "2024-05-05": "05-05-2024.jpg",
+    "2024-01-07 00:02:58": """
+        Screen Shot 2024-01-07 at 12.02.58 AM.png
+        IMG_20240107_240258.jpg
+    """,
+    "2024-01-07 12:02:58": "Screen Shot 2024-01-07 at 12.02.58 PM.png",
+    "2016-12-31 23:59:59": "20161231_235960.jpg",
+    "2000-01-01": "2000-01-01 New year.jpg",
+    "none": """
+        2024-01.jpg
+        2024-01 Trip.jpg
+        IMG_2024.jpg
+        CamScanner 01-07-2024 11.02.jpg
+        Lightroom 2024.1.2.jpg
+        Market 5 2024.jpg
+        1234567820240107.jpg
+        550e8400-e29b-41d4-a716-446655440000.jpg
+        Snapchat-1704621778.jpg
+        24-01-07.jpg
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "date"),
+    [
+        (line.strip(), date)
+        for date, lines in NAMES.items()
+        for line in lines.strip().split("\n")
+    ],
+)
+def test_programs_and_people_write_dates_in_names(name: str, date: str) -> None:
+    for form in ("NFC", "NFD"):  # macOS takes letters and their marks apart
+        assert text_of(renditions.date_in_name(unicodedata.normalize(form, name))) == date
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("mmexport1704621778123.jpg", 1704621778.123),
+        ("FB_IMG_1704621778123.jpg", 1704621778.123),
+        ("RPReplay_Final1704621778.MP4", 1704621778.0),
+    ],
+)
+def test_some_names_hold_a_moment(name: str, moment: float) -> None:
+    date = renditions.date_in_name(name)
+    assert date and date.tzinfo
+    assert date.timestamp() == pytest.approx(moment)
+
+
+def test_the_twelve_hour_clocks_of_screenshots_are_read() -> None:
+    names = sorted(path.name for path in (FAULTS / "f11-ampm").iterdir())
+    times = [
+        text_of(renditions.date_in_name(name)).removeprefix("2024-01-07 ") for name in names
+    ]
+    assert times == ["13:15:00", "10:30:00", "23:02:58", "09:02:58"]
