@@ -97,6 +97,7 @@ from renditions import (
     encode_request,
     expected_kind,
     explain,
+    first_date,
     info_from,
     is_made,
     local_time,
@@ -1827,12 +1828,20 @@ class Item:
         """When it came into the library, s since the epoch."""
         return int(self.file.added)
 
+    def _told_dates(self) -> Iterator[dt.datetime | None]:
+        if self.facts.taken:
+            yield dt.datetime.fromisoformat(self.facts.taken)
+        yield date_in_name(self.title)
+        if self.facts.written:
+            yield dt.datetime.fromisoformat(self.facts.written)
+
     @functools.cached_property
     def taken(self) -> dt.datetime:
-        """When it was taken, local time: from its metadata, else its name, else the file's mtime."""
-        if self.facts.taken:
-            return dt.datetime.fromisoformat(self.facts.taken)
-        return date_in_name(self.title) or local_time(self.file.mtime)
+        """When it was taken, local time, best first: as its metadata tell, its name, EXIF's DateTime.
+
+        Else the file's mtime.
+        """
+        return first_date(self._told_dates()) or local_time(self.file.mtime)
 
 
 @dataclasses.dataclass(frozen=True)

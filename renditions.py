@@ -170,7 +170,8 @@ class Info:
     """The facts of one file, read from its content by a worker.
 
     `key` names the renditions and changes with the content. `width` and `height` are upright
-    pixels, 0 where unknown. `taken` is ISO 8601 local time, with offset where the file tells it.
+    pixels, 0 where unknown. `taken` and `written` are ISO 8601 local time, with fraction and offset
+    where the file tells them.
     `problem` says to the owner why there is no picture, or only part of one (`partial`).
     """
 
@@ -181,6 +182,7 @@ class Info:
     height: int = 0
     animated: bool = False
     taken: str = ""
+    written: str = ""  # EXIF's DateTime, of the camera or an editor
     caption: str = ""
     camera: str = ""
     lens: str = ""
@@ -231,8 +233,9 @@ def info_from(fields: Mapping[str, Any]) -> Info:
     for name, value in values.items():
         if not isinstance(value, _types_of(name)):
             raise TypeError(f"{name} is {value!r}")
-    if taken := values.get("taken"):
-        dt.datetime.fromisoformat(taken)
+    for name in ("taken", "written"):
+        if date := values.get(name):
+            dt.datetime.fromisoformat(date)
     return Info(**values)
 
 
@@ -559,7 +562,8 @@ class ExifDate(NamedTuple):
 
 ORIGINAL = ExifDate(0x9003, (0x9011, 0x9012, 0x9010), 0x9291)  # DateTimeOriginal
 DIGITIZED = ExifDate(0x9004, (0x9012, 0x9011, 0x9010), 0x9292)  # DateTimeDigitized
-DATE_TAGS = (0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9291, 0x9292)
+WRITTEN = ExifDate(0x0132, (0x9010,), 0x9290)  # DateTime: also when an editor wrote it
+DATE_TAGS = (0x0132, 0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9290, 0x9291, 0x9292)
 
 # The same two dates in XMP, best first (XMP part 2, 3.2; MWG guidelines 2.0, on dates).
 _XMP_DATES = tuple(
@@ -789,6 +793,8 @@ def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
     }
     if taken := date_taken(dates, gps, xmp):
         fields["taken"] = taken.isoformat()
+    if written := exif_date(dates, WRITTEN):
+        fields["written"] = written.isoformat()
     latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
     if latitude is not None and longitude is not None:
         fields |= {"latitude": latitude, "longitude": longitude}

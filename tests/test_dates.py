@@ -244,8 +244,49 @@ def test_fractions_order_the_photos_of_a_burst(tmp_path: Path) -> None:
 
 
 def test_dates_in_the_first_directory_are_read(tmp_path: Path) -> None:
-    info = facts(tmp_path / "a.jpg", {0x9003: NOON}, {})
-    assert info.taken == "2024-05-06T12:00:00"
+    info = facts(tmp_path / "a.jpg", {0x9003: NOON, 0x0132: "2025:01:01 10:00:00"}, {})
+    assert (info.taken, info.written) == ("2024-05-06T12:00:00", "2025-01-01T10:00:00")
+
+
+def test_a_date_that_makes_no_sense_is_not_taken_from_the_index() -> None:
+    with pytest.raises(ValueError, match="month"):
+        renditions.info_from({"written": "2024-99-01T00:00:00"})
+
+
+@pytest.mark.parametrize(
+    ("details", "name", "date"),
+    [
+        ({0x9003: NOON}, "20240107_110258.jpg", "2024-05-06 12:00:00"),
+        ({0x9004: NOON}, "20240107_110258.jpg", "2024-05-06 12:00:00"),
+        ({}, "20240107_110258.jpg", "2024-01-07 11:02:58"),
+        ({0x9003: "1970:01:01 00:00:00"}, "20240107_110258.jpg", "2024-01-07 11:02:58"),
+        ({}, "IMG_0001.jpg", "2025-01-01 10:00:00"),
+        ({}, "IMG_20000101_000000.jpg", "2025-01-01 10:00:00"),
+        # a day alone, and a lesser date of the same day that tells the time
+        ({}, "IMG-20250101-WA0012.jpg", "2025-01-01 10:00:00"),
+        ({}, "IMG-20250102-WA0012.jpg", "2025-01-02"),
+        ({0x9003: "2024:01:07"}, "20240107_110258.jpg", "2024-01-07 11:02:58"),
+    ],
+)
+def test_the_name_goes_before_the_date_that_editors_write(
+    details: Mapping[int, Any], name: str, date: str, tmp_path: Path
+) -> None:
+    info = facts(tmp_path / name, {0x0132: "2025:01:01 10:00:00"}, details)
+    assert text_of(item(info, name).taken) == date
+
+
+def test_the_date_of_editors_has_an_offset_and_a_fraction_of_its_own(
+    tmp_path: Path,
+) -> None:
+    details = {0x9010: "+02:00", 0x9290: "25", 0x9291: "75"}
+    info = facts(tmp_path / "a.jpg", {0x0132: "2025:01:01 10:00:00"}, details)
+    assert info.written == "2025-01-01T10:00:00.250000+02:00"
+
+
+def test_the_time_of_the_file_is_the_last_resort(tmp_path: Path) -> None:
+    info = facts(tmp_path / "a.jpg", {0x0132: "2000:01:01 00:00:00"}, {})
+    assert info.written == ""
+    assert item(info, "2024-01.jpg").taken.timestamp() == 86400
 
 
 # Names
