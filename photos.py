@@ -1919,6 +1919,24 @@ def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
     return min((item for item in items if item.has_picture), key=rank, default=None)
 
 
+def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
+    """Return what is known of a file after one more look at it, for a purpose."""
+    was_decoded = info.colour != "" or info.no_poster or info.problem != ""
+    if not was_decoded and before.key:
+        return before  # which tells more
+    if not was_decoded:
+        # An earlier worker died of the pixels before it had told any facts.
+        return dataclasses.replace(info, problem=before.problem, retry=before.retry)
+    has_failed = info.problem != "" and not info.partial
+    if has_failed and purpose is Purpose.FULL:
+        return before  # the smaller renditions may well be made
+    if has_failed and before.key:  # the facts were read well
+        return dataclasses.replace(
+            before, problem=info.problem, partial=False, retry=info.retry
+        )
+    return info
+
+
 def purpose_of(rendition: str) -> Purpose:
     """Return what a file is read for when somebody waits for one of its renditions."""
     purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
@@ -2185,23 +2203,16 @@ class Library:
             yield futures[future]
 
     def _learn(self, job: Job, info: Info) -> Info:
-        """Remember what a worker told, and return what is known of the file now."""
-        before = self.index.get(job.identity)
-        # What is wrong at this moment, or with a file still being copied, is soon outdated.
-        if info.retry == AT_ONCE or (info.problem and not is_settled(job.path)):
+        """Remember what a worker replied, and return what is known of the file now."""
+        # A problem of this moment, or of a file that is still being copied, is soon outdated.
+        is_problem = info.problem != ""
+        if info.retry == AT_ONCE or (is_problem and not is_settled(job.path)):
             return info
-        was_decoded = info.colour != "" or info.no_poster or info.problem != ""
-        if before and not was_decoded:
-            if before.key:
-                return before  # it tells more
-            # The worker died of the pixels before it told any facts.
-            info = dataclasses.replace(info, problem=before.problem, retry=before.retry)
-        has_failed = info.problem != "" and not info.partial
-        if before and has_failed and job.purpose is Purpose.FULL:
-            return before  # the smaller renditions may well be made
-        if before and has_failed and before.key:  # the facts were read well
-            info = dataclasses.replace(before, problem=info.problem, retry=info.retry)
-        self.index.put(job.identity, info)
+        before = self.index.get(job.identity)
+        if before:
+            info = merge_infos(before, info, job.purpose)
+        if info != before:
+            self.index.put(job.identity, info)
         return info
 
     def _wait(self, future: Future[Info]) -> Info:
@@ -2433,8 +2444,8 @@ def parse_user(text: str) -> str:
 def parse_new_user(text: str) -> str:
     """Return a user name that a folder can be for, such as Trip.private+anna."""
     name = parse_user(text)
-    told = parse_name(f"Trip.private+{name}")
-    if told.rest or told.keywords.people != frozenset({name}):
+    folder = parse_name(f"Trip.private+{name}")
+    if folder.rest or folder.keywords.people != frozenset({name}):
         raise ValueError(
             f"No folder could be for {name} alone. Take letters and digits, without + and odd signs."
         )

@@ -437,3 +437,30 @@ def test_a_cache_that_is_deleted_while_the_server_runs_is_made_again(
     opened.close()
     opened = open_library()
     assert opened.item(place_at(opened, "Trip", "one.jpg")).key == item.key
+
+
+# What is known after one more look at a file
+
+
+@pytest.mark.parametrize(
+    ("info", "purpose", "expected"),
+    [
+        (photos.Info(key="k", width=3), "facts", "before"),
+        (photos.Info(key="k", width=3, colour="#123456"), "all", "info"),
+        (
+            photos.Info(key="k", problem="cut", partial=True, colour="#123456"),
+            "all",
+            "info",
+        ),
+        (photos.Info(problem="gave up"), "full", "before"),
+        (photos.Info(problem="gave up"), "all", "failed"),
+    ],
+)
+def test_one_more_look_at_a_file_loses_nothing_and_hides_no_failure(
+    info: photos.Info, purpose: str, expected: str
+) -> None:
+    before = photos.Info(key="k", kind="photo", width=3, problem="damaged", partial=True)
+    failed = dataclasses.replace(before, problem="gave up", partial=False)
+    assert not failed.has_picture
+    merged = photos.merge_infos(before, info, photos.Purpose(purpose))
+    assert merged == {"before": before, "info": info, "failed": failed}[expected]
