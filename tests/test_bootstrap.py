@@ -802,7 +802,9 @@ def put_pillow(
     folder: Path, code: str, features: str = "check = lambda name: True"
 ) -> list[str]:
     """Put another Pillow into a folder; return a search path."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "PIL"]:
+    # An earlier test may have imported pillow_heif too, which this machine's Python would have.
+    own = [name for name in sys.modules if name.partition(".")[0] in ("PIL", "pillow_heif")]
+    for name in own:
         del sys.modules[name]
     (folder / "PIL").mkdir(parents=True)
     (folder / "PIL" / "__init__.py").write_text(code)
