@@ -119,13 +119,13 @@ __version__ = "0.1.0"
 STATE_FOLDER = ".photos"
 SETTLE_SECONDS = 2.0  # a file that changed this recently may still be being copied
 
-# Threads: 16 answer, the others may wait for renditions. A waiting thread costs about 40 KB and no
-# CPU, so that hundreds of cold thumbnails never keep a page waiting.
-ANSWER_THREADS = 16
+TITLE_LENGTH = 200  # characters, of the site's title and of an album's
+
+# Threads that may wait for renditions, beside those that answer. A waiting thread costs about 40 KB
+# and no CPU, so that hundreds of cold thumbnails never keep a page waiting.
 WAITING_THREADS = 240
 
 SESSION_SECONDS = 30 * 86400
-BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 
 log = logging.getLogger("photos")
 
@@ -391,7 +391,6 @@ def serving_version(state: Path) -> str:
 
 # --- Configuration -----------------------------------------------------------
 
-TITLE_LENGTH = 200  # characters
 YES, NO = ("yes", "true", "on"), ("no", "false", "off")
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
 USUAL_PORTS = {"http": "80", "https": "443"}  # browsers leave these out of Origin
@@ -4075,7 +4074,9 @@ def create_app(
 
 # --- Command line ------------------------------------------------------------
 
+ANSWER_THREADS = 16
 HEADER_BYTES = 16384
+BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 CONNECTIONS = 1000
 FILES = 4096  # open at the same time: each connection may have one
 IDLE_CONNECTION_SECONDS = 30
