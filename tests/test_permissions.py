@@ -260,7 +260,7 @@ KEYWORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(NAMES)
 @example("\udcff.private")
 @example("…")
@@ -277,7 +277,7 @@ def is_no_more_visible(name: str, than: str) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(NAMES, KEYWORDS, NAMES)
 @example("Trip", ".private", " copy")
 @example("Trip", ".private", "のコピー")
@@ -292,7 +292,7 @@ def test_what_stands_behind_a_keyword_never_makes_it_more_visible(
         assert is_no_more_visible(name, title + keyword)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(NAMES)
 def test_a_name_without_a_keyword_is_public(name: str) -> None:
     folded = photos._folded(name)
