@@ -1,9 +1,12 @@
 // Appends the next page of a long album when the end comes near, and keeps the position on the way back.
 import { grid } from "./grid.js";
 
-const near = new IntersectionObserver(async ([entry]) => {
-  if (!entry.isIntersecting) return;
+const near = new IntersectionObserver(async (entries) => {
+  if (!entries.at(-1).isIntersecting) return;
   while (grid.addresses.next && grid.nav.getBoundingClientRect().top < innerHeight + 1500) await grid.more("next");
+  // Who scrolls to the new end before the next frame causes no change: it is looked at afresh.
+  near.unobserve(grid.nav);
+  near.observe(grid.nav);
 }, { rootMargin: "1500px" });
 
 async function start() {
