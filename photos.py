@@ -80,6 +80,7 @@ from renditions import (
     AT_ONCE,
     AT_START,
     FULL,
+    LATER,
     NEVER,
     PHOTO,
     PHOTO_SUFFIXES,
@@ -89,6 +90,7 @@ from renditions import (
     RENDITIONS_FOLDER,
     SUFFIXES,
     THUMBNAIL_WIDTHS,
+    TOO_SLOW,
     VIDEO,
     Info,
     Purpose,
@@ -875,6 +877,13 @@ def may_find(principal: Principal, rule: Rule) -> bool:
 WORKERS = min(4, os.cpu_count() or 1)
 IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
 WATCH_SECONDS = 0.5  # between two looks at how long the workers take
+# A disk may be slow, and the machine busy, so that a file may take longer than the CPU time that it
+# gets. It is tried again after a pause; with each time it may take longer, and the pause is longer.
+PATIENCE = 1.5  # times RENDER_SECONDS, at first; twice as long each time
+PAUSE_SECONDS = 10.0  # at first; four times as long each time
+LATE_TIMES = 4  # after which neither grows any more: 8 minutes and 43 minutes
+TOO_LATE = "the disk or the machine is too slow for it now; it is tried again by itself"
+STILL_BEING_MADE = "This picture is still being made. Try again in a moment."
 ATTEMPTS = 2  # somebody may have killed the worker: that is not the photo's fault
 
 
@@ -888,6 +897,7 @@ class Worker:
         self._cache = cache
         self._process: subprocess.Popen[str] | None = None
         self._process_lock = threading.Lock()
+        self.patience = PATIENCE * RENDER_SECONDS  # seconds that the next file may take
         self._deadline = math.inf
         self._was_late = False
         self._is_closed = False
@@ -905,10 +915,11 @@ class Worker:
                 return dataclasses.replace(failed, problem=problem, retry=AT_ONCE)
             if info := self._ask(path, purpose):
                 return info
-            self.end()
+            is_too_slow = self.end()
             if self._was_late:
-                problem = f"gave up after {RENDER_SECONDS:.0f} s"
-                return dataclasses.replace(failed, problem=problem)
+                return dataclasses.replace(failed, problem=TOO_LATE, retry=LATER)
+            if is_too_slow:
+                return dataclasses.replace(failed, problem=TOO_SLOW)
             if self._is_closed:
                 break
         return failed
@@ -931,7 +942,7 @@ class Worker:
         if process is None or process.stdin is None or process.stdout is None:
             return None
         self._was_late = False
-        self._deadline = time.monotonic() + RENDER_SECONDS
+        self._deadline = time.monotonic() + self.patience
         try:
             process.stdin.write(encode_request(path, purpose))
             process.stdin.flush()
@@ -959,12 +970,14 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def end(self) -> None:
-        """Kill the process and wait for its end; the next file starts another one."""
+    def end(self) -> bool:
+        """Kill the process and wait for its end; say whether it had used up its CPU time."""
         self._kill()
-        if self._process:
-            self._process.communicate()
-        self._process = None
+        process, self._process = self._process, None
+        if process is None:
+            return False
+        process.communicate()
+        return sys.platform != "win32" and process.returncode == -signal.SIGXCPU
 
     def close(self) -> None:
         """Kill the process, and start no other."""
@@ -1008,6 +1021,8 @@ class Renderer:
         self._learn = learn
         self._queue: list[tuple[Urgency, int, Job]] = []
         self._jobs: dict[tuple[str, Purpose], Job] = {}
+        # How often a file has taken too long, and until when it rests, by its identity.
+        self._late: dict[str, tuple[int, float]] = {}
         self._count = itertools.count()
         self._queue_changed = threading.Condition()
         self._closed = threading.Event()
@@ -1029,6 +1044,10 @@ class Renderer:
         with self._queue_changed:
             if self._closed.is_set():
                 raise Busy("The server is stopping.")
+            if self.rests(identity):
+                future: Future[Info] = Future()
+                future.set_exception(Busy(STILL_BEING_MADE))
+                return future
             job = self._jobs.get((identity, purpose))
             if job and (job.is_started or job.urgency <= urgency):
                 return job.future
@@ -1039,6 +1058,11 @@ class Renderer:
             heapq.heappush(self._queue, (urgency, next(self._count), job))
             self._queue_changed.notify()
             return job.future
+
+    def rests(self, identity: str) -> bool:
+        """Say whether a file has taken too long, and is not tried again yet."""
+        _, until = self._late.get(identity, (0, 0.0))
+        return time.monotonic() < until
 
     def close(self) -> None:
         """Kill the workers; all who wait for a file get Busy."""
@@ -1071,6 +1095,8 @@ class Renderer:
         while not self._closed.is_set():
             job = self._next_job(patience)
             if job:
+                times, _ = self._late.get(job.identity, (0, 0.0))
+                worker.patience = PATIENCE * RENDER_SECONDS * 2.0**times
                 self._finish(job, worker.develop(job.path, job.purpose))
                 patience = IDLE_SECONDS
             else:
@@ -1079,10 +1105,17 @@ class Renderer:
         worker.end()
 
     def _finish(self, job: Job, info: Info) -> None:
+        is_late = info.retry == LATER
         with self._queue_changed:
             self._jobs.pop((job.identity, job.purpose), None)
+            times, _ = self._late.pop(job.identity, (0, 0.0))
+            if is_late:
+                until = time.monotonic() + PAUSE_SECONDS * 4.0**times
+                self._late[job.identity] = min(times + 1, LATE_TIMES), until
         if self._closed.is_set():
             job.future.set_exception(Busy("The server is stopping."))
+        elif is_late:
+            job.future.set_exception(Busy(STILL_BEING_MADE))
         else:
             job.future.set_result(self._learn(job, info))
 
@@ -2195,6 +2228,10 @@ class Library:
     def _submit(self, file: File, purpose: Purpose, urgency: Urgency) -> Future[Info]:
         return self._renderer.submit(file.identity, file.path, purpose, urgency)
 
+    def rests(self, file: File) -> bool:
+        """Say whether a file has taken too long, and is not tried again yet."""
+        return self._renderer.rests(file.identity)
+
     def run(self, files: Iterable[File], purpose: Purpose) -> Iterator[File]:
         """Have files read or rendered in the background; yield each when it is done. Raises Busy."""
         futures = {self._submit(file, purpose, Urgency.LATER): file for file in files}
@@ -2221,7 +2258,7 @@ class Library:
         try:
             return future.result(timeout=3 * RENDER_SECONDS)
         except TimeoutError:
-            raise Busy("This picture is still being made. Try again in a moment.") from None
+            raise Busy(STILL_BEING_MADE) from None
         finally:
             self._threads_waiting.release()
 
@@ -2329,7 +2366,8 @@ class Upkeep:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
         for _, folder in self._library.walk():
             for file in folder.files.values():
-                if is_older(max(file.mtime, file.added), seconds):
+                is_settled = is_older(max(file.mtime, file.added), seconds)
+                if is_settled and not self._library.rests(file):
                     yield file, self._library.index.get(file.identity)
 
     def unread(self, settled: float) -> list[File]:
@@ -2383,8 +2421,10 @@ class Upkeep:
                 problems.append(Problem(path, folder.text.problem))
             for file in folder.files.values():
                 info = self._library.index.get(file.identity)
-                if info and info.problem and info.kind:
-                    path = display(os.path.join(*parts, file.name))
+                path = display(os.path.join(*parts, file.name))
+                if self._library.rests(file):
+                    problems.append(Problem(path, TOO_LATE))
+                elif info and info.problem and info.kind:
                     problems.append(Problem(path, info.problem))
         return sorted(problems, key=lambda problem: natural(problem.path))
 

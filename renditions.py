@@ -29,6 +29,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,8 @@ from PIL import (
 
 if sys.platform != "win32":
     import resource
+
+RENDER_SECONDS = 20.0  # of CPU time: a file that takes more costs itself, never the server
 
 # What hostile or damaged metadata makes Pillow raise (seen with real files).
 METADATA_ERRORS = (
@@ -163,6 +166,9 @@ AT_START = "at start"  # when the program starts the next time
 AT_ONCE = (
     "at once"  # at the next request: what was wrong is the machine's state at that moment
 )
+LATER = (
+    "later"  # after a pause, longer with each time: the machine or its disk was too slow
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +204,7 @@ class Info:
     partial: bool = False
     no_poster: bool = False  # of a video: there is no picture of it, but it may well play
     retry: str = (
-        NEVER  # NEVER, AT_START or AT_ONCE: when a file with a problem is read again
+        NEVER  # NEVER, AT_START, AT_ONCE or LATER: when a file with a problem is read again
     )
 
     @property
@@ -1045,21 +1051,43 @@ POSTER_SECONDS = 1.0  # into a film: later than a black beginning
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
 
 
+class TooSlow(Exception):
+    """A file takes more CPU time than it may."""
+
+
+def _limit_program(pid: int) -> None:
+    """Have the system kill a program that takes too much CPU time; only Linux can."""
+    # Elsewhere the program has the limit of its worker.
+    if sys.platform == "linux":
+        seconds = math.ceil(RENDER_SECONDS)
+        with contextlib.suppress(OSError, ValueError):  # it is over, or has a lower limit
+            resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))
+
+
+TOO_SLOW = f"gave up after {RENDER_SECONDS:.0f} s of computing"
+
+
 def _run(program: str, path: str, form: str, before: Sequence[str], *after: str) -> bytes:
     """Return what ffmpeg or ffprobe print of a file, with options before and after its name.
 
-    `form`: the content's format, as ffmpeg calls it. Raises OSError where the program fails.
+    `form`: the content's format, as ffmpeg calls it. Raises OSError where the program fails, TooSlow
+    where the system ended it.
     """
     # A video may name other files or addresses: only this file, only as what its content says.
     source = ("-protocol_whitelist", "file", "-f", form, "-i", f"file:{path}")
     command = (program, "-v", "error", *before, *source, *after)
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().split("\n")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
+    ) as running:
+        _limit_program(running.pid)
+        output, errors = running.communicate()
+    if running.returncode < 0:
+        raise TooSlow(TOO_SLOW)
+    if running.returncode:
+        lines = errors.decode("utf-8", "replace").strip().split("\n")
         raise OSError(lines[-1][:MESSAGE_LENGTH])
-    return done.stdout
+    return output
 
 
 def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
@@ -1339,8 +1367,6 @@ def develop_video(
 # --- Worker ------------------------------------------------------------------
 
 WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
-RENDER_SECONDS = 20.0  # a photo that takes longer costs itself, never the server
-ALARM_SECONDS = int(RENDER_SECONDS) + 5  # nobody else ends a worker whose server is gone
 
 # A worker imports what the server does from the same places and nowhere else: no other
 # site-packages (-S), nothing from the folder that it is started in (-P).
@@ -1369,7 +1395,7 @@ def explain(error: BaseException) -> str:
 
 def _retry_after(error: Exception) -> str:
     """Say when a file is read again that raised an error: what the machine is short of may change."""
-    if isinstance(error, (MemoryError, PermissionError)):
+    if isinstance(error, (MemoryError, PermissionError, TooSlow)):
         return AT_START
     is_of_machine = isinstance(error, OSError) and error.errno is not None
     return AT_ONCE if is_of_machine else NEVER
@@ -1459,6 +1485,16 @@ def _prepare_process() -> None:
         os.nice(10)
         with contextlib.suppress(ValueError, OSError):  # not every system has this limit
             resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # pictures are nobody else's
+
+
+def _limit_cpu() -> None:
+    """Have the system end this process where the next file takes too much CPU time."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        limit = math.ceil(time.process_time() + RENDER_SECONDS)
+        with contextlib.suppress(ValueError, OSError):  # the machine allows less
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, most))
 
 
 def work(cache_folder: str) -> None:
@@ -1467,11 +1503,9 @@ def work(cache_folder: str) -> None:
     replies = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not look like a reply
     _prepare_process()
-    set_alarm = getattr(signal, "alarm", lambda seconds: None)  # Windows has none
     for line in sys.stdin:
         path, purpose = json.loads(line)
-        set_alarm(ALARM_SECONDS)
+        _limit_cpu()
         info = develop(path, Purpose(purpose), cache)
         with contextlib.suppress(BrokenPipeError):  # the server is gone, and stdin ends
             os.write(replies, json.dumps(vars(info)).encode("ascii") + b"\n")
-        set_alarm(0)

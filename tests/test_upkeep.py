@@ -47,6 +47,36 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     assert list(upkeep.unrendered(0)) == []
 
 
+def test_the_background_pass_tries_again_what_took_too_long(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SETTLE_SECONDS", 0.0), ("RENDER_SECONDS", 0.5), ("BATCH", 1)):
+        monkeypatch.setattr(photos, name, value)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    ask, slow = photos.Worker._ask, "one.jpg"
+
+    def ask_in_vain(worker: photos.Worker, path: str, purpose: Any) -> Any:
+        if not path.endswith(slow) or purpose is renditions.Purpose.FACTS:
+            return ask(worker, path, purpose)
+        worker._was_late = True
+        return None
+
+    monkeypatch.setattr(photos.Worker, "_ask", ask_in_vain)
+
+    def work_until(count: int) -> None:
+        eventually(lambda: (upkeep._work(), len(made(opened)))[1] == count)
+
+    work_until(10)  # the others are made
+    late = ("Trip/one.jpg", photos.TOO_LATE)
+    assert upkeep.problems() == [late]
+    assert list(upkeep.unrendered(0)) == []
+    monkeypatch.setattr(photos.Worker, "_ask", ask)
+    monkeypatch.setattr(photos.time, "monotonic", lambda now=time.monotonic: now() + 11)
+    work_until(12)
+    assert upkeep.problems() == []
+
+
 def test_the_background_pass_goes_on_after_an_error_of_the_disk(
     library: Path,
     open_library: Open,

@@ -180,26 +180,121 @@ def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
 
 
-def test_a_photo_that_hangs_is_given_up_and_the_next_one_is_not(
-    tmp_path: Path, fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started = []
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """One entry for each worker process that is started."""
+    started: list[Path] = []
 
     def command(cache: Path) -> list[str]:
         started.append(cache)
         return renditions.worker_command(cache)
 
     monkeypatch.setattr(photos, "worker_command", command)
-    monkeypatch.setattr(photos, "RENDER_SECONDS", 1.0)
+    return started
+
+
+def test_a_photo_that_waits_for_the_disk_is_not_ready_yet_and_the_next_one_is(
+    tmp_path: Path,
+    fifo: Path,
+    renderer: photos.Renderer,
+    commands: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(photos, "RENDER_SECONDS", 0.5)
     future = ask(renderer, fifo)
     pid = worker_pid(renderer)
-    info = future.result(20)
-    monkeypatch.undo()
-    assert len(started) == 1, "it is not tried again"
-    assert (info.problem, info.retry) == ("gave up after 1 s", renditions.AT_START)
-    assert not info.has_picture
+    assert isinstance(future.exception(20), photos.Busy)
+    assert len(commands) == 1
     assert not is_alive(pid)
+    assert renderer.rests(fifo.name)
+    for purpose in Purpose:
+        again = ask(renderer, fifo, purpose)
+        assert isinstance(again.exception(0), photos.Busy), (
+            "it is not read before the pause is over"
+        )
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+
+
+def test_a_photo_that_comes_slowly_is_shown_in_the_end(
+    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "RENDER_SECONDS", 0.5)
+    monkeypatch.setattr(photos, "PAUSE_SECONDS", 0.01)
+    photo = draw(tmp_path / "a.jpg")
+    patience = []
+    for _ in range(3):
+        future = ask(renderer, photo, Purpose.ALL)
+        # A process that waits for a disk takes no CPU time, as one that is stopped.
+        os.kill(worker_pid(renderer), signal.SIGSTOP)
+        assert isinstance(future.exception(20), photos.Busy)
+        patience.append(renderer._workers[0].patience)
+        eventually(lambda: not renderer.rests(photo.name))
+    assert patience == [0.75, 1.5, 3.0]
+    info = ask(renderer, photo, Purpose.ALL).result(20)
+    assert (info.width, info.problem) == (60, "")
+    future = ask(renderer, photo, Purpose.ALL)
+    os.kill(worker_pid(renderer), signal.SIGSTOP)
+    assert isinstance(future.exception(20), photos.Busy)
+    assert renderer._workers[0].patience == 0.75, "it begins afresh"
+
+
+def test_a_photo_that_computes_for_ever_is_given_up_and_the_next_one_is_not(
+    tmp_path: Path,
+    renderer: photos.Renderer,
+    commands: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = renditions.WORKER_SCRIPT
+    spinning = (
+        "renditions.develop = lambda *_: [None for _ in iter(int, 1)]; renditions.work"
+    )
+    monkeypatch.setattr(
+        renditions,
+        "WORKER_FLAGS",
+        (
+            "-P",
+            "-S",
+            "-c",
+            script.replace(
+                "renditions.work", f"renditions.RENDER_SECONDS = 0.2; {spinning}"
+            ),
+        ),
+    )
+    info = ask(renderer, draw(tmp_path / "bad.jpg")).result(20)
+    assert (info.problem, info.retry) == (photos.TOO_SLOW, renditions.AT_START)
+    assert not info.has_picture
+    assert not renderer.rests("bad.jpg")
+    assert len(commands) == 1, "it is not tried again"
+    monkeypatch.undo()
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+
+
+def test_the_cpu_time_of_one_photo_does_not_count_for_the_next(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
+    limits = []
+    for name in ("a.jpg", "b.jpg"):
+        assert ask(renderer, draw(tmp_path / name)).result(20).width == 60
+        limit, _ = resource.prlimit(worker_pid(renderer), resource.RLIMIT_CPU)
+        limits.append(limit)
+    assert min(limits) >= renditions.RENDER_SECONDS
+
+
+def test_ffmpeg_that_computes_for_ever_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\ntrap '' XCPU\nwhile :; do :; done\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(renditions, "RENDER_SECONDS", 0.5)
+    with pytest.raises(renditions.TooSlow):
+        renditions.ffmpeg_frame(os.fspath(tmp_path / "a.mov"), "mov")
+    film = tmp_path / "b.mov"
+    film.write_bytes(b"\0\0\0\x14ftypqt  " + bytes(100))
+    (tmp_path / "ffprobe").symlink_to(program)
+    info = renditions.develop(os.fspath(film), Purpose.ALL, tmp_path)
+    assert (info.problem, info.retry) == (renditions.TOO_SLOW, renditions.AT_START)
 
 
 def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -> None:
