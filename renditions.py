@@ -24,6 +24,7 @@ import json
 import math
 import os
 import re
+import select
 import shutil
 import signal
 import struct
@@ -47,6 +48,7 @@ from PIL import (
 )
 
 if sys.platform != "win32":
+    import fcntl
     import resource
 
 RENDER_SECONDS = 20.0  # of CPU time: a file that takes more costs itself, never the server
@@ -1497,6 +1499,33 @@ def _limit_cpu() -> None:
             resource.setrlimit(resource.RLIMIT_CPU, (limit, most))
 
 
+@contextlib.contextmanager
+def _ending_with_server() -> Iterator[None]:
+    """Have the system kill this process and its ffmpeg at the moment when the server dies.
+
+    The server holds the other end of stdin, and the system tells by a signal when that is closed
+    (fcntl(2), O_ASYNC). A process that is no leader of a group was started by hand.
+    """
+    if sys.platform == "win32" or os.getpid() != os.getpgrp():
+        yield
+        return
+    flags = fcntl.fcntl(0, fcntl.F_GETFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
+    if sys.platform == "linux":
+        fcntl.fcntl(0, fcntl.F_SETSIG, signal.SIGKILL)  # ends also what hangs
+    else:
+        signal.signal(signal.SIGIO, lambda *_: os.killpg(0, signal.SIGKILL))
+    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(0)
+    if any(events & select.POLLHUP for _, events in poll.poll(0)):
+        sys.exit()  # the server died before it could be watched
+    try:
+        yield
+    finally:
+        fcntl.fcntl(0, fcntl.F_SETFL, flags)
+
+
 def work(cache_folder: str) -> None:
     """Reply to requests, one after the other, until stdin ends. The main job of a worker process."""
     cache = Path(cache_folder)
@@ -1506,6 +1535,7 @@ def work(cache_folder: str) -> None:
     for line in sys.stdin:
         path, purpose = json.loads(line)
         _limit_cpu()
-        info = develop(path, Purpose(purpose), cache)
+        with _ending_with_server():
+            info = develop(path, Purpose(purpose), cache)
         with contextlib.suppress(BrokenPipeError):  # the server is gone, and stdin ends
             os.write(replies, json.dumps(vars(info)).encode("ascii") + b"\n")

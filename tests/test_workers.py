@@ -392,6 +392,64 @@ def test_a_worker_ends_when_its_server_is_killed(
     eventually(lambda: not is_alive(pid))
 
 
+BUSY_SERVER = """
+import pathlib, photos, sys
+renderer = photos.Renderer(pathlib.Path(sys.argv[1]), workers=1)
+purpose = photos.Purpose.ALL
+renderer.submit("identity", sys.argv[2], purpose, photos.Urgency.NOW)
+while renderer._workers[0]._process is None:
+    pass
+print(renderer._workers[0]._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def group_of(leader: int) -> list[int]:
+    """Return the processes of a group, those that have ended left out."""
+    members = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(group) == leader and state != "Z":
+            members.append(int(path.parent.name))
+    return members
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(
+    "work", ["starts", "decodes", "waits", "is stopped", "runs ffmpeg"]
+)
+def test_no_worker_and_no_ffmpeg_outlives_a_server_that_is_killed(
+    work: str,
+    tmp_path: Path,
+    fifo: Path,
+    start_python: StartPython,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = fifo
+    if work == "decodes":
+        file = draw(tmp_path / "a.png", (9000, 9000))
+    if work == "runs ffmpeg":
+        file = tmp_path / "a.mov"
+        file.write_bytes(b"\0\0\0\x14ftypqt  " + bytes(100))
+        (tmp_path / "ffprobe").write_text("#!/bin/sh\nsleep 60\n")
+        (tmp_path / "ffprobe").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    server = start_python(BUSY_SERVER, tmp_path, file)
+    pid = int(server.stdout.readline())
+    if work != "starts":
+        command = Path(f"/proc/{pid}/fdinfo/0")
+        eventually(lambda: int(command.read_text().split()[3], 8) & os.O_ASYNC)
+    if work == "runs ffmpeg":
+        eventually(lambda: len(group_of(pid)) == 3)
+    if work == "is stopped":
+        os.kill(pid, signal.SIGSTOP)
+    server.kill()
+    eventually(lambda: not group_of(pid), seconds=2)
+
+
 # What the library asks for and learns
 
 
