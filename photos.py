@@ -1215,10 +1215,14 @@ class File:
     identity: str
     size: int  # bytes
     mtime: float  # s since the epoch
-    added: float  # s since the epoch: ctime, which every way of putting a file into a folder sets
+    changed: float  # s since the epoch: ctime, which also chmod and links to the file set
     keywords: Keywords = (
         NO_KEYWORDS  # of its name; of a link, of its target's real path too
     )
+
+    def is_as_read(self, info: Info | None) -> bool:
+        """Say whether a file is as it was read; else its key has to be looked at again."""
+        return info is not None and info.changed in (0, self.changed)
 
     @property
     def stem(self) -> str:
@@ -1233,15 +1237,15 @@ class File:
 
 def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) -> File:
     """Return a file as its status says."""
-    # ctime tells of a write whose mtime was set back. A renamed folder changes none of these.
-    numbers = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    # A renamed folder changes none of these.
+    numbers = (status.st_ino, status.st_size, status.st_mtime_ns)
     return File(
         name=name,
         path=path,
         identity="-".join(f"{number:x}" for number in numbers),
         size=status.st_size,
         mtime=plausible(status.st_mtime),
-        added=plausible(status.st_ctime),
+        changed=status.st_ctime,
         keywords=keywords,
     )
 
@@ -1786,6 +1790,12 @@ class Index:
                 with self._warning(), open(self._path, "a", encoding="ascii") as file:
                     file.write(_index_line(identity, info))
 
+    def forget(self, identity: str) -> None:
+        """Forget a file that holds something else by now."""
+        with self._lock:
+            self._infos.pop(identity, None)
+            self.changes += 1
+
     def keep(self, identities: set[str]) -> None:
         """Forget all other files, if there are any, and write the index afresh."""
         with self._lock:
@@ -1858,7 +1868,7 @@ class Item:
     @property
     def added(self) -> int:
         """When it came into the library, s since the epoch."""
-        return int(self.file.added)
+        return int(plausible(self.facts.added or self.file.changed))
 
     def _told_dates(self) -> Iterator[dt.datetime | None]:
         if self.facts.taken:
@@ -1953,6 +1963,11 @@ def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
 
 def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
     """Return what is known of a file after one more look at it, for a purpose."""
+    changed = info.changed or before.changed
+    if before.retry != NEVER and before.changed not in (0, changed):
+        return dataclasses.replace(info, added=before.added)  # it may be readable by now
+    info = dataclasses.replace(info, added=before.added, changed=changed)
+    before = dataclasses.replace(before, changed=changed)
     was_decoded = info.colour != "" or info.no_poster or info.problem != ""
     if not was_decoded and before.key:
         return before  # which tells more
@@ -2135,6 +2150,9 @@ class Library:
             return None
         file = file_of(place.file.name, place.file.path, status, place.file.keywords)
         info = self.index.get(file.identity)
+        if info and not file.is_as_read(info):
+            self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
+            info = self.index.get(file.identity)
         if info is None:
             info = self._wait(self._submit(file, purpose, Urgency.NOW))
             # The worker may have died of the pixels, before it told any facts.
@@ -2226,6 +2244,10 @@ class Library:
     # Reading and rendering
 
     def _submit(self, file: File, purpose: Purpose, urgency: Urgency) -> Future[Info]:
+        info = self.index.get(file.identity)
+        if purpose is Purpose.FACTS and info and info.key and info.retry == NEVER:
+            # Tells whether it still is what was read, also where a write set its mtime back.
+            purpose = Purpose.KEY
         return self._renderer.submit(file.identity, file.path, purpose, urgency)
 
     def rests(self, file: File) -> bool:
@@ -2245,6 +2267,11 @@ class Library:
         if info.retry == AT_ONCE or (is_problem and not is_settled(job.path)):
             return info
         before = self.index.get(job.identity)
+        if before and before.key and info.key not in ("", before.key):
+            if job.purpose is Purpose.KEY:
+                self.index.forget(job.identity)  # so that all of it is read next
+                return info
+            before = None
         if before:
             info = merge_infos(before, info, job.purpose)
         if info != before:
@@ -2263,11 +2290,14 @@ class Library:
             self._threads_waiting.release()
 
     def _read(self, folder: Folder, patience: float) -> None:
-        unread = [
-            file for file in folder.files.values() if not self.index.get(file.identity)
-        ]
-        futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
-        wait(futures, timeout=patience)
+        deadline = time.monotonic() + patience
+        for _ in range(2):  # the keys, then what has another one
+            futures = [
+                self._submit(file, Purpose.FACTS, Urgency.FACTS)
+                for file in folder.files.values()
+                if not file.is_as_read(self.index.get(file.identity))
+            ]
+            wait(futures, timeout=max(0, deadline - time.monotonic()))
 
     def rendition(self, item: Item, name: str) -> Path:
         """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
@@ -2366,13 +2396,13 @@ class Upkeep:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
         for _, folder in self._library.walk():
             for file in folder.files.values():
-                is_settled = is_older(max(file.mtime, file.added), seconds)
+                is_settled = is_older(max(file.mtime, file.changed), seconds)
                 if is_settled and not self._library.rests(file):
                     yield file, self._library.index.get(file.identity)
 
     def unread(self, settled: float) -> list[File]:
-        """Return the files that were never read and have not changed for `settled` seconds."""
-        return [file for file, info in self._settled(settled) if info is None]
+        """Return the files that are not as they were read, for at least `settled` seconds."""
+        return [file for file, info in self._settled(settled) if not file.is_as_read(info)]
 
     def unrendered(self, settled: float) -> Iterator[File]:
         """Yield the files that lack renditions, newest albums first."""

@@ -177,7 +177,8 @@ LATER = (
 class Info:
     """The facts of one file, read from its content by a worker.
 
-    `key` names the renditions and changes with the content. `width` and `height` are upright
+    `key` names the renditions and changes with the content. `added` is when the file came into the
+    library, `changed` its ctime when it was read, s since the epoch. `width` and `height` are upright
     pixels, 0 where unknown. `taken` and `written` are ISO 8601 local time, with fraction and offset
     where the file tells them.
     `problem` says to the owner why there is no picture, or only part of one (`partial`).
@@ -201,6 +202,10 @@ class Info:
     duration: float = 0  # s
     latitude: float | None = None  # degrees north
     longitude: float | None = None  # degrees east
+    added: float = (
+        0  # every way of putting a file into a folder sets its ctime, the first one is it
+    )
+    changed: float = 0  # 0: not known
     colour: str = ""  # the mean, '#rrggbb', once rendered
     problem: str = ""
     partial: bool = False
@@ -1172,8 +1177,9 @@ RENDITION_SIZES = {
 
 
 class Purpose(enum.StrEnum):
-    """What a file is read for. The facts are told in any case."""
+    """What a file is read for. The facts are told in any case, but for KEY."""
 
+    KEY = "key"  # its head and tail alone
     FACTS = "facts"
     THUMBNAILS = "thumbnails"
     ALL = "all"  # thumbnails and preview
@@ -1193,7 +1199,7 @@ def thumbnail_names(info: Info) -> tuple[str, ...]:
 def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ...]:
     """Name the renditions that a purpose needs. FULL is never made ahead."""
     thumbnails = thumbnail_names(info)
-    if purpose is Purpose.FACTS or not thumbnails:
+    if purpose in (Purpose.KEY, Purpose.FACTS) or not thumbnails:
         return ()
     if purpose is Purpose.FULL:
         return (FULL,)
@@ -1416,6 +1422,8 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
     head, key = read_head(path)
     info = dataclasses.replace(info, key=key)
     yield info
+    if purpose is Purpose.KEY:
+        return
     if not head:
         raise ValueError("the file is empty")
     container = container_of(head)
@@ -1437,12 +1445,17 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
     Never raises for what a file holds: the problem is in the Info.
     """
     info = Info(kind=expected_kind(path))
+    with contextlib.suppress(OSError):  # which the first step tells again
+        # Before it is read: a later change has a later ctime.
+        changed = os.stat(path).st_ctime
+        info = dataclasses.replace(info, added=changed, changed=changed)
     if info.kind == RAW:
         return dataclasses.replace(info, problem="RAW: export it as JPEG to show it")
     try:
         for step in _develop_steps(path, info, purpose, cache):
             info = step
-        if purpose is not Purpose.FACTS and info.has_picture and not info.colour:
+        is_rendered = purpose not in (Purpose.KEY, Purpose.FACTS)
+        if is_rendered and info.has_picture and not info.colour:
             # All was made before, of a copy or by a server that lost its index.
             info = dataclasses.replace(info, colour=colour_of_thumbnail(cache, info))
     # one of the two edges: a bad file costs itself, whatever it raises

@@ -25,6 +25,7 @@ from processes import Server, eventually
 from visiting import PASSWORD, Client
 
 import photos
+import renditions
 
 HOME = Path(photos.__file__).resolve().parent
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "photos"
@@ -121,6 +122,19 @@ def make_site(library: Path, site: photos.Site) -> Iterator[Callable[..., photos
     yield make
     for app in made:
         app.close()
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, renditions.Purpose]]:
+    """All that is asked of workers: one entry a round trip."""
+    requests: list[tuple[str, renditions.Purpose]] = []
+
+    def encode(path: str, purpose: renditions.Purpose) -> str:
+        requests.append((os.path.basename(path), purpose))
+        return renditions.encode_request(path, purpose)
+
+    monkeypatch.setattr(photos, "encode_request", encode)
+    return requests
 
 
 @pytest.fixture

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from drawing import draw
+from looking import Open, look, place_at
+from processes import eventually
 
 import photos
 import renditions
@@ -158,3 +164,133 @@ def test_an_index_that_cannot_be_written_is_kept_in_memory(
     index.keep({"one"})
     assert (index.get("one"), index.get("two")) == (KNOWN, None)
     assert caplog.text.count("cannot be written") == 1
+
+
+# Where ctime alone changed
+
+
+@pytest.fixture
+def opened(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> photos.Library:
+    """A library that is read and rendered."""
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    opened = open_library()
+    work(opened)
+    return opened
+
+
+def work(opened: photos.Library) -> None:
+    while photos.Upkeep(opened)._work():
+        pass
+
+
+def facts(opened: photos.Library) -> dict[str, tuple[int, renditions.Info]]:
+    """Return when each photo was added, and its facts without the ctime."""
+    place = opened.folders.root_place(photos.default_circumstances())
+    items = photos.items_below(opened.album(place, photos.Principal("anna", is_owner=True)))
+    return {
+        item.file.name: (item.added, dataclasses.replace(item.facts, changed=0))
+        for item in items
+    }
+
+
+def wait_for_the_next_second(library: Path) -> None:
+    """Wait until a changed ctime would be told as another moment."""
+    newest = max(path.stat().st_ctime for path in library.rglob("*.*"))
+    eventually(lambda: time.time() > int(newest) + 1)
+
+
+def link_all(library: Path) -> None:
+    shutil.copytree(library, library.parent / "Snapshot", copy_function=os.link)
+
+
+def chmod_all(library: Path) -> None:
+    for path in library.rglob("*.jpg"):
+        path.chmod(0o640)
+
+
+def move_all(library: Path) -> None:
+    (library / "Other").mkdir()
+    for path in library.glob("Trip/*.jpg"):
+        path.rename(library / "Other" / path.name)
+
+
+@pytest.mark.parametrize("change", [link_all, chmod_all, move_all])
+def test_a_photo_whose_ctime_alone_changed_is_the_same_photo(
+    change: Callable[[Path], None],
+    opened: photos.Library,
+    library: Path,
+    requests: list[tuple[str, renditions.Purpose]],
+) -> None:
+    before = facts(opened)
+    assert len(before) == 6
+    wait_for_the_next_second(library)
+    change(library)
+    assert facts(opened) == before
+    work(opened)
+    assert facts(opened) == before
+    assert {purpose for _, purpose in requests} == {renditions.Purpose.KEY}
+    asked = len(requests)
+    work(opened)
+    assert len(requests) == asked, "it is looked at once"
+    assert {name: info for name, (_, info) in facts(opened).items()} == {
+        name: info for name, (_, info) in before.items()
+    }
+    again = photos.Library(library, opened.cache, workers=0)
+    assert facts(again) == before, "the index remembers it"
+    again.close()
+    assert not photos.Upkeep(again).unread(0)
+
+
+def replace_silently(path: Path, colour: str) -> None:
+    """Write another photo of the same size into a file, and set its mtime back."""
+    before = path.stat()
+    other = draw(path.parent / "other.png", colour=colour).read_bytes()
+    content = other.ljust(before.st_size, b"\0")[: before.st_size]
+    (path.parent / "other.png").unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+@pytest.mark.parametrize("how", ["its page", "its album", "the background pass"])
+def test_a_photo_replaced_in_place_with_its_mtime_set_back_is_noticed(
+    how: str, opened: photos.Library, library: Path
+) -> None:
+    path = library / "Trip" / "Beach" / "sand.png"
+    path.write_bytes(path.read_bytes() + bytes(400))
+    work(opened)
+    place = place_at(opened, "Trip", "Beach", "sand.png")
+    before = opened.item(place)
+    assert before
+    wait_for_the_next_second(library)
+    replace_silently(path, "#11bb22")
+    if how == "the background pass":
+        work(opened)
+        [after] = look(opened, "Trip", "Beach").items
+    elif how == "its album":
+        album = opened.album(place_at(opened, "Trip", "Beach"), photos.VISITOR, patience=20)
+        [after] = album.items
+    else:
+        after = opened.item(place)
+    assert after and after.file.identity == before.file.identity
+    assert "" not in (after.key, before.key) and after.key != before.key
+    assert after.added > before.added, "another photo is added now"
+
+
+def test_a_photo_that_becomes_readable_is_read_again(
+    opened: photos.Library, library: Path
+) -> None:
+    place = place_at(opened, "Trip", "one.jpg")
+    assert place.file
+    known = opened.index.get(place.file.identity)
+    assert known
+    denied = dataclasses.replace(
+        known, problem="may not read it", retry=renditions.AT_START, colour=""
+    )
+    opened.index.put(place.file.identity, denied)
+    (library / "Trip" / "one.jpg").chmod(0o600)
+    item = opened.item(place)
+    assert item and (item.facts.problem, item.facts.width) == ("", 60)
+    assert item.facts.added == known.added

@@ -958,7 +958,7 @@ def test_only_what_is_missing_is_made(tmp_path: Path, develop: Any) -> None:
     assert again.info == whole.info
 
 
-@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("purpose", [each for each in Purpose if each is not Purpose.KEY])
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "avif", "tif"])
 def test_a_photo_is_opened_once_for_its_facts_and_its_renditions(
     suffix: str,
@@ -978,6 +978,16 @@ def test_a_photo_is_opened_once_for_its_facts_and_its_renditions(
     info = renditions.develop(os.fspath(path), purpose, tmp_path / "cache")
     assert (info.width, info.problem) == (400, "")
     assert opened == [(os.fspath(path),)]
+
+
+def test_a_photo_is_not_opened_for_its_key(
+    tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = draw(tmp_path / "a.jpg")
+    key = develop(path).info.key
+    monkeypatch.setattr(Image, "open", None)
+    info = renditions.develop(os.fspath(path), Purpose.KEY, tmp_path / "cache")
+    assert (info.key, info.problem, info.colour) == (key, "", "")
 
 
 def webp_chunks(path: Path) -> set[bytes]:

@@ -453,19 +453,6 @@ def test_no_worker_and_no_ffmpeg_outlives_a_server_that_is_killed(
 # What the library asks for and learns
 
 
-@pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Purpose]]:
-    """All that is asked of workers: one entry a round trip."""
-    requests: list[tuple[str, Purpose]] = []
-
-    def encode(path: str, purpose: Purpose) -> str:
-        requests.append((os.path.basename(path), purpose))
-        return renditions.encode_request(path, purpose)
-
-    monkeypatch.setattr(photos, "encode_request", encode)
-    return requests
-
-
 @pytest.mark.parametrize(
     ("address", "purpose"),
     [
