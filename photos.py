@@ -79,9 +79,11 @@ import waitress
 from renditions import (
     AT_ONCE,
     AT_START,
+    CPU_USED_UP,
     FULL,
     LATER,
     NEVER,
+    NOT_KEPT,
     PHOTO,
     PHOTO_SUFFIXES,
     PREVIEW,
@@ -103,6 +105,8 @@ from renditions import (
     info_from,
     is_made,
     local_time,
+    merge_infos,
+    purpose_of,
     rendition_names,
     rendition_path,
     worker_command,
@@ -200,6 +204,7 @@ class StateError(PhotosError):
 
 # --- Files -------------------------------------------------------------------
 
+PROBE_BYTES = 1 << 20  # more than most pictures need
 STATE_VERSION = 1  # of config.json and users.json; a newer one is refused, never rewritten
 # The years 1 to 9999, with some days to spare, in seconds since the epoch.
 EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
@@ -256,7 +261,9 @@ def give_to_owner(path: str) -> None:
     """Under sudo, give a new file to its folder's owner, who has to read it without sudo."""
     if sys.platform != "win32" and os.geteuid() == 0:
         owner = os.stat(os.path.dirname(path))
-        os.chown(path, owner.st_uid, owner.st_gid)
+        # Some disks, such as FAT, have one owner for all files.
+        with contextlib.suppress(OSError):
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _sync_folder(path: Path) -> None:
@@ -264,7 +271,8 @@ def _sync_folder(path: Path) -> None:
         return
     folder = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with contextlib.suppress(OSError):  # some network disks cannot sync a folder
+            os.fsync(folder)
     finally:
         os.close(folder)
 
@@ -272,29 +280,38 @@ def _sync_folder(path: Path) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that after a crash it is the old or the new one, never half of one.
 
-    Mode 0600; the file and its folder are synced. Raises OSError.
+    Mode 0600; the file and its folder are synced. Raises OSError that names the file.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = ""
     try:
+        prefix = f".{path.name}-{os.getpid()}-"
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         give_to_owner(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file of a state file: one writer at a time, across threads and processes."""
-    with open(path.with_name(f"{path.name}.lock"), "ab") as file:
-        os.chmod(file.name, 0o600)
-        give_to_owner(file.name)
+    """Hold the lock file of a state file: one writer at a time, across threads and processes.
+
+    On a disk without locks nobody waits; `state_problem` tells of it. Raises OSError.
+    """
+    name = path.with_name(f"{path.name}.lock")
+    with open(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), "ab") as file:
+        give_to_owner(os.fspath(name))
         if sys.platform != "win32":
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
         else:
             msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
         yield
@@ -311,10 +328,41 @@ def try_lock(path: Path) -> int | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    except (BlockingIOError, PermissionError):
+    except OSError as error:
         os.close(file)
-        return None
+        if isinstance(error, BlockingIOError) or sys.platform == "win32":
+            return None
+        raise
     return file
+
+
+def state_problem(state: Path) -> str:
+    """Say what does not work in a state folder, why, and what to do; '': all works."""
+    other = "name another folder with --state FOLDER."
+    try:
+        with tempfile.TemporaryFile(dir=state / "cache") as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        problem = (
+            f"Nothing can be written to {state} ({error.strerror}). Albums are served, but"
+        )
+        lost = "new pictures are not kept, and nobody can be registered or logged out everywhere."
+        return f"{problem} {lost} Make room there, or {other}"
+    try:
+        if lock := try_lock(state / "cache" / "serving.lock"):
+            os.close(lock)
+    except OSError as error:
+        problem = f"The disk of {state} has no locks ({error.strerror})."
+        return f"{problem} Give one command at a time, or {other}"
+    paths = [state / name for name in ("users.json", "secret.key")]
+    exposed = [path.name for path in paths if path.exists() and path.stat().st_mode & 0o077]
+    if exposed and sys.platform != "win32":
+        problem = (
+            f"Others can read {' and '.join(exposed)} in {state}, so they could log in."
+        )
+        advice = "If chmod 600 does not end that, its disk keeps no permissions:"
+        return f"{problem} {advice} {other}"
+    return ""
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
@@ -354,7 +402,9 @@ def make_state_folder(state: Path) -> None:
         for folder in (state, state / "cache"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if state.name == STATE_FOLDER:  # a folder of another name is the owner's to guard
-            os.chmod(state, 0o700)
+            # Some disks keep no modes, or nothing can be written: `exposed_files` tells of it.
+            with contextlib.suppress(OSError):
+                os.chmod(state, 0o700)
     except OSError as error:
         problem = f"The state folder {state} cannot be made: {error.strerror}."
         raise StateError(f"{problem} Name another one with --state FOLDER.") from None
@@ -363,10 +413,11 @@ def make_state_folder(state: Path) -> None:
 def read_secret(state: Path) -> bytes:
     """Return the 32 bytes of secret.key, made at the first call. Raises StateError for a cut file."""
     path = state / "secret.key"
-    with locked(path):
-        if not path.exists():
-            write_atomically(path, secrets.token_bytes(32))
-        secret = path.read_bytes()
+    if not path.exists():
+        with locked(path):
+            if not path.exists():
+                write_atomically(path, secrets.token_bytes(32))
+    secret = path.read_bytes()
     if len(secret) != 32:
         advice = "Delete it: everybody has to log in again, nothing else."
         raise StateError(f"{path} is damaged. {advice}")
@@ -915,10 +966,10 @@ class Worker:
                 return dataclasses.replace(failed, problem=problem, retry=AT_ONCE)
             if info := self._ask(path, purpose):
                 return info
-            is_too_slow = self.end()
+            status = self.end()
             if self._was_late:
                 return dataclasses.replace(failed, problem=TOO_LATE, retry=LATER)
-            if is_too_slow:
+            if status == CPU_USED_UP:
                 return dataclasses.replace(failed, problem=TOO_SLOW)
             if self._is_closed:
                 break
@@ -970,14 +1021,14 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def end(self) -> bool:
-        """Kill the process and wait for its end; say whether it had used up its CPU time."""
+    def end(self) -> int | None:
+        """Kill the process and wait for its end, and return its exit status."""
         self._kill()
         process, self._process = self._process, None
         if process is None:
-            return False
+            return None
         process.communicate()
-        return sys.platform != "win32" and process.returncode == -signal.SIGXCPU
+        return process.returncode
 
     def close(self) -> None:
         """Kill the process, and start no other."""
@@ -1770,7 +1821,8 @@ class Index:
 
     def _load(self) -> None:
         with open(self._path, encoding="ascii", errors="replace") as lines:
-            os.utime(self._path)
+            with contextlib.suppress(OSError):  # nothing can be written
+                os.utime(self._path)
             for line in lines:
                 # a killed server left half a line
                 with contextlib.suppress(ValueError, TypeError):
@@ -1789,6 +1841,10 @@ class Index:
             if info.retry == NEVER and info != before:
                 with self._warning(), open(self._path, "a", encoding="ascii") as file:
                     file.write(_index_line(identity, info))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._infos
 
     def forget(self, identity: str) -> None:
         """Forget a file that holds something else by now."""
@@ -1813,9 +1869,13 @@ class Index:
         try:
             yield
         except OSError as error:
-            if not self._has_warned:
-                log.warning("%s cannot be written: %s", self._path, error.strerror)
-            self._has_warned = True
+            self.warn(self._path, error.strerror)
+
+    def warn(self, path: Path, reason: str | None) -> None:
+        """Log, once, that what was made cannot be kept."""
+        if not self._has_warned:
+            log.warning("%s cannot be written: %s. What is made is not kept.", path, reason)
+        self._has_warned = True
 
 
 # --- Albums ------------------------------------------------------------------
@@ -1961,35 +2021,6 @@ def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
     return min((item for item in items if item.has_picture), key=rank, default=None)
 
 
-def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
-    """Return what is known of a file after one more look at it, for a purpose."""
-    changed = info.changed or before.changed
-    if before.retry != NEVER and before.changed not in (0, changed):
-        return dataclasses.replace(info, added=before.added)  # it may be readable by now
-    info = dataclasses.replace(info, added=before.added, changed=changed)
-    before = dataclasses.replace(before, changed=changed)
-    was_decoded = info.colour != "" or info.no_poster or info.problem != ""
-    if not was_decoded and before.key:
-        return before  # which tells more
-    if not was_decoded:
-        # An earlier worker died of the pixels before it had told any facts.
-        return dataclasses.replace(info, problem=before.problem, retry=before.retry)
-    has_failed = info.problem != "" and not info.partial
-    if has_failed and purpose is Purpose.FULL:
-        return before  # the smaller renditions may well be made
-    if has_failed and before.key:  # the facts were read well
-        return dataclasses.replace(
-            before, problem=info.problem, partial=False, retry=info.retry
-        )
-    return info
-
-
-def purpose_of(rendition: str) -> Purpose:
-    """Return what a file is read for when somebody waits for one of its renditions."""
-    purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
-    return purposes.get(rendition, Purpose.THUMBNAILS)
-
-
 class DerivedAlbum(NamedTuple):
     """An album without those below it, with what it was derived from."""
 
@@ -2032,6 +2063,13 @@ class Library:
     def close(self) -> None:
         """Stop the workers; all who wait for a rendition get Busy."""
         self._renderer.close()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the library's disk seems to be away: it is missing, or empty and was not."""
+        folder = self.folders.listing(())
+        is_empty = not folder.files and not folder.albums
+        return folder.stamp is None or (is_empty and not self.index.is_empty)
 
     def album(self, place: Place, principal: Principal, *, patience: float = 0) -> Album:
         """Return the album at a place as somebody finds it; empty albums below are left out.
@@ -2264,6 +2302,8 @@ class Library:
         """Remember what a worker replied, and return what is known of the file now."""
         # A problem of this moment, or of a file that is still being copied, is soon outdated.
         is_problem = info.problem != ""
+        if info.problem.startswith(NOT_KEPT):
+            self.index.warn(self.cache, info.problem)
         if info.retry == AT_ONCE or (is_problem and not is_settled(job.path)):
             return info
         before = self.index.get(job.identity)
@@ -2604,6 +2644,7 @@ class UserStore:
         self._identity: Identity | None = None  # of the file as it was read
         self._users: dict[str, dict[str, Any]] = {}
         self._read_lock = threading.Lock()
+        self._write_lock = threading.Lock()  # for disks without locks
         self._hashes_running = threading.BoundedSemaphore(HASHES_AT_ONCE)
         self._hashes_waiting = threading.BoundedSemaphore(HASHES_WAITING)
         # Checked for an unknown name, so that the time of the answer does not tell which names exist.
@@ -2633,7 +2674,7 @@ class UserStore:
     def _change(self) -> Iterator[dict[str, dict[str, Any]]]:
         """Read, change and write as one step."""
         try:
-            with locked(self._path):
+            with self._write_lock, locked(self._path):
                 users = self._load()
                 yield users
                 write_state(self._path, {"users": users})
@@ -3561,7 +3602,9 @@ class Site:
         return blocks
 
     def start(self) -> None:
-        """Start to render ahead, in the background."""
+        """Start to render ahead, in the background; log what does not work in the state folder."""
+        if problem := state_problem(self._state):
+            log.warning("%s", problem)
         threading.Thread(target=self._upkeep.run, name="upkeep", daemon=True).start()
 
     def close(self) -> None:
@@ -3759,6 +3802,7 @@ class Site:
             "url": visit.links,
             "origin": self._config.origin,
             "user": visit.principal.user,
+            "is_owner": visit.principal.is_owner,
             "place": visit.place,
             "lang": visit.texts.language,
             "text": visit.texts.text,
@@ -3887,6 +3931,8 @@ class Site:
             pages=pages,
             trail=self._trail(visit),
             flags=self._flags(visit),
+            is_away=not place.parts and self._library.is_away,
+            root=display(os.fspath(self._library.folders.root)),
             span=grid_span,
         )
         return self._make_page(body, visit)
@@ -4334,11 +4380,17 @@ def set_up(
     config = dataclasses.replace(
         config, library=_library_setting(args, state, present, config)
     )
-    make_state_folder(state)
-    read_secret(state)
-    if user:
-        users.register(*user, owner=True)
-    write_config(state, config)
+    is_new = not state.exists()
+    try:
+        make_state_folder(state)
+        read_secret(state)
+        if user:
+            users.register(*user, owner=True)
+        write_config(state, config)
+    except (OSError, StateError):
+        if is_new:
+            shutil.rmtree(state, ignore_errors=True)
+        raise
     print(f"\nWrote the settings to {state}")
     if not users.names():
         print("Nobody can log in yet.")
@@ -4585,16 +4637,25 @@ def count_albums(album: Album) -> int:
 
 
 def root_of(library: Library) -> Place:
-    """Return the place of the library itself, which the owner may open in any case."""
+    """Return the place of the library itself, which the owner may open in any case.
+
+    Raises StateError where its disk seems to be away.
+    """
     place = library.folders.locate((), OWNER_PRINCIPAL)
-    if place is None:
-        raise StateError(f"{library.folders.root} cannot be listed.")
+    if place is None or library.is_away:
+        problem = (
+            f"{library.folders.root} is missing, or empty although its photos are known."
+        )
+        raise StateError(
+            f"{problem} Is its disk connected? Nothing is forgotten meanwhile."
+        )
     return place
 
 
 def run_index(args: argparse.Namespace) -> None:
     """Make all missing thumbnails and previews now, and name the files that cannot be shown."""
     with contextlib.closing(open_library(*open_state(args))) as library:
+        place = root_of(library)
         upkeep = Upkeep(library)
         for _ in range(INDEX_ROUNDS):
             run_with_progress(library, "Reading", upkeep.unread(0), Purpose.FACTS)
@@ -4606,7 +4667,7 @@ def run_index(args: argparse.Namespace) -> None:
         if not serving_version(library.cache.parent):
             upkeep.prune()
             upkeep.prune()
-        album = library.album(root_of(library), OWNER_PRINCIPAL)
+        album = library.album(place, OWNER_PRINCIPAL)
         print(f"All done: {counts_text(album)}.")
         print_problems(upkeep)
 
@@ -4713,6 +4774,8 @@ def mode_lines(state: Path) -> Iterator[str]:
 def state_lines(args: argparse.Namespace, state: Path) -> Iterator[str]:
     """Say whether the state files are in order, and whether an older version serves."""
     yield from mode_lines(state)
+    if problem := state_problem(state):
+        yield problem
     users = UserStore(state)
     try:
         names = ", ".join(with_role(users, name) for name in users.names())
@@ -4903,7 +4966,8 @@ def main(
     except ValueError as error:
         print(f"photos: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"photos: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"photos: {where}{error.strerror or error}", file=sys.stderr)
     except (KeyboardInterrupt, EOFError):
         print("\nStopped.", file=sys.stderr)
     return 1

@@ -1208,6 +1208,35 @@ def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ..
     return (*thumbnails, PREVIEW)
 
 
+def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
+    """Return what is known of a file after one more look at it, for a purpose."""
+    changed = info.changed or before.changed
+    if before.retry != NEVER and before.changed not in (0, changed):
+        return dataclasses.replace(info, added=before.added)  # it may be readable by now
+    info = dataclasses.replace(info, added=before.added, changed=changed)
+    before = dataclasses.replace(before, changed=changed)
+    was_decoded = info.colour != "" or info.no_poster or info.problem != ""
+    if not was_decoded and before.key:
+        return before  # which tells more
+    if not was_decoded:
+        # An earlier worker died of the pixels before it had told any facts.
+        return dataclasses.replace(info, problem=before.problem, retry=before.retry)
+    has_failed = info.problem != "" and not info.partial
+    if has_failed and purpose is Purpose.FULL:
+        return before  # the smaller renditions may well be made
+    if has_failed and before.key:  # the facts were read well
+        return dataclasses.replace(
+            before, problem=info.problem, partial=False, retry=info.retry
+        )
+    return info
+
+
+def purpose_of(rendition: str) -> Purpose:
+    """Return what a file is read for when somebody waits for one of its renditions."""
+    purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
+    return purposes.get(rendition, Purpose.THUMBNAILS)
+
+
 def rendition_path(cache: Path, key: str, name: str) -> Path:
     """Return where a rendition lies: by the content's key, so that renaming a folder costs nothing."""
     return cache / RENDITIONS_FOLDER / key[:2] / f"{key}-{name}.webp"
@@ -1227,16 +1256,28 @@ def missing_renditions(cache: Path, info: Info, purpose: Purpose) -> tuple[str, 
     return tuple(name for name in names if not is_made(cache, info.key, name))
 
 
+NOT_KEPT = "pictures cannot be kept"
+
+
+class NotKept(Exception):
+    """The cache cannot be written."""
+
+
 def _save(image: Image.Image, path: Path) -> None:
-    """Write a rendition without any metadata, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a rendition without any metadata, whole or not at all. Raises NotKept."""
     image.info = {}
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         image.save(temporary, "WEBP", **WEBP_OPTIONS)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None:  # of the encoder
+            raise
+        raise NotKept(f"{NOT_KEPT}: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def mean_colour(image: Image.Image) -> str:
@@ -1374,6 +1415,7 @@ def develop_video(
 
 # --- Worker ------------------------------------------------------------------
 
+CPU_USED_UP = -getattr(signal, "SIGXCPU", signal.NSIG)  # the exit status of such a worker
 WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
 
 # A worker imports what the server does from the same places and nowhere else: no other
@@ -1405,7 +1447,8 @@ def _retry_after(error: Exception) -> str:
     """Say when a file is read again that raised an error: what the machine is short of may change."""
     if isinstance(error, (MemoryError, PermissionError, TooSlow)):
         return AT_START
-    is_of_machine = isinstance(error, OSError) and error.errno is not None
+    is_of_disk = isinstance(error, OSError) and error.errno is not None
+    is_of_machine = is_of_disk or isinstance(error, NotKept)
     return AT_ONCE if is_of_machine else NEVER
 
 
