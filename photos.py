@@ -446,7 +446,9 @@ def serving_version(state: Path) -> str:
 
 YES, NO = ("yes", "true", "on"), ("no", "false", "off")
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
+EVERY_HOST = "::"  # of IPv6, and of IPv4 too
 USUAL_PORTS = {"http": "80", "https": "443"}  # browsers leave these out of Origin
+_HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*", re.IGNORECASE | re.ASCII)
 _PUBLIC_ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}))?"
     r"(?P<path>(?:/[\w.~%-]+)*/?)",
@@ -486,16 +488,16 @@ def parse_library(text: str) -> str:
 
 
 def parse_host(text: str) -> str:
-    """Return the address to listen on; yes and no stand for all addresses and this machine's own."""
+    """Return the address or name to listen on; yes and no stand for all addresses and this machine's own."""
     answers = {"y": ANY_HOST, "yes": ANY_HOST, "n": OWN_HOST, "no": OWN_HOST}
     host = answers.get(text.lower(), text)
-    if host == "localhost":
-        return host
-    try:
+    with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(host))
-    except ValueError:
-        advice = "Answer yes or no (or give an IP address of this machine)."
-        raise ValueError(advice) from None
+    if _HOST_NAME.fullmatch(host):
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(host, None)
+            return host
+    raise ValueError("Answer yes or no (or give an address of this machine).")
 
 
 def parse_title(text: str) -> str:
@@ -4199,6 +4201,8 @@ IDLE_CONNECTION_SECONDS = 30
 STOP_SECONDS = 1.5  # that answers in progress get when the server is stopped
 INDEX_ROUNDS = 3  # of the command index, for files that are still being copied
 BAR_LENGTH = 30  # characters
+# Addresses that nobody has (RFC 5737, RFC 3849).
+NOBODY = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 # Any owner: all of them find everything.
 OWNER_PRINCIPAL = Principal("owner", is_owner=True)
@@ -4420,26 +4424,29 @@ def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Pa
     raise PhotosError(f"There are no settings in {state}. {advice}")
 
 
-def network_host() -> str | None:
+def network_host(family: socket.AddressFamily = socket.AF_INET) -> str | None:
     """Return this machine's address in its network; None: it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # This sends nothing: it asks which of our addresses faces the network.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        # This sends nothing: it asks which of our addresses faces the network.
+        probe.connect((NOBODY[family], 9))
         host: str = probe.getsockname()[0]
         return host
+    return None
 
 
 def addresses(config: Config) -> list[str]:
     """Return the addresses to open, the public one last."""
-    hosts = [config.host]
-    if config.host in (ANY_HOST, "::"):
-        hosts = [host for host in (OWN_HOST, network_host()) if host]
+    hosts: list[str | None] = [config.host]
+    if config.host in (ANY_HOST, EVERY_HOST):
+        hosts = [OWN_HOST, network_host()]
+    if config.host == EVERY_HOST:
+        hosts += ["::1", network_host(socket.AF_INET6)]
     addresses = []
-    for host in hosts:
-        bracketed = f"[{host}]" if ":" in host else host
+    for host in filter(None, hosts):
+        bracketed = host
+        if ":" in host:
+            zoned = host.replace("%", "%25")  # RFC 6874
+            bracketed = f"[{zoned}]"
         addresses.append(f"http://{bracketed}:{config.port}{config.prefix}/")
     if config.public_address:
         addresses.append(f"{config.public_address}/")
@@ -4449,11 +4456,13 @@ def addresses(config: Config) -> list[str]:
 def make_server(app: Site, config: Config) -> Any:
     """Return waitress, listening. Raises PhotosError where the port is taken."""
     headers = "x-forwarded-for x-forwarded-proto" if config.trusted_proxy else ""
+    hosts = [f"[{config.host}]" if ":" in config.host else config.host]
+    if config.host == EVERY_HOST:
+        hosts.append(ANY_HOST)  # waitress keeps IPv4 out of the sockets of IPv6
     try:
         return waitress.create_server(
             app,
-            host=config.host,
-            port=config.port,
+            listen=" ".join(f"{host}:{config.port}" for host in hosts),
             url_prefix=config.prefix,
             threads=ANSWER_THREADS + WAITING_THREADS,
             connection_limit=CONNECTIONS,
