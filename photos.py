@@ -96,6 +96,7 @@ from renditions import (
     VIDEO,
     Info,
     Purpose,
+    Skipped,
     date_in_name,
     decode_reply,
     encode_request,
@@ -103,12 +104,14 @@ from renditions import (
     explain,
     first_date,
     info_from,
+    is_leftover,
     is_made,
     local_time,
     merge_infos,
     purpose_of,
     rendition_names,
     rendition_path,
+    skipped_among,
     worker_command,
 )
 
@@ -1184,17 +1187,13 @@ class Renderer:
 DEPTH = 64  # of albums in albums; deeper ones are ignored
 ALBUM_TEXT = "album.txt"
 ALBUM_TEXT_BYTES = 65536
+OWN_NAMES = (ALBUM_TEXT, "photos.pyz")  # no items, and nobody looks for them
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 GUESSED = "its letters were read as those of Western Windows (cp1252). Save it as UTF-8"
-# Never items, even where the content would pass: sidecars, camera proxies, half downloads.
-IGNORED_SUFFIXES = frozenset(
-    ".xmp .json .txt .aae .thm .lrv .part .partial .crdownload .download .tmp"
-    " .pyz .py .html .db .ini".split()
-)
 LIVE_BYTES = 20_000_000  # a live photo's film lasts three seconds; a longer one is an item of its own
 LIVE_SUFFIXES = (".mov", ".mp4")
 MEDIA_SUFFIXES = frozenset().union(*SUFFIXES.values())
@@ -1259,6 +1258,15 @@ def natural(name: str) -> tuple[Any, ...]:
     return _counted(ordered), _counted(text[len(stem) :]), name
 
 
+def parse_file_name(name: str) -> Name:
+    """Say what a file's name means: its keywords stand before or behind the suffix, which stays."""
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in MEDIA_SUFFIXES:
+        return parse_name(name)
+    parsed = parse_name(stem)
+    return parsed._replace(title=parsed.title + suffix)
+
+
 @dataclasses.dataclass(frozen=True)
 class File:
     """A file as a folder's listing tells it. `identity` differs when it is written or replaced."""
@@ -1277,15 +1285,22 @@ class File:
         """Say whether a file is as it was read; else its key has to be looked at again."""
         return info is not None and info.changed in (0, self.changed)
 
+    @functools.cached_property
+    def plain_name(self) -> str:
+        """The name without keywords: x.jpg of x.jpg.private and of x.private.jpg."""
+        if self.keywords is NO_KEYWORDS:
+            return self.name
+        return parse_file_name(self.name).title
+
     @property
     def stem(self) -> str:
-        """The name without its suffix, in lower case."""
-        return os.path.splitext(self.name)[0].casefold()
+        """The plain name without its suffix, in lower case."""
+        return os.path.splitext(self.plain_name)[0].casefold()
 
     @property
     def suffix(self) -> str:
-        """The suffix in lower case, with its dot."""
-        return os.path.splitext(self.name)[1].lower()
+        """The suffix of the plain name in lower case, with its dot."""
+        return os.path.splitext(self.plain_name)[1].lower()
 
 
 def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) -> File:
@@ -1330,6 +1345,7 @@ class Folder:
     has_links: bool = False
     text: AlbumText = dataclasses.field(default_factory=AlbumText)
     problem: str = ""
+    skipped: Mapping[str, Skipped] = dataclasses.field(default_factory=dict)  # by name
 
     @property
     def last_written(self) -> float:
@@ -1460,16 +1476,8 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
     )
 
 
-def parse_file_name(name: str) -> Name:
-    """Say what a file's name means: its keywords stand before or behind the suffix."""
-    stem, suffix = os.path.splitext(name)
-    if suffix.lower() in MEDIA_SUFFIXES:
-        return parse_name(stem)
-    return parse_name(name)
-
-
 def is_ignored(name: str) -> bool:
-    """Say whether a name is none of ours: hidden, a system's, or an editor's backup."""
+    """Say whether a file's or a folder's name is none of ours: hidden, or a system's."""
     if name.startswith((".", "@")) or name.endswith("~"):
         return True
     folded = name.casefold()
@@ -1621,11 +1629,14 @@ class Folders:
     ) -> Folder:
         files: dict[str, File] = {}
         albums: dict[str, Name] = {}
+        skipped: dict[str, Skipped] = {}
         problems = []
         has_links = False
         state_names = self._state_names_in(parts)
         for entry in entries:
             if is_ignored(entry.name) or entry.name in state_names:
+                if is_leftover(entry.name):
+                    skipped[entry.name] = Skipped.COPY
                 continue
             try:
                 has_links = has_links or entry.is_symlink()
@@ -1642,15 +1653,15 @@ class Folders:
             except OSError as error:
                 if error.errno not in GONE:
                     problems.append(f"{display(entry.name)}: {error.strerror}")
+        skipped |= skipped_among({name: file.plain_name for name, file in files.items()})
         return Folder(
             stamp=stamp,
-            files={
-                name: f for name, f in files.items() if f.suffix not in IGNORED_SUFFIXES
-            },
+            files={name: file for name, file in files.items() if name not in skipped},
             albums=albums,
             has_links=has_links,
             text=_text_of(files),
             problem="; ".join(sorted(problems)),
+            skipped=skipped,
         )
 
     def _state_names_in(self, parts: Parts) -> set[str]:
@@ -2499,6 +2510,15 @@ class Upkeep:
                 elif info and info.problem and info.kind:
                     problems.append(Problem(path, info.problem))
         return sorted(problems, key=lambda problem: natural(problem.path))
+
+    def skipped(self) -> Counter[Skipped]:
+        """Count what is not shown, by what it is."""
+        counts: Counter[Skipped] = Counter()
+        for _, folder in self._library.walk():
+            counts += Counter(
+                why for name, why in folder.skipped.items() if name not in OWN_NAMES
+            )
+        return counts
 
 
 # --- Users -------------------------------------------------------------------
@@ -4626,12 +4646,16 @@ def run_with_progress(
 
 
 def print_problems(upkeep: Upkeep) -> None:
-    """Name each file that cannot be shown, with the reason."""
+    """Name each file that cannot be shown, with the reason; count those that nobody expects to see."""
     problems = upkeep.problems()
     if problems:
         print("These files cannot be shown, or not whole:")
     for path, reason in problems:
         print(f"  {path}: {reason}")
+    skipped = upkeep.skipped()
+    for kind in Skipped:
+        if skipped[kind]:
+            print(kind.told(skipped[kind]))
 
 
 def counts_text(album: Album, between: str = ", ") -> str:

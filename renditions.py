@@ -5,7 +5,7 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 
 Contents, top to bottom; names refer upward only:
 
-    formats · facts · dates · metadata · pixels · videos · renditions · worker
+    names · formats · facts · dates · metadata · pixels · videos · renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
 """
@@ -66,6 +66,99 @@ METADATA_ERRORS = (
     ValueError,
     struct.error,
 )
+
+# --- Names -------------------------------------------------------------------
+
+
+class Skipped(enum.Enum):
+    """What is in a folder and not shown, said of one and of several."""
+
+    COPY = (
+        "copy or half file of another program",
+        "copies and half files of other programs",
+    )
+    SIDECAR = "text, sidecar or system file", "texts, sidecars and system files"
+
+    def told(self, count: int) -> str:
+        """Say to the owner how many there are."""
+        one, several = self.value
+        if count == 1:
+            return f"1 {one} is not shown."
+        return f"{count} {several} are not shown."
+
+
+# Never items, even where the content would pass: sidecars, camera proxies, texts, what runs.
+IGNORED_SUFFIXES = frozenset(
+    ".xmp .json .txt .aae .thm .lrv .pp3 .dop .cos .nksc .vrd .pyz .py .html .db .ini".split()
+)
+# How copies and half files end that other programs leave beside a photo: backups of editors, swap
+# files, downloads, placeholders of clouds. Digits behind do not count: .bak2, .aria2, .~1234.
+LEFTOVER_SUFFIXES = frozenset(
+    ".~ .bak .bck .bk .backup .old .orig .sav .save .xnbak .swn .swo .swp .swx .kate-swp"
+    " .part .partial .filepart .crdownload .opdownload .download .downloading .fdmdownload"
+    " .dtapart .aria .ytdl .bts .td .xltd .!qb .!ut .!bt .!sync .bc! .jc! .teracopy"
+    " .tmp .temp .icloud .nextcloud .owncloud".split()
+)
+EXIFTOOL_ENDS = ("_original", "_exiftool_tmp")  # behind a suffix
+# How others begin, folded.
+_LEFTOVER = re.compile(
+    r"#.+#"  # Emacs
+    r"|\._.+"  # macOS, on disks that hold no resource forks
+    r"|\.(?:nfs|fuse_hidden|smbdelete|afpdeleted)[0-9a-f.]{4,}"  # deleted while in use
+    r"|~\$.+|\.~.+|\.owncloudsync.*|\.unison\..+|\.syncthing\..+|~syncthing~.+"
+    r"|\.(?:pending|trashed)-\d+-.+"  # Android
+    r"|\.goutputstream-.+|\.pureftpd-upload\..+|\.in\..+\."
+    r"|\..+\.\w+\.[a-z\d]{6}"  # rsync
+)
+# Whole copies, made where two devices changed one file: of Syncthing, Nextcloud and ownCloud,
+# Dropbox, Seafile, Synology Drive and Resilio.
+_CONFLICT = re.compile(
+    r"(?P<stem>.+?)(?:\.sync-conflict-\d{8}-\d{6}(?:-[a-z\d]{7})?|_conflict-\d{8}-\d{6}"
+    r"| ?\([^()]*(?:conflicted copy|sfconflict|case conflict)[^()]*\)(?: \(\d+\))?"
+    r"|_[^_]+_[a-z]{3}-\d\d-\d{6}-\d{4}_(?:case)?conflict|\.conflict)"
+    r"(?P<suffix>\.\w+)?"
+)
+
+
+def is_leftover(name: str) -> bool:
+    """Say whether a file's name is one that other programs give their copies and half files."""
+    folded = name.casefold()
+    suffix = os.path.splitext(folded)[1]
+    if folded.endswith("~") or ".digikamtempfile." in folded:
+        return True
+    is_backup = suffix.endswith(EXIFTOOL_ENDS) or suffix.startswith(".sb-")  # macOS
+    if is_backup or suffix.rstrip("0123456789") in LEFTOVER_SUFFIXES:
+        return True
+    return folded.startswith((".", "~", "#")) and bool(_LEFTOVER.fullmatch(folded))
+
+
+def original_of_conflict(name: str) -> str:
+    """Return the folded name of the file of which a sync program made a copy; '' for other files.
+
+    Such a copy is whole. Where the original is gone, the copy may be all that is left.
+    """
+    folded = name.casefold()
+    match = _CONFLICT.fullmatch(folded) if "conflict" in folded else None
+    if match is None:
+        return ""
+    return match["stem"] + (match["suffix"] or "")
+
+
+def skipped_among(names: Mapping[str, str]) -> dict[str, Skipped]:
+    """Return what is no item among the files of a folder, by the names alone.
+
+    `names` tells of each name how it would be without keywords.
+    """
+    originals = {name.casefold() for name in names}
+    skipped = {}
+    for name, plain in names.items():
+        is_copy = is_leftover(name) or is_leftover(plain)
+        if is_copy or original_of_conflict(name) in originals:
+            skipped[name] = Skipped.COPY
+        elif os.path.splitext(plain)[1].lower() in IGNORED_SUFFIXES:
+            skipped[name] = Skipped.SIDECAR
+    return skipped
+
 
 # --- Formats -----------------------------------------------------------------
 

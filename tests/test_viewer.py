@@ -531,7 +531,9 @@ def test_a_picture_that_is_not_ready_is_asked_for_again(
                 "[...document.images].some(each => each.complete && !each.naturalWidth)"
             )
         )
-        eventually(lambda: scripts)  # the first picture may fail before the script is asked for
+        eventually(
+            lambda: scripts
+        )  # the first picture may fail before the script is asked for
         scripts[0].continue_()
     eventually(
         lambda: (
