@@ -85,7 +85,6 @@ from renditions import (
     NEVER,
     NOT_KEPT,
     PHOTO,
-    PHOTO_SUFFIXES,
     PREVIEW,
     PREVIEW_SIDE,
     RENDER_SECONDS,
@@ -96,6 +95,7 @@ from renditions import (
     VIDEO,
     Info,
     Purpose,
+    Shot,
     Skipped,
     date_in_name,
     decode_reply,
@@ -105,12 +105,14 @@ from renditions import (
     first_date,
     info_from,
     is_leftover,
+    is_live,
     is_made,
     local_time,
     merge_infos,
     purpose_of,
     rendition_names,
     rendition_path,
+    shots_among,
     skipped_among,
     worker_command,
 )
@@ -1194,8 +1196,9 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 GUESSED = "its letters were read as those of Western Windows (cp1252). Save it as UTF-8"
-LIVE_BYTES = 20_000_000  # a live photo's film lasts three seconds; a longer one is an item of its own
-LIVE_SUFFIXES = (".mov", ".mp4")
+LIVE_BYTES = (
+    20_000_000  # of a film that passes for that of a live photo until it has been read
+)
 MEDIA_SUFFIXES = frozenset().union(*SUFFIXES.values())
 # A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
 TICK = 0.1  # seconds
@@ -1329,12 +1332,6 @@ class AlbumText(NamedTuple):
     problem: str = ""  # for the owner
 
 
-def _is_film_of(film: File, photo: File) -> bool:
-    is_short = film.suffix in LIVE_SUFFIXES and film.size <= LIVE_BYTES
-    # who may see it may see it move
-    return is_short and film.keywords in (NO_KEYWORDS, photo.keywords)
-
-
 @dataclasses.dataclass(frozen=True)
 class Folder:
     """A folder of the library as it was when it was listed."""
@@ -1387,18 +1384,9 @@ class Folder:
         return list(dict.fromkeys(names))
 
     @functools.cached_property
-    def films(self) -> dict[str, File]:
-        """The films of live photos, by the photo's name: of IMG_1.HEIC IMG_1.MOV or IMG_1_HEVC.MOV."""
-        photos: dict[str, File] = {}
-        for _, file in sorted(self.files.items()):
-            if file.suffix in PHOTO_SUFFIXES:
-                photos.setdefault(file.stem, file)
-        films = {}
-        for _, film in sorted(self.files.items()):
-            photo = photos.get(film.stem.removesuffix("_hevc"))
-            if photo and _is_film_of(film, photo):
-                films[photo.name] = film
-        return films
+    def shots(self) -> dict[str, Shot]:
+        """What may be one shot with a file, by the name of each file."""
+        return shots_among({name: file.plain_name for name, file in self.files.items()})
 
 
 class Place(NamedTuple):
@@ -1910,10 +1898,9 @@ class Item:
     @property
     def kind(self) -> str:
         """PHOTO, VIDEO or another kind: by the content, and by the suffix until a worker has read it."""
-        if self.info is None:
-            # Of x.jpg.private the suffix is .jpg.
-            return expected_kind(parse_name(self.file.name).title)
-        return self.info.kind
+        if self.info and self.info.kind:
+            return self.info.kind
+        return expected_kind(self.file.plain_name)
 
     @property
     def facts(self) -> Info:
@@ -1983,11 +1970,35 @@ class Album:
         return self.photos + self.videos == 0
 
 
-def item_of(address: Parts, folder: Folder, file: File, info: Info | None) -> Item:
+def is_pair(photo: File, film: File, index: Index) -> bool:
+    """Say whether a film of a photo's name belongs to it, as far as both were read."""
+    # Who may see the photo may see it move.
+    if film.keywords not in (NO_KEYWORDS, photo.keywords):
+        return False
+    facts = index.get(film.identity)
+    if facts is None:
+        # Most such films are short: the others do not come and go while an album is read.
+        return film.size <= LIVE_BYTES
+    return is_live(index.get(photo.identity) or Info(), facts)
+
+
+def photo_of(film: File, folder: Folder, index: Index) -> str:
+    """Return the name of the live photo whose film a file is; '': it is an item of its own."""
+    shot = folder.shots[film.name]
+    names = (shot.photos or shot.edited) if film.name in shot.films else ()
+    pairs = (name for name in names if is_pair(folder.files[name], film, index))
+    return next(pairs, "")
+
+
+def item_of(
+    address: Parts, folder: Folder, file: File, info: Info | None, index: Index
+) -> Item:
     """Return the item that a file of a folder is. A caption in album.txt goes before the file's own."""
     facts = info or Info()
     caption = folder.text.captions.get(file.name, facts.caption)
-    return Item(address, file, info, folder.films.get(file.name), caption)
+    films = (folder.files[name] for name in folder.shots[file.name].films)
+    pairs = (film for film in films if photo_of(film, folder, index) == file.name)
+    return Item(address, file, info, next(pairs, None), caption)
 
 
 def items_below(album: Album) -> Iterator[Item]:
@@ -2175,11 +2186,10 @@ class Library:
     ) -> tuple[Item, ...]:
         """Return the photos and videos of a folder, oldest first, as far as they were read."""
         folder = place.folder
-        films = {film.name for film in folder.films.values()}
         items = []
         for file, info in zip(folder.files.values(), infos, strict=True):
-            item = item_of((*place.address, file.name), folder, file, info)
-            is_item = item.is_shown and file.name not in films
+            item = item_of((*place.address, file.name), folder, file, info, self.index)
+            is_item = item.is_shown and not photo_of(file, folder, self.index)
             if is_item and may_find(principal, file.keywords.rule(now)):
                 items.append(item)
         items.sort(key=lambda item: natural(item.file.name))
@@ -2209,7 +2219,7 @@ class Library:
             # The worker may have died of the pixels, before it told any facts.
             if info.key == "" and info.retry == AT_START:
                 info = self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
-        item = item_of(place.address, place.folder, file, info)
+        item = item_of(place.address, place.folder, file, info, self.index)
         if not item.is_shown:
             return None
         return item

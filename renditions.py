@@ -176,6 +176,8 @@ RAW_SUFFIXES = frozenset(
 )
 SUFFIXES = {PHOTO: PHOTO_SUFFIXES, VIDEO: VIDEO_SUFFIXES, RAW: RAW_SUFFIXES}
 
+LIVE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mp")  # of the films of live photos
+
 # The only decoders of Pillow that a file can reach.
 PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
 # The further pictures inside MPO, HEIF and TIFF are no animation.
@@ -206,6 +208,72 @@ def expected_kind(path: str) -> str:
         if suffix in suffixes:
             return kind
     return ""
+
+
+# What Pixel phones put behind the name of a shot: PXL_1.MP.jpg, PXL_1.RAW-01.MP.COVER.jpg and
+# PXL_1.RAW-02.ORIGINAL.dng.
+_PIXEL_TAGS = re.compile(r"(?:\.raw-\d\d)?(?:\.mp)?(?:\.(?:cover|original))?$")
+_COPY_NUMBER = re.compile(r" ?\(\d{1,4}\)$")
+# Apple's edited photos, and those of Google Photos in the languages of the interface.
+_EDITED = re.compile(
+    r"(?P<apple>img_)e(?=\d)|-(?:edited|bearbeitet|modifié|editad[ao]|diedit|編集済み|已編輯|已修改)$"
+)
+
+
+def shot_of(name: str) -> str:
+    """Return the part of a name without keywords that all files of one shot share, folded.
+
+    It is IMG_1 of IMG_1.HEIC, IMG_1.mov, IMG_1_HEVC.MOV and IMG_1.HEIC.MOV; IMG_1(2) of
+    IMG_1(2).JPG and IMG_1.HEIC(2).MP4.
+    """
+    stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name).casefold())
+    number = _COPY_NUMBER.search(stem)
+    if number:
+        stem = stem[: number.start()]
+    if suffix in LIVE_SUFFIXES:
+        inner, inner_suffix = os.path.splitext(stem)
+        if inner_suffix in PHOTO_SUFFIXES:
+            stem = inner
+        stem = stem.removesuffix("_hevc")
+    stem = _PIXEL_TAGS.sub("", stem)
+    return stem + (number[0] if number else "")
+
+
+class Shot(NamedTuple):
+    """The names of what may be one shot: its photos, its films, and its RAW files."""
+
+    photos: list[str]
+    films: list[str]
+    raws: list[str]
+    edited: list[str]  # photos made of the shot, which count where it has no other
+
+
+def _group_shots(names: Mapping[str, str]) -> dict[str, Shot]:
+    shots: dict[str, Shot] = {}
+    for name, plain in sorted(names.items()):
+        suffix = os.path.splitext(plain)[1].lower()
+        shot = shots.setdefault(shot_of(plain), Shot([], [], [], []))
+        if suffix in PHOTO_SUFFIXES:
+            shot.photos.append(name)
+        elif suffix in RAW_SUFFIXES:
+            shot.raws.append(name)
+        elif suffix in LIVE_SUFFIXES:
+            shot.films.append(name)
+    return shots
+
+
+def shots_among(names: Mapping[str, str]) -> dict[str, Shot]:
+    """Return which files of a folder may be one shot, by the name of each.
+
+    `names` tells of each name how it would be without keywords.
+    """
+    shots = _group_shots(names)
+    for key, shot in list(shots.items()):
+        original = shots.get(_EDITED.sub(r"\g<apple>", key))
+        if original and original is not shot and not original.photos:
+            original.edited.extend(shot.photos)
+            shots[key] = shot._replace(films=shot.films or original.films)
+    return {name: shots[shot_of(plain)] for name, plain in names.items()}
 
 
 def read_head(path: str) -> tuple[bytes, str]:
@@ -293,6 +361,7 @@ class Info:
     iso: int = 0  # (EXIF 0x8827)
     focal_length: float = 0  # mm (EXIF 0x920A)
     duration: float = 0  # s
+    content_id: str = ""  # which Apple gives a live photo and its film alike
     latitude: float | None = None  # degrees north
     longitude: float | None = None  # degrees east
     added: float = (
@@ -658,6 +727,21 @@ def first_date(dates: Iterable[dt.datetime | None]) -> dt.datetime | None:
     return first
 
 
+def is_same_moment(one: str, other: str, tolerance: float) -> bool:
+    """Say whether two dates in ISO 8601 differ by at most so many seconds.
+
+    Where one alone tells its offset, that of the other may be any that there is.
+    """
+    first, second = dt.datetime.fromisoformat(one), dt.datetime.fromisoformat(other)
+    if (first.tzinfo is None) == (second.tzinfo is None):
+        return abs((first - second).total_seconds()) <= tolerance
+    if second.tzinfo is None:
+        first, second = second, first
+    ahead = (first - second.astimezone(dt.UTC).replace(tzinfo=None)).total_seconds()
+    quarters = round(ahead / QUARTER)
+    return quarters in QUARTERS and abs(ahead - quarters * QUARTER) <= tolerance
+
+
 class ExifDate(NamedTuple):
     """The tags of one date in EXIF (2.32, 4.6.5): those of its offset stand best first."""
 
@@ -753,6 +837,8 @@ XMP_TEXT_BYTES = 65536  # of one property in all its languages
 CAPTION_LENGTH = 1000  # characters
 LABEL_LENGTH = 100  # characters
 SMALLEST = 1e-6  # of exposure times and the like; less is a division by almost nothing
+MAKER_TAGS = 200  # read of a maker note; Apple writes 60
+EXIF_ASCII = 2  # the type of a text
 JOINERS = (
     "\u200c\u200d"  # Persian words and emoji of several people fall apart without them
 )
@@ -873,6 +959,19 @@ def _camera(exif: Mapping[int, Any]) -> str:
     return f"{maker} {model}".strip()
 
 
+def _content_id(note: bytes) -> str:
+    """Return tag 0x0011 of Apple's maker note, which its film has, too. Raises METADATA_ERRORS."""
+    if not note.startswith(b"Apple iOS\0"):
+        return ""
+    order = ">" if note[12:14] == b"MM" else "<"
+    [count] = struct.unpack_from(f"{order}H", note, 14)
+    for nth in range(min(count, MAKER_TAGS)):
+        tag, form, length, at = struct.unpack_from(f"{order}HHII", note, 16 + 12 * nth)
+        if tag == 0x0011 and form == EXIF_ASCII:
+            return _label(note[at : at + min(length, LABEL_LENGTH)])
+    return ""
+
+
 def _xmp_of(image: ImageFile.ImageFile) -> bytes:
     xmp = image.info.get("xmp", b"")
     if isinstance(xmp, bytes):
@@ -896,6 +995,7 @@ def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
         "f_number": _number(details.get(0x829D)),
         "iso": int(_number(details.get(0x8827))),
         "focal_length": _number(details.get(0x920A)),
+        "content_id": _read_or_none(_content_id, details.get(0x927C)) or "",
     }
     if taken := date_taken(dates, gps, xmp):
         fields["taken"] = taken.isoformat()
@@ -1147,6 +1247,15 @@ def read_photo(image: ImageFile.ImageFile, path: str, head: bytes, info: Info) -
 
 # --- Videos ------------------------------------------------------------------
 
+# A live photo lasts 3 s on Apple's phones and up to 5 s on others. Its film may be dated by its
+# beginning, by its end, or by when the phone wrote it, some seconds later.
+LIVE_SECONDS = 6.0
+LIVE_TOLERANCE = 60.0  # seconds
+ATOMS = 256  # looked at in one place of a film
+ATOM_BYTES = 4096  # read of one atom
+QUICKTIME_ZERO = dt.datetime(1904, 1, 1)
+LATEST_CREATED = 1 << 33  # seconds since then: the year 2176
+CONTENT_ID = "com.apple.quicktime.content.identifier"
 POSTER_SECONDS = 1.0  # into a film: later than a black beginning
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
 
@@ -1165,6 +1274,14 @@ def _limit_program(pid: int) -> None:
 
 
 TOO_SLOW = f"gave up after {RENDER_SECONDS:.0f} s of computing"
+
+
+class Atom(NamedTuple):
+    """Where an atom of a film lies."""
+
+    kind: bytes
+    start: int  # of its content
+    end: int
 
 
 def _run(program: str, path: str, form: str, before: Sequence[str], *after: str) -> bytes:
@@ -1203,6 +1320,97 @@ def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
         return image.convert("RGB")
 
 
+def _atoms(file: io.BufferedReader, start: int, end: int) -> Iterator[Atom]:
+    """Yield the atoms in a part of a film, up to the first that makes no sense."""
+    for _ in range(ATOMS):
+        file.seek(start)
+        head = file.read(16)
+        if len(head) < 8 or start + 8 > end:
+            return
+        size, kind = struct.unpack(">I4s", head[:8])
+        content = start + 8
+        if size == 1 and len(head) == 16:
+            [size] = struct.unpack(">Q", head[8:])
+            content = start + 16
+        elif size == 0:
+            size = end - start
+        if not content <= start + size <= end:
+            return
+        yield Atom(kind, content, start + size)
+        start += size
+
+
+def _read_atom(file: io.BufferedReader, atom: Atom) -> bytes:
+    file.seek(atom.start)
+    return file.read(min(atom.end - atom.start, ATOM_BYTES))
+
+
+def _apple_tags(file: io.BufferedReader, meta: Atom) -> dict[str, str]:
+    """Return the tags of a film by the names that Apple gives them, in lower case."""
+    # QuickTime's own is a list of atoms; that of ISO/IEC 14496-12 has a version before.
+    start = meta.start
+    if _read_atom(file, meta)[4:8] != b"hdlr":
+        start += 4
+    atoms = {atom.kind: atom for atom in _atoms(file, start, meta.end)}
+    keys, values = atoms.get(b"keys"), atoms.get(b"ilst")
+    if keys is None or values is None:
+        return {}
+    names = [_read_atom(file, key) for key in _atoms(file, keys.start + 8, keys.end)]
+    tags = {}
+    for item in _atoms(file, values.start, values.end):
+        nth = int.from_bytes(item.kind) - 1
+        if nth in range(len(names)):
+            # Its one atom is called data: the type and the language stand before the value.
+            text = _read_atom(file, item)[16:]
+            tags[_label(names[nth]).lower()] = _label(text)
+    return tags
+
+
+def _movie_header(header: bytes) -> tuple[float, str]:
+    """Return a film's duration, s, and when it was made. Raises struct.error."""
+    form = ">QxxxxxxxxIQ" if header[:1] == b"\1" else ">IxxxxII"
+    created, scale, length = struct.unpack_from(form, header, 4)
+    date = ""
+    if 0 < created < LATEST_CREATED:
+        date = f"{QUICKTIME_ZERO + dt.timedelta(seconds=created)}Z"
+    is_known = scale > 0 and length not in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
+    return (length / scale if is_known else 0), date
+
+
+def read_film_header(path: str) -> tuple[float, dict[str, str]]:
+    """Return duration, s, and tags of a film in QuickTime's form, without any other program.
+
+    Source: QuickTime File Format, mvhd and keys; ISO/IEC 14496-12, 8.2.2. Raises METADATA_ERRORS.
+    """
+    duration = 0.0
+    tags: dict[str, str] = {}
+    with open(path, "rb") as file:
+        atoms = _atoms(file, 0, os.fstat(file.fileno()).st_size)
+        movie = next((atom for atom in atoms if atom.kind == b"moov"), None)
+        if movie is None:
+            return duration, tags
+        for atom in _atoms(file, movie.start, movie.end):
+            if atom.kind == b"mvhd":
+                duration, tags["creation_time"] = _movie_header(_read_atom(file, atom))
+            elif atom.kind == b"meta":
+                tags |= _apple_tags(file, atom)
+    return duration, tags
+
+
+def is_live(photo: Info, film: Info) -> bool:
+    """Say whether a photo and a film of one name are one moment, by what was read of them."""
+    if film.kind != VIDEO or photo.kind not in (PHOTO, ""):
+        return False
+    if photo.content_id and film.content_id:
+        return photo.content_id == film.content_id
+    if not 0 < film.duration <= LIVE_SECONDS:
+        return False
+    taken = photo.taken or photo.written
+    if not taken or not film.taken:
+        return True
+    return is_same_moment(taken, film.taken, LIVE_TOLERANCE)
+
+
 def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
     """Return when a film was taken, from its container's tags in lower case."""
     date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
@@ -1226,10 +1434,24 @@ def _video_size(streams: Iterable[Mapping[str, Any]]) -> Size:
 
 
 def read_video(path: str, container: str, info: Info) -> Info:
-    """Tell the facts of a video; size, date and duration only where the machine has ffprobe."""
+    """Tell the facts of a video; of other forms than QuickTime's only where the machine has ffprobe."""
     media_type = "video/webm" if container == "webm" else "video/mp4"
     no_poster = not shutil.which("ffmpeg")
-    info = dataclasses.replace(info, kind=VIDEO, media_type=media_type, no_poster=no_poster)
+    header: tuple[float, dict[str, str]] = _read_or_none(read_film_header, path) or (
+        0.0,
+        {},
+    )
+    duration, tags = header
+    date = _video_date(tags)
+    info = dataclasses.replace(
+        info,
+        kind=VIDEO,
+        media_type=media_type,
+        no_poster=no_poster,
+        duration=_number(duration),
+        taken=date.isoformat() if date else "",
+        content_id=tags.get(CONTENT_ID, ""),
+    )
     if not shutil.which("ffprobe"):
         return info
     wanted = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
@@ -1243,8 +1465,8 @@ def read_video(path: str, container: str, info: Info) -> Info:
         info,
         width=width,
         height=height,
-        duration=_number(form.get("duration")),
-        taken=date.isoformat() if date else "",
+        duration=_number(form.get("duration")) or info.duration,
+        taken=date.isoformat() if date else info.taken,
     )
 
 

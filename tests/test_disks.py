@@ -277,7 +277,9 @@ def test_a_library_whose_disk_is_away_is_told_of_and_nothing_is_forgotten(
         done = run("--state", state, name)
         assert done.returncode == 1
         assert str(library) in done.stderr
-        assert "Is its disk connected?" in done.stderr or "There is no folder" in done.stderr
+        assert (
+            "Is its disk connected?" in done.stderr or "There is no folder" in done.stderr
+        )
     bring_back(library)
     assert [client.get("/").text for client in (visitor, owner)] == pages
     assert not upkeep._work(), "nothing is read or made again"
