@@ -87,9 +87,9 @@ from renditions import (
     PHOTO,
     PREVIEW,
     PREVIEW_SIDE,
+    RAW,
     RENDER_SECONDS,
     RENDITIONS_FOLDER,
-    SUFFIXES,
     THUMBNAIL_WIDTHS,
     TOO_SLOW,
     VIDEO,
@@ -103,13 +103,15 @@ from renditions import (
     expected_kind,
     explain,
     first_date,
+    ignored_as,
     info_from,
-    is_leftover,
+    is_ignored,
     is_live,
     is_made,
     local_time,
     merge_infos,
     purpose_of,
+    other_picture,
     rendition_names,
     rendition_path,
     shots_among,
@@ -1189,54 +1191,23 @@ class Renderer:
 DEPTH = 64  # of albums in albums; deeper ones are ignored
 ALBUM_TEXT = "album.txt"
 ALBUM_TEXT_BYTES = 65536
-OWN_NAMES = (ALBUM_TEXT, "photos.pyz")  # no items, and nobody looks for them
+OWN_NAMES = {ALBUM_TEXT, "photos.pyz"}  # no items, and nobody looks for them
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 GUESSED = "its letters were read as those of Western Windows (cp1252). Save it as UTF-8"
-LIVE_BYTES = (
-    20_000_000  # of a film that passes for that of a live photo until it has been read
-)
-MEDIA_SUFFIXES = frozenset().union(*SUFFIXES.values())
+LIVE_BYTES = 20_000_000  # of a film that passes for a live photo's until it has been read
 # A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
 TICK = 0.1  # seconds
 WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
 # The file is gone, or a link leads nowhere.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
-# Bins, snapshots and system folders of Windows, macOS, Android, NAS and Samba, folded; and what
-# looks like a folder and is a program's library.
-SYSTEM_NAMES = frozenset(
-    (
-        "#recycle",
-        "#snapshot",
-        "$recycle.bin",
-        "__macosx",
-        "config.msi",
-        "eadir_tmp",
-        "files_trashbin",
-        "files_versions",
-        "lost+found",
-        "lost.dir",
-        "network recycle bin",
-        "network trash folder",
-        "recycle bin",
-        "recycled",
-        "recycler",
-        "system volume information",
-        "temporary items",
-        "thevolumesettingsfolder",
-        "trashbox",
-        "~snapshot",
-    )
-)
-_SYSTEM_NAME = re.compile(
-    r"found\.\d{3}|.*\.(?:photoslibrary|photolibrary|migratedphotolibrary|aplibrary|lrdata)"
-)
 NAME_LENGTH = 255  # characters; file systems have no longer names
 
+Entry: TypeAlias = os.DirEntry[str]
 Parts = tuple[str, ...]  # names from the library down; () is the library itself
 
 
@@ -1263,9 +1234,9 @@ def natural(name: str) -> tuple[Any, ...]:
 
 def parse_file_name(name: str) -> Name:
     """Say what a file's name means: its keywords stand before or behind the suffix, which stays."""
-    stem, suffix = os.path.splitext(name)
-    if suffix.lower() not in MEDIA_SUFFIXES:
+    if not expected_kind(name):
         return parse_name(name)
+    stem, suffix = os.path.splitext(name)
     parsed = parse_name(stem)
     return parsed._replace(title=parsed.title + suffix)
 
@@ -1294,16 +1265,6 @@ class File:
         if self.keywords is NO_KEYWORDS:
             return self.name
         return parse_file_name(self.name).title
-
-    @property
-    def stem(self) -> str:
-        """The plain name without its suffix, in lower case."""
-        return os.path.splitext(self.plain_name)[0].casefold()
-
-    @property
-    def suffix(self) -> str:
-        """The suffix of the plain name in lower case, with its dot."""
-        return os.path.splitext(self.plain_name)[1].lower()
 
 
 def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) -> File:
@@ -1342,6 +1303,7 @@ class Folder:
     has_links: bool = False
     text: AlbumText = dataclasses.field(default_factory=AlbumText)
     problem: str = ""
+    others: Mapping[str, File] = dataclasses.field(default_factory=dict)  # RAW and the like
     skipped: Mapping[str, Skipped] = dataclasses.field(default_factory=dict)  # by name
 
     @property
@@ -1386,7 +1348,8 @@ class Folder:
     @functools.cached_property
     def shots(self) -> dict[str, Shot]:
         """What may be one shot with a file, by the name of each file."""
-        return shots_among({name: file.plain_name for name, file in self.files.items()})
+        files = {**self.files, **self.others}
+        return shots_among({name: file.plain_name for name, file in files.items()})
 
 
 class Place(NamedTuple):
@@ -1464,14 +1427,6 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
     )
 
 
-def is_ignored(name: str) -> bool:
-    """Say whether a file's or a folder's name is none of ours: hidden, or a system's."""
-    if name.startswith((".", "@")) or name.endswith("~"):
-        return True
-    folded = name.casefold()
-    return folded in SYSTEM_NAMES or _SYSTEM_NAME.fullmatch(folded) is not None
-
-
 def _text_of(files: Mapping[str, File]) -> AlbumText:
     text = files.get(ALBUM_TEXT)
     # A link may lead to the words of another album, which not everybody may read.
@@ -1520,7 +1475,7 @@ def file_place(
     name: str, place: Place, principal: Principal, now: Circumstances
 ) -> Place | None:
     """Return the place of a file of an album; None: it is not there, or may not be opened."""
-    file = place.folder.files.get(name)
+    file = place.folder.files.get(name) or place.folder.others.get(name)
     own = file.keywords if file else None
     rule = openable_rule(own, place, principal, now)
     if file is None or rule is None:
@@ -1613,7 +1568,7 @@ class Folders:
             return Folder(None, {}, {}, problem=explain(error))
 
     def _read_entries(
-        self, parts: Parts, entries: Iterable[os.DirEntry[str]], stamp: Identity | None
+        self, parts: Parts, entries: Iterable[Entry], stamp: Identity | None
     ) -> Folder:
         files: dict[str, File] = {}
         albums: dict[str, Name] = {}
@@ -1622,35 +1577,48 @@ class Folders:
         has_links = False
         state_names = self._state_names_in(parts)
         for entry in entries:
-            if is_ignored(entry.name) or entry.name in state_names:
-                if is_leftover(entry.name):
-                    skipped[entry.name] = Skipped.COPY
+            if entry.name in state_names:
                 continue
             try:
-                has_links = has_links or entry.is_symlink()
-                name = self._name_of_entry(parts, entry)
-                if name is None:
-                    continue
-                if entry.is_file():
-                    status = entry.stat()
-                    files[entry.name] = file_of(
-                        entry.name, entry.path, status, name.keywords
-                    )
-                elif entry.is_dir() and len(parts) < DEPTH:
-                    albums[entry.name] = name
+                has_links = has_links or (entry.is_symlink() and not is_ignored(entry.name))
+                why = self._take(parts, entry, files, albums)
+                if why:
+                    skipped[entry.name] = why
             except OSError as error:
                 if error.errno not in GONE:
                     problems.append(f"{display(entry.name)}: {error.strerror}")
         skipped |= skipped_among({name: file.plain_name for name, file in files.items()})
+        shown = {name: file for name, file in files.items() if name not in skipped}
+        others = {name: f for name, f in shown.items() if other_picture(f.plain_name)}
         return Folder(
             stamp=stamp,
-            files={name: file for name, file in files.items() if name not in skipped},
+            files={name: file for name, file in shown.items() if name not in others},
             albums=albums,
             has_links=has_links,
             text=_text_of(files),
             problem="; ".join(sorted(problems)),
+            others=others,
             skipped=skipped,
         )
+
+    def _take(
+        self, parts: Parts, entry: Entry, files: dict[str, File], albums: dict[str, Name]
+    ) -> Skipped | None:
+        """Take an entry of a folder as a file or as an album, or say why it is neither."""
+        if why := ignored_as(entry.name):
+            return why
+        name = self._name_of_entry(parts, entry)
+        if name is None:
+            return Skipped.LINK
+        if entry.is_file():
+            files[entry.name] = file_of(entry.name, entry.path, entry.stat(), name.keywords)
+        elif not entry.is_dir():
+            return Skipped.LINK if entry.is_symlink() else Skipped.OTHER
+        elif len(parts) >= DEPTH:
+            return Skipped.DEEP
+        else:
+            albums[entry.name] = name
+        return None
 
     def _state_names_in(self, parts: Parts) -> set[str]:
         """Return the names by which the state folder, or its cache, lies in this folder."""
@@ -1666,7 +1634,7 @@ class Folders:
         is_of_library = holds_library and real.is_relative_to(self.real_root)
         return real.is_relative_to(self._state) and not is_of_library
 
-    def _name_of_entry(self, parts: Parts, entry: os.DirEntry[str]) -> Name | None:
+    def _name_of_entry(self, parts: Parts, entry: Entry) -> Name | None:
         """Return what a name says, of a link with what its target says; None: it is not followed."""
         name = parse_file_name(entry.name) if entry.is_file() else parse_name(entry.name)
         if not entry.is_symlink():
@@ -1676,7 +1644,7 @@ class Folders:
             return None
         return name._replace(keywords=strictest((name.keywords, target)))
 
-    def _keywords_of_link(self, parts: Parts, entry: os.DirEntry[str]) -> Keywords | None:
+    def _keywords_of_link(self, parts: Parts, entry: Entry) -> Keywords | None:
         """Return the keywords along a link's real path; None: the link is not followed."""
         plain = self.real_root.joinpath(*parts)
         folder = Path(os.path.realpath(plain))
@@ -1885,22 +1853,30 @@ READ_PATIENCE = 0.6  # seconds that an album page waits for files that were neve
 FEED_ITEMS = 50
 
 
+def kind_of(file: File, info: Info | None) -> str:
+    """Return the kind of a file by its content, and by its suffix where that is all that is known."""
+    kind = info.kind if info else ""
+    return kind or expected_kind(file.plain_name)
+
+
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A photo or video of an album; with `film`, a live photo. `info` is None until it was read."""
+    """A photo or video of an album; with `film`, a live photo. `info` is None until it was read.
+
+    `raws` are the RAW files of the same shot that somebody may find, too.
+    """
 
     address: Parts
     file: File
     info: Info | None
     film: File | None = None
     caption: str = ""
+    raws: tuple[File, ...] = ()
 
     @property
     def kind(self) -> str:
-        """PHOTO, VIDEO or another kind: by the content, and by the suffix until a worker has read it."""
-        if self.info and self.info.kind:
-            return self.info.kind
-        return expected_kind(self.file.plain_name)
+        """PHOTO, VIDEO or another kind."""
+        return kind_of(self.file, self.info)
 
     @property
     def facts(self) -> Info:
@@ -1990,17 +1966,6 @@ def photo_of(film: File, folder: Folder, index: Index) -> str:
     return next(pairs, "")
 
 
-def item_of(
-    address: Parts, folder: Folder, file: File, info: Info | None, index: Index
-) -> Item:
-    """Return the item that a file of a folder is. A caption in album.txt goes before the file's own."""
-    facts = info or Info()
-    caption = folder.text.captions.get(file.name, facts.caption)
-    films = (folder.files[name] for name in folder.shots[file.name].films)
-    pairs = (film for film in films if photo_of(film, folder, index) == file.name)
-    return Item(address, file, info, next(pairs, None), caption)
-
-
 def items_below(album: Album) -> Iterator[Item]:
     """Yield the items of an album and of all albums in it."""
     yield from album.items
@@ -2040,7 +2005,8 @@ def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
 
     def rank(item: Item) -> tuple[bool, bool, bool]:
         is_named = item.file.name == named
-        return not is_named, item.file.stem != "cover", item.facts.problem != ""
+        stem, _ = os.path.splitext(item.file.plain_name)
+        return not is_named, stem.casefold() != "cover", item.facts.problem != ""
 
     return min((item for item in items if item.has_picture), key=rank, default=None)
 
@@ -2188,7 +2154,7 @@ class Library:
         folder = place.folder
         items = []
         for file, info in zip(folder.files.values(), infos, strict=True):
-            item = item_of((*place.address, file.name), folder, file, info, self.index)
+            item = self._item_of(place, file, info, principal)
             is_item = item.is_shown and not photo_of(file, folder, self.index)
             if is_item and may_find(principal, file.keywords.rule(now)):
                 items.append(item)
@@ -2198,12 +2164,35 @@ class Library:
             items.sort(key=lambda item: instant(item.taken, zone))
         return tuple(items)
 
-    def item(self, place: Place, purpose: Purpose = Purpose.FACTS) -> Item | None:
+    def _item_of(
+        self, place: Place, file: File, info: Info | None, principal: Principal
+    ) -> Item:
+        """Return the item that a file of an album is. album.txt goes before the file's own caption."""
+        folder, facts = place.folder, info or Info()
+        shot = folder.shots[file.name]
+        films = (folder.files[name] for name in shot.films)
+        pairs = (film for film in films if photo_of(film, folder, self.index) == file.name)
+        raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
+        if raws:
+            now = self.folders.circumstances()
+            raws = [raw for raw in raws if may_find(principal, raw.keywords.rule(now))]
+        return Item(
+            address=(*place.address, file.name),
+            file=file,
+            info=info,
+            film=next(pairs, None),
+            caption=folder.text.captions.get(file.name, facts.caption),
+            raws=tuple(raws),
+        )
+
+    def item(
+        self, place: Place, purpose: Purpose = Purpose.FACTS, principal: Principal = VISITOR
+    ) -> Item | None:
         """Return the item at a place, its file looked at and read now; None: it is no item.
 
         A file that was never read is read for `purpose`, so that its thumbnail costs one request.
         """
-        if place.file is None:
+        if place.file is None or place.file.name in place.folder.others:
             return None
         try:
             status = os.stat(place.file.path)
@@ -2219,7 +2208,8 @@ class Library:
             # The worker may have died of the pixels, before it told any facts.
             if info.key == "" and info.retry == AT_START:
                 info = self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
-        item = item_of(place.address, place.folder, file, info, self.index)
+        album = place._replace(address=place.address[:-1])
+        item = self._item_of(album, file, info, principal)
         if not item.is_shown:
             return None
         return item
@@ -2258,7 +2248,7 @@ class Library:
         now = self.folders.circumstances()
         flags = []
         for place in self.places():
-            for name, file in place.folder.files.items():
+            for name, file in {**place.folder.files, **place.folder.others}.items():
                 flag = None if file.keywords.is_understood else flag_of(name, now)
                 if flag:
                     flags.append((display("/".join((*place.parts, name))), flag))
@@ -2502,32 +2492,40 @@ class Upkeep:
         self._identities = identities
         self._orphans = orphans - self._orphans
 
+    def _problems_in(self, folder: Folder) -> Iterator[tuple[str, str]]:
+        """Yield names and reasons; the folder itself has the name ''."""
+        yield "", folder.problem
+        yield ALBUM_TEXT, folder.text.problem
+        for name, file in folder.files.items():
+            info = self._library.index.get(file.identity)
+            if self._library.rests(file):
+                yield name, TOO_LATE
+            elif info and kind_of(file, info):
+                yield name, info.problem
+        for name, file in folder.others.items():
+            shot = folder.shots[name]
+            if not (name in shot.raws and shot.photos):
+                yield name, other_picture(file.plain_name)
+
     def problems(self) -> list[Problem]:
         """Return all that cannot be shown, or only in part, in natural order."""
         problems = []
         for parts, folder in self._library.walk():
-            if folder.problem:
-                path = display(os.path.join(*parts, "")) if parts else "."
-                problems.append(Problem(path, folder.problem))
-            if folder.text.problem:
-                path = display(os.path.join(*parts, ALBUM_TEXT))
-                problems.append(Problem(path, folder.text.problem))
-            for file in folder.files.values():
-                info = self._library.index.get(file.identity)
-                path = display(os.path.join(*parts, file.name))
-                if self._library.rests(file):
-                    problems.append(Problem(path, TOO_LATE))
-                elif info and info.problem and info.kind:
-                    problems.append(Problem(path, info.problem))
+            for name, reason in self._problems_in(folder):
+                if reason:
+                    path = display(os.path.join(*parts, name)) or "."
+                    problems.append(Problem(path, reason))
         return sorted(problems, key=lambda problem: natural(problem.path))
 
     def skipped(self) -> Counter[Skipped]:
         """Count what is not shown, by what it is."""
         counts: Counter[Skipped] = Counter()
         for _, folder in self._library.walk():
-            counts += Counter(
-                why for name, why in folder.skipped.items() if name not in OWN_NAMES
-            )
+            names = folder.skipped.keys() - OWN_NAMES
+            counts.update(folder.skipped[name] for name in names)
+            for file in folder.files.values():
+                info = self._library.index.get(file.identity)
+                counts[Skipped.OTHER] += info is not None and not kind_of(file, info)
         return counts
 
 
@@ -3256,6 +3254,7 @@ SECURITY_HEADERS = {
 # A video that is opened alone is a page that loads itself, which needs an origin; scripts stay
 # forbidden.
 MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
+OTHER_TYPE = "application/octet-stream"
 HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 
 Response: TypeAlias = bottle.HTTPResponse
@@ -3353,6 +3352,9 @@ class Links:
 
     def download(self, item: Item) -> str:
         return self._to("download", item.address)
+
+    def raw(self, item: Item, raw: File) -> str:
+        return self._to("download", (*item.address[:-1], raw.name))
 
     def api(self, address: Parts) -> str:
         return self._to("api/album", address)
@@ -3526,6 +3528,8 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, An
         facts["preview"] = links.preview(item) if item.kind == PHOTO else None
     if item.film:
         facts["live"] = links.live(item)
+    if item.raws:
+        facts["raw"] = [links.raw(item, raw) for raw in item.raws]
     facts |= {name: value for name in JSON_FIELDS if (value := getattr(info, name))}
     if principal.is_user and info.latitude is not None:
         facts |= {"latitude": info.latitude, "longitude": info.longitude}
@@ -3995,6 +3999,7 @@ class Site:
             exposure=exposure_text(info),
             size=size_text(item.file.size),
             size_shown=preview_size(info),
+            raws=[(visit.links.raw(item, raw), display(raw.name)) for raw in item.raws],
             album_title=self._title(visit.place.parts[:-1]),
         )
         return self._make_page(body, visit)
@@ -4022,7 +4027,7 @@ class Site:
     def _item(self, visit: Visit, purpose: Purpose = Purpose.FACTS) -> Item:
         item = None
         if not visit.has_slash:
-            item = self._library.item(visit.place, purpose)
+            item = self._library.item(visit.place, purpose, visit.principal)
         if item is None:
             raise NotFound
         return item
@@ -4055,14 +4060,18 @@ class Site:
     def send_photo(self, visit: Visit, *, attached: bool = False) -> Response:
         """The original, inline."""
         item = self._item(visit)
-        media_type = item.facts.media_type or "application/octet-stream"
+        media_type = item.facts.media_type or OTHER_TYPE
         name = item.title if attached else ""
         path = Path(item.file.path)
         return self._send_file(visit, path, media_type, versioned=False, name=name)
 
     def send_download(self, visit: Visit) -> Response:
-        """The original, as attachment."""
-        return self.send_photo(visit, attached=True)
+        """The original, as attachment; a RAW file, too, which is no item."""
+        file = visit.place.file
+        if visit.has_slash or not file or expected_kind(file.plain_name) != RAW:
+            return self.send_photo(visit, attached=True)
+        path, name = Path(file.path), display(file.name)
+        return self._send_file(visit, path, OTHER_TYPE, versioned=False, name=name)
 
     def send_album(self, visit: Visit) -> Response:
         """An album as JSON, all its items at once."""

@@ -78,6 +78,10 @@ class Skipped(enum.Enum):
         "copies and half files of other programs",
     )
     SIDECAR = "text, sidecar or system file", "texts, sidecars and system files"
+    HIDDEN = "hidden or system entry", "hidden and system entries"
+    LINK = "link that is not followed", "links that are not followed"
+    DEEP = "album too deep in others", "albums too deep in others"
+    OTHER = "file of another kind", "files of other kinds"
 
     def told(self, count: int) -> str:
         """Say to the owner how many there are."""
@@ -91,6 +95,36 @@ class Skipped(enum.Enum):
 IGNORED_SUFFIXES = frozenset(
     ".xmp .json .txt .aae .thm .lrv .pp3 .dop .cos .nksc .vrd .pyz .py .html .db .ini".split()
 )
+# Bins, snapshots and system folders of Windows, macOS, Android, NAS and Samba, folded; and what
+# looks like a folder and is a program's library.
+SYSTEM_NAMES = frozenset(
+    (
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "__macosx",
+        "config.msi",
+        "eadir_tmp",
+        "files_trashbin",
+        "files_versions",
+        "lost+found",
+        "lost.dir",
+        "network recycle bin",
+        "network trash folder",
+        "recycle bin",
+        "recycled",
+        "recycler",
+        "system volume information",
+        "temporary items",
+        "thevolumesettingsfolder",
+        "trashbox",
+        "~snapshot",
+    )
+)
+_SYSTEM_NAME = re.compile(
+    r"found\.\d{3}|.*\.(?:photoslibrary|photolibrary|migratedphotolibrary|aplibrary|lrdata)"
+)
+
 # How copies and half files end that other programs leave beside a photo: backups of editors, swap
 # files, downloads, placeholders of clouds. Digits behind do not count: .bak2, .aria2, .~1234.
 LEFTOVER_SUFFIXES = frozenset(
@@ -132,6 +166,23 @@ def is_leftover(name: str) -> bool:
     return folded.startswith((".", "~", "#")) and bool(_LEFTOVER.fullmatch(folded))
 
 
+def is_ignored(name: str) -> bool:
+    """Say whether a file's or a folder's name is none of ours: hidden, or a system's."""
+    if name.startswith((".", "@")) or name.endswith("~"):
+        return True
+    folded = name.casefold()
+    return folded in SYSTEM_NAMES or _SYSTEM_NAME.fullmatch(folded) is not None
+
+
+def ignored_as(name: str) -> Skipped | None:
+    """Say what is not shown, be it a file or a folder, since its name is ignored; None: it is not."""
+    if not is_ignored(name):
+        return None
+    if is_leftover(name):
+        return Skipped.COPY
+    return Skipped.HIDDEN
+
+
 def original_of_conflict(name: str) -> str:
     """Return the folded name of the file of which a sync program made a copy; '' for other files.
 
@@ -170,10 +221,13 @@ PHOTO_SUFFIXES = frozenset(
     " .tif .tiff .bmp .heic .heif .hif".split()
 )
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .webm".split())
+# Those that LibRaw and ExifTool name; .tif of some old cameras and .mov of film cameras left out.
 RAW_SUFFIXES = frozenset(
-    ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .orf .rw2"
-    " .pef .srw .x3f .3fr .iiq .rwl".split()
+    ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .orf .ori .rw2 .rwl .rwz .raw .pef .ptx"
+    " .srw .x3f .3fr .fff .iiq .cap .eip .ari .bay .bmq .braw .cine .cs1 .dc2 .dcr .dcs .drf"
+    " .erf .gpr .ia .k25 .kc2 .kdc .mdc .mef .mfw .mos .mrw .nefx .obm .pxn .qtk .r3d .rdc .sti".split()
 )
+RAW_PROBLEM = "RAW: export it as JPEG to show it"
 SUFFIXES = {PHOTO: PHOTO_SUFFIXES, VIDEO: VIDEO_SUFFIXES, RAW: RAW_SUFFIXES}
 
 LIVE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mp")  # of the films of live photos
@@ -237,6 +291,44 @@ def shot_of(name: str) -> str:
         stem = stem.removesuffix("_hevc")
     stem = _PIXEL_TAGS.sub("", stem)
     return stem + (number[0] if number else "")
+
+
+# Pictures that neither browsers nor this program show, whatever they hold.
+OTHER_PICTURES = {
+    suffix: name
+    for name, suffixes in {
+        "JPEG XL": ".jxl",
+        "JPEG 2000": ".jp2 .j2k .j2c .jpc .jpf .jpx .jpm .jph .jhc",
+        "JPEG XR": ".jxr .wdp .hdp",
+        "SVG": ".svg .svgz",
+        "Photoshop": ".psd .psb .pdd",
+        "PostScript": ".eps .ai",
+        "GIMP": ".xcf",
+        "Krita": ".kra",
+        "OpenRaster": ".ora",
+        "Affinity": ".afphoto .afdesign .af",
+        "OpenEXR": ".exr",
+        "Radiance": ".hdr",
+        "Targa": ".tga",
+        "PCX": ".pcx",
+        "Netpbm": ".pbm .pgm .ppm .pnm",
+        "BPG": ".bpg",
+        "FLIF": ".flif",
+        "QOI": ".qoi",
+        "Photo CD": ".pcd",
+    }.items()
+    for suffix in suffixes.split()
+}
+
+
+def other_picture(name: str) -> str:
+    """Say to the owner why a picture of a suffix is never shown; '': it is none, or may be shown."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in RAW_SUFFIXES:
+        return RAW_PROBLEM
+    if suffix in OTHER_PICTURES:
+        return f"{OTHER_PICTURES[suffix]}: export it as JPEG to show it"
+    return ""
 
 
 class Shot(NamedTuple):
@@ -318,6 +410,35 @@ def container_of(head: bytes) -> str:
         return "mov"
     if head[:4] == b"\x1aE\xdf\xa3" and b"webm" in head[:64]:
         return "webm"
+    return ""
+
+
+# How files begin that pass under another suffix: CR2, Fujifilm, Olympus, Panasonic, Sigma, CR3;
+# the code stream and the container of JPEG XL and JPEG 2000, Photoshop, JPEG XR.
+_RAW_HEAD = re.compile(
+    rb"II\*\0....CR|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR|FOVb|....ftypcrx ", re.DOTALL
+)
+_OTHER_HEADS = {
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+    "JPEG 2000": re.compile(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "),
+    "Photoshop": re.compile(rb"8BPS"),
+    "JPEG XR": re.compile(rb"II\xbc"),
+    "SVG": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml|<!--|<!DOCTYPE svg|<svg)"),
+    "PDF": re.compile(rb"%PDF-"),
+}
+DNG_VERSION = 0xC612  # TIFF tag
+
+
+def is_raw(head: bytes) -> bool:
+    """Say whether a file that begins so is a RAW file, whatever its suffix."""
+    return _RAW_HEAD.match(head) is not None
+
+
+def other_content(head: bytes) -> str:
+    """Name the format of a file that is no photo here, by how the file begins; '': it is another one."""
+    for name, pattern in _OTHER_HEADS.items():
+        if pattern.match(head):
+            return name
     return ""
 
 
@@ -1679,6 +1800,9 @@ def develop_photo(
 ) -> Iterator[Info]:
     """Read and render a photo, opened once. Raises like Pillow."""
     with _open(path) as image:
+        if DNG_VERSION in getattr(image, "tag_v2", ()):
+            yield dataclasses.replace(info, kind=RAW, problem=RAW_PROBLEM)
+            return
         info = read_photo(image, path, head, info)
         yield info
         if names := missing_renditions(cache, info, purpose):
@@ -1791,6 +1915,10 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
         yield dataclasses.replace(
             info, kind=PHOTO, media_type=f"image/{container}", problem=NEEDS[container]
         )
+    elif is_raw(head):
+        yield dataclasses.replace(info, kind=RAW, problem=RAW_PROBLEM)
+    elif what := other_content(head):
+        raise ValueError(f"its content is {what}: export it as JPEG to show it")
     elif size := huge_webp(head):
         yield from develop_huge_webp(path, size, info, purpose, cache)
     else:
@@ -1808,7 +1936,7 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         changed = os.stat(path).st_ctime
         info = dataclasses.replace(info, added=changed, changed=changed)
     if info.kind == RAW:
-        return dataclasses.replace(info, problem="RAW: export it as JPEG to show it")
+        return dataclasses.replace(info, problem=RAW_PROBLEM)
     try:
         for step in _develop_steps(path, info, purpose, cache):
             info = step
