@@ -3526,6 +3526,8 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, An
         }
         facts["thumbnails"] = thumbnails
         facts["preview"] = links.preview(item) if item.kind == PHOTO else None
+    if info.problem and principal.is_owner:
+        facts["reason"] = info.problem
     if item.film:
         facts["live"] = links.live(item)
     if item.raws:
