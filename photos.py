@@ -2307,9 +2307,13 @@ class Library:
 
     def run(self, files: Iterable[File], purpose: Purpose) -> Iterator[File]:
         """Have files read or rendered in the background; yield each when it is done. Raises Busy."""
-        futures = {self._submit(file, purpose, Urgency.LATER): file for file in files}
+        futures: dict[Future[Info], list[File]] = {}
+        for file in files:
+            # Several names of one file are one job.
+            future = self._submit(file, purpose, Urgency.LATER)
+            futures.setdefault(future, []).append(file)
         for future in as_completed(futures):
-            yield futures[future]
+            yield from futures[future]
 
     def _learn(self, job: Job, info: Info) -> Info:
         """Remember what a worker replied, and return what is known of the file now."""

@@ -261,3 +261,21 @@ def test_originals_are_never_written_moved_or_deleted(
     upkeep.prune()
     opened.close()
     assert tree(library) == before
+
+
+# How far it is
+
+
+def test_the_bar_reaches_its_end_where_files_are_hard_links_of_one(
+    library: Path, open_library: Open
+) -> None:
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        os.link(library / "loose.jpg", library / name)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    for purpose in (renditions.Purpose.FACTS, renditions.Purpose.ALL):
+        files = upkeep.unread(0) or list(upkeep.unrendered(0))
+        assert len(files) == 9
+        done = list(opened.run(files, purpose))
+        assert sorted(file.path for file in done) == sorted(file.path for file in files)
+    assert not list(upkeep.unrendered(0))
