@@ -5015,12 +5015,14 @@ def main(
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
         args.run(args)
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:  # nobody reads on, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except PhotosError as error:
-        message = str(error)
-        if error.command:
-            message = f"{message} {how_to(args, error.command)}"
-        print(f"photos: {message}", file=sys.stderr)
+        advice = f" {how_to(args, error.command)}" if error.command else ""
+        print(f"photos: {error}{advice}", file=sys.stderr)
     except ValueError as error:
         print(f"photos: {error}", file=sys.stderr)
     except OSError as error:

@@ -11,11 +11,14 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import HOME, set_up
 from drawing import draw
 from processes import Server, Terminal, free_port, run
 from visiting import PASSWORD
@@ -867,3 +870,21 @@ def test_index_shows_progress_and_an_estimate_at_a_terminal(ready: Path) -> None
         assert terminal.end(30) == 0
         assert "[###############...............] 3/6, about " in terminal.screen
         assert "[##############################] 6/6, about 0 s left" in terminal.screen
+
+
+@pytest.mark.parametrize("lines", [1, 5000])
+def test_check_ends_silently_where_nobody_reads_on(lines: int, library: Path) -> None:
+    set_up(library)
+    for number in range(lines):
+        (library / f"Trip (private) {number}").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, HOME / "photos.py", "--library", library, "check"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(60) == 0
