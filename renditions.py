@@ -5,7 +5,7 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 
 Contents, top to bottom; names refer upward only:
 
-    names · formats · facts · dates · metadata · pixels · videos · renditions · worker
+    names · formats · boxes · facts · dates · metadata · colours · pixels · videos · renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
 """
@@ -35,7 +35,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from PIL import (
     Image,
@@ -442,6 +442,90 @@ def other_content(head: bytes) -> str:
     return ""
 
 
+# --- Boxes -------------------------------------------------------------------
+
+# Of the files of ISO/IEC 14496-12, which AVIF and HEIC are. What is beyond these is no photo.
+META_BYTES = 4 << 20
+MOST_BOXES = 1000
+
+Box = tuple[bytes, bytes]  # name and content
+
+
+def boxes(content: bytes) -> Iterator[Box]:
+    """Yield the boxes that follow each other (ISO/IEC 14496-12, 4.2). Raises struct.error."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        if len(content) - at < 8:
+            return
+        size, name = struct.unpack_from(">I4s", content, at)
+        end = at + size if size else len(content)
+        yield name, content[at + 8 : end]
+        if size < 8 and size != 0:  # 1 is a box beyond 4 GB, which holds no facts
+            return
+        at = end
+
+
+def _meta_in(file: IO[bytes]) -> bytes:
+    """Return the content of a file's meta box, b'' where there is none. Raises struct.error."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        file.seek(at)
+        header = file.read(16)
+        size, name = struct.unpack_from(">I4s", header)
+        skipped = 8
+        if size == 1:
+            [size], skipped = struct.unpack_from(">Q", header, 8), 16
+        if name == b"meta":
+            file.seek(at + skipped + 4)  # its version and flags
+            content = file.read(min(size, META_BYTES) - skipped - 4)
+            return content if len(content) == size - skipped - 4 else b""
+        if size < skipped:
+            return b""
+        at += size
+    return b""
+
+
+def read_meta(path: str, head: bytes) -> bytes:
+    """Return the content of a photo's meta box; b'' where it has none. Raises METADATA_ERRORS."""
+    if not container_of(head):
+        return b""
+    with contextlib.suppress(struct.error):
+        if meta := _meta_in(io.BytesIO(head)):
+            return meta
+    with open(path, "rb") as file:  # some phones write it last
+        return _meta_in(file)
+
+
+def _numbers(properties: bytes) -> Iterator[tuple[int, list[int]]]:
+    """Yield each item of an ipma box with the numbers of its properties (ISO/IEC 23008-12, 9.3)."""
+    version, is_long = properties[0], properties[3] & 1
+    [count] = struct.unpack_from(">I", properties, 4)
+    at = 8
+    for _ in range(min(count, MOST_BOXES)):
+        [item] = struct.unpack_from(">I" if version else ">H", properties, at)
+        at += 4 if version else 2
+        form = f">{properties[at]}{'H' if is_long else 'B'}"
+        numbers = struct.unpack_from(form, properties, at + 1)
+        at += 1 + struct.calcsize(form)
+        # the highest bit says only whether a reader must know the property
+        yield item, [number & (0x7FFF if is_long else 0x7F) for number in numbers]
+
+
+def primary_properties(meta: bytes) -> list[Box]:
+    """Return the properties of the item that is the photo, in order; raises METADATA_ERRORS."""
+    parts = dict(boxes(meta))
+    primary = int.from_bytes(parts[b"pitm"][4:])  # after its version and flags
+    described = list(boxes(parts[b"iprp"]))
+    properties = list(boxes(dict(described)[b"ipco"]))
+    for name, content in described:
+        if name != b"ipma":
+            continue
+        for item, numbers in _numbers(content):
+            if item == primary:
+                return [properties[number - 1] for number in numbers if number]
+    return []
+
+
 # --- Facts -------------------------------------------------------------------
 
 # When a file is read again that could not be shown.
@@ -472,6 +556,9 @@ class Info:
     width: int = 0
     height: int = 0
     animated: bool = False
+    differs: bool = (
+        False  # browsers may show the original otherwise than its renditions are
+    )
     taken: str = ""
     written: str = ""  # EXIF's DateTime, of the camera or an editor
     caption: str = ""
@@ -504,8 +591,8 @@ class Info:
 
     @property
     def browser_shows(self) -> bool:
-        """Whether a browser can show the original itself."""
-        return self.media_type in BROWSER_TYPES
+        """Whether browsers show the original itself, and as it is meant."""
+        return self.media_type in BROWSER_TYPES and not self.differs
 
 
 FIELDS = tuple(Info.__dataclass_fields__)
@@ -1138,7 +1225,11 @@ WEBP_PIXELS = 40_000_000  # a larger WebP is left to ffmpeg
 PREVIEW_SIDE = 1920
 RESAMPLING = Image.Resampling.BICUBIC  # two thirds of the time of Lanczos, and no ringing
 
+MOST_CHUNKS = 100_000  # of a PNG; of 8 KB each they hold 800 MB
+CHUNK_BYTES = 1 << 20
+
 Size = tuple[int, int]  # width and height, pixels
+Crop = tuple[int, int, int, int]  # left, top, right and bottom, pixels
 
 
 def _open(path: str) -> ImageFile.ImageFile:
@@ -1152,29 +1243,28 @@ def _open(path: str) -> ImageFile.ImageFile:
     return image
 
 
-def _heif_orientation(image: Image.Image, path: str) -> Any:
+def _heif_orientation(image: Image.Image, properties: Sequence[Box]) -> Any:
     """Return the tag's value, unless boxes say the same, by which pillow_heif has turned already."""
-    value = image.info.get("original_orientation") or 1
-    if value == 1:
+    if any(name in (b"irot", b"imir") for name, _ in properties):
         return 1
-    content = Path(path).read_bytes()  # some phones write the boxes last
-    has_boxes = b"irot" in content or b"imir" in content
-    return 1 if has_boxes else value
+    return image.info.get("original_orientation")
 
 
 def _orientation_tag(image: Image.Image) -> Any:
-    # Pillow keeps the EXIF that it found first; that of a PNG may come after its pixels.
     holder = Image.new("1", (1, 1))
-    holder.info = image.info
+    holder.info = dict(image.info)
+    if image.format == "AVIF":
+        # Boxes alone turn it (MIAF, ISO/IEC 23000-22, 7.3.6.7); Pillow tells them as EXIF.
+        holder.info.pop("xmp", None)
     return _getexif(holder)[0x0112]
 
 
-def read_orientation(image: Image.Image, path: str) -> int:
+def read_orientation(image: Image.Image, properties: Sequence[Box]) -> int:
     """Return EXIF orientation 1 to 8 (0x0112), as far as Pillow does not apply it itself."""
     if image.format == "TIFF":
         return 1
     if image.format == "HEIF":
-        value = _heif_orientation(image, path)
+        value = _heif_orientation(image, properties)
     else:
         value = _read_or_none(_orientation_tag, image)
     if isinstance(value, int) and 1 <= value <= 8:
@@ -1182,26 +1272,95 @@ def read_orientation(image: Image.Image, path: str) -> int:
     return 1
 
 
-def clean_aperture(image: Image.Image, head: bytes) -> tuple[int, int, int, int] | None:
-    """Return the crop that an AVIF file asks for and Pillow ignores.
+def _is_plain_tag(exif: bytes) -> bool:
+    """Say whether the orientation of an EXIF block is one short number (TIFF 6.0, section 2)."""
+    order = ">" if b"MM\0*" in exif[:10] else "<"
+    return struct.pack(f"{order}HHI", 0x0112, 3, 1) in exif
+
+
+def _is_turned_by_browsers(image: Image.Image) -> bool:
+    """Say whether all browsers turn a photo as its orientation tells."""
+    if image.format in ("JPEG", "MPO"):
+        return _is_plain_tag(image.info.get("exif", b""))
+    # Boxes turn an AVIF. Only some browsers go by EXIF in PNG and WebP, none by XMP.
+    return image.format == "AVIF"
+
+
+def clean_aperture(size: Size, properties: Sequence[Box]) -> Crop | None:
+    """Return the crop that a file asks for; None where there is none, or one without sense.
 
     Source: the clap box, ISO/IEC 14496-12, 12.1.4: four fractions, which are width, height and
     the distance of the crop's middle from the picture's, across and down.
     """
-    at = head.find(b"clap")
-    if image.format != "AVIF" or at < 0 or len(head) < at + 36:
+    box = dict(properties).get(b"clap", b"")
+    if len(box) < 32:
         return None
-    numbers = struct.unpack(">IIIIiIiI", head[at + 4 : at + 36])
+    numbers = struct.unpack(">IIIIiIiI", box[:32])
     if 0 in numbers[1::2]:
         return None
     fractions = zip(numbers[::2], numbers[1::2], strict=True)
     width, height, across, down = (over / under for over, under in fractions)
-    left = (image.width - width) / 2 + across
-    top = (image.height - height) / 2 + down
-    if left < 0 or top < 0 or left + width > image.width or top + height > image.height:
+    left = (size[0] - width) / 2 + across
+    top = (size[1] - height) / 2 + down
+    if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
         return None
     left, top = round(left), round(top)
     return left, top, left + round(width), top + round(height)
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How the pixels of a photo become a picture, as its metadata tell."""
+
+    crop: Crop | None
+    orientation: int
+    profile: bytes | None  # ICC, of the colours
+    differs: bool  # see Info
+
+
+def _late_chunks(path: str) -> Iterator[Box]:
+    """Yield the chunks of metadata that follow the pixels of a PNG (W3C PNG, 5.3)."""
+    has_pixels = False
+    with open(path, "rb") as file:
+        file.seek(8)
+        for _ in range(MOST_CHUNKS):
+            header = file.read(8)
+            if len(header) < 8 or header.endswith(b"IEND"):
+                return
+            length, name = struct.unpack(">I4s", header)
+            has_pixels |= name == b"IDAT"
+            if has_pixels and name in (b"eXIf", b"iTXt") and length <= CHUNK_BYTES:
+                yield name, file.read(length)
+                length = 0
+            file.seek(length + 4, os.SEEK_CUR)  # its check sum
+
+
+def _add_late_metadata(image: Image.Image, path: str) -> None:
+    """Give a PNG the EXIF and XMP that follow its pixels: there exiftool writes them."""
+    for name, content in _late_chunks(path):
+        if name == b"eXIf":
+            image.info.setdefault("exif", b"Exif\0\0" + content)
+        elif content.startswith(b"XML:com.adobe.xmp\0\0\0\0\0"):
+            image.info.setdefault("xmp", content[22:])
+
+
+def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
+    """Tell how the pixels of an open photo become a picture, before they are decoded."""
+    if image.format == "PNG":
+        _read_or_none(_add_late_metadata, image, path)
+    meta = _read_or_none(read_meta, path, head) or b""
+    properties = _read_or_none(primary_properties, meta) or []
+    crop = None
+    if image.format == "AVIF":  # pillow_heif crops by itself
+        crop = clean_aperture(image.size, properties)
+    orientation = read_orientation(image, properties)
+    is_turned = orientation == 1 or _is_turned_by_browsers(image)
+    return Look(
+        crop=crop,
+        orientation=orientation,
+        profile=image.info.get("icc_profile"),
+        differs=not is_turned or crop is not None,  # Chromium and Firefox do not crop
+    )
 
 
 class WebpHeader(NamedTuple):
@@ -1307,14 +1466,12 @@ def _in_plain_mode(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def decode(
-    image: ImageFile.ImageFile, path: str, head: bytes, side: int
-) -> tuple[Image.Image, Size]:
+def decode(image: ImageFile.ImageFile, look: Look, side: int) -> tuple[Image.Image, Size]:
     """Decode an open photo: upright, in sRGB, on white, at most `side` pixels a side.
 
     Returns the picture and the photo's full upright size. Raises METADATA_ERRORS, MemoryError.
     """
-    full, profile = image.size, image.info.get("icc_profile")
+    full = image.size
     shrink = min(1.0, side / max(full))
     # In the photo's shape: a square would make the decoder keep four times the pixels.
     width, height = int(full[0] * shrink), int(full[1] * shrink)
@@ -1322,18 +1479,17 @@ def decode(
     is_drafted = image.draft(None, box) is not None
     image.load()
     picture: Image.Image = image
-    if crop := clean_aperture(image, head):
-        picture = image.crop(crop)
+    if look.crop:
+        picture = image.crop(look.crop)
     if not is_drafted:
         full = picture.size
     picture = _in_plain_mode(picture)
     picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
     if picture.mode == "RGBA":
         picture = _on_white(picture)
-    picture = _to_srgb(picture, profile)
-    orientation = read_orientation(image, path)
-    _upright(picture, orientation)
-    return picture, _turned(full, orientation)
+    picture = _to_srgb(picture, look.profile)
+    _upright(picture, look.orientation)
+    return picture, _turned(full, look.orientation)
 
 
 def _moves(image: ImageFile.ImageFile) -> bool:
@@ -1345,13 +1501,13 @@ def _moves(image: ImageFile.ImageFile) -> bool:
     return bool(is_animated)
 
 
-def read_photo(image: ImageFile.ImageFile, path: str, head: bytes, info: Info) -> Info:
+def read_photo(image: ImageFile.ImageFile, look: Look, info: Info) -> Info:
     """Tell the facts of an open photo without decoding its pixels. Raises like Pillow."""
     size = image.size
-    if crop := clean_aperture(image, head):
-        left, top, right, bottom = crop
+    if look.crop:
+        left, top, right, bottom = look.crop
         size = right - left, bottom - top
-    width, height = _turned(size, read_orientation(image, path))
+    width, height = _turned(size, look.orientation)
     name = (image.format or "").lower()
     if name == "mpo":
         name = "jpeg"
@@ -1362,6 +1518,7 @@ def read_photo(image: ImageFile.ImageFile, path: str, head: bytes, info: Info) -
         width=width,
         height=height,
         animated=_moves(image),
+        differs=look.differs,
         **read_metadata(image),
     )
 
@@ -1749,13 +1906,13 @@ def _largest_side(info: Info, names: Sequence[str]) -> int:
     return min(PREVIEW_SIDE, math.ceil(THUMBNAIL_WIDTHS[-1] * shape))
 
 
-def _decode_damaged(path: str, head: bytes, side: int) -> tuple[Image.Image, Size]:
+def _decode_damaged(path: str, look: Look, side: int) -> tuple[Image.Image, Size]:
     # This switch is global in Pillow, and it switches a guard of PNG off: only for this file,
     # only in a worker.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         with _open(path) as image:
-            return decode(image, path, head, side)
+            return decode(image, look, side)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
@@ -1763,7 +1920,7 @@ def _decode_damaged(path: str, head: bytes, side: int) -> tuple[Image.Image, Siz
 def render_photo(
     image: ImageFile.ImageFile,
     path: str,
-    head: bytes,
+    look: Look,
     info: Info,
     cache: Path,
     names: Sequence[str],
@@ -1775,10 +1932,10 @@ def render_photo(
     side = _largest_side(info, names)
     problem = ""
     try:
-        picture, size = decode(image, path, head, side)
+        picture, size = decode(image, look, side)
     except METADATA_ERRORS as error:
         problem = f"damaged, shown as far as it goes: {error}"
-        picture, size = _decode_damaged(path, head, side)
+        picture, size = _decode_damaged(path, look, side)
     colour = save_renditions(picture, cache, info.key, names)
     width, height = size
     return dataclasses.replace(
@@ -1803,10 +1960,11 @@ def develop_photo(
         if DNG_VERSION in getattr(image, "tag_v2", ()):
             yield dataclasses.replace(info, kind=RAW, problem=RAW_PROBLEM)
             return
-        info = read_photo(image, path, head, info)
+        look = read_look(image, path, head)
+        info = read_photo(image, look, info)
         yield info
         if names := missing_renditions(cache, info, purpose):
-            yield render_photo(image, path, head, info, cache, names)
+            yield render_photo(image, path, look, info, cache, names)
 
 
 def develop_huge_webp(

@@ -1,0 +1,85 @@
+"""Photos made byte by byte, such as no library writes: for tests of how files are shown."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+from PIL import Image
+
+COLOURS = ((200, 60, 40), (60, 180, 90), (50, 70, 190), (230, 225, 215))
+SIZE = (192, 128)
+# What turns an upright picture into the stored one of each EXIF orientation.
+STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def quarters(mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
+    """Return a picture whose quarters have four colours, so that any turn and crop shows."""
+    width, height = size
+    image = Image.new("RGB", size, COLOURS[3])
+    image.paste(COLOURS[0], (0, 0, width // 2, height // 2))
+    image.paste(COLOURS[1], (width // 2, 0, width, height // 2))
+    image.paste(COLOURS[2], (0, height // 2, width // 2, height))
+    return image.convert(mode)
+
+
+def encode(image: Image.Image, form: str, **save: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **save)
+    return file.getvalue()
+
+
+def exif_block(
+    orientation: int, *, order: str = "<", kind: int = 3, tag: int = 0x0112
+) -> bytes:
+    """Return an EXIF block of one tag, which is a number of a TIFF type (3: SHORT, 4: LONG)."""
+    mark = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    form = {3: "H2x", 4: "I"}[kind]
+    entry = struct.pack(f"{order}HHI{form}", tag, kind, 1, orientation)
+    return mark + struct.pack(f"{order}IH", 8, 1) + entry + bytes(4)
+
+
+def xmp_packet(orientation: int) -> bytes:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf='
+        '"http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        f'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/>'
+        "</rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """Return a segment of JPEG (ITU-T T.81, B.1.1.4)."""
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
+    return jpeg[:2] + b"".join(segments) + jpeg[2:]
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """Return a chunk of PNG (W3C PNG, 5.3)."""
+    check = struct.pack(">I", zlib.crc32(name + content))
+    return struct.pack(">I", len(content)) + name + content + check
+
+
+def with_chunks(png: bytes, *chunks: bytes, before: bytes = b"IDAT") -> bytes:
+    at = png.index(before) - 4
+    return png[:at] + b"".join(chunks) + png[at:]
+
+
+def raw_profile(exif: bytes) -> bytes:
+    """Return EXIF in a text chunk of PNG, as ImageMagick wrote it before there was a chunk for it."""
+    content = b"Exif\0\0" + exif
+    text = b"\nexif\n%8d\n%s\n" % (len(content), content.hex().encode())
+    return chunk(b"tEXt", b"Raw profile type exif\0" + text)
