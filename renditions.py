@@ -486,9 +486,7 @@ def _meta_in(file: IO[bytes]) -> bytes:
 
 
 def read_meta(path: str, head: bytes) -> bytes:
-    """Return the content of a photo's meta box; b'' where it has none. Raises METADATA_ERRORS."""
-    if not container_of(head):
-        return b""
+    """Return the content of a photo's meta box; b'' where it has none. Raises OSError, struct.error."""
     with contextlib.suppress(struct.error):
         if meta := _meta_in(io.BytesIO(head)):
             return meta
@@ -1215,6 +1213,281 @@ def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
     return fields
 
 
+# --- Colours -----------------------------------------------------------------
+
+# Coding-independent code points (ITU-T H.273), as AVIF, HEIC and PNG name colours:
+# chromaticities of white, red, green and blue (table 2).
+PRIMARIES_TEXT = """
+1   0.3127 0.3290  0.640 0.330  0.300 0.600  0.150 0.060
+4   0.3100 0.3160  0.670 0.330  0.210 0.710  0.140 0.080
+5   0.3127 0.3290  0.640 0.330  0.290 0.600  0.150 0.060
+6   0.3127 0.3290  0.630 0.340  0.310 0.595  0.155 0.070
+7   0.3127 0.3290  0.630 0.340  0.310 0.595  0.155 0.070
+9   0.3127 0.3290  0.708 0.292  0.170 0.797  0.131 0.046
+11  0.3140 0.3510  0.680 0.320  0.265 0.690  0.150 0.060
+12  0.3127 0.3290  0.680 0.320  0.265 0.690  0.150 0.060
+"""
+PRIMARIES = {
+    int(code): tuple(map(float, numbers))
+    for code, *numbers in map(str.split, PRIMARIES_TEXT.strip().splitlines())
+}
+BT709 = PRIMARIES[1]
+GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}  # by transfer characteristics (table 3)
+PQ, HLG = 16, 18  # the transfer characteristics of high dynamic range
+PROFILE_BYTES = 4 << 20  # of BMP
+PEAK = 1000 / 203  # of high dynamic range, where white paper is 1 (ITU-R BT.2408)
+
+Curve = Callable[[float], float]  # from a value to light, both 0 to 1
+Vector = tuple[float, float, float]
+
+
+def _vector(text: str) -> Vector:
+    one, two, three = map(float, text.split())
+    return one, two, three
+
+
+# The white of ICC profiles, and the cones' response to X, Y and Z (Bradford; ICC.1:2022, E).
+D50 = _vector("0.9642 1 0.8249")
+BRADFORD = (
+    _vector("0.8951 -0.7502 0.0389"),
+    _vector("0.2664 1.7135 -0.0685"),
+    _vector("-0.1614 0.0367 1.0296"),
+)
+
+
+class Colours(NamedTuple):
+    """What the numbers of a photo's pixels mean."""
+
+    chromaticities: tuple[float, ...] = BT709  # of white, red, green and blue
+    curve: Curve | None = (
+        None  # None: that of sRGB, or so near it that browsers take it for that
+    )
+    is_hdr: bool = False
+
+    @property
+    def are_srgb(self) -> bool:
+        return self.curve is None and self.chromaticities == BT709
+
+
+def _srgb_curve(value: float) -> float:
+    """Return the light of a value (IEC 61966-2-1)."""
+    if value <= 0.04045:
+        return value / 12.92
+    return float(((value + 0.055) / 1.055) ** 2.4)
+
+
+def _dimmed(light: float) -> float:
+    """Bring light up to PEAK into what paper reflects, the brightest parts most (Reinhard 2002)."""
+    light = min(light, PEAK)
+    return light * (1 + light / PEAK**2) / (1 + light)
+
+
+def _pq_curve(value: float) -> float:
+    """Return the light of a value (SMPTE ST 2084)."""
+    root = value ** (32 / 2523)
+    base = max(0, root - 107 / 128) / (2413 / 128 - 2392 / 128 * root)
+    return _dimmed(10_000 / 203 * base ** (8192 / 1305))
+
+
+def _hlg_curve(value: float) -> float:
+    """Return the light of a value (ITU-R BT.2100, table 5), on a screen of 1000 cd/m²."""
+    light = value**2 / 3
+    if value > 0.5:
+        light = (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
+    return _dimmed(PEAK * light**1.2)
+
+
+def _gamma_curve(gamma: float) -> Curve:
+    return lambda value: value**gamma
+
+
+def coded_colours(primaries: int, transfer: int) -> Colours | None:
+    """Return the colours of two code points; None where neither is known."""
+    curves = {code: _gamma_curve(gamma) for code, gamma in GAMMAS.items()}
+    curves |= {PQ: _pq_curve, HLG: _hlg_curve}
+    if primaries not in PRIMARIES and transfer not in curves:
+        return None
+    return Colours(
+        PRIMARIES.get(primaries, BT709), curves.get(transfer), transfer in (PQ, HLG)
+    )
+
+
+def _mixed(columns: Sequence[Vector], factors: Vector) -> Vector:
+    """Return a matrix times a vector."""
+    x, y, z = (
+        sum(part * factor for part, factor in zip(row, factors, strict=True))
+        for row in zip(*columns, strict=True)
+    )
+    return x, y, z
+
+
+def _determinant(one: Vector, two: Vector, three: Vector) -> float:
+    a, b, c = one
+    d, e, f = two
+    g, h, i = three
+    first = a * (e * i - f * h)
+    second = b * (f * g - d * i)
+    third = c * (d * h - e * g)
+    return first + second + third
+
+
+def _factors(columns: Sequence[Vector], mixture: Vector) -> Vector:
+    """Return what `_mixed` was made with (Cramer's rule). Raises ZeroDivisionError."""
+    one, two, three = columns
+    whole = _determinant(one, two, three)
+    return (
+        _determinant(mixture, two, three) / whole,
+        _determinant(one, mixture, three) / whole,
+        _determinant(one, two, mixture) / whole,
+    )
+
+
+def _adapted(colour: Vector, white: Vector) -> Vector:
+    """Return a colour as it looks where D50 is white. Raises ZeroDivisionError."""
+    responses = (_mixed(BRADFORD, light) for light in (colour, D50, white))
+    one, two, three = (
+        cone * target / source for cone, target, source in zip(*responses, strict=True)
+    )
+    return _factors(BRADFORD, (one, two, three))
+
+
+def _colorants(chromaticities: Sequence[float]) -> list[Vector]:
+    """Return red, green and blue in X, Y and Z as ICC profiles hold them. Raises ZeroDivisionError."""
+    pairs = zip(chromaticities[::2], chromaticities[1::2], strict=True)
+    white, *primaries = [(x / y, 1.0, (1 - x - y) / y) for x, y in pairs]
+    amounts = _factors(primaries, white)
+    return [
+        _adapted((x * amount, y * amount, z * amount), white)
+        for (x, y, z), amount in zip(primaries, amounts, strict=True)
+    ]
+
+
+def _icc_vector(vector: Vector) -> bytes:
+    numbers = (round(number * 65536) for number in vector)
+    return b"XYZ \0\0\0\0" + struct.pack(">iii", *numbers)
+
+
+def _icc_file(contents: Mapping[bytes, bytes]) -> bytes:
+    """Return an ICC profile of RGB with its tags (ICC.1:2001-04, 6.1 and 6.2)."""
+    start = 128 + 4 + 12 * len(contents)
+    table, body = struct.pack(">I", len(contents)), b""
+    for name, content in contents.items():
+        at = start + len(body)
+        table += struct.pack(">4sII", name, at, len(content))
+        body += content
+    size = start + len(body)
+    header = struct.pack(">II4s", size, 0, b"\x02\x40") + b"mntrRGB XYZ "
+    header = header.ljust(36, b"\0") + b"acsp"
+    header = header.ljust(68, b"\0") + _icc_vector(D50)[8:]
+    return header.ljust(128, b"\0") + table + body
+
+
+def icc_profile(colours: Colours) -> bytes:
+    """Return an ICC profile of colours. Raises ArithmeticError, struct.error."""
+    curve = colours.curve or _srgb_curve
+    # 256 points: each value of 8 bits has its own
+    points = [round(65535 * curve(value / 255)) for value in range(256)]
+    tone = b"curv" + struct.pack(">II256H", 0, 256, *points)
+    red, green, blue = map(_icc_vector, _colorants(colours.chromaticities))
+    return _icc_file(
+        {
+            b"rXYZ": red,
+            b"gXYZ": green,
+            b"bXYZ": blue,
+            b"wtpt": _icc_vector(D50),
+            b"rTRC": tone,
+            b"gTRC": tone,
+            b"bTRC": tone,
+        }
+    )
+
+
+def _coded_in_png(head: bytes) -> Colours | None:
+    """Return what a cICP chunk tells (W3C PNG, 11.3.2.6)."""
+    before, _, _ = head.partition(b"IDAT")
+    _, _, codes = before.partition(b"cICP")
+    if len(codes) < 2:
+        return None
+    return coded_colours(codes[0], codes[1])
+
+
+def _measured_in_png(image: Image.Image) -> Colours | None:
+    """Return what the gAMA and cHRM chunks tell (W3C PNG, 11.3.2)."""
+    gamma = image.info.get("gamma", 0)
+    if "srgb" in image.info or gamma <= 0:
+        return None
+    chromaticities = image.info.get("chromaticity", BT709)
+    is_wide = any(abs(a - b) > 0.005 for a, b in zip(chromaticities, BT709, strict=True))
+    if 0.45 < gamma < 0.46 and not is_wide:
+        return None  # nearly sRGB
+    return Colours(tuple(chromaticities), _gamma_curve(1 / gamma))
+
+
+def _colours_in_boxes(properties: Sequence[Box]) -> Colours | None:
+    """Return the colours that a colr box tells (ISO/IEC 14496-12, 12.1.5)."""
+    for name, content in properties:
+        if name == b"colr" and content.startswith(b"nclx"):
+            primaries, transfer = struct.unpack_from(">HH", content, 4)
+            return coded_colours(primaries, transfer)
+    return None
+
+
+def _is_profile(profile: bytes | None) -> bool:
+    return profile is not None and profile[36:40] == b"acsp"
+
+
+def told_colours(
+    image: Image.Image, head: bytes, properties: Sequence[Box]
+) -> Colours | None:
+    """Return the colours that count instead of an ICC profile. Raises METADATA_ERRORS.
+
+    Source: W3C PNG, 4.3, on which chunk goes before which.
+    """
+    if image.format == "PNG" and (colours := _coded_in_png(head)):
+        return colours
+    if _is_profile(image.info.get("icc_profile")):
+        return None
+    if image.format == "PNG":
+        return _measured_in_png(image)
+    return _colours_in_boxes(properties)
+
+
+def _profile_in_jpeg(segments: Iterable[tuple[str, bytes]]) -> bytes | None:
+    """Return a profile that Pillow leaves out: each part twice, or after the frame's header.
+
+    Source: ICC.1:2022, B.4: number and count of the parts follow their mark.
+    """
+    mark = b"ICC_PROFILE\0"
+    parts = {
+        part[12]: part for name, part in segments if part.startswith(mark) and part[13:]
+    }
+    first = parts.get(1, b"")
+    if not first or set(parts) != set(range(1, first[13] + 1)):
+        return None
+    return b"".join(parts[number][14:] for number in sorted(parts))
+
+
+def _profile_in_bmp(path: str, head: bytes) -> bytes | None:
+    """Return the profile of a BITMAPV5HEADER, which stands before it or behind the pixels."""
+    [size] = struct.unpack_from("<I", head, 14)
+    if size < 124 or head[70:74] != b"DEBM":  # PROFILE_EMBEDDED, 'MBED'
+        return None
+    at, length = struct.unpack_from("<II", head, 126)
+    with open(path, "rb") as file:
+        file.seek(14 + at)
+        return file.read(min(length, PROFILE_BYTES))
+
+
+def embedded_profile(image: Image.Image, path: str, head: bytes) -> bytes | None:
+    """Return the ICC profile that a photo holds. Raises METADATA_ERRORS."""
+    profile: bytes | None = image.info.get("icc_profile")
+    if profile is None and image.format in ("JPEG", "MPO"):
+        return _profile_in_jpeg(getattr(image, "applist", ()))
+    if image.format == "BMP":
+        return _profile_in_bmp(path, head)
+    return profile
+
+
 # --- Pixels ------------------------------------------------------------------
 
 JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
@@ -1302,7 +1575,9 @@ def clean_aperture(size: Size, properties: Sequence[Box]) -> Crop | None:
     width, height, across, down = (over / under for over, under in fractions)
     left = (size[0] - width) / 2 + across
     top = (size[1] - height) / 2 + down
-    if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
+    right, bottom = left + width, top + height
+    is_inside = min(left, top) >= 0 and right <= size[0] and bottom <= size[1]
+    if not is_inside:
         return None
     left, top = round(left), round(top)
     return left, top, left + round(width), top + round(height)
@@ -1312,10 +1587,11 @@ def clean_aperture(size: Size, properties: Sequence[Box]) -> Crop | None:
 class Look:
     """How the pixels of a photo become a picture, as its metadata tell."""
 
-    crop: Crop | None
-    orientation: int
-    profile: bytes | None  # ICC, of the colours
-    differs: bool  # see Info
+    crop: Crop | None = None
+    orientation: int = 1
+    profile: bytes | None = None  # ICC, as embedded
+    colours: Colours | None = None  # what else tells them, and counts more
+    differs: bool = False  # see Info
 
 
 def _late_chunks(path: str) -> Iterator[Box]:
@@ -1344,22 +1620,44 @@ def _add_late_metadata(image: Image.Image, path: str) -> None:
             image.info.setdefault("xmp", content[22:])
 
 
+def _moves(image: ImageFile.ImageFile) -> bool:
+    """Say whether a picture has several frames that browsers show one after the other."""
+    if image.format not in MOVING_FORMATS:
+        return False
+    is_animated = _read_or_none(getattr, image, "is_animated", False)
+    _read_or_none(image.seek, 0)  # Pillow has looked for the second frame of a GIF
+    return bool(is_animated)
+
+
+def _properties_of(image: Image.Image, path: str, head: bytes) -> list[Box]:
+    """Return what the boxes of an AVIF or HEIC tell of it."""
+    if image.format not in ("AVIF", "HEIF"):
+        return []
+    meta = _read_or_none(read_meta, path, head) or b""
+    return _read_or_none(primary_properties, meta) or []
+
+
 def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
     """Tell how the pixels of an open photo become a picture, before they are decoded."""
+    if image.format == "WEBP" and _moves(image):
+        return Look()  # of a moving WebP, browsers pass over orientation and profile
     if image.format == "PNG":
         _read_or_none(_add_late_metadata, image, path)
-    meta = _read_or_none(read_meta, path, head) or b""
-    properties = _read_or_none(primary_properties, meta) or []
+    properties = _properties_of(image, path, head)
     crop = None
     if image.format == "AVIF":  # pillow_heif crops by itself
         crop = clean_aperture(image.size, properties)
+    colours = _read_or_none(told_colours, image, head, properties)
     orientation = read_orientation(image, properties)
-    is_turned = orientation == 1 or _is_turned_by_browsers(image)
+    is_turned = orientation == 1 or _is_turned_by_browsers(image) or _moves(image)
+    is_hdr = colours is not None and colours.is_hdr
     return Look(
         crop=crop,
         orientation=orientation,
-        profile=image.info.get("icc_profile"),
-        differs=not is_turned or crop is not None,  # Chromium and Firefox do not crop
+        profile=_read_or_none(embedded_profile, image, path, head),
+        colours=colours,
+        # Chromium and Firefox do not crop. Few browsers bring high dynamic range to any screen.
+        differs=crop is not None or not is_turned or is_hdr,
     )
 
 
@@ -1426,20 +1724,38 @@ def _is_paletted(image: Image.Image) -> bool:
     return image.mode in ("1", "P", "PA", "LA", "La") or "transparency" in image.info
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image)
-    return white
+def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """Convert to sRGB by an ICC profile; None where the profile is wrong or corrupt."""
+    with contextlib.suppress(ImageCms.PyCMSError, *METADATA_ERRORS):
+        source, target = io.BytesIO(profile), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    return None
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to sRGB by the embedded ICC profile; a wrong or corrupt profile is passed over."""
-    if profile:
-        with contextlib.suppress(ImageCms.PyCMSError, *METADATA_ERRORS):
-            source, target = io.BytesIO(profile), ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-            return converted or image
+def _to_srgb(image: Image.Image, look: Look) -> Image.Image:
+    """Convert to sRGB by what a photo tells of its colours; nonsense is passed over."""
+    profile = look.profile
+    if look.colours:
+        image = image.convert("RGB")
+        profile = None
+        if not look.colours.are_srgb:
+            profile = _read_or_none(icc_profile, look.colours)
+    if profile and image.mode == "L" and profile[16:20] == b"RGB ":
+        image = image.convert("RGB")
+    if profile and (converted := _converted(image, profile)):
+        return converted
     return image.convert("RGB")
+
+
+def _opaque(image: Image.Image, look: Look) -> Image.Image:
+    """Return a picture in sRGB, on white."""
+    if image.mode != "RGBA":
+        return _to_srgb(image, look)
+    # Browsers mix with what is below in sRGB, too.
+    picture = _to_srgb(image.convert("RGB"), look)
+    white = Image.new("RGB", image.size, "white")
+    white.paste(picture, mask=image)
+    return white
 
 
 def _upright(image: Image.Image, orientation: int) -> None:
@@ -1485,20 +1801,9 @@ def decode(image: ImageFile.ImageFile, look: Look, side: int) -> tuple[Image.Ima
         full = picture.size
     picture = _in_plain_mode(picture)
     picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
-    if picture.mode == "RGBA":
-        picture = _on_white(picture)
-    picture = _to_srgb(picture, look.profile)
+    picture = _opaque(picture, look)
     _upright(picture, look.orientation)
     return picture, _turned(full, look.orientation)
-
-
-def _moves(image: ImageFile.ImageFile) -> bool:
-    """Say whether a picture has several frames that browsers show one after the other."""
-    if image.format not in MOVING_FORMATS:
-        return False
-    is_animated = _read_or_none(getattr, image, "is_animated", False)
-    _read_or_none(image.seek, 0)  # Pillow has looked for the second frame of a GIF
-    return bool(is_animated)
 
 
 def read_photo(image: ImageFile.ImageFile, look: Look, info: Info) -> Info:

@@ -30,6 +30,8 @@ def quarters(mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
     image.paste(COLOURS[0], (0, 0, width // 2, height // 2))
     image.paste(COLOURS[1], (width // 2, 0, width, height // 2))
     image.paste(COLOURS[2], (0, height // 2, width // 2, height))
+    if mode == "P":
+        return image.quantize(4)
     return image.convert(mode)
 
 
@@ -83,3 +85,54 @@ def raw_profile(exif: bytes) -> bytes:
     content = b"Exif\0\0" + exif
     text = b"\nexif\n%8d\n%s\n" % (len(content), content.hex().encode())
     return chunk(b"tEXt", b"Raw profile type exif\0" + text)
+
+
+def icc_profile(*, gamma: float = 2.2, is_swapped: bool = False) -> bytes:
+    """Return a small profile with the primaries of sRGB; `is_swapped`: red for blue (ICC.1:2001-04)."""
+    red, green, blue = (
+        (0.4361, 0.2225, 0.0139),
+        (0.3851, 0.7169, 0.0971),
+        (0.1431, 0.0606, 0.7141),
+    )
+    if is_swapped:
+        red, blue = blue, red
+
+    def xyz(numbers: tuple[float, ...]) -> bytes:
+        return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
+
+    curve = b"curv" + struct.pack(">IIHxx", 0, 1, round(gamma * 256))
+    contents = {
+        b"rXYZ": b"XYZ \0\0\0\0" + xyz(red),
+        b"gXYZ": b"XYZ \0\0\0\0" + xyz(green),
+        b"bXYZ": b"XYZ \0\0\0\0" + xyz(blue),
+        b"wtpt": b"XYZ \0\0\0\0" + xyz((0.9642, 1, 0.8249)),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
+    table, body = struct.pack(">I", len(contents)), b""
+    for name, content in contents.items():
+        at = 132 + 12 * len(contents) + len(body)
+        table += struct.pack(">4sII", name, at, len(content))
+        body += content
+    header = struct.pack(">IIII", 128 + len(table + body), 0, 0x02400000, 0)[:12]
+    header += b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + xyz((0.9642, 1, 0.8249))
+    return header.ljust(128, b"\0") + table + body
+
+
+def bitmap(
+    header: bytes, pixels: bytes, *, palette: bytes = b"", tail: bytes = b""
+) -> bytes:
+    """Return a BMP file of its parts."""
+    start = 14 + len(header) + len(palette)
+    size = start + len(pixels) + len(tail)
+    return (
+        b"BM" + struct.pack("<IHHI", size, 0, 0, start) + header + palette + pixels + tail
+    )
+
+
+def bitmap_header(
+    width: int, height: int, depth: int, *, size: int = 40, **of: int
+) -> bytes:
+    """Return a BITMAPINFOHEADER, or the beginning of a later one; `coding`: its compression."""
+    coding, colours = of.get("coding", 0), of.get("colours", 0)
+    numbers = (size, width, height, 1, depth, coding, 0, 2835, 2835, colours, 0)
+    return struct.pack("<IiiHHIIiiII", *numbers)

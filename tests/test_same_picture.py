@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +15,12 @@ from making import (
     COLOURS,
     SIZE,
     STORED,
+    bitmap,
+    bitmap_header,
     chunk,
     encode,
     exif_block,
+    icc_profile,
     quarters,
     raw_profile,
     segment,
@@ -204,3 +209,202 @@ def test_metadata_that_follow_the_pixels_of_a_png_are_read_before_them(
 def test_what_follows_the_end_of_a_png_is_not_read(make: Any) -> None:
     content = turned("PNG", 1) + chunk(b"eXIf", exif_block(6)) + b"\xff\xff\xff\xffiTXt"
     assert make(content).preview.is_like(UPRIGHT)
+
+
+# Coloured
+
+
+AS_STORED = COLOURS
+LINEAR = ((229, 133, 110), (133, 219, 160), (122, 143, 224), (244, 241, 237))
+SWAPPED = ((35, 57, 201), (90, 181, 57), (191, 69, 46), (215, 226, 230))
+OF_P3 = ((218, 41, 20), (0, 184, 77), (43, 71, 197), (231, 225, 214))
+HALF_LINEAR = ((242, 194, 182), (194, 237, 207), (188, 199, 239), (249, 248, 246))
+GREY_LINEAR = tuple((value,) * 3 for value in (168, 192, 150, 241))
+SWAP, LIGHT = icc_profile(is_swapped=True), icc_profile(gamma=1.0)
+
+
+def profile_part(number: int, count: int, content: bytes) -> bytes:
+    return segment(0xE2, b"ICC_PROFILE\0" + bytes((number, count)) + content)
+
+
+def upright_png(*chunks: bytes, mode: str = "RGB") -> bytes:
+    before = b"PLTE" if mode == "P" else b"IDAT"
+    return with_chunks(encode(quarters(mode), "PNG"), *chunks, before=before)
+
+
+def upright_jpeg(*segments: bytes) -> bytes:
+    return with_segments(turned("JPEG", 1, quality=95), *segments)
+
+
+def late_profile() -> bytes:
+    content = turned("JPEG", 1, quality=95)
+    at = content.index(b"\xff\xda")
+    return content[:at] + profile_part(1, 1, SWAP) + content[at:]
+
+
+def gamma(exponent: float) -> bytes:
+    return chunk(b"gAMA", struct.pack(">I", round(exponent * 100_000)))
+
+
+def chromaticities(*numbers: float) -> bytes:
+    values = (round(number * 100_000) for number in numbers)
+    return chunk(b"cHRM", struct.pack(">8I", *values))
+
+
+def code_points(primaries: int, transfer: int) -> bytes:
+    return chunk(b"cICP", bytes((primaries, transfer, 0, 1)))
+
+
+def profile_chunk(profile: bytes) -> bytes:
+    return chunk(b"iCCP", b"a\0\0" + zlib.compress(profile))
+
+
+def avif(primaries: int, transfer: int) -> bytes:
+    content = turned("AVIF", 1, quality=95)
+    at = content.index(b"colrnclx") + 8
+    return content[:at] + struct.pack(">HH", primaries, transfer) + content[at + 4 :]
+
+
+def half_transparent() -> Image.Image:
+    image = quarters("RGBA")
+    image.putalpha(128)
+    return image
+
+
+def profiled_bitmap() -> bytes:
+    width, height = SIZE
+    header = bitmap_header(width, height, 24, size=124) + bytes(16) + b"DEBM" + bytes(48)
+    pixels = quarters().transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGR")
+    header += struct.pack("<IIII", 4, 124 + len(pixels), len(SWAP), 0)
+    return bitmap(header, pixels, tail=SWAP)
+
+
+def sixteen_bit(*chunks: bytes) -> bytes:
+    """Return a PNG of 16 bits of grey, which Pillow writes without them."""
+    width, height = SIZE
+    grey = quarters("L").tobytes()
+    rows = [grey[at : at + width] for at in range(0, len(grey), width)]
+    words = [b"\0" + bytes(value for value in row for _ in range(2)) for row in rows]
+    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(words)))
+    parts = (chunk(b"IHDR", header), *chunks, pixels, chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+SRGB_XY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+SWAPPED_XY = (0.3127, 0.3290, 0.15, 0.06, 0.30, 0.60, 0.64, 0.33)
+P3_XY = (0.3127, 0.3290, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+COLOURED: dict[str, tuple[bytes, Colours]] = {
+    "JPEG, profile": (upright_jpeg(profile_part(1, 1, SWAP)), SWAPPED),
+    "JPEG, profile in two parts": (
+        upright_jpeg(profile_part(2, 2, SWAP[200:]), profile_part(1, 2, SWAP[:200])),
+        SWAPPED,
+    ),
+    "JPEG, profile twice": (upright_jpeg(*2 * [profile_part(1, 1, SWAP)]), SWAPPED),
+    "JPEG, profile after the header": (late_profile(), SWAPPED),
+    "JPEG, part of a profile": (upright_jpeg(profile_part(1, 2, SWAP)), AS_STORED),
+    "JPEG, no profile at all": (upright_jpeg(profile_part(1, 1, b"junk")), AS_STORED),
+    "JPEG, part without a number": (upright_jpeg(profile_part(0, 0, b"")), AS_STORED),
+    "JPEG, grey, profile of RGB": (
+        encode(quarters("L"), "JPEG", quality=95, icc_profile=LIGHT),
+        GREY_LINEAR,
+    ),
+    "PNG, profile": (upright_png(profile_chunk(SWAP)), SWAPPED),
+    "PNG, profile and gamma": (upright_png(gamma(1), profile_chunk(SWAP)), SWAPPED),
+    "PNG, no profile but gamma": (upright_png(profile_chunk(b"junk"), gamma(1)), LINEAR),
+    "PNG, gamma": (upright_png(gamma(1)), LINEAR),
+    "PNG, gamma nearly of sRGB": (upright_png(gamma(0.45455)), AS_STORED),
+    "PNG, gamma of nothing": (upright_png(gamma(0)), AS_STORED),
+    "PNG, gamma and sRGB": (upright_png(chunk(b"sRGB", b"\0"), gamma(1)), AS_STORED),
+    "PNG, chromaticities": (
+        upright_png(gamma(0.45455), chromaticities(*SWAPPED_XY)),
+        SWAPPED,
+    ),
+    "PNG, chromaticities of P3": (
+        upright_png(gamma(0.45455), chromaticities(*P3_XY)),
+        OF_P3,
+    ),
+    "PNG, chromaticities of sRGB": (
+        upright_png(gamma(0.45455), chromaticities(*SRGB_XY)),
+        AS_STORED,
+    ),
+    "PNG, chromaticities of nothing": (
+        upright_png(gamma(0.45455), chromaticities(*[0] * 8)),
+        AS_STORED,
+    ),
+    "PNG, grey, gamma": (upright_png(gamma(1), mode="L"), GREY_LINEAR),
+    "PNG, grey of 16 bits, gamma": (sixteen_bit(gamma(1)), GREY_LINEAR),
+    "PNG, grey, profile of RGB": (upright_png(profile_chunk(LIGHT), mode="L"), GREY_LINEAR),
+    "PNG, palette, gamma": (upright_png(gamma(1), mode="P"), LINEAR),
+    "PNG, half transparent, gamma": (
+        with_chunks(encode(half_transparent(), "PNG"), gamma(1)),
+        HALF_LINEAR,
+    ),
+    "PNG, code points of P3": (upright_png(code_points(12, 13)), OF_P3),
+    "PNG, code points of linear light": (upright_png(code_points(1, 8)), LINEAR),
+    "PNG, code points before all": (
+        upright_png(code_points(1, 13), profile_chunk(SWAP)),
+        AS_STORED,
+    ),
+    "PNG, code points that nobody knows": (upright_png(code_points(200, 200)), AS_STORED),
+    "WebP, profile": (turned("WEBP", 1, quality=95, icc_profile=SWAP), SWAPPED),
+    "AVIF, profile": (turned("AVIF", 1, quality=95, icc_profile=SWAP), SWAPPED),
+    "AVIF, code points of P3": (avif(12, 13), OF_P3),
+    "AVIF, code points of linear light": (avif(1, 8), LINEAR),
+    "AVIF, code points unspecified": (avif(2, 2), AS_STORED),
+    "BMP, profile": (profiled_bitmap(), SWAPPED),
+}
+
+
+@pytest.mark.parametrize("name", COLOURED)
+def test_colours_are_those_that_the_file_tells(name: str, make: Any) -> None:
+    content, colours = COLOURED[name]
+    made = make(content)
+    assert made.info.browser_shows
+    assert made.preview.is_like(Seen(SIZE, colours)), made.preview
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", COLOURED)
+def test_the_browser_shows_the_same_colours(name: str, make: Any, show: Any) -> None:
+    content, colours = COLOURED[name]
+    shown = show(content, make(content).info.media_type)
+    assert shown.is_like(Seen(SIZE, colours)), shown
+
+
+@pytest.mark.parametrize("transfer", [renditions.PQ, renditions.HLG])
+@pytest.mark.parametrize("form", ["AVIF", "PNG"])
+def test_high_dynamic_range_is_brought_to_any_screen(
+    form: str, transfer: int, make: Any
+) -> None:
+    content = avif(9, transfer) if form == "AVIF" else upright_png(code_points(9, transfer))
+    made = make(content)
+    red, green, blue, bright = made.preview.colours
+    assert not made.info.browser_shows
+    assert made.full.is_like(made.preview)
+    assert red[0] > 240 and red[1] < 30, "vivid instead of grey"
+    assert green[1] > 180 and blue[2] > 190
+    assert min(bright) > 210
+
+
+def test_paper_white_of_high_dynamic_range_is_bright_and_black_is_black() -> None:
+    curve = renditions.coded_colours(9, renditions.PQ).curve  # type: ignore[union-attr]
+    assert curve and curve(0) == 0
+    assert curve(0.58) == pytest.approx(0.52, abs=0.01)  # 203 cd/m², ITU-R BT.2408
+    assert curve(1) == pytest.approx(1)
+    steps = [curve(value / 255) for value in range(256)]
+    assert steps == sorted(steps)
+
+
+def test_a_moving_webp_stands_still_in_the_colours_in_which_it_moves(make: Any) -> None:
+    content = encode(
+        quarters(),
+        "WEBP",
+        save_all=True,
+        append_images=[Image.new("RGB", SIZE)],
+        icc_profile=SWAP,
+        exif=exif_block(6),
+    )
+    made = make(content)
+    assert made.info.animated and made.info.browser_shows
+    assert made.preview.is_like(UPRIGHT)
