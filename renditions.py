@@ -35,7 +35,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from PIL import (
     Image,
@@ -214,13 +214,20 @@ def skipped_among(names: Mapping[str, str]) -> dict[str, Skipped]:
 # --- Formats -----------------------------------------------------------------
 
 PHOTO, VIDEO, RAW = "photo", "video", "raw"
+OTHER = "other"  # than its suffix promises
 
 # Suffixes decide only what is listed before it was read; what a file is, its content says.
 PHOTO_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .avif .avifs"
     " .tif .tiff .bmp .heic .heif .hif".split()
 )
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .webm".split())
+# Not .ts and .dat, which are more often something else: those films are known by their content.
+RARE_VIDEO_SUFFIXES = frozenset(
+    ".mp4v .mpg4 .qt .f4v .3gp .3gpp .3g2 .3gp2 .mkv .avi .divx .mts .m2ts .m2t .tod .mod"
+    " .mpg .mpeg .mpe .m1v .m2v .mpv .vob .vro .wmv .asf .flv .ogv .ogm .dv .mxf .rm .rmvb"
+    " .wtv".split()
+)
+VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .webm".split()) | RARE_VIDEO_SUFFIXES
 # Those that LibRaw and ExifTool name; .tif of some old cameras and .mov of film cameras left out.
 RAW_SUFFIXES = frozenset(
     ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .orf .ori .rw2 .rwl .rwz .raw .pef .ptx"
@@ -237,7 +244,8 @@ PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HE
 # The further pictures inside MPO, HEIF and TIFF are no animation.
 MOVING_FORMATS = ("PNG", "WEBP", "GIF", "AVIF")
 BROWSER_TYPES = frozenset(
-    f"image/{name}" for name in ("jpeg", "png", "apng", "webp", "gif", "avif", "bmp")
+    "image/jpeg image/png image/apng image/webp image/gif image/avif image/bmp"
+    " video/mp4 video/webm video/3gpp video/3gpp2".split()
 )
 
 HEAD_BYTES = (
@@ -247,6 +255,68 @@ TAIL_BYTES = 4096
 BLOCK_BYTES = 1 << 20  # read at a time where a file is read whole
 # How files begin whose pixels may be without compression.
 UNCOMPRESSED = (b"BM", b"II*\0", b"MM\0*", b"\x89PNG", b"GIF8")
+
+
+class Container(NamedTuple):
+    """How films are stored; some containers of films hold sound alone as well."""
+
+    demuxer: str  # as ffmpeg calls it
+    media_type: str
+    start: bytes = rb"(?!)"  # a pattern of the first bytes; what begins with atoms has none
+    picture: bytes = b""  # a pattern somewhere in the head, where there are pictures
+
+
+# A packet's sync byte, and its bits that say what the packet holds (ISO/IEC 13818-1, 2.4.3.2).
+_PACKET = rb"G..[^\x00-\x0f\x40-\x4f\x80-\x8f\xc0-\xcf]"
+# QuickTime is sent as MP4, since browsers play it only so. Sources: RFC 3839, 4393, 4539, 9559.
+CONTAINERS = {
+    "mov": Container("mov", "video/mp4"),
+    "3gp": Container("mov", "video/3gpp"),
+    "3g2": Container("mov", "video/3gpp2"),
+    "webm": Container("webm", "video/webm", rb"\x1aE\xdf\xa3.{0,60}webm"),
+    "mkv": Container(
+        "matroska",
+        "video/matroska",
+        rb"\x1aE\xdf\xa3.{0,60}matroska",
+        rb"\x86[\x80-\xbf]V_",
+    ),
+    "avi": Container("avi", "video/x-msvideo", rb"RIFF.{4}(?:AVI[ X\x19]|AMV |ON2 )"),
+    "mpegts": Container(
+        "mpegts",
+        "video/mp2t",
+        # on discs with four bytes of time before each packet
+        rb"(?:%(packet)b.{184}){4}%(packet)b|(?:.{4}%(packet)b.{184}){4}.{4}%(packet)b"
+        % {b"packet": _PACKET},
+    ),
+    "mpeg": Container("mpeg", "video/mpeg", rb"\0\0\x01\xba|RIFF.{4}CDXA"),
+    "mpegvideo": Container("mpegvideo", "video/mpeg", rb"\0\0\x01\xb3"),
+    # Stream Properties Objects name the kind of each stream (Advanced Systems Format, 3.3).
+    "asf": Container(
+        "asf",
+        "video/x-ms-wmv",
+        rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",
+        rb"\xc0\xef\x19\xbc\x4d\x5b\xcf\x11\xa8\xfd\x00\x80\x5f\x5c\x44\x2b",
+    ),
+    "flv": Container("flv", "video/x-flv", rb"FLV\x01", rb"\AFLV\x01[\x01\x05]"),
+    "ogg": Container(
+        "ogg", "video/ogg", rb"OggS\0", rb"\x80theora|BBCD\0|OVP80|\x01video\0"
+    ),
+    "dv": Container("dv", "video/x-dv", rb"\x1f\x07\0[\x3f\xbf]"),
+    "mxf": Container(
+        "mxf",
+        "application/mxf",
+        rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02",
+    ),
+    "rm": Container(
+        "rm", "application/vnd.rn-realmedia", rb"\.RMF\0", rb"realvideo|VIDORV"
+    ),
+    "wtv": Container("wtv", "video/x-ms-wtv", rb"\xb7\xd8\x00\x20\x37\x49\xda\x11\xa6\x4e"),
+}
+
+# What QuickTime and MP4 files may begin with before what tells more.
+LEADING_ATOMS = frozenset(b"free skip wide pnot PICT pict junk uuid udta meta sidx".split())
+FILM_ATOMS = frozenset((b"moov", b"mdat", b"moof"))
+MOST_ATOMS = 64  # that are looked at
 
 # Brands of ISO/IEC 14496-12 files (ftyp).
 AVIF_BRANDS = frozenset((b"avif", b"avis"))
@@ -396,20 +466,51 @@ def _container_of_brand(major: bytes, compatible: bytes) -> str:
         return "heif"
     if major in OTHER_BRANDS:
         return ""
+    if major.startswith(b"3g2"):
+        return "3g2"
+    if major.startswith(b"3g"):
+        return "3gp"
     return "mov"
 
 
-def container_of(head: bytes) -> str:
-    """Return 'mov' or 'webm' for a video that browsers may play, 'heif' or 'avif', else ''.
+def _container_of_atoms(file: BinaryIO) -> str:
+    """Go from atom to atom until one tells what a file is."""
+    end = file.seek(0, os.SEEK_END)
+    at = 0
+    for _ in range(MOST_ATOMS):
+        if at >= end:
+            break
+        file.seek(at)
+        head = file.read(64)
+        kind = head[4:8]
+        if kind == b"ftyp":
+            return _container_of_brand(head[8:12], head[16:])
+        if kind in FILM_ATOMS:
+            return "mov"
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if kind not in LEADING_ATOMS or size < 8:
+            break
+        at += size
+    return ""
 
-    Source: ISO/IEC 14496-12 (ftyp), QuickTime File Format, RFC 8794 (EBML).
+
+def container_of(head: bytes, path: str = "") -> str:
+    """Return how a film is stored, a name of CONTAINERS; 'heif' or 'avif'; '' for anything else.
+
+    What may hold sound alone is a film where the head tells of a picture, or else the path's suffix.
+    Source: ISO/IEC 14496-12 (ftyp), QuickTime File Format, RFC 8794 (EBML). Raises OSError.
     """
-    if head[4:8] == b"ftyp":
-        return _container_of_brand(head[8:12], head[16:64])
-    if head[4:8] in (b"moov", b"mdat", b"wide"):
-        return "mov"
-    if head[:4] == b"\x1aE\xdf\xa3" and b"webm" in head[:64]:
-        return "webm"
+    if head[4:8] == b"ftyp" or head[4:8] in FILM_ATOMS:
+        return _container_of_atoms(io.BytesIO(head))
+    if head[4:8] in LEADING_ATOMS:
+        with open(path, "rb") if path else io.BytesIO(head) as file:
+            return _container_of_atoms(file)
+    for name, container in CONTAINERS.items():
+        if re.match(container.start, head, re.DOTALL):
+            has_picture = re.search(container.picture, head) is not None
+            return name if has_picture or expected_kind(path) == VIDEO else ""
     return ""
 
 
@@ -1897,7 +1998,19 @@ def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
         before += ["-ss", f"{at:.2f}"]
     box = f"'min({PREVIEW_SIDE},iw)':'min({PREVIEW_SIDE},ih)'"
     scale = f"scale={box}:force_original_aspect_ratio=decrease"
-    after = ("-frames:v", "1", "-vf", scale, "-f", "image2pipe", "-c:v", "png", "-")
+    after = (
+        "-map",
+        "0:V:0",
+        "-frames:v",
+        "1",
+        "-vf",
+        scale,
+        "-f",
+        "image2pipe",
+        "-c:v",
+        "png",
+        "-",
+    )
     frame = _run("ffmpeg", path, form, before, *after)
     with Image.open(io.BytesIO(frame), formats=["PNG"]) as image:
         return image.convert("RGB")
@@ -2018,8 +2131,6 @@ def _video_size(streams: Iterable[Mapping[str, Any]]) -> Size:
 
 def read_video(path: str, container: str, info: Info) -> Info:
     """Tell the facts of a video; of other forms than QuickTime's only where the machine has ffprobe."""
-    media_type = "video/webm" if container == "webm" else "video/mp4"
-    no_poster = not shutil.which("ffmpeg")
     header: tuple[float, dict[str, str]] = _read_or_none(read_film_header, path) or (
         0.0,
         {},
@@ -2029,16 +2140,17 @@ def read_video(path: str, container: str, info: Info) -> Info:
     info = dataclasses.replace(
         info,
         kind=VIDEO,
-        media_type=media_type,
-        no_poster=no_poster,
+        media_type=CONTAINERS[container].media_type,
+        no_poster=not shutil.which("ffmpeg"),
         duration=_number(duration),
         taken=date.isoformat() if date else "",
         content_id=tags.get(CONTENT_ID, ""),
     )
     if not shutil.which("ffprobe"):
         return info
-    wanted = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "v:0")
-    report = json.loads(_run("ffprobe", path, container, wanted))
+    # Not the cover of a sound, which is a stream of pictures too.
+    wanted = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "V:0")
+    report = json.loads(_run("ffprobe", path, CONTAINERS[container].demuxer, wanted))
     width, height = _video_size(report.get("streams", []))
     form = report.get("format", {})
     tags = form.get("tags", {})
@@ -2297,7 +2409,7 @@ def render_poster(
     """Make the poster of a video from a frame near its beginning."""
     for at in (min(POSTER_SECONDS, info.duration / 2), 0.0):
         try:
-            picture = ffmpeg_frame(path, container, at)
+            picture = ffmpeg_frame(path, CONTAINERS[container].demuxer, at)
         except OSError:  # it may be shorter than it says, or hold sound alone
             continue
         colour = save_renditions(picture, cache, info.key, names)
@@ -2332,6 +2444,9 @@ NEEDS = {  # by container; some machines have a Pillow of their own
     "avif": "AVIF needs Pillow 11.3 or newer that was built with it",
     "heif": "HEIC needs pillow-heif: pip install pillow-heif",
 }
+
+
+NO_FILM = "its content is no film that is known here, or damaged from the start"
 
 
 def explain(error: BaseException) -> str:
@@ -2371,8 +2486,8 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
         return
     if not head:
         raise ValueError("the file is empty")
-    container = container_of(head)
-    if container in ("mov", "webm"):
+    container = container_of(head, path)
+    if container in CONTAINERS:
         yield from develop_video(path, container, info, purpose, cache)
     elif container in NEEDS and not _can_decode(container):
         yield dataclasses.replace(
@@ -2409,6 +2524,9 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
             info = dataclasses.replace(info, colour=colour_of_thumbnail(cache, info))
     # one of the two edges: a bad file costs itself, whatever it raises
     except Exception as error:
+        is_unknown = isinstance(error, UnidentifiedImageError)
+        if is_unknown and os.path.splitext(path)[1].lower() in RARE_VIDEO_SUFFIXES:
+            return dataclasses.replace(info, kind=OTHER, problem=NO_FILM)
         return dataclasses.replace(info, problem=explain(error), retry=_retry_after(error))
     return info
 
