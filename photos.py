@@ -4006,6 +4006,7 @@ class Site:
             size=size_text(item.file.size),
             size_shown=preview_size(info),
             raws=[(visit.links.raw(item, raw), display(raw.name)) for raw in item.raws],
+            span=grid_span,
             album_title=self._title(visit.place.parts[:-1]),
         )
         return self._make_page(body, visit)

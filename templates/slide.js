@@ -1,5 +1,5 @@
 // One item of the viewer: a picture, a video, a live photo, or a tile with its name.
-const UNPLAYABLE = document.querySelector("[data-viewer]").dataset.unplayable;
+const refusal = document.querySelector("[data-viewer] template").content.firstElementChild;
 
 export const create = (name, properties) => Object.assign(document.createElement(name), properties);
 
@@ -13,16 +13,8 @@ export function fill(slide) {
   const { link } = slide;
   const { dataset } = link;
   const small = link.querySelector("img");
-  if (dataset.kind === "video") {
-    const poster = small ? small.currentSrc || small.src : "";
-    const video = create("video", { controls: true, playsInline: true, preload: "metadata", poster, src: dataset.view });
-    video.setAttribute("aria-label", small?.alt ?? dataset.title);
-    video.onerror = async () => {
-      const { ok } = await fetch(video.src, { method: "HEAD" }).catch(() => ({})); // the network may have failed instead
-      if (ok) video.replaceWith(create("p", { className: "tile", textContent: UNPLAYABLE }));
-    };
-    slide.append(video);
-  } else if (small) {
+  if (dataset.kind === "video") fillWithFilm(slide, link, small);
+  else if (small) {
     const frame = create("div", { className: "frame" });
     frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
     slide.append(frame);
@@ -36,6 +28,58 @@ export function fill(slide) {
     if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
   } else slide.append(link.querySelector(".tile").cloneNode(true));
 }
+
+// A film has its box before the browser knows the film: poster and film fill it.
+function fillWithFilm(slide, link, small) {
+  const { dataset } = link;
+  const box = create("div", { className: "film" });
+  const shape = (wide, high) => wide && high && box.style.setProperty("--ratio", wide / high);
+  shape(dataset.width, dataset.height);
+  slide.append(box);
+  const refuse = () => {
+    if (small) box.replaceChildren(poster(small.src, small.alt));
+    else box.replaceWith(link.querySelector(".tile").cloneNode(true));
+    const words = slide.appendChild(refusal.cloneNode(true));
+    words.querySelector("a").href = dataset.download;
+  };
+  if (!dataset.view) return refuse();
+  const video = create("video", { controls: true, playsInline: true, preload: "metadata", poster: small?.src ?? "", src: dataset.view });
+  video.setAttribute("aria-label", small?.alt ?? dataset.title);
+  watch(video, dataset.width, refuse);
+  video.addEventListener("loadedmetadata", () => {
+    if (!dataset.width) shape(video.videoWidth, video.videoHeight);
+    box.classList.toggle("sound", !box.style.length);
+  });
+  box.append(video);
+}
+
+function poster(src, alt) {
+  const image = create("img", { alt });
+  image.dataset.retry = "";
+  image.src = src;
+  return image;
+}
+
+// Calls `refuse` where the browser cannot show a film. Some browsers play its sound alone and raise no error: then
+// the video has no size, although the film has one.
+function watch(video, hasSize, refuse) {
+  const look = async () => {
+    if (video.readyState && hasSize && !video.videoWidth) return refuse();
+    if (!video.error) return;
+    const { ok } = await fetch(video.src, { method: "HEAD" }).catch(() => ({})); // the network may have failed instead
+    if (ok) refuse();
+  };
+  for (const name of ["loadedmetadata", "error"]) video.addEventListener(name, look);
+  look(); // it may have been there before this ran
+}
+
+// On the page of a film, where the viewer was closed or never opened.
+const stage = document.querySelector(".stage video");
+if (stage) watch(stage, stage.hasAttribute("width"), () => {
+  document.querySelector(".stage [data-refusal]").hidden = false;
+  if (stage.poster) stage.before(poster(stage.poster, ""));
+  stage.remove();
+});
 
 function fit(slide, { style }, wide, high) {
   slide.wide = wide;

@@ -64,6 +64,7 @@ function tell() {
   const { title } = link.dataset;
   const place = `${strip.source.first + strip.at} / ${strip.source.count}`;
   part(".place").textContent = place;
+  dialog.classList.toggle("of-film", link.dataset.kind === "video");
   part(".caption").textContent = "caption" in link.dataset ? title : "";
   part("[data-do=previous]").hidden = strip.at === 0;
   part("[data-do=next]").hidden = strip.isAtEnd;

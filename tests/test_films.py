@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from conftest import SAMPLES, needed
 from drawing import draw
 from looking import Open, look
 from PIL import Image
+from visiting import Client, Page
 
 import photos
 import renditions
@@ -197,3 +199,28 @@ def test_what_has_the_suffix_of_a_film_alone_is_named_to_the_owner(
     [problem] = photos.Upkeep(seen).problems()
     assert problem.path == "Trip/song.mod"
     assert problem.reason.startswith("its content is no film")
+
+
+# In an album
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="no faults")
+def test_an_album_of_films_that_no_browser_plays_exists_and_has_a_cover(
+    ffmpeg: str, library: Path, visitor: Client, patient: None
+) -> None:
+    shutil.copytree(FAULTS / "f03-other-videos", library / "Tapes")
+    front = json.loads(visitor.get("/api/album").body)
+    [tapes] = [album for album in front["albums"] if album["title"] == "Tapes"]
+    assert (tapes["photos"], tapes["videos"]) == (0, 6)
+    assert visitor.get(tapes["cover"]).headers["content-type"] == "image/webp"
+    items = json.loads(visitor.get("/api/album/Tapes").body)["items"]
+    for item in items:
+        assert (item["kind"], item["problem"]) == ("video", "")
+        assert (item["width"], item["height"], item["duration"]) == (640, 480, 2.0)
+        page = Page(visitor.get(item["url"]).text)
+        assert "video" not in page.tags
+        assert {item["thumbnails"]["640"], item["download"]} <= set(page.links)
+        assert "cannot play this video" in page.text
+        answer = visitor.get(item["download"])
+        assert answer.headers["content-type"].startswith("video/")
+        assert answer.headers["content-disposition"].startswith("attachment")
