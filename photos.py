@@ -8,7 +8,7 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · HTTP · web · command line
+    albums · upkeep · users · tokens · HTTP · web · server · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -48,6 +48,7 @@ import itertools
 import json
 import logging
 import math
+import operator
 import os
 import re
 import secrets
@@ -4236,7 +4237,7 @@ def create_app(
     return site
 
 
-# --- Command line ------------------------------------------------------------
+# --- Server ------------------------------------------------------------------
 
 ANSWER_THREADS = 16
 HEADER_BYTES = 16384
@@ -4244,6 +4245,177 @@ BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
 CONNECTIONS = 1000
 FILES = 4096  # open at the same time: each connection may have one
 IDLE_CONNECTION_SECONDS = 30
+PEER_CONNECTIONS = 64  # of one address: a browser opens six, a household has a few browsers
+HEADER_SECONDS = 20  # for the head of a request
+BODY_SECONDS = 300  # for all of it
+SLOWEST_BODY = 10_000  # bytes/s, when the head's time is over
+MAINTENANCE_SECONDS = 5  # between two looks at who is late
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+PAUSE_SECONDS = 1.0  # of accepting, where the system has no descriptor left
+REPEAT_SECONDS = 60.0  # until the log says the same again
+
+
+class Parser(waitress.parser.HTTPRequestParser):
+    """A request as it comes in: one at a time, and none that a proxy may have read differently."""
+
+    def __init__(self, adj: waitress.adjustments.Adjustments) -> None:
+        super().__init__(adj)
+        self.since = time.monotonic()
+
+    def received(self, data: bytes) -> int:
+        """Take in what was received; whoever sends more than one request is answered the first alone.
+
+        So no thread waits for a visitor to read what was asked before.
+        """
+        consumed: int = super().received(data)
+        if self.completed and not self.empty and consumed < len(data):
+            self.headers["CONNECTION"] = "close"
+            return len(data)
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head. Raises ParsingError (RFC 9112, 3.2 and 6.1)."""
+        super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise waitress.parser.ParsingError("Both Content-Length and Transfer-Encoding")
+        if "," in self.headers.get("HOST", ""):
+            raise waitress.parser.ParsingError("More than one Host")
+
+    def is_late(self) -> bool:
+        """Say whether the rest of the request has taken too long."""
+        seconds = time.monotonic() - self.since
+        if not self.headers_finished:
+            return seconds > HEADER_SECONDS
+        expected = SLOWEST_BODY * (seconds - HEADER_SECONDS)
+        return seconds > BODY_SECONDS or self.body_bytes_received < expected
+
+
+class RefusalTask(waitress.task.ErrorTask):
+    """The answer to a request that makes no sense, with the headers that each of our answers has."""
+
+    def execute(self) -> None:
+        self.response_headers.extend(SECURITY_HEADERS.items())
+        super().execute()
+
+
+class Channel(waitress.channel.HTTPChannel):
+    """A connection."""
+
+    parser_class = Parser
+    error_task_class = RefusalTask
+
+    @property
+    def order(self) -> tuple[bool, bool, float]:
+        """A sort key: whoever has not finished asking goes first where there is no room."""
+        return self.total_outbufs_len > 0, self.request is None, self.creation_time
+
+    def is_late(self, now: float) -> bool:
+        """Say whether nothing has moved for too long, or a request takes too long to come in."""
+        if self.requests:  # it is being answered
+            return False
+        is_idle = now - self.last_activity > IDLE_CONNECTION_SECONDS
+        return is_idle or (self.request is not None and self.request.is_late())
+
+
+class Server(waitress.server.TcpWSGIServer):
+    """waitress, which nobody stops by keeping connections."""
+
+    channel_class = Channel
+    paused_until = 0.0  # s on the monotonic clock
+    silent_until = 0.0
+
+    def readable(self) -> bool:
+        """Say whether connections are accepted now."""
+        return super().readable() and time.monotonic() >= self.paused_until
+
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        """Accept a connection; None: there is none, or no room for it."""
+        try:
+            accepted: tuple[socket.socket, Any] | None = super().accept()
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            self._pause(error)
+            return None
+        if accepted and not self._has_room(accepted[1][0]):
+            accepted[0].close()
+            return None
+        return accepted
+
+    def _pause(self, error: OSError) -> None:
+        """Accept nobody for a moment: the system has nothing left for a connection."""
+        now = time.monotonic()
+        self.paused_until = now + PAUSE_SECONDS
+        if now >= self.silent_until:
+            self.silent_until = now + REPEAT_SECONDS
+            log.error("No connection can be accepted for now: %s", error.strerror)
+
+    def _has_room(self, address: str) -> bool:
+        """Make room for one more connection of an address, if need be."""
+        channels = list(self.active_channels.values())
+        peers = [channel for channel in channels if channel.addr[0] == address]
+        is_proxy = address == self.adj.trusted_proxy
+        if len(peers) >= PEER_CONNECTIONS and not is_proxy:
+            return self._drop_one(peers)
+        return len(channels) < CONNECTIONS or self._drop_one(channels)
+
+    def _drop_one(self, channels: Iterable[Channel]) -> bool:
+        """Close the connection that is missed least; say whether there was one."""
+        waiting = [channel for channel in channels if not channel.requests]
+        for channel in sorted(waiting, key=operator.attrgetter("order"))[:1]:
+            channel.handle_close()
+        return bool(waiting)
+
+    def maintenance(self, now: float) -> None:
+        """Close the connections whose time is over, also where a visitor no longer reads."""
+        for channel in list(self.active_channels.values()):
+            if channel.is_late(now):
+                channel.handle_close()
+
+
+def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
+    """Return waitress, listening. Raises PhotosError where the port is taken."""
+    headers = "x-forwarded-for x-forwarded-proto" if config.trusted_proxy else ""
+    hosts = [f"[{config.host}]" if ":" in config.host else config.host]
+    if config.host == EVERY_HOST:
+        hosts.append(ANY_HOST)  # waitress keeps IPv4 out of the sockets of IPv6
+    adjustments = waitress.adjustments.Adjustments(
+        listen=" ".join(f"{host}:{config.port}" for host in hosts),
+        url_prefix=config.prefix,
+        threads=ANSWER_THREADS + WAITING_THREADS,
+        connection_limit=2 * CONNECTIONS,  # `Server` has a limit of its own
+        asyncore_use_poll=True,
+        channel_timeout=IDLE_CONNECTION_SECONDS,
+        cleanup_interval=MAINTENANCE_SECONDS,
+        ident=None,
+        log_socket_errors=False,
+        max_request_body_size=BODY_BYTES,
+        max_request_header_size=HEADER_BYTES,
+        trusted_proxy=config.trusted_proxy,
+        trusted_proxy_headers=headers,
+        clear_untrusted_proxy_headers=True,
+    )
+    dispatcher = waitress.task.ThreadedTaskDispatcher()
+    sockets: dict[int, Any] = {}
+    try:
+        for address in adjustments.listen:
+            Server(app, sockets, adj=adjustments, dispatcher=dispatcher, sockinfo=address)
+    except OSError as error:
+        problem = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
+        raise PhotosError(f"{problem} Another one: --port NUMBER") from None
+    dispatcher.set_thread_count(adjustments.threads)
+    return waitress.server.MultiSocketServer(sockets, adjustments, [], dispatcher)
+
+
+def raise_file_limit() -> None:
+    """Let this process open a file for each of its connections."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
+
+
+# --- Command line ------------------------------------------------------------
+
 STOP_SECONDS = 1.5  # that answers in progress get when the server is stopped
 INDEX_ROUNDS = 3  # of the command index, for files that are still being copied
 BAR_LENGTH = 30  # characters
@@ -4499,33 +4671,6 @@ def addresses(config: Config) -> list[str]:
     return addresses
 
 
-def make_server(app: Site, config: Config) -> Any:
-    """Return waitress, listening. Raises PhotosError where the port is taken."""
-    headers = "x-forwarded-for x-forwarded-proto" if config.trusted_proxy else ""
-    hosts = [f"[{config.host}]" if ":" in config.host else config.host]
-    if config.host == EVERY_HOST:
-        hosts.append(ANY_HOST)  # waitress keeps IPv4 out of the sockets of IPv6
-    try:
-        return waitress.create_server(
-            app,
-            listen=" ".join(f"{host}:{config.port}" for host in hosts),
-            url_prefix=config.prefix,
-            threads=ANSWER_THREADS + WAITING_THREADS,
-            connection_limit=CONNECTIONS,
-            asyncore_use_poll=True,
-            channel_timeout=IDLE_CONNECTION_SECONDS,
-            ident=None,
-            max_request_body_size=BODY_BYTES,
-            max_request_header_size=HEADER_BYTES,
-            trusted_proxy=config.trusted_proxy,
-            trusted_proxy_headers=headers,
-            clear_untrusted_proxy_headers=True,
-        )
-    except OSError as error:
-        problem = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
-        raise PhotosError(f"{problem} Another one: --port NUMBER") from None
-
-
 def stop_by_signals(app: Site) -> None:
     """Have Ctrl-C and SIGTERM stop the server."""
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -4542,13 +4687,6 @@ def stop_by_signals(app: Site) -> None:
 
     for number in signals:
         signal.signal(number, stop)
-
-
-def raise_file_limit() -> None:
-    """Let this process open a file for each of its connections."""
-    if sys.platform != "win32":
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
 
 
 def run_serve(args: argparse.Namespace) -> None:

@@ -39,6 +39,7 @@ SECTIONS = [
         "Tokens",
         "HTTP",
         "Web",
+        "Server",
         "Command line",
     ),
 ]
@@ -306,7 +307,7 @@ def test_a_worker_carries_no_web_code_and_no_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "section"), [("waitress", "Command line"), ("argparse", "Command line")]
+    ("module", "section"), [("waitress", "Server"), ("argparse", "Command line")]
 )
 def test_a_module_is_used_in_its_section_only(module: str, section: str) -> None:
     used = {

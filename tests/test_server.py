@@ -1,0 +1,264 @@
+"""The server: nobody stops it by keeping connections, and what makes no sense gets a clear answer."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import resource
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawing import draw
+from processes import PROGRAM, eventually, free_port, request
+from waitress import wasyncore
+
+import photos
+
+
+class Attacker:
+    """A connection that sends raw bytes."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    def send(self, text: str) -> Attacker:
+        self.socket.sendall(text.replace("\n", "\r\n").encode("latin-1"))
+        return self
+
+    def read(self) -> bytes:
+        """Return all that comes until the server closes."""
+        blocks = []
+        with contextlib.suppress(ConnectionError):
+            while block := self.socket.recv(65536):
+                blocks.append(block)
+        return b"".join(blocks)
+
+    def is_closed(self) -> bool:
+        """Whether the server has closed the connection, without waiting."""
+        self.socket.setblocking(False)
+        try:
+            return self.socket.recv(1) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
+
+@contextlib.contextmanager
+def serving(state: Path) -> Iterator[int]:
+    """Serve a library from a thread of this process; return the port."""
+    config = photos.Config(port=free_port())
+    app = photos.create_app(state, config=config, background=False)
+    server = photos.make_server(app, config)
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            wasyncore.poll2(0.1, server.map)
+        for channel in list(server.map.values()):
+            channel.handle_close()
+        wasyncore.close_all(server.map)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield config.port
+    finally:
+        app.close()
+        server.task_dispatcher.shutdown()
+        ended.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """The state folder of a library with one photo of several megabytes."""
+    draw(tmp_path / "Album" / "one.jpg", size=(64, 48))
+    with (tmp_path / "Album" / "one.jpg").open("ab") as file:
+        file.write(bytes(8_000_000))
+    return tmp_path / photos.STATE_FOLDER
+
+
+Connect = Callable[[int], Attacker]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Connect to a port; all connections end with the test."""
+    attackers: list[Attacker] = []
+
+    def connect(port: int) -> Attacker:
+        attackers.append(Attacker(port))
+        return attackers[-1]
+
+    yield connect
+    for attacker in attackers:
+        attacker.socket.close()
+
+
+ORIGINAL = "GET /photo/Album/one.jpg HTTP/1.1\nHost: localhost\nConnection: close\n\n"
+
+
+def test_who_asks_for_two_originals_and_reads_nothing_stops_nobody(
+    state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "PEER_CONNECTIONS", 1000)
+    threads = photos.ANSWER_THREADS + photos.WAITING_THREADS
+    with serving(state) as port:
+        _ = [connect(port).send(2 * ORIGINAL) for _ in range(threads + 20)]
+        time.sleep(1)
+        assert request(port, "/healthz")[0] == 200
+
+
+def test_of_several_requests_at_once_the_first_is_answered_and_the_connection_closed(
+    state: Path, connect: Connect
+) -> None:
+    ask = "GET /healthz HTTP/1.1\nHost: localhost\n\n"
+    with serving(state) as port:
+        answer = connect(port).send(3 * ask).read()
+        assert answer.count(b"HTTP/1.1 200 OK") == 1
+        assert b"Connection: close" in answer
+        browser = http.client.HTTPConnection("127.0.0.1", port)
+        for _ in range(3):  # one after the other on one connection
+            browser.request("GET", "/healthz")
+            connection = browser.sock
+            assert browser.getresponse().read() == b"ok\n"
+            assert browser.sock is connection
+        browser.close()
+
+
+def test_one_address_has_so_many_connections_and_then_loses_its_oldest(
+    state: Path, connect: Connect
+) -> None:
+    with serving(state) as port:
+        attackers = [connect(port) for _ in range(photos.PEER_CONNECTIONS)]
+        attackers[0].send("GET /healthz HT")
+        time.sleep(0.2)
+        assert request(port, "/healthz")[0] == 200
+        eventually(attackers[0].is_closed)
+        assert not any(each.is_closed() for each in attackers[1:10])
+
+
+def test_a_full_server_drops_who_has_not_finished_asking(
+    state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "PEER_CONNECTIONS", 1000)
+    monkeypatch.setattr(photos, "CONNECTIONS", 30)
+    with serving(state) as port:
+        reader = connect(port).send(ORIGINAL)
+        assert reader.socket.recv(100).startswith(b"HTTP/1.1 200")
+        attackers = [connect(port).send("GET / HTTP/1.1\nX: ") for _ in range(60)]
+        assert request(port, "/healthz")[0] == 200
+        eventually(lambda: sum(each.is_closed() for each in attackers) >= 31)
+        assert len(reader.read()) > 7_000_000  # who is being answered is left alone
+
+
+def test_who_no_longer_reads_is_dropped(
+    state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "IDLE_CONNECTION_SECONDS", 0.3)
+    monkeypatch.setattr(photos, "MAINTENANCE_SECONDS", 0.1)
+    with serving(state) as port:
+        attacker = connect(port).send(ORIGINAL)
+        time.sleep(2)
+        assert len(attacker.read()) < 8_000_000
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    ["GET / HTTP/1.1\nX: ", "POST /login HTTP/1.1\nHost: a\nContent-Length: 60000\n\na=b"],
+    ids=["head", "body"],
+)
+def test_who_sends_a_byte_now_and_then_is_dropped(
+    state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch, beginning: str
+) -> None:
+    monkeypatch.setattr(photos, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(photos, "MAINTENANCE_SECONDS", 0.1)
+    with serving(state) as port:
+        attacker = connect(port).send(beginning)
+        started = time.monotonic()
+        while not attacker.is_closed():
+            assert time.monotonic() - started < 10
+            with contextlib.suppress(OSError):
+                attacker.socket.send(b"a")
+            time.sleep(0.1)
+        assert time.monotonic() - started > 0.5
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST /login HTTP/1.1\nHost: a\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
+        "POST /login HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nContent-Length: 3\n\n0\n\n",
+        "GET / HTTP/1.1\nHost: a\nHost: b\n\n",
+        "GET / HTTP/1.1\nHost: a, b\n\n",
+        "GET / HTTP/1.1\nHost\n\n",
+        "nonsense\n\n",
+    ],
+)
+def test_what_a_proxy_may_read_differently_is_refused(
+    state: Path, connect: Connect, head: str
+) -> None:
+    with serving(state) as port:
+        answer = connect(port).send(head).read()
+        assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer
+        assert answer.count(b"HTTP/1.") == 1
+        for name, value in photos.SECURITY_HEADERS.items():
+            assert f"\r\n{name}: {value}\r\n".encode() in answer
+
+
+@pytest.mark.parametrize("size", [100_000, 40_000])
+def test_a_head_or_body_that_is_too_long_is_refused(
+    state: Path, connect: Connect, size: int
+) -> None:
+    with serving(state) as port:
+        head = f"GET / HTTP/1.1\nHost: a\nX: {size * 'a'}\n\n"
+        assert b" 431 " in connect(port).send(head).read().split(b"\r\n")[0]
+        body = "POST /login HTTP/1.1\nHost: a\nContent-Length: 1000000\n\n"
+        assert b" 413 " in connect(port).send(body).read().split(b"\r\n")[0]
+
+
+@pytest.mark.whole
+def test_without_descriptors_the_log_stays_short_and_the_site_comes_back(
+    state: Path, connect: Connect
+) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    port = free_port()
+    log = state.parent.parent / "limited.log"
+    command = [*PROGRAM, "--library", state.parent, "serve", "--port", str(port)]
+    with log.open("wb") as output:
+        server: Any = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=limit,
+        )
+    try:
+        is_there = lambda: request(port, "/healthz")[0] == 200  # noqa: E731
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return is_there()
+            return False
+
+        eventually(answers)
+        attackers = [connect(port) for _ in range(100)]
+        time.sleep(3)
+        for attacker in attackers:
+            attacker.socket.close()
+        eventually(answers)
+        assert log.read_text().count("No connection can be accepted") == 1
+        assert len(log.read_text()) < 2000
+    finally:
+        server.terminate()
+        server.wait(10)
