@@ -181,6 +181,12 @@ class BadForm(PhotosError):
     status = 415
 
 
+class WrongHost(PhotosError):
+    """A browser was led here by a name that is not this site's (RFC 9110, 15.5.20)."""
+
+    status = 421
+
+
 class NoPicture(PhotosError):
     """No picture can be made of that file."""
 
@@ -381,7 +387,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         advice = (
             "Repair it in a text editor, put a copy back, or move it away to begin afresh."
         )
@@ -1795,7 +1801,7 @@ class Index:
                 os.utime(self._path)
             for line in lines:
                 # a killed server left half a line
-                with contextlib.suppress(ValueError, TypeError):
+                with contextlib.suppress(ValueError, TypeError, RecursionError):
                     identity, fields = json.loads(line)
                     self._infos[identity] = info_from(fields)
 
@@ -3013,6 +3019,22 @@ def is_same_origin(headers: Mapping[str, str], origins: Iterable[str]) -> bool:
     return headers.get("Origin") in set(origins) - {""}
 
 
+_IP_HOST = re.compile(r"[\d.]+|\[[\da-f:.]+\]")
+
+
+def is_own_host(host: str, public: str) -> bool:
+    """Say whether a Host header names this site; `public`: host and port of its public address.
+
+    Any IP address does, and names that only a home network knows: no stranger's page can lead a
+    browser to these, and then read what comes back (DNS rebinding).
+    """
+    host = host.lower()
+    name = re.sub(r":\d*$", "", host).removesuffix(".")
+    is_of_home = "." not in name or name.endswith(".local")
+    is_public = name == re.sub(r":\d*$", "", public)
+    return is_of_home or is_public or _IP_HOST.fullmatch(name) is not None
+
+
 def safe_next(target: str, prefix: str) -> str:
     """Return a path of this site to go to after login; anything else becomes the front page."""
     is_inside = target.startswith(f"{prefix}/") and not target.startswith("//")
@@ -3665,6 +3687,7 @@ class Site:
         def guarded(**_: str) -> Response:
             visit = self._receive()
             try:
+                self._check_host(visit)
                 self._check_origin(route, visit)
                 visit = self._locate(route, visit)
                 return self._finish(handler(visit), route, visit)
@@ -3686,6 +3709,12 @@ class Site:
             session=session,
             principal=principal,
         )
+
+    def _check_host(self, visit: Visit) -> None:
+        """Raise WrongHost where the site has a public address and was asked for by another name."""
+        public = urlsplit(self._config.public_address).netloc
+        if public and not is_own_host(visit.headers.get("Host", ""), public):
+            raise WrongHost
 
     def _check_origin(self, route: Route, visit: Visit) -> None:
         """Raise Forbidden where another site has a browser send what changes something."""
@@ -4275,7 +4304,10 @@ class Parser(waitress.parser.HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head. Raises ParsingError (RFC 9112, 3.2 and 6.1)."""
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError:  # GET http://[::1/
+            raise waitress.parser.ParsingError("Bad URI") from None
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise waitress.parser.ParsingError("Both Content-Length and Transfer-Encoding")
         if "," in self.headers.get("HOST", ""):

@@ -449,3 +449,38 @@ def test_a_form_may_come_from_the_public_address(
         "http://photos.example.org": 403,
     }.items():
         assert client.request("POST", "/login", form, Origin=origin).status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        ("photos.example.org", True),
+        ("Photos.Example.org:443", True),
+        ("photos.example.org.", True),
+        ("localhost:8080", True),
+        ("nas.local", True),
+        ("nas:8080", True),
+        ("192.168.1.7:8080", True),
+        ("[fe80::1]:8080", True),
+        ("", True),
+        ("evil.example", False),
+        ("photos.example.org.evil.example", False),
+        ("evil.example:80", False),
+        ("local.evil.example", False),
+        ("1.2.3.4.evil.example", False),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/album/Quartz/", "/api/album", "/login", "/healthz"])
+def test_a_site_with_a_public_address_answers_to_its_own_names_alone(
+    make_site: Callable[..., photos.Site], host: str, is_own: bool, path: str
+) -> None:
+    with_address = Client(make_site(public_address="https://photos.example.org/our"))
+    answer = with_address.get(path, Host=host)
+    assert (answer.status != 421) == is_own
+    assert is_own or b"Quartz" not in answer.body
+
+
+def test_a_site_without_a_public_address_answers_to_every_name(
+    make_site: Callable[..., photos.Site],
+) -> None:
+    assert Client(make_site()).get("/", Host="any.example").status == 200

@@ -279,6 +279,14 @@ def test_state_that_was_cut_anywhere_is_damaged(tmp_path: Path, kept: int) -> No
         photos.read_state(path)
 
 
+@pytest.mark.parametrize("content", [b"[" * 200_000, b'{"a":' * 200_000, b"\xff", b"[]"])
+def test_state_that_makes_no_sense_is_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(content)
+    with pytest.raises(photos.StateError, match=r"state\.json is damaged"):
+        photos.read_state(path)
+
+
 @pytest.mark.parametrize("version", [None, "1", 1.0, [1], {}])
 def test_state_whose_version_is_no_whole_number_is_damaged(
     tmp_path: Path, version: Any

@@ -200,6 +200,8 @@ def test_who_sends_a_byte_now_and_then_is_dropped(
         "GET / HTTP/1.1\nHost: a\nHost: b\n\n",
         "GET / HTTP/1.1\nHost: a, b\n\n",
         "GET / HTTP/1.1\nHost\n\n",
+        "GET http://[::1/ HTTP/1.1\nHost: a\n\n",
+        "GET http://[/ HTTP/1.1\nHost: a\n\n",
         "nonsense\n\n",
     ],
 )
