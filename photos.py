@@ -1206,6 +1206,7 @@ BYTE_ORDER_MARKS = {
 }
 GUESSED = "its letters were read as those of Western Windows (cp1252). Save it as UTF-8"
 LIVE_BYTES = 20_000_000  # of a film that passes for a live photo's until it has been read
+LISTING_SECONDS = 1.0  # that a listing is good for, unless its folder changes
 # A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
 TICK = 0.1  # seconds
 WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
@@ -1533,19 +1534,24 @@ class Folders:
         self._listing_lock = threading.Lock()
 
     def listing(self, parts: Parts, *, fresh: bool = False) -> Folder:
-        """List a folder where it may have changed; `fresh`: also for files that were written in place."""
+        """List a folder where it may have changed.
+
+        `fresh`: after a second also for files that were written in place, which no folder tells of.
+        """
         path = os.path.join(self.root, *parts)
-        if not fresh and (folder := self._unchanged(parts, path)):
+        if folder := self._unchanged(parts, path, fresh=fresh):
             return folder
         with self._listing_lock:  # a hundred thumbnails ask for the same new album at once
-            if not fresh and (folder := self._unchanged(parts, path)):
+            if folder := self._unchanged(parts, path, fresh=fresh):
                 return folder
             return self._list_again(parts, path)
 
-    def _unchanged(self, parts: Parts, path: str) -> Folder | None:
+    def _unchanged(self, parts: Parts, path: str, *, fresh: bool) -> Folder | None:
         """Return the last listing if the folder is as it was; None: it has to be listed."""
         folder, listed_at = self._listings.get(parts, (None, 0.0))
         if folder is None or folder.has_links:  # what links lead to changes elsewhere
+            return None
+        if fresh and is_older(listed_at, LISTING_SECONDS):
             return None
         stamp = identity_of(path)
         if stamp is None or stamp != folder.stamp:
@@ -3266,7 +3272,7 @@ class Statics:
 PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
 PATH_BYTES = 4096  # as long as a path can be on Linux
 GZIP_BYTES = 1000  # a smaller document is not worth the work
-GZIP_LEVEL = 6
+GZIP_LEVEL = 5  # of a page: as small as with 6, in two thirds of the time
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
 PAPERS = {"light": "#fcfbf8", "dark": "#121614"}  # the page's colours, --paper in style.css
 SECURITY_HEADERS = {
@@ -3325,26 +3331,38 @@ ROUTES = (
 )
 
 
+def version_of(item: Item) -> Iterator[str]:
+    """Yield the parameter that changes with the content, as far as that was read."""
+    if item.key:
+        yield f"v={item.key}"
+
+
 class Links:
     """Makes every address of the site, below the prefix that a proxy may ask for."""
 
     def __init__(self, prefix: str, statics_key: str) -> None:
         self.prefix = prefix
         self._statics_key = statics_key
+        # A page names each of its photos seven times, and their album with each.
+        self._encoded: dict[str, str] = {}
 
-    def _to(self, kind: str, parts: Parts = (), **query: object) -> str:
-        encoded = (quote(os.fsencode(part), safe="") for part in parts)
-        address = f"{self.prefix}/{'/'.join((kind, *encoded))}"
-        values = {name: value for name, value in query.items() if value}
-        if values:
-            return f"{address}?{urlencode(values)}"
+    def _encode(self, name: str) -> str:
+        """Return a name as a part of an address."""
+        if name not in self._encoded:
+            self._encoded[name] = quote(os.fsencode(name), safe="")
+        return self._encoded[name]
+
+    def _to(self, kind: str, parts: Parts = (), *parameters: str) -> str:
+        address = "/".join((self.prefix, kind, *map(self._encode, parts)))
+        if parameters:
+            return f"{address}?{'&'.join(parameters)}"
         return address
 
     def album(self, address: Parts, page: int = 1) -> str:
-        number = page if page > 1 else None
+        parameters = [f"page={page}"] if page > 1 else []
         if not address:
-            return self._to("", page=number)
-        return self._to("album", (*address, ""), page=number)
+            return self._to("", (), *parameters)
+        return self._to("album", (*address, ""), *parameters)
 
     def photo_page(self, item: Item) -> str:
         return self.file_page(item.address)
@@ -3353,10 +3371,10 @@ class Links:
         return self._to("album", address)
 
     def thumbnail(self, item: Item, width: int) -> str:
-        return self._to("thumbnail", item.address, v=item.key, w=width)
+        return self._to("thumbnail", item.address, *version_of(item), f"w={width}")
 
     def preview(self, item: Item) -> str:
-        return self._to("preview", item.address, v=item.key)
+        return self._to("preview", item.address, *version_of(item))
 
     def view(self, item: Item) -> str:
         """What the viewer shows: the preview, or the original where it moves."""
@@ -3367,11 +3385,11 @@ class Links:
     def full_size(self, item: Item) -> str:
         """All pixels, in a format that browsers show."""
         if item.info and not item.info.browser_shows:
-            return self._to("preview", item.address, v=item.key, size=FULL)
+            return self._to("preview", item.address, *version_of(item), f"size={FULL}")
         return self.original(item)
 
     def original(self, item: Item) -> str:
-        return self._to("photo", item.address, v=item.key)
+        return self._to("photo", item.address, *version_of(item))
 
     def live(self, item: Item) -> str:
         name = item.film.name if item.film else ""
@@ -3393,13 +3411,14 @@ class Links:
         return self._to("feed.atom")
 
     def login(self, target: str = "") -> str:
-        return self._to("login", next=target)
+        parameters = [urlencode({"next": target})] if target else []
+        return self._to("login", (), *parameters)
 
     def logout(self) -> str:
         return self._to("logout")
 
     def static(self, name: str) -> str:
-        return self._to("static", (name,), v=self._statics_key)
+        return self._to("static", (name,), f"v={self._statics_key}")
 
 
 # The place of pages without one.

@@ -2247,15 +2247,19 @@ def purpose_of(rendition: str) -> Purpose:
     return purposes.get(rendition, Purpose.THUMBNAILS)
 
 
+def _rendition_path(cache: Path, key: str, name: str) -> str:
+    return os.path.join(cache, RENDITIONS_FOLDER, key[:2], f"{key}-{name}.webp")
+
+
 def rendition_path(cache: Path, key: str, name: str) -> Path:
     """Return where a rendition lies: by the content's key, so that renaming a folder costs nothing."""
-    return cache / RENDITIONS_FOLDER / key[:2] / f"{key}-{name}.webp"
+    return Path(_rendition_path(cache, key, name))
 
 
 def is_made(cache: Path, key: str, name: str) -> bool:
     """Say whether a rendition is there; an empty file is what a power cut leaves."""
     try:
-        return os.stat(rendition_path(cache, key, name)).st_size > 0
+        return os.stat(_rendition_path(cache, key, name)).st_size > 0
     except OSError:
         return False
 

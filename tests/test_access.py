@@ -470,7 +470,9 @@ def test_a_form_may_come_from_the_public_address(
         ("1.2.3.4.evil.example", False),
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/album/Quartz/", "/api/album", "/login", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/", "/album/Quartz/", "/api/album", "/login", "/healthz"]
+)
 def test_a_site_with_a_public_address_answers_to_its_own_names_alone(
     make_site: Callable[..., photos.Site], host: str, is_own: bool, path: str
 ) -> None:

@@ -245,9 +245,9 @@ def test_the_docstring_lists_the_sections_in_their_order() -> None:
     assert [name.lower() for name in names] == [name.lower() for name in SECTIONS]
 
 
-def test_no_section_is_as_long_as_1000_lines_and_no_module_as_5000() -> None:
+def test_no_section_is_as_long_as_1000_lines_and_no_module_as_6000() -> None:
     assert not [name for name in SECTIONS if len(lines_of(name)) >= 1000]
-    assert not [module for module in MODULES if source_of(module).count("\n") >= 5000]
+    assert not [module for module in MODULES if source_of(module).count("\n") >= 6000]
 
 
 @pytest.mark.parametrize("module", MODULES)

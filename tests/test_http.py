@@ -14,6 +14,7 @@ from wsgiref.util import FileWrapper
 import pytest
 from drawing import draw, exif
 from gallery import BROKEN, Gallery
+from processes import eventually
 from visiting import OWN, Answer, Client, Page, crawl, everything, is_page
 
 import photos
@@ -310,7 +311,8 @@ def test_a_file_that_was_written_anew_is_sent_anew(library: Path, visitor: Clien
     draw(path, colour="red", exif=exif("2024:05:06 07:08:09"))
     after = visitor.get(ORIGINAL, If_None_Match=before.headers["etag"])
     assert (after.status, after.body) == (200, path.read_bytes())
-    assert json.loads(visitor.get("/api/album/Trip").body)["items"][0]["preview"] != version
+    shown = lambda: json.loads(visitor.get("/api/album/Trip").body)["items"][0]["preview"]  # noqa: E731
+    eventually(lambda: shown() != version, 3 * photos.LISTING_SECONDS)
 
 
 # Ranges
