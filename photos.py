@@ -2965,7 +2965,7 @@ class Tokens:
 
     def read(self, token: str) -> Session | None:
         """Return the session of a valid token, else None."""
-        if len(token) > TOKEN_BYTES:
+        if not token or len(token) > TOKEN_BYTES:
             return None
         try:
             claims = jwt.decode(
