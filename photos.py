@@ -2041,6 +2041,16 @@ class DerivedAlbum(NamedTuple):
         return is_same and self.infos == infos
 
 
+class KeptAlbum(NamedTuple):
+    """An album with those below it, and what it was made from."""
+
+    album: Album
+    place: Place
+    now: Circumstances
+    changes: int  # of the index, before the album was made
+    visited: list[Place]  # all folders that were looked at
+
+
 class Library:
     """The albums below a root folder, as a principal finds them. Thread-safe."""
 
@@ -2061,6 +2071,7 @@ class Library:
         self._renderer = Renderer(cache, workers, self._learn)
         # By folder and by the principal's scope, which together decide what is in an album.
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
+        self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
 
     def close(self) -> None:
@@ -2081,16 +2092,42 @@ class Library:
         has decided that the principal may open the place.
         """
         place = place._replace(folder=self.folders.listing(place.parts, fresh=True))
+        now = self.folders.circumstances()
+        key = place.parts, place.address, principal.scope
+        kept = self._kept.get(key)
+        if kept and self._is_current(kept, place, now):
+            return kept.album
         if patience:
             self._read(place.folder, patience)
-        return self._with_albums(place, place.rule, principal, self.folders.circumstances())
+        changes = (
+            self.index.changes
+        )  # what changes from here on may be in the album, or not
+        visited: list[Place] = []
+        album = self._with_albums(place, place.rule, principal, now, visited)
+        self._kept[key] = KeptAlbum(album, place, now, changes, visited)
+        return album
+
+    def _is_current(self, kept: KeptAlbum, place: Place, now: Circumstances) -> bool:
+        """Say whether an album with all below it is still as it was: one stat a folder."""
+        is_known = kept.changes == self.index.changes and kept.now == now
+        if not is_known or place.folder is not kept.place.folder or place != kept.place:
+            return False
+        return all(
+            self.folders.listing(below.parts) is below.folder for below in kept.visited
+        )
 
     def _with_albums(
-        self, place: Place, rule: Rule, principal: Principal, now: Circumstances
+        self,
+        place: Place,
+        rule: Rule,
+        principal: Principal,
+        now: Circumstances,
+        visited: list[Place],
     ) -> Album:
-        """Return an album with all below it that somebody may find."""
+        """Return an album with all below it that somebody may find; note the places on the way."""
+        visited.append(place)
         own = self._own_album(place, principal, now)
-        children = self._albums_in(place, principal, now)
+        children = self._albums_in(place, principal, now, visited)
         below = [album for album in children if not album.is_empty]
         below.sort(key=last_instant, reverse=True)
         everything = [own, *below]
@@ -2110,7 +2147,7 @@ class Library:
         )
 
     def _albums_in(
-        self, place: Place, principal: Principal, now: Circumstances
+        self, place: Place, principal: Principal, now: Circumstances, visited: list[Place]
     ) -> Iterator[Album]:
         for name in sorted(place.folder.albums, key=natural):
             # Of its own name alone: in a hidden album, which somebody has opened by a link,
@@ -2118,7 +2155,7 @@ class Library:
             rule = place.folder.albums[name].keywords.rule(now)
             if may_find(principal, rule):
                 child = self.folders.album_place(place, name, principal, now)
-                yield self._with_albums(child, rule, principal, now)
+                yield self._with_albums(child, rule, principal, now, visited)
 
     def _own_album(self, place: Place, principal: Principal, now: Circumstances) -> Album:
         """Return an album without those below it, derived again only after a change."""
@@ -2993,6 +3030,8 @@ YEAR_SECONDS = 31_536_000
 SHARED_SECONDS = (
     300  # that caches on the way keep what is public: a rename reaches them by then
 )
+KEPT_BYTES = 24_000_000  # of finished pages; a third more once they are compressed
+GZIP_LEVEL = 5  # of a page: as small as with 6, in two thirds of the time
 # Sent at a time where a server's file wrapper cannot hold so large a part.
 BLOCK_BYTES = 1 << 18
 _LANGUAGE = re.compile(
@@ -3197,6 +3236,51 @@ class FilePart:
 
 
 @dataclasses.dataclass(frozen=True)
+class Document:
+    """A text to send, and what is computed of it once."""
+
+    body: bytes
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return hashlib.blake2b(self.body, digest_size=9).hexdigest()
+
+    @functools.cached_property
+    def zipped(self) -> bytes:
+        return gzip.compress(self.body, GZIP_LEVEL, mtime=0)
+
+
+class KeptPages:
+    """Pages that were made already, each with what it was made from. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[tuple[Any, ...], tuple[Any, Document]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[Any, ...], inputs: tuple[Any, ...]) -> Document | None:
+        """Return the page that was made from the same; None: it has to be made."""
+        with self._lock:
+            before, document = self._pages.get(key, (None, None))
+            if before != inputs:
+                return None
+            self._pages.move_to_end(key)
+            return document
+
+    def put(
+        self, key: tuple[Any, ...], inputs: tuple[Any, ...], document: Document
+    ) -> None:
+        """Keep a page; those that nobody asked for longest make room."""
+        with self._lock:
+            _, before = self._pages.pop(key, (None, Document(b"")))
+            self._pages[key] = inputs, document
+            self._bytes += len(document.body) - len(before.body)
+            while self._bytes > KEPT_BYTES:
+                _, (_, oldest) = self._pages.popitem(last=False)
+                self._bytes -= len(oldest.body)
+
+
+@dataclasses.dataclass(frozen=True)
 class Texts:
     """The interface's texts in one language: a column of texts.tsv."""
 
@@ -3237,6 +3321,67 @@ def read_texts(path: Path) -> dict[str, Texts]:
     return languages
 
 
+def date_text(date: dt.datetime) -> str:
+    """Return a date as text that every language knows (ISO 8601): 2024-04-14."""
+    return date.date().isoformat()
+
+
+def dates_text(first: dt.datetime, last: dt.datetime) -> str:
+    """Return a range of dates as short as it can be: 2024-04-14, 2024-04 – 2024-06, 2019 – 2024."""
+    start, end = date_text(first), date_text(last)
+    if start == end:
+        return start
+    if first.year != last.year:
+        return f"{first.year:04} – {last.year:04}"
+    start_month, end_month = start[:7], end[:7]
+    if start_month == end_month:
+        return start_month
+    return f"{start_month} – {end_month}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as text: 0:07, 1:02:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minute:02}:{second:02}"
+    return f"{minute}:{second:02}"
+
+
+def size_text(size: float) -> str:
+    """Return a size in bytes as text: 4.2 MB (1 MB is 1,000,000 bytes)."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def _seconds_text(seconds: float) -> str:
+    if seconds < 0.3:
+        return f"1/{round(1 / seconds)} s"
+    return f"{seconds:.3g} s"
+
+
+def exposure_text(info: Info) -> str:
+    """Return the exposure as photographers write it: 1/125 s · f/2.8 · ISO 100 · 24 mm."""
+    facts = []
+    if info.exposure_time:
+        facts.append(_seconds_text(info.exposure_time))
+    if info.f_number:
+        facts.append(f"f/{info.f_number:.3g}")
+    if info.iso:
+        facts.append(f"ISO {info.iso}")
+    if info.focal_length:
+        facts.append(f"{info.focal_length:.3g} mm")
+    return " · ".join(facts)
+
+
+def utc_text(moment: int) -> str:
+    """Return a moment, s since the epoch, as feeds write it (RFC 3339)."""
+    return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat()
+
+
 STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -3257,14 +3402,15 @@ class Statics:
 
     def __init__(self, folder: Path) -> None:
         paths = [path for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES]
-        self.files = {path.name: path.read_bytes() for path in paths}
-        content = b"".join(self.files.values())
+        files = {path.name: path.read_bytes() for path in paths}
+        content = b"".join(files.values())
         self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
         # The scripts import each other by that key, too: a browser never mixes two releases.
         query = rb"\g<0>?v=" + self.key.encode()
-        for name, content in self.files.items():
+        for name, content in files.items():
             if name.endswith((".css", ".js")):
-                self.files[name] = _IMPORT.sub(query, _UNSENT.sub(b"", content))
+                files[name] = _IMPORT.sub(query, _UNSENT.sub(b"", content))
+        self.files = {name: Document(content) for name, content in files.items()}
 
 
 # --- Web ---------------------------------------------------------------------
@@ -3272,7 +3418,6 @@ class Statics:
 PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
 PATH_BYTES = 4096  # as long as a path can be on Linux
 GZIP_BYTES = 1000  # a smaller document is not worth the work
-GZIP_LEVEL = 5  # of a page: as small as with 6, in two thirds of the time
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
 PAPERS = {"light": "#fcfbf8", "dark": "#121614"}  # the page's colours, --paper in style.css
 SECURITY_HEADERS = {
@@ -3453,33 +3598,6 @@ def grid_span(item: Item) -> int:
     return 48
 
 
-def date_text(date: dt.datetime) -> str:
-    """Return a date as text that every language knows (ISO 8601): 2024-04-14."""
-    return date.date().isoformat()
-
-
-def dates_text(first: dt.datetime, last: dt.datetime) -> str:
-    """Return a range of dates as short as it can be: 2024-04-14, 2024-04 – 2024-06, 2019 – 2024."""
-    start, end = date_text(first), date_text(last)
-    if start == end:
-        return start
-    if first.year != last.year:
-        return f"{first.year:04} – {last.year:04}"
-    start_month, end_month = start[:7], end[:7]
-    if start_month == end_month:
-        return start_month
-    return f"{start_month} – {end_month}"
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration as text: 0:07, 1:02:03."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minute:02}:{second:02}"
-    return f"{minute}:{second:02}"
-
-
 def preview_size(info: Info) -> tuple[int, int]:
     """Return width and height of a photo's preview, pixels."""
     shrink = min(1.0, PREVIEW_SIDE / max(1, info.width, info.height))
@@ -3487,41 +3605,7 @@ def preview_size(info: Info) -> tuple[int, int]:
     return max(1, width), max(1, height)
 
 
-def size_text(size: float) -> str:
-    """Return a size in bytes as text: 4.2 MB (1 MB is 1,000,000 bytes)."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
-
-
-def _seconds_text(seconds: float) -> str:
-    if seconds < 0.3:
-        return f"1/{round(1 / seconds)} s"
-    return f"{seconds:.3g} s"
-
-
-def exposure_text(info: Info) -> str:
-    """Return the exposure as photographers write it: 1/125 s · f/2.8 · ISO 100 · 24 mm."""
-    facts = []
-    if info.exposure_time:
-        facts.append(_seconds_text(info.exposure_time))
-    if info.f_number:
-        facts.append(f"f/{info.f_number:.3g}")
-    if info.iso:
-        facts.append(f"ISO {info.iso}")
-    if info.focal_length:
-        facts.append(f"{info.focal_length:.3g} mm")
-    return " · ".join(facts)
-
-
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
-
-
-def utc_text(moment: int) -> str:
-    """Return a moment, s since the epoch, as feeds write it (RFC 3339)."""
-    return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat()
 
 
 def urn(*names: str) -> str:
@@ -3665,6 +3749,7 @@ class Site:
             if path.suffix in (".html", ".xml")
         }
         self._languages = read_texts(folder / "texts.tsv")
+        self._kept = KeptPages()
         self._app = bottle.Bottle()
         self._app.default_error_handler = self._show_error
         for route in ROUTES:
@@ -3831,7 +3916,7 @@ class Site:
                 "Content-Type": STATIC_TYPES[".svg"],
                 "Content-Security-Policy": MEDIA_POLICY,
             }
-            placeholder = self._statics.files["placeholder.svg"]
+            placeholder = self._statics.files["placeholder.svg"].body
             return _mark(Response(placeholder, error.status, headers), error)
         if route.access is Access.MEDIA:
             message = str(error) or http.HTTPStatus(error.status).phrase
@@ -3865,7 +3950,7 @@ class Site:
             error=visit.texts.error(status, seconds),
             target=target,
         )
-        return self._make_page(body, visit, status, is_kept=False)
+        return self._make_page(Document(body), visit, status, is_kept=False)
 
     def _show_error(self, error: bottle.HTTPError) -> Response:
         """Answer the errors that Bottle finds itself: no such route, wrong method, a bug."""
@@ -3909,15 +3994,15 @@ class Site:
         return text.encode()
 
     def _make_page(
-        self, body: bytes, visit: Visit, status: int = 200, *, is_kept: bool = True
+        self, document: Document, visit: Visit, status: int = 200, *, is_kept: bool = True
     ) -> Response:
-        response = self._make_document(body, HTML, visit, status, is_kept=is_kept)
+        response = self._make_document(document, HTML, visit, status, is_kept=is_kept)
         response.set_header("Vary", "Cookie, Accept-Encoding, Accept-Language")
         return response
 
     def _make_document(
         self,
-        body: bytes,
+        document: Document,
         media_type: str,
         visit: Visit,
         status: int = 200,
@@ -3926,7 +4011,7 @@ class Site:
     ) -> Response:
         """Answer with text, compressed where the browser takes that; `is_kept`: caches may keep it."""
         accepted = visit.headers.get("Accept-Encoding", "")
-        is_zipped = len(body) > GZIP_BYTES and takes_gzip(accepted)
+        is_zipped = len(document.body) > GZIP_BYTES and takes_gzip(accepted)
         headers = {
             "Content-Type": media_type,
             "Vary": "Cookie, Accept-Encoding",
@@ -3934,14 +4019,14 @@ class Site:
         }
         if is_kept and visit.visibility < Visibility.PRIVATE:
             ending = "z" if is_zipped else ""
-            etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}{ending}"'
+            etag = f'"{document.digest}{ending}"'
             headers |= {"Cache-Control": "private, no-cache", "ETag": etag}
             if is_current(visit.headers.get("If-None-Match", ""), etag):
                 return Response(status=304, headers=headers)
         if is_zipped:
-            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
             headers["Content-Encoding"] = "gzip"
-        return Response(body, status, headers)
+            return Response(document.zipped, status, headers)
+        return Response(document.body, status, headers)
 
     def _send_file(
         self, visit: Visit, path: Path, media_type: str, *, versioned: bool, name: str = ""
@@ -4009,24 +4094,39 @@ class Site:
         page = _page_number(bottle.request.query.get("page", "1"))
         if not 1 <= page <= pages:
             raise NotFound
+        values = {
+            "album": album,
+            "page": page,
+            "pages": pages,
+            "trail": self._trail(visit),
+            "flags": self._flags(visit),
+            "is_away": not place.parts and self._library.is_away,
+        }
+        key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
+        inputs = (*values.values(), self.read_title())
+        document = self._kept.get(key, inputs)
+        if document is None:
+            document = self._make_album_page(visit, album, page, values)
+            self._kept.put(key, inputs, document)
+        return self._make_page(document, visit)
+
+    def _make_album_page(
+        self, visit: Visit, album: Album, page: int, values: Mapping[str, Any]
+    ) -> Document:
+        """Make one page of an album, and have its thumbnails made before others."""
         start = (page - 1) * PAGE_ITEMS
         items = album.items[start : start + PAGE_ITEMS]
         self._library.expect(items)
         body = self._render(
             "album",
             visit,
-            album=album,
             items=items,
             first=start + 1,
-            page=page,
-            pages=pages,
-            trail=self._trail(visit),
-            flags=self._flags(visit),
-            is_away=not place.parts and self._library.is_away,
             root=display(os.fspath(self._library.folders.root)),
             span=grid_span,
+            **values,
         )
-        return self._make_page(body, visit)
+        return Document(body)
 
     def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""
@@ -4058,7 +4158,7 @@ class Site:
             span=grid_span,
             album_title=self._title(visit.place.parts[:-1]),
         )
-        return self._make_page(body, visit)
+        return self._make_page(Document(body), visit)
 
     def _title(self, parts: Parts) -> str:
         """Return the title of an album; of the library, that of the site."""
@@ -4140,7 +4240,7 @@ class Site:
             item_as_json(item, visit.links, visit.principal) for item in album.items
         ]
         body = json.dumps(facts, ensure_ascii=False, indent=1).encode()
-        return self._make_document(body, "application/json", visit)
+        return self._make_document(Document(body), "application/json", visit)
 
     def send_feed(self, visit: Visit) -> Response:
         """What was added last, as Atom (RFC 4287): the same for everybody, as visitors find it."""
@@ -4152,7 +4252,9 @@ class Site:
             "feed", visit, url=links, items=items, urn=urn, utc_text=utc_text
         )
         body = _NOT_XML.sub("\ufffd", text.decode()).encode()
-        return self._make_document(body, "application/atom+xml; charset=utf-8", visit)
+        return self._make_document(
+            Document(body), "application/atom+xml; charset=utf-8", visit
+        )
 
     def send_static(self, visit: Visit) -> Response:
         """A css, js or icon file."""
@@ -4189,7 +4291,7 @@ class Site:
             ],
         }
         body = json.dumps(facts, ensure_ascii=False).encode()
-        return self._make_document(body, STATIC_TYPES[".webmanifest"], visit)
+        return self._make_document(Document(body), STATIC_TYPES[".webmanifest"], visit)
 
     def send_health(self, visit: Visit) -> Response:
         """A word for whoever watches the server."""
@@ -4203,7 +4305,7 @@ class Site:
         if visit.principal.is_user:
             return _redirect(target)
         body = self._render("login", visit, target=target, error="", name="")
-        return self._make_page(body, visit, is_kept=False)
+        return self._make_page(Document(body), visit, is_kept=False)
 
     def log_in(self, visit: Visit) -> Response:
         """Check name and password; start a session and go to where the visitor came from."""
@@ -4219,7 +4321,8 @@ class Site:
             message = visit.texts.error(error.status, error.retry_after)
             name = name[:USER_LENGTH]
             body = self._render("login", visit, target=target, error=message, name=name)
-            return _mark(self._make_page(body, visit, error.status, is_kept=False), error)
+            page = self._make_page(Document(body), visit, error.status, is_kept=False)
+            return _mark(page, error)
         response = _redirect(target)
         self._set_cookie(response, self._tokens.issue(user, epoch))
         return response

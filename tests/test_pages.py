@@ -197,7 +197,9 @@ def sent(suffixes: tuple[str, ...]) -> dict[str, str]:
     folder = Path(photos.__file__).with_name("templates")
     statics = photos.Statics(folder).files
     return {
-        name: body.decode() for name, body in statics.items() if name.endswith(suffixes)
+        name: document.body.decode()
+        for name, document in statics.items()
+        if name.endswith(suffixes)
     }
 
 

@@ -1,0 +1,182 @@
+"""Pages that are kept: with every change they are as if they were made anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from drawing import draw, exif
+from visiting import PASSWORD, Client
+
+import photos
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+PAGES = ("/", "/album/Trip/", "/album/Trip/Beach/", "/album/Drafts/", "/album/Family/")
+WHO = ("", "anna", "olga")  # a visitor, a user, the owner
+
+
+class Clock:
+    today = dt.date(2026, 11, 28)
+
+    def __call__(self) -> dt.date:
+        return self.today
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[photos.Site]:
+    """A site whose pages are warm: each was asked for twice."""
+    monkeypatch.setattr(photos, "SCRYPT", {"n": 2**4, "r": 8, "p": 1})
+    monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
+    monkeypatch.setattr(photos.Library, "expect", lambda library, items: None)
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    for name in ("Trip/one.jpg", "Trip/Beach/sand.jpg", "Drafts.hidden/x.jpg"):
+        draw(tmp_path / name, exif=exif("2024:04:14 10:00:00"))
+    draw(tmp_path / "Family.private" / "us.jpg")
+    users = photos.UserStore(tmp_path / photos.STATE_FOLDER)
+    photos.make_state_folder(tmp_path / photos.STATE_FOLDER)
+    users.register("olga", PASSWORD.encode(), owner=True)
+    users.register("anna", PASSWORD.encode())
+    site = photos.create_app(
+        tmp_path / photos.STATE_FOLDER,
+        config=photos.Config(),
+        background=False,
+        today=clock,
+    )
+    yield site
+    site.close()
+
+
+Seen = dict[tuple[str, str], list[tuple[int, str]]]
+
+
+def see_all(clients: list[Client]) -> Seen:
+    """Return what each client gets for each page, in two languages."""
+    languages = ("en", "de")
+    return {
+        (page, language): [
+            (answer.status, answer.text)
+            for answer in (client.get(page, Accept_Language=language) for client in clients)
+        ]
+        for page in PAGES
+        for language in languages
+    }
+
+
+def statuses(seen: Seen) -> list[list[int]]:
+    return [[status for status, _ in answers] for answers in seen.values()]
+
+
+def rename(before: str, after: str) -> Callable[[Path], object]:
+    return lambda root: (root / before).rename(root / after)
+
+
+def write(name: str, text: str) -> Callable[[Path], object]:
+    return lambda root: (root / name).write_text(text)
+
+
+def remove_anna(root: Path) -> None:
+    photos.UserStore(root / photos.STATE_FOLDER).remove("anna")
+
+
+def set_title(root: Path) -> None:
+    photos.write_config(root / photos.STATE_FOLDER, photos.Config(title="Our pictures"))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "an album becomes private": rename("Trip", "Trip.private"),
+    "an album becomes unlisted": rename("Trip", "Trip.hidden"),
+    "an album becomes public": rename("Drafts.hidden", "Drafts"),
+    "an inner album becomes private": rename("Trip/Beach", "Trip/Beach.private"),
+    "an album is for nobody known": rename("Family.private", "Family.private+zoe"),
+    "an album has had its end": rename("Drafts.hidden", "Drafts.hidden-until-2026-11-27"),
+    "a photo becomes private": rename("Trip/one.jpg", "Trip/one.jpg.private"),
+    "a photo is added": lambda root: draw(root / "Trip" / "two.jpg"),
+    "a photo is added far below": lambda root: draw(root / "Trip/Beach/Far/Away/new.jpg"),
+    "a photo is taken away": lambda root: (root / "Trip" / "one.jpg").unlink(),
+    "the last photo of an album goes": lambda root: (root / "Trip/Beach/sand.jpg").unlink(),
+    "a photo is written in place": lambda root: draw(
+        root / "Trip" / "one.jpg", colour="red", size=(90, 30)
+    ),
+    "an album has a text": write("Trip/album.txt", "A long journey\n\none.jpg: The first"),
+    "the site has another title": set_title,
+    "a user is removed": remove_anna,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_after_a_change_a_kept_page_is_as_if_it_were_made_anew(
+    tmp_path: Path, site: photos.Site, clock: Clock, change: str
+) -> None:
+    clients = [Client(site) for _ in WHO]
+    for client, name in zip(clients, WHO, strict=True):
+        if name:
+            assert client.log_in(name).status == 303
+    see_all(clients)  # reads the photos
+    before = see_all(clients)
+    assert before == see_all(clients)
+    CHANGES[change](tmp_path)
+    first = see_all(clients)
+    assert first != before
+    after = see_all(clients)  # with what was read meanwhile
+    anew = photos.create_app(
+        tmp_path / photos.STATE_FOLDER,
+        config=photos.read_config(site._state) or photos.Config(),
+        background=False,
+        today=clock,
+    )
+    try:
+        others = [Client(anew) for _ in clients]
+        for client, other in zip(clients, others, strict=True):
+            other.cookies = client.cookies
+        assert see_all(others) == after
+        assert statuses(first) == statuses(after)
+    finally:
+        anew.close()
+
+
+def test_a_kept_page_ends_with_the_day_in_its_name(
+    tmp_path: Path, site: photos.Site, clock: Clock
+) -> None:
+    (tmp_path / "Drafts.hidden").rename(tmp_path / "Drafts.hidden-until-2026-11-28")
+    client = Client(site)
+    assert [client.get("/album/Drafts/").status for _ in range(3)] == [200] * 3
+    user = Client(site)
+    assert user.log_in("anna").status == 303
+    front = user.get("/").text
+    clock.today += dt.timedelta(days=1)
+    assert client.get("/album/Drafts/").status == 404
+    assert user.get("/").text != front  # its badge says private now
+
+
+def test_an_unchanged_page_is_made_once(
+    site: photos.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(site)
+    first = client.get("/album/Trip/")
+    client.get("/album/Trip/")
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise AssertionError("the page was made again")
+
+    monkeypatch.setattr(photos.Site, "_render", fail)
+    assert client.get("/album/Trip/") == first
+    assert client.get("/album/Trip/", If_None_Match=first.headers["etag"]).status == 304
+
+
+def test_kept_pages_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "KEPT_BYTES", 1000)
+    kept = photos.KeptPages()
+    for number in range(100):
+        kept.put((number % 7,), (number,), photos.Document(b"x" * 300))
+    there = [number for number in range(100) if kept.get((number % 7,), (number,))]
+    assert there == [97, 98, 99]
