@@ -2986,6 +2986,8 @@ class Tokens:
     def __init__(self, secret: bytes) -> None:
         # each purpose its own key
         self._key = hmac.digest(secret, AUDIENCE.encode(), "sha256")
+        # In the name of the cookie: of two sites on one host, browsers send it to both.
+        self.site = hmac.digest(secret, b"photos cookie", "sha256")[:4].hex()
 
     def issue(self, user: str, epoch: str, jti: str = "") -> str:
         """Return a token for 30 days, of a new session or of the one that `jti` names."""
@@ -3858,14 +3860,15 @@ class Site:
         has_https_proxy = is_public and public.scheme == "https"
         return has_https_proxy or environ["wsgi.url_scheme"] == "https"
 
-    def _cookie_name(self) -> str:
-        if self._is_secure():
-            return "__Host-photos"
-        return "photos"
+    def _cookie_names(self) -> list[str]:
+        """Name this site's cookie, and the one that all sites had in older versions."""
+        before = "__Host-photos" if self._is_secure() else "photos"
+        return [f"{before}-{self._tokens.site}", before]
 
     def _identify(self, cookies: str) -> tuple[Session | None, Principal]:
         """Return the session that nobody has ended, and whose it is."""
-        session = self._tokens.read(cookie_value(cookies, self._cookie_name()))
+        tokens = (cookie_value(cookies, name) for name in self._cookie_names())
+        session = next(filter(None, map(self._tokens.read, tokens)), None)
         if session is None:
             return None, VISITOR
         try:
@@ -3887,15 +3890,17 @@ class Site:
 
     def _set_cookie(self, response: Response, token: str) -> None:
         """Set the session's cookie; '' takes it away."""
-        response.set_cookie(
-            self._cookie_name(),
-            token,
-            path="/",
-            secure=self._is_secure(),
-            httponly=True,
-            samesite="lax",
-            max_age=SESSION_SECONDS if token else 0,
-        )
+        names = self._cookie_names()
+        for name in names[:1] if token else names:
+            response.set_cookie(
+                name,
+                token,
+                path="/",
+                secure=self._is_secure(),
+                httponly=True,
+                samesite="lax",
+                max_age=SESSION_SECONDS if token else 0,
+            )
 
     def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
         if visit.visibility == Visibility.HIDDEN:

@@ -261,9 +261,7 @@ def test_private_albums_need_a_login_that_leads_back(
     assert sees_all_pictures(page) == 3
     picture = page.locator(".grid img").first.evaluate("image => image.currentSrc")
     cookies = page.context.cookies()
-    assert [(c["name"], c["httpOnly"], c["secure"]) for c in cookies] == [
-        ("photos", True, False)
-    ]
+    assert [(c["httpOnly"], c["secure"]) for c in cookies] == [(True, False)]
 
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url(f"{server.address}/")
@@ -275,7 +273,7 @@ def test_private_albums_need_a_login_that_leads_back(
     page.get_by_label("User name").wait_for()
     assert urlsplit(page.url).path == album
     assert "Silly" not in page.inner_text("body")
-    copied = {"Cookie": f"photos={cookies[0]['value']}"}
+    copied = {"Cookie": f"{cookies[0]['name']}={cookies[0]['value']}"}
     path = picture.removeprefix(server.address)
     assert [server.get(path)[0], server.get(path, **copied)[0]] == [404, 404]
 
@@ -705,11 +703,8 @@ def test_behind_a_tls_proxy_below_a_prefix(
     assert page.url == f"{public}/album/Silly%20faces/"
     assert sees_all_pictures(page) == 3
     (cookie,) = page.context.cookies()
-    assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == (
-        "__Host-photos",
-        True,
-        True,
-    )
+    assert cookie["name"].startswith("__Host-photos-")
+    assert (cookie["secure"], cookie["httpOnly"]) == (True, True)
     assert (cookie["path"], cookie["sameSite"], cookie["domain"]) == (
         "/",
         "Lax",

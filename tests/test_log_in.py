@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -277,11 +278,51 @@ def test_the_cookie_is_secure_where_the_connection_is(
         {"secure"} if secure else set()
     )
     assert {attribute.lower() for attribute in attributes} == wanted
-    assert cookie.partition("=")[0] == ("__Host-photos" if secure else "photos")
+    name, _, token = cookie.partition("=")
+    assert name.startswith("__Host-photos-" if secure else "photos-")
     assert client.get("/photo/Secret/faces.jpg").status == 200
     other = Client(app, **environ)
-    other.cookies = {"photos" if secure else "__Host-photos": cookie.partition("=")[2]}
+    wrong = name.removeprefix("__Host-") if secure else f"__Host-{name}"
+    other.cookies = {wrong: token, "photos" if secure else "__Host-photos": token}
     assert other.get("/photo/Secret/faces.jpg").status == 404
+
+
+@pytest.mark.parametrize("prefixes", [("", ""), ("/ours", "/theirs")])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_sessions_of_two_sites_on_one_host_do_not_end_each_other(
+    scheme: str, prefixes: tuple[str, str], library: Path, site: photos.Site, tmp_path: Path
+) -> None:
+    other_library = shutil.copytree(
+        library, tmp_path / "Other", ignore=shutil.ignore_patterns("secret.key*")
+    )
+    other = photos.create_app(other_library / ".photos", background=False)
+    environ = {"wsgi.url_scheme": scheme, "HTTPS": "on"}
+    one, two = (
+        Client(app, SCRIPT_NAME=prefix, **environ)
+        for app, prefix in zip((site, other), prefixes, strict=True)
+    )
+    two.cookies = one.cookies  # a browser sends a host's cookies to all its ports
+    secret = "/photo/Secret/faces.jpg"
+    for client, prefix in zip((one, two), prefixes, strict=True):
+        assert client.log_in(target=f"{prefix}/").status == 303
+    assert len(one.cookies) == 2
+    assert [client.get(secret).status for client in (one, two)] == [200, 200]
+    one.request("POST", "/logout", **OWN)
+    assert [client.get(secret).status for client in (one, two)] == [404, 200]
+    other.close()
+
+
+def test_a_session_of_an_older_version_goes_on_and_ends(
+    library: Path, site: photos.Site, user: Client
+) -> None:
+    [token] = user.cookies.values()
+    for name in ("photos", "__Host-photos"):
+        client = Client(site, **({"wsgi.url_scheme": "https"} if name != "photos" else {}))
+        client.cookies = {name: token}
+        assert client.get("/photo/Secret/faces.jpg").status == 200
+    client.request("POST", "/logout", **OWN)
+    assert client.cookies == {}
+    assert user.get("/photo/Secret/faces.jpg").status == 404
 
 
 def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
@@ -292,6 +333,7 @@ def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
         photos.Tokens(photos.read_secret(state)),
         photos.UserStore(state).epoch("anna") or "",
     )
+    name = f"photos-{tokens.site}"
     for age, is_renewed in (
         (0, False),
         (23 * 3600, False),
@@ -301,14 +343,14 @@ def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
         client = Client(site)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "time", lambda age=age: real_time() - age)
-            old = client.cookies["photos"] = tokens.issue("anna", epoch)
+            old = client.cookies[name] = tokens.issue("anna", epoch)
         assert "set-cookie" not in client.get("/photo/Secret/faces.jpg").headers
         assert ("set-cookie" in client.get("/album/Secret/").headers) == is_renewed
         if is_renewed:
-            before, after = tokens.read(old), tokens.read(client.cookies["photos"])
+            before, after = tokens.read(old), tokens.read(client.cookies[name])
             assert before and after and before.jti == after.jti and not after.is_old
             client.request("POST", "/logout", **OWN)
-            client.cookies["photos"] = old
+            client.cookies[name] = old
             assert client.get("/photo/Secret/faces.jpg").status == 404
 
 
