@@ -3082,6 +3082,21 @@ def is_own_host(host: str, public: str) -> bool:
     return is_of_home or is_public or _IP_HOST.fullmatch(name) is not None
 
 
+def advice_about_proxy(headers: Mapping[str, str], own_origin: str) -> str:
+    """Say what to set if a request of another origin is this site's; '': it is another site's."""
+    origin = headers.get("Origin", "null")
+    if origin == "null" or "Sec-Fetch-Site" in headers:
+        return ""
+    header, setting = "Host", "public_address"
+    if origin.partition(":")[2] == own_origin.partition(":")[2]:
+        header, setting = "X-Forwarded-Proto", "public_address or trusted_proxy"
+    refusal = (
+        f"A form was refused as another site's: the browser says Origin {origin[:200]!r},"
+    )
+    own = f"but by the header {header} this site is {own_origin[:200]!r}."
+    return f"{refusal} {own} If both are this site, set {setting}."
+
+
 def safe_next(target: str, prefix: str) -> str:
     """Return a path of this site to go to after login; anything else becomes the front page."""
     is_inside = target.startswith(f"{prefix}/") and not target.startswith("//")
@@ -3743,6 +3758,7 @@ class Site:
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits()
         self._last_trouble = ""
+        self._has_advised = False
         folder = template_folder()
         self._statics = Statics(folder)
         self._templates = {
@@ -3829,6 +3845,10 @@ class Site:
         scheme = bottle.request.environ["wsgi.url_scheme"]
         own_origin = f"{scheme}://{visit.headers.get('Host', '')}"
         if not is_same_origin(visit.headers, (own_origin, self._config.origin)):
+            advice = advice_about_proxy(visit.headers, own_origin)
+            if advice and not self._has_advised:
+                self._has_advised = True
+                log.warning("%s", advice)
             raise Forbidden
 
     def _locate(self, route: Route, visit: Visit) -> Visit:

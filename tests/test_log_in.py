@@ -492,3 +492,62 @@ def test_where_memory_is_short_a_log_in_is_refused_for_a_moment_and_does_not_cou
     assert caplog.records == []  # users.json is not damaged
     assert client.log_in(password="not this one").status == 401
     assert client.log_in().status == 303
+
+
+# A proxy that changes what the browser said
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "header", "setting"),
+    [
+        ("127.0.0.1:8080", "http://photos.example", "Host", "public_address"),
+        ("127.0.0.1:8080", "http://photos.example:81", "Host", "public_address"),
+        ("photos.example", "https://photos.example", "X-Forwarded-Proto", "trusted_proxy"),
+    ],
+)
+def test_a_log_in_that_a_proxy_made_look_like_another_sites_is_explained_once(
+    host: str,
+    origin: str,
+    header: str,
+    setting: str,
+    site: photos.Site,
+    make_site: Callable[..., photos.Site],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    form = urlencode({"user": "anna", "password": PASSWORD}).encode()
+    visitor = Client(site, HTTP_HOST=host)
+    for _ in range(3):
+        assert visitor.request("POST", "/login", form, Origin=origin).status == 403
+    [record] = caplog.records
+    message = record.getMessage()
+    for word in (f"Origin {origin!r}", f"header {header}", f"'http://{host}'", setting):
+        assert word in message
+    caplog.clear()
+    mended = Client(make_site(public_address=origin), HTTP_HOST=host)
+    assert mended.request("POST", "/login", form, Origin=origin).status == 303
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
+    ],
+)
+def test_what_does_come_from_another_site_is_not_explained(
+    headers: dict[str, str], visitor: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert visitor.request("POST", "/login", b"user=anna", **headers).status == 403
+    assert caplog.records == []
+
+
+def test_the_log_does_not_grow_with_the_origins_that_somebody_makes_up(
+    visitor: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        origin = f"http://{number}.example/\x1b[31m" + "x" * 1000
+        assert visitor.request("POST", "/login", b"user=anna", Origin=origin).status == 403
+    assert 1 <= len(caplog.records) < 30
+    assert "\x1b" not in caplog.text and len(caplog.text) < 20_000
