@@ -458,6 +458,7 @@ def serving_version(state: Path) -> str:
 
 # --- Configuration -----------------------------------------------------------
 
+NOTHING = ("", "-", "none", "no")  # what people answer to have none
 YES, NO = ("yes", "true", "on"), ("no", "false", "off")
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
 EVERY_HOST = "::"  # of IPv6, and of IPv4 too
@@ -480,7 +481,7 @@ def parse_port(text: str) -> int:
 
 def parse_public_address(text: str) -> str:
     """Return an address such as `https://photos.example.org` without a slash at its end, or ''."""
-    if not text:
+    if text.lower() in NOTHING:
         return ""
     address = text if "://" in text else f"https://{text}"
     match = _PUBLIC_ADDRESS.fullmatch(address)
@@ -532,7 +533,9 @@ def parse_switch(text: str) -> bool:
 
 
 def parse_proxy(text: str) -> str:
-    """Return an IP address."""
+    """Return an IP address, or ''."""
+    if text.lower() in NOTHING:
+        return ""
     return str(ipaddress.ip_address(text))
 
 
@@ -579,7 +582,7 @@ class Config:
         help="the address that visitors use, if there is a tunnel or proxy; "
         "its path is the site's prefix",
         question="Its public address, if there is a tunnel?",
-        hint="such as https://photos.example.org; blank: none",
+        hint="such as https://photos.example.org; - for none",
     )
     trusted_proxy: str = _setting(
         default="",
@@ -2943,9 +2946,11 @@ class LoginLimits:
     def withdraw(self, account: str, address: str) -> None:
         """Take an attempt back that was not checked after all."""
         with self._lock:
-            failures, _ = self._accounts.get(account, (0, 0.0))
+            failures, blocked_until = self._accounts.get(account, (0, 0.0))
             if failures:
-                self._accounts[account] = failures - 1, 0.0
+                # What this attempt added; other attempts may have failed meanwhile.
+                added = _wait_after(failures) - _wait_after(failures - 1)
+                self._accounts[account] = failures - 1, blocked_until - added
             if self._addresses.get(address):
                 self._addresses[address].pop()
 

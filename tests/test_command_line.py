@@ -888,3 +888,24 @@ def test_check_ends_silently_where_nobody_reads_on(lines: int, library: Path) ->
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(60) == 0
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("answer", ["-", "none", "No"])
+def test_init_clears_the_public_address(answer: str, ready: Path) -> None:
+    photos.write_config(
+        ready / ".photos",
+        photos.Config(port=free_port(), public_address="https://example.org/fotos"),
+    )
+    with Terminal("init", folder=ready) as terminal:
+        press_enter_until(terminal, QUESTIONS["public_address"])
+        assert "- for none) [https://example.org/fotos] " in terminal.screen
+        terminal.type(answer)
+        assert terminal.end() == 0
+    assert settings(ready).public_address == ""
+
+
+@pytest.mark.parametrize("name", ["public_address", "trusted_proxy"])
+def test_what_may_be_empty_is_cleared_by_a_flag(name: str) -> None:
+    for nothing in ("", "-", "none"):
+        assert photos.parse_setting(name, nothing) == ""

@@ -710,6 +710,21 @@ def test_the_addresses_remembered_are_bounded_and_the_oldest_go_first(
     limits.attempt("anna", "192.0.2.1")
 
 
+def test_an_attempt_that_was_not_checked_leaves_the_block_of_others() -> None:
+    now = 1000.0
+    limits = photos.LoginLimits(lambda: now)
+    limits.attempt("anna", "")  # which is still being checked
+    for _ in range(photos.ACCOUNT_FAILURES):
+        limits.attempt("anna", "")
+        now += 1.5
+    now -= 1.5
+    limits.withdraw("anna", "")
+    with pytest.raises(photos.TooManyAttempts):
+        limits.attempt("anna", "")
+    now += 1.01
+    limits.attempt("anna", "")
+
+
 def test_an_attempt_that_was_not_checked_does_not_count() -> None:
     limits = photos.LoginLimits(lambda: 1000.0)
     for _ in range(50):
