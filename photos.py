@@ -107,16 +107,19 @@ from renditions import (
     ignored_as,
     info_from,
     is_ignored,
+    is_left_over,
     is_live,
     is_made,
     local_time,
     merge_infos,
     other_picture,
     purpose_of,
+    remove_former_renditions,
     rendition_names,
     rendition_path,
     shots_among,
     skipped_among,
+    sweep,
     worker_command,
 )
 
@@ -1800,9 +1803,12 @@ class Index:
             self._load()
 
     def _remove_outdated(self) -> None:
-        for path in self._path.parent.glob("index*.jsonl"):
-            if path != self._path and is_older(path.stat().st_mtime, INDEX_SECONDS):
-                path.unlink()
+        others = set(self._path.parent.glob("index*.jsonl")) - {self._path}
+        old = {path for path in others if is_older(path.stat().st_mtime, INDEX_SECONDS)}
+        for path in old:
+            path.unlink()
+        if others == old:  # nobody uses an older version
+            remove_former_renditions(self._path.parent, INDEX_SECONDS)
 
     def _load(self) -> None:
         with open(self._path, encoding="ascii", errors="replace") as lines:
@@ -2462,8 +2468,8 @@ class Problem(NamedTuple):
 
 def _is_orphan(rendition: str, keys: set[str]) -> bool:
     key, _, _ = rendition.partition("-")
-    # A name of another ending is of a worker that was killed while it wrote.
-    return key not in keys or not rendition.endswith(".webp")
+    is_whole = rendition.endswith(".webp")
+    return key not in keys if is_whole else is_left_over(rendition)
 
 
 class Upkeep:
@@ -2482,6 +2488,7 @@ class Upkeep:
 
     def run(self) -> None:
         """Read and render the whole library again and again until it is closed. Runs in a thread."""
+        sweep(self._library.cache)
         while not self._closed.is_set():
             try:
                 if self._work():
@@ -2536,6 +2543,7 @@ class Upkeep:
         Twice, so that a folder renamed in the middle of a look costs nothing; and never when the
         library seems empty, which is what a disk that is not mounted looks like.
         """
+        sweep(self._library.cache)
         folders = [folder for _, folder in self._library.walk()]
         identities = {file.identity for folder in folders for file in folder.files.values()}
         keys = {info.key for info in map(self._library.index.get, identities) if info}

@@ -2270,6 +2270,49 @@ def missing_renditions(cache: Path, info: Info, purpose: Purpose) -> tuple[str, 
     return tuple(name for name in names if not is_made(cache, info.key, name))
 
 
+# What a process writes before it has its name: `KEY-320.webp.PID` of a worker, `.users.json-PID-…` of
+# a server or command.
+_TEMPORARY = re.compile(r"[0-9a-f]{24}-\w+\.webp\.(\d+)|\..+-(\d+)-\w{8}")
+TEMPORARY_SECONDS = 2.0  # a process of another machine may write this, too
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process of this machine runs; Windows keeps open files from being deleted."""
+    if sys.platform == "win32":
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def is_left_over(name: str) -> bool:
+    """Say whether a file's name is of a process of this machine that was killed while it wrote."""
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and not is_running(int(match[1] or match[2]))
+
+
+def sweep(cache: Path) -> None:
+    """Delete what killed processes left half written in a cache and in the state folder around it."""
+    renditions = (cache / RENDITIONS_FOLDER).glob("??")
+    for folder in (cache.parent, cache, *renditions):
+        with contextlib.suppress(OSError):
+            for path in map(folder.joinpath, filter(is_left_over, os.listdir(folder))):
+                if time.time() - path.stat().st_mtime > TEMPORARY_SECONDS:
+                    path.unlink()
+
+
+def remove_former_renditions(cache: Path, seconds: float) -> None:
+    """Delete the renditions of former versions, once nothing was made there for so many seconds."""
+    for folder in cache.glob("renditions-*"):
+        age = time.time() - folder.stat().st_mtime
+        if folder.name != RENDITIONS_FOLDER and age > seconds:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 NOT_KEPT = "pictures cannot be kept"
 
 

@@ -110,6 +110,27 @@ def test_each_version_keeps_an_index_of_its_own_until_it_is_old(
     assert [*tmp_path.glob("index*")] == [mine._path]
 
 
+def test_renditions_of_former_versions_go_with_their_index(tmp_path: Path) -> None:
+    ours, former = tmp_path / renditions.RENDITIONS_FOLDER, tmp_path / "renditions-0"
+    for folder in (ours, former):
+        draw(folder / "ab" / "abc-320.webp")
+    index = tmp_path / "index-0123.jsonl"
+    index.touch()
+    old = time.time() - photos.INDEX_SECONDS - 60
+    for path in (ours, former):
+        os.utime(path, (old, old))
+    photos.Index(tmp_path)
+    assert former.exists(), "somebody may go back to that version"
+    os.utime(index, (old, old))
+    os.utime(former)
+    photos.Index(tmp_path)
+    assert former.exists() and not index.exists()
+    os.utime(former, (old, old))
+    photos.Index(tmp_path)
+    assert not former.exists()
+    assert (ours / "ab" / "abc-320.webp").exists()
+
+
 def test_what_was_read_before_there_were_captions_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import StartPython
 from drawing import draw
 from looking import Open, made, place_at, read, tree
 from processes import eventually
@@ -168,6 +169,64 @@ def test_renditions_of_removed_photos_go_at_the_second_look(
     upkeep.prune()
     assert len(made(opened)) == 6
     assert len(opened.index._path.read_text().split("\n\n")) == 3
+
+
+def dead_pid() -> int:
+    """Return the id of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("when", ["at start", "while it runs"])
+def test_what_killed_processes_left_half_written_is_swept_up(
+    when: str, library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = read(open_library(workers=0), renditions.Purpose.ALL)
+    state = opened.cache.parent
+    rendition = next((opened.cache / renditions.RENDITIONS_FOLDER).glob("??/*"))
+    old = time.time() - 60
+    stays, goes = [], []
+    for pid, ending in ((dead_pid(), goes), (os.getpid(), stays)):
+        ending.append(rendition.with_name(f"{rendition.name}.{pid}"))
+        ending.append(state / f".users.json-{pid}-ab_d1234")
+        ending.append(opened.cache / f".index-0123.jsonl-{pid}-abcd1234")
+    stays += [state / ".users.json-notes", state / "users.json", rendition.with_name("a.1")]
+    for path in (*stays, *goes):
+        path.touch()
+        os.utime(path, (old, old))
+    just_now = state / f".users.json-{dead_pid()}-zzzzzzzz"
+    just_now.touch()  # a server on another machine may be writing it
+    upkeep = photos.Upkeep(opened)
+    if when == "at start":
+        upkeep.close()
+        upkeep.run()
+    else:
+        upkeep.prune()
+    assert [path for path in (*stays, just_now) if not path.exists()] == []
+    assert [path for path in goes if path.exists()] == []
+
+
+KILLED_WRITER = """
+import os, pathlib, photos, signal, sys
+photos.os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+photos.write_state(pathlib.Path(sys.argv[1]), {})
+"""
+
+
+def test_a_state_file_whose_writer_was_killed_leaves_nothing_for_long(
+    library: Path,
+    open_library: Open,
+    start_python: StartPython,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened = open_library(workers=0)
+    state = opened.cache.parent
+    start_python(KILLED_WRITER, state / "users.json").wait()
+    [left] = state.glob(".users.json*")
+    monkeypatch.setattr(renditions, "TEMPORARY_SECONDS", 0.0)
+    photos.Upkeep(opened).prune()
+    assert not left.exists()
 
 
 def test_one_file_that_the_disk_cannot_tell_of_does_not_keep_the_rest_from_being_tidied(
