@@ -84,7 +84,6 @@ from renditions import (
     FULL,
     LATER,
     NEVER,
-    NOT_KEPT,
     PHOTO,
     PREVIEW,
     PREVIEW_SIDE,
@@ -112,6 +111,7 @@ from renditions import (
     is_made,
     local_time,
     merge_infos,
+    natural,
     other_picture,
     purpose_of,
     remove_former_renditions,
@@ -1204,7 +1204,7 @@ class Renderer:
 DEPTH = 64  # of albums in albums; deeper ones are ignored
 ALBUM_TEXT = "album.txt"
 ALBUM_TEXT_BYTES = 65536
-OWN_NAMES = {ALBUM_TEXT, "photos.pyz"}  # no items, and nobody looks for them
+OWN_NAMES = {ALBUM_TEXT, STATE_FOLDER, "photos.pyz"}  # no items, and nobody looks for them
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -1223,27 +1223,6 @@ NAME_LENGTH = 255  # characters; file systems have no longer names
 
 Entry: TypeAlias = os.DirEntry[str]
 Parts = tuple[str, ...]  # names from the library down; () is the library itself
-
-
-# The number that a copy gets: "x (2)".
-_COPY = re.compile(r" ?\((?=\d+\))")
-_SUFFIX = re.compile(r"(?<=.)\.(?!\d+$)\w{1,8}$")
-
-
-def _counted(text: str) -> tuple[str | int, ...]:
-    pieces = re.split(r"(\d+)", text)
-    return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces))
-
-
-def natural(name: str) -> tuple[Any, ...]:
-    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names.
-
-    A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
-    """
-    text = unicodedata.normalize("NFC", display(name)).casefold()
-    stem = _SUFFIX.sub("", text)
-    ordered = _COPY.sub("-(", stem).replace("/", "\0")
-    return _counted(ordered), _counted(text[len(stem) :]), name
 
 
 def parse_file_name(name: str) -> Name:
@@ -1795,7 +1774,8 @@ class Index:
         self._path = cache / _index_name()
         self._infos: dict[str, Info] = {}
         self._lock = threading.Lock()
-        self._has_warned = False
+        self.problem = ""  # why the cache cannot be written
+        self.is_quiet = False  # whether the log has said so, or somebody else will
         self.changes = 0  # since the start
         with contextlib.suppress(OSError):
             self._remove_outdated()
@@ -1812,7 +1792,7 @@ class Index:
 
     def _load(self) -> None:
         with open(self._path, encoding="ascii", errors="replace") as lines:
-            with contextlib.suppress(OSError):  # nothing can be written
+            with contextlib.suppress(OSError):  # a cache that is read only
                 os.utime(self._path)
             for line in lines:
                 # a killed server left half a line
@@ -1856,17 +1836,19 @@ class Index:
 
     @contextlib.contextmanager
     def _warning(self) -> Iterator[None]:
-        """Go on where the file cannot be written, and say so once."""
+        """Go on where the file cannot be written."""
         try:
             yield
         except OSError as error:
-            self.warn(self._path, error.strerror)
+            self.complain(error.strerror or str(error))
 
-    def warn(self, path: Path, reason: str | None) -> None:
-        """Log, once, that what was made cannot be kept."""
-        if not self._has_warned:
-            log.warning("%s cannot be written: %s. What is made is not kept.", path, reason)
-        self._has_warned = True
+    def complain(self, reason: str) -> None:
+        """Note why the cache cannot be written; the log says it once."""
+        advice = "Make room there, or allow it."
+        self.problem = f"{self._path.parent} cannot be written: {reason}. {advice}"
+        if not self.is_quiet:
+            log.warning(self.problem)
+        self.is_quiet = True
 
 
 # --- Albums ------------------------------------------------------------------
@@ -2077,6 +2059,7 @@ class Library:
         )
         self.cache = cache
         self.index = Index(cache)
+        self.is_full = False  # whether the last rendition could not be written
         self._renderer = Renderer(cache, workers, self._learn)
         # By folder and by the principal's scope, which together decide what is in an album.
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
@@ -2376,10 +2359,12 @@ class Library:
 
     def _learn(self, job: Job, info: Info) -> Info:
         """Remember what a worker replied, and return what is known of the file now."""
+        if job.purpose is not Purpose.FACTS:
+            self.is_full = info.unwritten != ""
+        if info.unwritten:
+            self.index.complain(info.unwritten)
         # A problem of this moment, or of a file that is still being copied, is soon outdated.
         is_problem = info.problem != ""
-        if info.problem.startswith(NOT_KEPT):
-            self.index.warn(self.cache, info.problem)
         if info.retry == AT_ONCE or (is_problem and not is_settled(job.path)):
             return info
         before = self.index.get(job.identity)
@@ -2505,7 +2490,9 @@ class Upkeep:
         changes = self._library.index.changes
         unread = self.unread(SETTLE_SECONDS)
         read = list(self._library.run(unread, Purpose.FACTS))
-        batch = itertools.islice(self.unrendered(SETTLE_SECONDS), BATCH)
+        # On a full disk, one photo tries whether there is room again.
+        size = 1 if self._library.is_full else BATCH
+        batch = itertools.islice(self.unrendered(SETTLE_SECONDS), size)
         rendered = list(self._library.run(batch, Purpose.ALL))
         return bool(read or rendered) and self._library.index.changes > changes
 
@@ -5001,8 +4988,10 @@ def run_with_progress(
         show_progress(done, len(files), started)
 
 
-def print_problems(upkeep: Upkeep) -> None:
+def print_problems(upkeep: Upkeep, to_do: str) -> None:
     """Name each file that cannot be shown, with the reason; count those that nobody expects to see."""
+    if unread := upkeep.unread(0):
+        print(f"Not read yet: {counted(len(unread), 'file')}. To do it now: {to_do}")
     problems = upkeep.problems()
     if problems:
         print("These files cannot be shown, or not whole:")
@@ -5046,19 +5035,23 @@ def run_index(args: argparse.Namespace) -> None:
     with contextlib.closing(open_library(*open_state(args))) as library:
         place = root_of(library)
         upkeep = Upkeep(library)
+        library.index.is_quiet = True  # said at the end
         for _ in range(INDEX_ROUNDS):
             run_with_progress(library, "Reading", upkeep.unread(0), Purpose.FACTS)
             run_with_progress(library, "Rendering", list(upkeep.unrendered(0)), Purpose.ALL)
-            if not upkeep.unread(0) and not any(upkeep.unrendered(0)):
+            is_done = not upkeep.unread(0) and not any(upkeep.unrendered(0))
+            if is_done or library.index.problem:
                 break
             time.sleep(SETTLE_SECONDS + 0.1)  # for files that were copied a moment ago
         # A server that runs meanwhile prunes by itself, and knows of photos that this process does not.
         if not serving_version(library.cache.parent):
             upkeep.prune()
             upkeep.prune()
+        print_problems(upkeep, how_to(args, "index"))
+        if library.index.problem:
+            raise StateError(library.index.problem)
         album = library.album(place, OWNER_PRINCIPAL)
         print(f"All done: {counts_text(album)}.")
-        print_problems(upkeep)
 
 
 def who_may_open(rule: Rule) -> str:
@@ -5219,10 +5212,7 @@ def run_check(args: argparse.Namespace) -> None:
         print(*version_lines(args), *state_lines(args, state), sep="\n")
         upkeep = Upkeep(library)
         print(*reach_lines(library, users), *flag_lines(library), sep="\n")
-        if unread := upkeep.unread(0):
-            to_do = how_to(args, "index")
-            print(f"Not read yet: {counted(len(unread), 'file')}. To do it now: {to_do}")
-        print_problems(upkeep)
+        print_problems(upkeep, how_to(args, "index"))
 
 
 COMMANDS = {

@@ -70,6 +70,28 @@ METADATA_ERRORS = (
 # --- Names -------------------------------------------------------------------
 
 
+# The number that a copy gets: "x (2)".
+_COPY = re.compile(r" ?\((?=\d+\))")
+_SUFFIX = re.compile(r"(?<=.)\.(?!\d+$)\w{1,8}$")
+
+
+def _counted(text: str) -> tuple[str | int, ...]:
+    pieces = re.split(r"(\d+)", text)
+    return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces))
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names.
+
+    A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
+    """
+    shown = os.fsencode(name).decode("utf-8", "replace")
+    text = unicodedata.normalize("NFC", shown).casefold()
+    stem = _SUFFIX.sub("", text)
+    ordered = _COPY.sub("-(", stem).replace("/", "\0")
+    return _counted(ordered), _counted(text[len(stem) :]), name
+
+
 class Skipped(enum.Enum):
     """What is in a folder and not shown, said of one and of several."""
 
@@ -679,6 +701,7 @@ class Info:
     problem: str = ""
     partial: bool = False
     no_poster: bool = False  # of a video: there is no picture of it, but it may well play
+    unwritten: str = ""  # why its renditions could not be written
     retry: str = (
         NEVER  # NEVER, AT_START, AT_ONCE or LATER: when a file with a problem is read again
     )
@@ -2313,28 +2336,30 @@ def remove_former_renditions(cache: Path, seconds: float) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-NOT_KEPT = "pictures cannot be kept"
+class UnwrittenError(Exception):
+    """The cache cannot be written; the message says why. The file that was read is not to blame."""
 
 
-class NotKept(Exception):
-    """The cache cannot be written."""
+def _write(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        image.save(temporary, "WEBP", **WEBP_OPTIONS)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Write a rendition without any metadata, whole or not at all. Raises NotKept."""
+    """Write a rendition without any metadata, whole or not at all. Raises UnwrittenError."""
     image.info = {}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(temporary, "WEBP", **WEBP_OPTIONS)
-        os.replace(temporary, path)
+        _write(image, path)
     except OSError as error:
-        if error.errno is None:  # of the encoder
+        if error.errno is None:  # of Pillow, on the pixels
             raise
-        raise NotKept(f"{NOT_KEPT}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise UnwrittenError(error.strerror) from error
 
 
 def mean_colour(image: Image.Image) -> str:
@@ -2511,8 +2536,7 @@ def _retry_after(error: Exception) -> str:
     """Say when a file is read again that raised an error: what the machine is short of may change."""
     if isinstance(error, (MemoryError, PermissionError, TooSlow)):
         return AT_START
-    is_of_disk = isinstance(error, OSError) and error.errno is not None
-    is_of_machine = is_of_disk or isinstance(error, NotKept)
+    is_of_machine = isinstance(error, OSError) and error.errno is not None
     return AT_ONCE if is_of_machine else NEVER
 
 
@@ -2569,6 +2593,11 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         if is_rendered and info.has_picture and not info.colour:
             # All was made before, of a copy or by a server that lost its index.
             info = dataclasses.replace(info, colour=colour_of_thumbnail(cache, info))
+    except UnwrittenError as error:
+        problem = f"its thumbnails cannot be written: {error}"
+        return dataclasses.replace(
+            info, problem=problem, retry=AT_ONCE, unwritten=str(error)
+        )
     # one of the two edges: a bad file costs itself, whatever it raises
     except Exception as error:
         is_unknown = isinstance(error, UnidentifiedImageError)

@@ -122,7 +122,7 @@ def test_check_counts_copies(
     library: Path, quiet: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(library / "New", "IMG_1.jpg", *LEFTOVERS[:17])
-    photos.print_problems(photos.Upkeep(quiet()))
+    photos.print_problems(photos.Upkeep(quiet()), "photos index")
     expected = "17 copies and half files of other programs are not shown."
     assert expected in capsys.readouterr().out
 
@@ -132,5 +132,5 @@ def test_check_counts_texts_and_sidecars_but_not_our_own(
 ) -> None:
     for name in ("album.txt", "photos.pyz", "loose.jpg.xmp", "notes.TXT", "Thumbs.db"):
         (library / name).write_text("Our trip")
-    photos.print_problems(photos.Upkeep(quiet()))
+    photos.print_problems(photos.Upkeep(quiet()), "photos index")
     assert capsys.readouterr().out == "3 texts, sidecars and system files are not shown.\n"
