@@ -2474,6 +2474,8 @@ class Upkeep:
     def run(self) -> None:
         """Read and render the whole library again and again until it is closed. Runs in a thread."""
         sweep(self._library.cache)
+
+        failure = ""
         while not self._closed.is_set():
             try:
                 if self._work():
@@ -2482,7 +2484,11 @@ class Upkeep:
             except Busy:  # closed
                 return
             except OSError as error:
-                log.warning("the background pass failed and will be tried again: %s", error)
+                if str(error) != failure:  # once is enough where it lasts
+                    log.warning(
+                        "the background pass failed and will be tried again: %s", error
+                    )
+                failure = str(error)
             self._closed.wait(PASS_SECONDS)
 
     def _work(self) -> bool:
@@ -2569,16 +2575,17 @@ class Upkeep:
                     problems.append(Problem(path, reason))
         return sorted(problems, key=lambda problem: natural(problem.path))
 
-    def skipped(self) -> Counter[Skipped]:
-        """Count what is not shown, by what it is."""
-        counts: Counter[Skipped] = Counter()
+    def skipped(self) -> dict[Skipped, list[str]]:
+        """Return the names of what is not shown, by what it is."""
+        skipped: dict[Skipped, list[str]] = {kind: [] for kind in Skipped}
         for _, folder in self._library.walk():
-            names = folder.skipped.keys() - OWN_NAMES
-            counts.update(folder.skipped[name] for name in names)
-            for file in folder.files.values():
+            for name in folder.skipped.keys() - OWN_NAMES:
+                skipped[folder.skipped[name]].append(name)
+            for name, file in folder.files.items():
                 info = self._library.index.get(file.identity)
-                counts[Skipped.OTHER] += info is not None and not kind_of(file, info)
-        return counts
+                if info and not kind_of(file, info):
+                    skipped[Skipped.OTHER].append(name)
+        return skipped
 
 
 # --- Users -------------------------------------------------------------------
@@ -4997,10 +5004,9 @@ def print_problems(upkeep: Upkeep, to_do: str) -> None:
         print("These files cannot be shown, or not whole:")
     for path, reason in problems:
         print(f"  {path}: {reason}")
-    skipped = upkeep.skipped()
-    for kind in Skipped:
-        if skipped[kind]:
-            print(kind.told(skipped[kind]))
+    for kind, names in upkeep.skipped().items():
+        if names:
+            print(kind.told(names))
 
 
 def counts_text(album: Album, between: str = ", ") -> str:

@@ -105,12 +105,15 @@ class Skipped(enum.Enum):
     DEEP = "album too deep in others", "albums too deep in others"
     OTHER = "file of another kind", "files of other kinds"
 
-    def told(self, count: int) -> str:
-        """Say to the owner how many there are."""
+    def told(self, names: Sequence[str]) -> str:
+        """Say to the owner how many there are; of other kinds, with their suffixes."""
         one, several = self.value
-        if count == 1:
-            return f"1 {one} is not shown."
-        return f"{count} {several} are not shown."
+        suffixes = {os.path.splitext(name)[1].lower() for name in names}
+        plain = sorted(suffix for suffix in suffixes if suffix[1:].isalnum())
+        examples = f" ({', '.join(plain[:8])})" if plain and self is Skipped.OTHER else ""
+        if len(names) == 1:
+            return f"1 {one}{examples} is not shown."
+        return f"{len(names)} {several}{examples} are not shown."
 
 
 # Never items, even where the content would pass: sidecars, camera proxies, texts, what runs.
@@ -546,7 +549,7 @@ _OTHER_HEADS = {
     "JPEG 2000": re.compile(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  "),
     "Photoshop": re.compile(rb"8BPS"),
     "JPEG XR": re.compile(rb"II\xbc"),
-    "SVG": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml|<!--|<!DOCTYPE svg|<svg)"),
+    "SVG": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?=<)[^\0]{0,4000}?<svg[\s>/]"),
     "PDF": re.compile(rb"%PDF-"),
 }
 DNG_VERSION = 0xC612  # TIFF tag

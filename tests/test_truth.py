@@ -76,7 +76,7 @@ def test_everything_on_disk_that_is_not_shown_is_named_or_counted(
         "3 hidden and system entries are not shown.",
         "2 links that are not followed are not shown.",
         "1 album too deep in others is not shown.",
-        "3 files of other kinds are not shown.",
+        "3 files of other kinds (.jpg, .pdf, .srt) are not shown.",
     ]
 
 

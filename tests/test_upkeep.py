@@ -338,3 +338,27 @@ def test_the_bar_reaches_its_end_where_files_are_hard_links_of_one(
         done = list(opened.run(files, purpose))
         assert sorted(file.path for file in done) == sorted(file.path for file in files)
     assert not list(upkeep.unrendered(0))
+
+
+def test_an_error_of_the_disk_that_lasts_is_told_once(
+    library: Path,
+    open_library: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(photos, "PASS_SECONDS", 0.02)
+    passes = []
+
+    def fail(upkeep: photos.Upkeep) -> None:
+        passes.append(upkeep)
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(photos.Upkeep, "prune", fail)
+    upkeep = photos.Upkeep(open_library(workers=0))
+    monkeypatch.setattr(photos.Upkeep, "_work", lambda upkeep: False)
+    background = threading.Thread(target=upkeep.run)
+    background.start()
+    eventually(lambda: len(passes) > 3)
+    upkeep.close()
+    background.join(5)
+    assert caplog.text.count("Read-only file system") == 1
