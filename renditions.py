@@ -169,11 +169,16 @@ _LEFTOVER = re.compile(
     r"|\.goutputstream-.+|\.pureftpd-upload\..+|\.in\..+\."
     r"|\..+\.\w+\.[a-z\d]{6}"  # rsync
 )
+# Dropbox says it in the language of the computer.
+_CONFLICT_WORDS = (
+    "conflicted copy|sfconflict|case conflict|in konflikt stehende kopie|copie en conflit"
+    "|copia en conflicto|競合コピー|冲突副本|衝突複本"
+)
 # Whole copies, made where two devices changed one file: of Syncthing, Nextcloud and ownCloud,
 # Dropbox, Seafile, Synology Drive and Resilio.
 _CONFLICT = re.compile(
     r"(?P<stem>.+?)(?:\.sync-conflict-\d{8}-\d{6}(?:-[a-z\d]{7})?|_conflict-\d{8}-\d{6}"
-    r"| ?\([^()]*(?:conflicted copy|sfconflict|case conflict)[^()]*\)(?: \(\d+\))?"
+    rf"| ?\([^()]*(?:{_CONFLICT_WORDS})[^()]*\)(?: \(\d+\))?"
     r"|_[^_]+_[a-z]{3}-\d\d-\d{6}-\d{4}_(?:case)?conflict|\.conflict)"
     r"(?P<suffix>\.\w+)?"
 )
@@ -213,8 +218,9 @@ def original_of_conflict(name: str) -> str:
 
     Such a copy is whole. Where the original is gone, the copy may be all that is left.
     """
-    folded = name.casefold()
-    match = _CONFLICT.fullmatch(folded) if "conflict" in folded else None
+    folded = unicodedata.normalize("NFC", name).casefold()
+    may_be = "(" in folded or "conflict" in folded
+    match = _CONFLICT.fullmatch(folded) if may_be else None
     if match is None:
         return ""
     return match["stem"] + (match["suffix"] or "")
@@ -225,7 +231,7 @@ def skipped_among(names: Mapping[str, str]) -> dict[str, Skipped]:
 
     `names` tells of each name how it would be without keywords.
     """
-    originals = {name.casefold() for name in names}
+    originals = {unicodedata.normalize("NFC", name).casefold() for name in names}
     skipped = {}
     for name, plain in names.items():
         is_copy = is_leftover(name) or is_leftover(plain)

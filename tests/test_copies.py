@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ PHOTOS = [
     *(
         "conflict.jpg",
         "a conflicted copy.jpg",
+        "x (conflict zone).jpg",
+        "x.jpg",
         "sync-conflict.jpg",
         "IMG_1_original",
         "part",
@@ -64,6 +67,10 @@ CONFLICTS = [
     ("x.jpg", "x (SFConflict anna@example.org 2024-01-01-12-00-00).jpg"),
     ("x.jpg", "x_NAS_Jan-01-120000-2024_Conflict.jpg"),
     ("x.jpg", "x.Conflict.jpg"),
+    ("x.jpg", "x (In Konflikt stehende Kopie von Anna 2024-01-01).jpg"),
+    ("x.jpg", "x (Copie en conflit de Anna 2024-01-01).jpg"),
+    ("x.jpg", "x (Anna の競合コピー 2024-01-01).jpg"),
+    ("Café.jpg", unicodedata.normalize("NFD", "Café (conflicted copy 2024-01-01).jpg")),
     ("a (1).jpg", "a (1).sync-conflict-20240101-120000-ABCDEFG.jpg"),
 ]
 
