@@ -1365,7 +1365,6 @@ PRIMARIES = {
     for code, *numbers in map(str.split, PRIMARIES_TEXT.strip().splitlines())
 }
 BT709 = PRIMARIES[1]
-GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}  # by transfer characteristics (table 3)
 PQ, HLG = 16, 18  # the transfer characteristics of high dynamic range
 PROFILE_BYTES = 4 << 20  # of BMP
 PEAK = 1000 / 203  # of high dynamic range, where white paper is 1 (ITU-R BT.2408)
@@ -1418,7 +1417,7 @@ def _dimmed(light: float) -> float:
 def _pq_curve(value: float) -> float:
     """Return the light of a value (SMPTE ST 2084)."""
     root = value ** (32 / 2523)
-    base = max(0, root - 107 / 128) / (2413 / 128 - 2392 / 128 * root)
+    base = max(0, root - 0.8359375) / (18.8515625 - 18.6875 * root)
     return _dimmed(10_000 / 203 * base ** (8192 / 1305))
 
 
@@ -1434,15 +1433,23 @@ def _gamma_curve(gamma: float) -> Curve:
     return lambda value: value**gamma
 
 
+CURVES: dict[int, Curve] = {  # by transfer characteristics (table 3)
+    4: _gamma_curve(2.2),
+    5: _gamma_curve(2.8),
+    8: _gamma_curve(1.0),
+    PQ: _pq_curve,
+    HLG: _hlg_curve,
+}
+
+
 def coded_colours(primaries: int, transfer: int) -> Colours | None:
     """Return the colours of two code points; None where neither is known."""
-    curves = {code: _gamma_curve(gamma) for code, gamma in GAMMAS.items()}
-    curves |= {PQ: _pq_curve, HLG: _hlg_curve}
-    if primaries not in PRIMARIES and transfer not in curves:
+    curve = CURVES.get(transfer)
+    if primaries not in PRIMARIES and curve is None:
         return None
-    return Colours(
-        PRIMARIES.get(primaries, BT709), curves.get(transfer), transfer in (PQ, HLG)
-    )
+    chromaticities = PRIMARIES.get(primaries, BT709)
+    is_hdr = transfer in (PQ, HLG)
+    return Colours(chromaticities, curve, is_hdr)
 
 
 def _mixed(columns: Sequence[Vector], factors: Vector) -> Vector:
@@ -1475,6 +1482,11 @@ def _factors(columns: Sequence[Vector], mixture: Vector) -> Vector:
     )
 
 
+def _light(x: float, y: float) -> Vector:
+    """Return X, Y and Z of a chromaticity. Raises ZeroDivisionError."""
+    return x / y, 1.0, (1 - x - y) / y
+
+
 def _adapted(colour: Vector, white: Vector) -> Vector:
     """Return a colour as it looks where D50 is white. Raises ZeroDivisionError."""
     responses = (_mixed(BRADFORD, light) for light in (colour, D50, white))
@@ -1487,7 +1499,7 @@ def _adapted(colour: Vector, white: Vector) -> Vector:
 def _colorants(chromaticities: Sequence[float]) -> list[Vector]:
     """Return red, green and blue in X, Y and Z as ICC profiles hold them. Raises ZeroDivisionError."""
     pairs = zip(chromaticities[::2], chromaticities[1::2], strict=True)
-    white, *primaries = [(x / y, 1.0, (1 - x - y) / y) for x, y in pairs]
+    white, *primaries = [_light(x, y) for x, y in pairs]
     amounts = _factors(primaries, white)
     return [
         _adapted((x * amount, y * amount, z * amount), white)
@@ -1550,7 +1562,7 @@ def _measured_in_png(image: Image.Image) -> Colours | None:
     if "srgb" in image.info or gamma <= 0:
         return None
     chromaticities = image.info.get("chromaticity", BT709)
-    is_wide = any(abs(a - b) > 0.005 for a, b in zip(chromaticities, BT709, strict=True))
+    is_wide = math.dist(chromaticities, BT709) > 0.01
     if 0.45 < gamma < 0.46 and not is_wide:
         return None  # nearly sRGB
     return Colours(tuple(chromaticities), _gamma_curve(1 / gamma))
@@ -1591,13 +1603,14 @@ def _profile_in_jpeg(segments: Iterable[tuple[str, bytes]]) -> bytes | None:
     Source: ICC.1:2022, B.4: number and count of the parts follow their mark.
     """
     mark = b"ICC_PROFILE\0"
-    parts = {
-        part[12]: part for name, part in segments if part.startswith(mark) and part[13:]
-    }
-    first = parts.get(1, b"")
-    if not first or set(parts) != set(range(1, first[13] + 1)):
+    parts, count = {}, 0
+    for _, part in segments:
+        if part.startswith(mark) and len(part) > 14:
+            parts[part[12]] = part[14:]
+            count = part[13]
+    if sorted(parts) != list(range(1, count + 1)):
         return None
-    return b"".join(parts[number][14:] for number in sorted(parts))
+    return b"".join(parts[number] for number in sorted(parts))
 
 
 def _profile_in_bmp(path: str, head: bytes) -> bytes | None:
@@ -1635,6 +1648,7 @@ MOST_CHUNKS = 100_000  # of a PNG; of 8 KB each they hold 800 MB
 CHUNK_BYTES = 1 << 20
 
 Size = tuple[int, int]  # width and height, pixels
+Decoded = tuple[Image.Image, Size]  # a picture, and the size of the photo that it is of
 Crop = tuple[int, int, int, int]  # left, top, right and bottom, pixels
 
 
@@ -1727,6 +1741,14 @@ class Look:
     differs: bool = False  # see Info
 
 
+def _scale_transparency(image: Image.Image, head: bytes) -> None:
+    """Bring the grey that is transparent in a PNG to 8 bits, as Pillow brings its pixels."""
+    value = image.info.get("transparency")
+    if image.mode in ("L", "I;16") and isinstance(value, int):
+        depth = head[24]  # of IHDR (W3C PNG, 11.2.1)
+        image.info["transparency"] = value * 255 // ((1 << depth) - 1)
+
+
 def _late_chunks(path: str) -> Iterator[Box]:
     """Yield the chunks of metadata that follow the pixels of a PNG (W3C PNG, 5.3)."""
     has_pixels = False
@@ -1762,6 +1784,18 @@ def _moves(image: ImageFile.ImageFile) -> bool:
     return bool(is_animated)
 
 
+# How the frame's header begins in a JPEG that browsers cannot decode: without loss, or with
+# arithmetic coding (ITU-T T.81, table B.1).
+ODD_HEADERS = re.compile(rb"\xff[\xc3\xc9\xca]\0")
+TABLES_BYTES = 4096  # the tables that may stand before that header
+
+
+def _is_odd_jpeg(image: Image.Image, head: bytes) -> bool:
+    segments = getattr(image, "applist", ())
+    start = 2 + sum(len(content) + 4 for _, content in segments)
+    return ODD_HEADERS.search(head, start, start + TABLES_BYTES) is not None
+
+
 def _properties_of(image: Image.Image, path: str, head: bytes) -> list[Box]:
     """Return what the boxes of an AVIF or HEIC tell of it."""
     if image.format not in ("AVIF", "HEIF"):
@@ -1776,6 +1810,7 @@ def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
         return Look()  # of a moving WebP, browsers pass over orientation and profile
     if image.format == "PNG":
         _read_or_none(_add_late_metadata, image, path)
+        _read_or_none(_scale_transparency, image, head)
     properties = _properties_of(image, path, head)
     crop = None
     if image.format == "AVIF":  # pillow_heif crops by itself
@@ -1784,13 +1819,14 @@ def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
     orientation = read_orientation(image, properties)
     is_turned = orientation == 1 or _is_turned_by_browsers(image) or _moves(image)
     is_hdr = colours is not None and colours.is_hdr
+    is_odd = image.format in ("JPEG", "MPO") and _is_odd_jpeg(image, head)
     return Look(
         crop=crop,
         orientation=orientation,
         profile=_read_or_none(embedded_profile, image, path, head),
         colours=colours,
         # Chromium and Firefox do not crop. Few browsers bring high dynamic range to any screen.
-        differs=crop is not None or not is_turned or is_hdr,
+        differs=crop is not None or not is_turned or is_hdr or is_odd,
     )
 
 
@@ -1909,18 +1945,40 @@ def _turned(size: Size, orientation: int) -> Size:
 def _in_plain_mode(picture: Image.Image) -> Image.Image:
     """Bring a picture to a mode that can be shrunk: 8 bits a channel and no palette."""
     if picture.mode[0] in "IF":
-        return _eight_bit(picture)
+        info, picture = picture.info, _eight_bit(picture)
+        picture.info = info
     if _is_paletted(picture):
         return _without_palette(picture)
     return picture
 
 
-def decode(image: ImageFile.ImageFile, look: Look, side: int) -> tuple[Image.Image, Size]:
+def _amid_nothing(picture: Image.Image, box: Crop) -> Image.Image:
+    """Leave only a part of a picture, with nothing around it."""
+    canvas = Image.new("RGBA", picture.size)
+    canvas.paste(picture.crop(box), box)
+    return canvas
+
+
+def _frame_box(image: ImageFile.ImageFile) -> Crop | None:
+    """Return where the first frame of a GIF is, if nothing is around it; None: it is everywhere."""
+    if image.format != "GIF" or not image.tile:
+        return None
+    box: Crop | None = image.tile[0].extents
+    whole = (0, 0, *image.size)
+    return None if box == whole else box
+
+
+def decode(image: ImageFile.ImageFile, look: Look, side: int) -> Decoded:
     """Decode an open photo: upright, in sRGB, on white, at most `side` pixels a side.
 
     Returns the picture and the photo's full upright size. Raises METADATA_ERRORS, MemoryError.
     """
+    if getattr(image, "default_image", False):
+        image.seek(
+            1
+        )  # browsers show the animation, which the first picture of a PNG is no part of
     full = image.size
+    frame = _frame_box(image)
     shrink = min(1.0, side / max(full))
     # In the photo's shape: a square would make the decoder keep four times the pixels.
     width, height = int(full[0] * shrink), int(full[1] * shrink)
@@ -1933,6 +1991,8 @@ def decode(image: ImageFile.ImageFile, look: Look, side: int) -> tuple[Image.Ima
     if not is_drafted:
         full = picture.size
     picture = _in_plain_mode(picture)
+    if frame:
+        picture = _amid_nothing(picture, frame)
     picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
     picture = _opaque(picture, look)
     _upright(picture, look.orientation)
@@ -2404,7 +2464,7 @@ def _largest_side(info: Info, names: Sequence[str]) -> int:
     return min(PREVIEW_SIDE, math.ceil(THUMBNAIL_WIDTHS[-1] * shape))
 
 
-def _decode_damaged(path: str, look: Look, side: int) -> tuple[Image.Image, Size]:
+def _decode_damaged(path: str, look: Look, side: int) -> Decoded:
     # This switch is global in Pillow, and it switches a guard of PNG off: only for this file,
     # only in a worker.
     ImageFile.LOAD_TRUNCATED_IMAGES = True

@@ -30,6 +30,7 @@ from making import (
 )
 from PIL import Image
 
+import photos
 import renditions
 from renditions import Purpose
 
@@ -114,6 +115,14 @@ def make(tmp_path: Path) -> Callable[[bytes], Made]:
         return Made(info, preview, full)
 
     return make_it
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[photos.Worker]:
+    """A worker process, for what only one that has loaded pillow_heif can decode."""
+    worker = photos.Worker(tmp_path / "cache")
+    yield worker
+    worker.end()
 
 
 # Turned
@@ -279,16 +288,20 @@ def profiled_bitmap() -> bytes:
     return bitmap(header, pixels, tail=SWAP)
 
 
-def sixteen_bit(*chunks: bytes) -> bytes:
-    """Return a PNG of 16 bits of grey, which Pillow writes without them."""
-    width, height = SIZE
-    grey = quarters("L").tobytes()
-    rows = [grey[at : at + width] for at in range(0, len(grey), width)]
-    words = [b"\0" + bytes(value for value in row for _ in range(2)) for row in rows]
-    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(b"".join(words)))
+def grey_png(depth: int, rows: list[bytes], *chunks: bytes) -> bytes:
+    """Return a PNG of grey with any number of bits, which Pillow does not write."""
+    header = struct.pack(">IIBBBBB", *SIZE, depth, 0, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
     parts = (chunk(b"IHDR", header), *chunks, pixels, chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def sixteen_bit(*chunks: bytes) -> bytes:
+    width, height = SIZE
+    grey = quarters("L").tobytes()
+    words = bytes(value for value in grey for _ in range(2))
+    rows = [words[2 * width * y : 2 * width * (y + 1)] for y in range(height)]
+    return grey_png(16, rows, *chunks)
 
 
 SRGB_XY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -408,3 +421,164 @@ def test_a_moving_webp_stands_still_in_the_colours_in_which_it_moves(make: Any) 
     made = make(content)
     assert made.info.animated and made.info.browser_shows
     assert made.preview.is_like(UPRIGHT)
+
+
+# Framed, cut out, and odd
+
+
+WHITE = (255, 255, 255)
+
+
+@pytest.fixture(
+    params=["made", pytest.param("shown by the browser", marks=pytest.mark.whole)]
+)
+def look(
+    request: pytest.FixtureRequest, make: Callable[[bytes], Made]
+) -> Callable[[bytes], Seen]:
+    """Looks at a file: at its preview, and at the original in the browser."""
+    if request.param == "made":
+        return lambda content: make(content).preview
+    show = request.getfixturevalue("show")
+    return lambda content: show(content, make(content).info.media_type)
+
+
+@pytest.mark.parametrize(
+    ("depth", "clear"), [(1, 0), (2, 1), (4, 5), (8, 0x55), (16, 0x5555)]
+)
+def test_a_grey_that_is_transparent_is(depth: int, clear: int, look: Any) -> None:
+    width, height = SIZE
+    half = width * depth // 16
+    left, right, grey = (b"\x55", b"\xaa", 170) if depth > 1 else (b"\0", b"\xff", 255)
+    row = left * half + right * half
+    content = grey_png(depth, [row] * height, chunk(b"tRNS", struct.pack(">H", clear)))
+    assert look(content).is_like(Seen(SIZE, (WHITE, (grey,) * 3) * 2))
+
+
+def gif(canvas: tuple[int, int], at: tuple[int, int]) -> bytes:
+    """Return a GIF whose frame is only part of its canvas (GIF89a, 18 and 20)."""
+    content = encode(quarters("P"), "GIF")
+    frame = content.index(b",\0\0\0\0")
+    canvas_bytes, place = struct.pack("<HH", *canvas), struct.pack("<HH", *at)
+    return (
+        content[:6] + canvas_bytes + content[10 : frame + 1] + place + content[frame + 5 :]
+    )
+
+
+def test_around_the_frame_of_a_gif_there_is_nothing(look: Any) -> None:
+    width, height = 2 * SIZE[0], 2 * SIZE[1]
+    content = gif((width, height), (SIZE[0], 0))
+    picture = look(content)
+    assert picture.size == (width, height)
+    assert picture.colours[0] == picture.colours[2] == picture.colours[3] == WHITE
+    assert picture.colours[1] != WHITE
+
+
+def test_a_gif_with_one_transparent_colour_is_white_there(look: Any) -> None:
+    image = quarters("P")
+    content = encode(image, "GIF", transparency=image.getpixel((0, 0)))
+    assert look(content).is_like(Seen(SIZE, (WHITE, *COLOURS[1:])))
+
+
+def test_an_animated_png_stands_still_in_its_first_frame(look: Any) -> None:
+    frames = [quarters(), Image.new("RGB", SIZE)]
+    content = encode(
+        Image.new("RGB", SIZE, "lime"),
+        "PNG",
+        save_all=True,
+        append_images=frames,
+        default_image=True,
+        duration=100_000,
+    )
+    assert look(content).is_like(UPRIGHT)
+
+
+def rows(image: Image.Image, raw: str) -> bytes:
+    """Return pixels in the order of BMP: the lowest row first."""
+    return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", raw)
+
+
+def of_five_bits(image: Image.Image) -> bytes:
+    flat = iter(rows(image, "RGB"))
+    words = (
+        (red >> 3) << 10 | (green >> 3) << 5 | blue >> 3
+        for red, green, blue in zip(flat, flat, flat, strict=True)
+    )
+    return b"".join(struct.pack("<H", word) for word in words)
+
+
+BITMAPS = {
+    "the highest row first": bitmap(
+        bitmap_header(SIZE[0], -SIZE[1], 24), quarters().tobytes("raw", "BGR")
+    ),
+    "OS/2": bitmap(struct.pack("<IHHHH", 12, *SIZE, 1, 24), rows(quarters(), "BGR")),
+    "32 bits, the last ones unused": bitmap(
+        bitmap_header(*SIZE, 32), rows(half_transparent(), "BGRA")
+    ),
+    "of a BITMAPV5HEADER": bitmap(
+        bitmap_header(*SIZE, 24, size=124) + b"\0" * 16 + b"BGRs" + b"\0" * 64,
+        rows(quarters(), "BGR"),
+    ),
+    "16 bits": bitmap(bitmap_header(*SIZE, 16), of_five_bits(quarters())),
+    "a palette": bitmap(
+        bitmap_header(*SIZE, 8, colours=4),
+        rows(quarters("P"), "P"),
+        palette=b"".join(
+            bytes((*reversed(quarters("P").getpalette()[n : n + 3]), 0))  # type: ignore[index]
+            for n in range(0, 12, 3)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BITMAPS)
+def test_a_bitmap_of_any_kind_is_shown(name: str, look: Any) -> None:
+    assert look(BITMAPS[name]).is_like(UPRIGHT)
+
+
+def test_ink_of_a_jpeg_is_shown_as_browsers_show_it(look: Any) -> None:
+    ink = encode(quarters("CMYK"), "JPEG", quality=95)
+    assert look(ink).is_like(UPRIGHT)
+    at = ink.index(b"\xff\xee")
+    assert look(ink[:at] + ink[at + 16 :]).is_like(UPRIGHT), "without the mark of Adobe"
+
+
+def test_of_several_pictures_in_a_jpeg_the_first_is_shown(look: Any) -> None:
+    content = encode(
+        quarters(), "MPO", save_all=True, append_images=[Image.new("RGB", SIZE)]
+    )
+    assert look(content).is_like(UPRIGHT)
+
+
+def test_a_jpeg_that_browsers_cannot_decode_is_not_zoomed_into(
+    samples: Path, make: Any
+) -> None:
+    made = make((samples / "colour" / "lossless.jpg").read_bytes())
+    assert not made.info.browser_shows
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_heic_photo_is_cropped_and_turned(
+    orientation: int, tmp_path: Path, worker: photos.Worker
+) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    image = quarters(size=(191, 127))  # of an odd size: with a box that crops
+    if orientation != 1:
+        image = image.transpose(STORED[orientation])
+    path = tmp_path / "a.heic"
+    heif.from_pillow(image).save(path, exif=exif_block(orientation), quality=90)
+    content = path.read_bytes()
+    at = content.index(b"clap") + 4
+    # the upper left quarter of what is stored, which lies elsewhere when it is upright
+    wide, high = image.width // 2, image.height // 2
+    crop = struct.pack(">IIIIiIiI", wide, 1, high, 1, -wide // 2, 1, -high // 2, 1)
+    path.write_bytes(content[:at] + crop + content[at + 32 :])
+    info = worker.develop(os.fspath(path), Purpose.ALL)
+    assert not info.problem
+    with Image.open(
+        renditions.rendition_path(tmp_path / "cache", info.key, renditions.PREVIEW)
+    ) as preview:
+        picture = seen(preview)
+    assert picture.size == (info.width, info.height)
+    assert sorted(picture.size) in ([63, 95], [63, 96], [64, 95])
+    quarter = {1: 0, 6: 1}[orientation]
+    assert picture.is_like(Seen(picture.size, (COLOURS[quarter],) * 4)), picture
