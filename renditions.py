@@ -42,7 +42,9 @@ from PIL import (
     ImageCms,
     ImageFile,
     ImageOps,
+    ImagePalette,
     IptcImagePlugin,
+    TiffImagePlugin,
     UnidentifiedImageError,
     features,
 )
@@ -1652,14 +1654,132 @@ Decoded = tuple[Image.Image, Size]  # a picture, and the size of the photo that 
 Crop = tuple[int, int, int, int]  # left, top, right and bottom, pixels
 
 
-def _open(path: str) -> ImageFile.ImageFile:
+def _scale_transparency(image: Image.Image, head: bytes) -> None:
+    """Bring the grey that is transparent in a PNG to 8 bits, as Pillow brings its pixels."""
+    value = image.info.get("transparency")
+    if image.mode in ("L", "I;16") and isinstance(value, int):
+        depth = head[24]  # of IHDR (W3C PNG, 11.2.1)
+        image.info["transparency"] = value * 255 // ((1 << depth) - 1)
+
+
+def _late_chunks(path: str) -> Iterator[Box]:
+    """Yield the chunks of metadata that follow the pixels of a PNG (W3C PNG, 5.3)."""
+    has_pixels = False
+    with open(path, "rb") as file:
+        file.seek(8)
+        for _ in range(MOST_CHUNKS):
+            header = file.read(8)
+            if len(header) < 8 or header.endswith(b"IEND"):
+                return
+            length, name = struct.unpack(">I4s", header)
+            has_pixels |= name == b"IDAT"
+            if has_pixels and name in (b"eXIf", b"iTXt") and length <= CHUNK_BYTES:
+                yield name, file.read(length)
+                length = 0
+            file.seek(length + 4, os.SEEK_CUR)  # its check sum
+
+
+def _add_late_metadata(image: Image.Image, path: str) -> None:
+    """Give a PNG the EXIF and XMP that follow its pixels: there exiftool writes them."""
+    for name, content in _late_chunks(path):
+        if name == b"eXIf":
+            image.info.setdefault("exif", b"Exif\0\0" + content)
+        elif content.startswith(b"XML:com.adobe.xmp\0\0\0\0\0"):
+            image.info.setdefault("xmp", content[22:])
+
+
+Tiff = TiffImagePlugin.TiffImageFile
+
+# How Pillow calls numbers of a TIFF, and how they are when libtiff has read them: in this
+# machine's order of bytes.
+NATIVE = {
+    "F;32F": "F;32NF",
+    "F;32BF": "F;32NF",
+    "I;32S": "I;32NS",
+    "I;32BS": "I;32NS",
+    "I;16S": "I;16NS",
+    "I;16BS": "I;16NS",
+}
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ODD_TIFF = "a TIFF that is damaged, or of a kind that cannot be shown: export it as JPEG"
+MOST_PAGES = 100  # of a TIFF, that may precede the photo
+
+# Pillow's own reader takes channels of 16 bits that lie apart for 8 bits, and does not know
+# colours that are stored less densely than their brightness.
+TiffImagePlugin.READ_LIBTIFF = bool(features.check("libtiff"))
+
+
+def _first_of(image: Tiff, tag: int, default: int) -> int:
+    """Return the number, or the first of the numbers, that a tag of a TIFF holds."""
+    value = image.tag_v2.get(tag, default)
+    if isinstance(value, tuple):
+        return int(value[0])
+    return int(value)
+
+
+def _skip_previews(image: Tiff) -> None:
+    """Go to the first page of a TIFF that is no smaller copy of another (TIFF 6.0, section 8)."""
+    for page in range(1, MOST_PAGES):
+        is_preview = _first_of(image, 254, 0) & 1
+        if not is_preview and _first_of(image, 255, 0) != 2:
+            return
+        try:
+            image.seek(page)
+        except EOFError:  # there are but previews
+            image.seek(0)
+            return
+
+
+def _in_native_order(tile: ImageFile._Tile) -> ImageFile._Tile:
+    if tile.codec_name != "libtiff" or not isinstance(tile.args, tuple):
+        return tile
+    mode, *others = tile.args
+    return tile._replace(args=(NATIVE.get(mode, mode), *others))
+
+
+def _mend_tiff(image: Tiff) -> None:
+    """Find the photo in a TIFF, and tell Pillow what it does not know of it."""
+    _skip_previews(image)
+    if _first_of(image, 339, 1) == 2 and _first_of(image, 258, 1) == 8:
+        raise ValueError(ODD_TIFF)  # numbers below zero
+    colours = image.tag_v2.get(320, ())
+    if colours and max(colours) < 256:  # a palette of 16 bits that was written with 8
+        image.palette = ImagePalette.raw("RGB;L", bytes(colours))
+    image.tile = list(map(_in_native_order, image.tile))
+
+
+def _mend(image: ImageFile.ImageFile, path: str, head: bytes) -> None:
+    """Add to an open photo what Pillow leaves out before it decodes. Raises like Pillow."""
+    if isinstance(image, Tiff):
+        _mend_tiff(image)
+    if image.format == "PNG":
+        _read_or_none(_add_late_metadata, image, path)
+        _read_or_none(_scale_transparency, image, head)
+
+
+def _open_known(path: str, head: bytes) -> ImageFile.ImageFile:
+    try:
+        return Image.open(
+            path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN]
+        )
+    except UnidentifiedImageError:
+        if head.startswith(TIFF_MARKS):
+            raise ValueError(ODD_TIFF) from None
+        raise
+
+
+def _open(path: str, head: bytes) -> ImageFile.ImageFile:
     """Open a photo by its content. Raises OSError, ValueError, SyntaxError, MemoryError."""
-    image = Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
-    most = JPEG_PIXELS if image.format in ("JPEG", "MPO") else OTHER_PIXELS
-    if image.width * image.height > most:
+    image = _open_known(path, head)
+    try:
+        _mend(image, path, head)
+        most = JPEG_PIXELS if image.format in ("JPEG", "MPO") else OTHER_PIXELS
+        if image.width * image.height > most:
+            size = f"{image.width} x {image.height}"
+            raise ValueError(f"too large: {size} pixels, at most {most // 10**6} million")
+    except BaseException:
         image.close()
-        size = f"{image.width} x {image.height}"
-        raise ValueError(f"too large: {size} pixels, at most {most // 10**6} million")
+        raise
     return image
 
 
@@ -1681,8 +1801,6 @@ def _orientation_tag(image: Image.Image) -> Any:
 
 def read_orientation(image: Image.Image, properties: Sequence[Box]) -> int:
     """Return EXIF orientation 1 to 8 (0x0112), as far as Pillow does not apply it itself."""
-    if image.format == "TIFF":
-        return 1
     if image.format == "HEIF":
         value = _heif_orientation(image, properties)
     else:
@@ -1739,40 +1857,8 @@ class Look:
     profile: bytes | None = None  # ICC, as embedded
     colours: Colours | None = None  # what else tells them, and counts more
     differs: bool = False  # see Info
-
-
-def _scale_transparency(image: Image.Image, head: bytes) -> None:
-    """Bring the grey that is transparent in a PNG to 8 bits, as Pillow brings its pixels."""
-    value = image.info.get("transparency")
-    if image.mode in ("L", "I;16") and isinstance(value, int):
-        depth = head[24]  # of IHDR (W3C PNG, 11.2.1)
-        image.info["transparency"] = value * 255 // ((1 << depth) - 1)
-
-
-def _late_chunks(path: str) -> Iterator[Box]:
-    """Yield the chunks of metadata that follow the pixels of a PNG (W3C PNG, 5.3)."""
-    has_pixels = False
-    with open(path, "rb") as file:
-        file.seek(8)
-        for _ in range(MOST_CHUNKS):
-            header = file.read(8)
-            if len(header) < 8 or header.endswith(b"IEND"):
-                return
-            length, name = struct.unpack(">I4s", header)
-            has_pixels |= name == b"IDAT"
-            if has_pixels and name in (b"eXIf", b"iTXt") and length <= CHUNK_BYTES:
-                yield name, file.read(length)
-                length = 0
-            file.seek(length + 4, os.SEEK_CUR)  # its check sum
-
-
-def _add_late_metadata(image: Image.Image, path: str) -> None:
-    """Give a PNG the EXIF and XMP that follow its pixels: there exiftool writes them."""
-    for name, content in _late_chunks(path):
-        if name == b"eXIf":
-            image.info.setdefault("exif", b"Exif\0\0" + content)
-        elif content.startswith(b"XML:com.adobe.xmp\0\0\0\0\0"):
-            image.info.setdefault("xmp", content[22:])
+    white: int = 1 << 16  # one more than the largest number that a TIFF of grey may hold
+    is_negative: bool = False  # the largest number is black
 
 
 def _moves(image: ImageFile.ImageFile) -> bool:
@@ -1796,6 +1882,18 @@ def _is_odd_jpeg(image: Image.Image, head: bytes) -> bool:
     return ODD_HEADERS.search(head, start, start + TABLES_BYTES) is not None
 
 
+def _look_of_tiff(image: Tiff) -> Look:
+    """Tell how the pixels of a TIFF become a picture; Pillow turns it upright by itself."""
+    bits = _first_of(image, 258, 1)
+    white = 1 << 16
+    if bits in (12, 32) and _first_of(image, 339, 1) == 1:
+        white = 1 << bits
+    # Pillow sees to that itself where there are 8 bits and less
+    is_negative = bits > 8 and _first_of(image, 262, 1) == 0
+    profile = image.info.get("icc_profile")
+    return Look(profile=profile, white=white, is_negative=is_negative)
+
+
 def _properties_of(image: Image.Image, path: str, head: bytes) -> list[Box]:
     """Return what the boxes of an AVIF or HEIC tell of it."""
     if image.format not in ("AVIF", "HEIF"):
@@ -1808,9 +1906,8 @@ def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
     """Tell how the pixels of an open photo become a picture, before they are decoded."""
     if image.format == "WEBP" and _moves(image):
         return Look()  # of a moving WebP, browsers pass over orientation and profile
-    if image.format == "PNG":
-        _read_or_none(_add_late_metadata, image, path)
-        _read_or_none(_scale_transparency, image, head)
+    if isinstance(image, Tiff):
+        return _look_of_tiff(image)
     properties = _properties_of(image, path, head)
     crop = None
     if image.format == "AVIF":  # pillow_heif crops by itself
@@ -1861,24 +1958,30 @@ def huge_webp(head: bytes) -> Size | None:
     return width, height
 
 
-def _grey_range(image: Image.Image, is_wide: bool) -> tuple[float, float]:
-    """Return the values that become black and white."""
+def _grey_range(image: Image.Image) -> tuple[float, float]:
+    """Return the values that become black and white: the largest range that is usual, or all."""
     low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
-    if image.mode != "I":
-        return low, high
-    if is_wide or high > 255:
-        return 0, 65535
-    return 0, 255
+    usual = (1, 255) if image.mode == "F" else (255, 65535)
+    for most in usual:
+        if low >= 0 and high <= most:
+            return 0, most
+    return low, high
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _highest_bytes(image: Image.Image) -> Image.Image:
+    """Bring grey of 32 bits without sign, which Pillow takes for one with a sign, to 8 bits."""
+    first = 0 if sys.byteorder == "big" else 3
+    return Image.frombytes("L", image.size, image.tobytes()[first::4])
+
+
+def _eight_bit(image: Image.Image, look: Look) -> Image.Image:
     """Bring 16-bit, 32-bit and floating-point grey to 8 bits without clipping it to white."""
-    if image.mode == "I;16":
-        return image.point(lambda value: value * (1 / 256)).convert("L")
-    is_wide = image.mode.startswith("I;16")
-    if is_wide:
-        image = image.convert("I")
-    low, high = _grey_range(image, is_wide)
+    if image.mode == "I" and look.white == 1 << 32:
+        return _highest_bytes(image)
+    if image.mode.startswith("I;16"):
+        scale = 256 / look.white
+        return image.convert("I").point(lambda value: value * scale).convert("L")
+    low, high = _grey_range(image)
     scale = 255 / ((high - low) or 1)
     return image.point(lambda value: value * scale - low * scale).convert("L")
 
@@ -1942,11 +2045,15 @@ def _turned(size: Size, orientation: int) -> Size:
     return width, height
 
 
-def _in_plain_mode(picture: Image.Image) -> Image.Image:
+def _in_plain_mode(picture: Image.Image, look: Look) -> Image.Image:
     """Bring a picture to a mode that can be shrunk: 8 bits a channel and no palette."""
     if picture.mode[0] in "IF":
-        info, picture = picture.info, _eight_bit(picture)
+        info, picture = picture.info, _eight_bit(picture, look)
         picture.info = info
+        if look.is_negative:
+            picture = ImageOps.invert(picture)
+    if picture.mode == "La":
+        return picture.convert("LA").convert("RGBA")
     if _is_paletted(picture):
         return _without_palette(picture)
     return picture
@@ -1990,13 +2097,25 @@ def decode(image: ImageFile.ImageFile, look: Look, side: int) -> Decoded:
         picture = image.crop(look.crop)
     if not is_drafted:
         full = picture.size
-    picture = _in_plain_mode(picture)
+    picture = _in_plain_mode(picture, look)
     if frame:
         picture = _amid_nothing(picture, frame)
     picture.thumbnail((side, side), RESAMPLING, reducing_gap=2.0)
     picture = _opaque(picture, look)
     _upright(picture, look.orientation)
     return picture, _turned(full, look.orientation)
+
+
+def _metadata_of(image: ImageFile.ImageFile) -> dict[str, Any]:
+    """Return the fields of Info that metadata tell: of a TIFF those of its first page."""
+    page = image.tell()
+    if page == 0 or not isinstance(image, Tiff):
+        return read_metadata(image)
+    image.seek(0)
+    fields = read_metadata(image)
+    image.seek(page)
+    _mend_tiff(image)
+    return fields
 
 
 def read_photo(image: ImageFile.ImageFile, look: Look, info: Info) -> Info:
@@ -2017,7 +2136,7 @@ def read_photo(image: ImageFile.ImageFile, look: Look, info: Info) -> Info:
         height=height,
         animated=_moves(image),
         differs=look.differs,
-        **read_metadata(image),
+        **_metadata_of(image),
     )
 
 
@@ -2464,12 +2583,12 @@ def _largest_side(info: Info, names: Sequence[str]) -> int:
     return min(PREVIEW_SIDE, math.ceil(THUMBNAIL_WIDTHS[-1] * shape))
 
 
-def _decode_damaged(path: str, look: Look, side: int) -> Decoded:
+def _decode_damaged(path: str, head: bytes, look: Look, side: int) -> Decoded:
     # This switch is global in Pillow, and it switches a guard of PNG off: only for this file,
     # only in a worker.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
-        with _open(path) as image:
+        with _open(path, head) as image:
             return decode(image, look, side)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -2478,6 +2597,7 @@ def _decode_damaged(path: str, look: Look, side: int) -> Decoded:
 def render_photo(
     image: ImageFile.ImageFile,
     path: str,
+    head: bytes,
     look: Look,
     info: Info,
     cache: Path,
@@ -2493,7 +2613,7 @@ def render_photo(
         picture, size = decode(image, look, side)
     except METADATA_ERRORS as error:
         problem = f"damaged, shown as far as it goes: {error}"
-        picture, size = _decode_damaged(path, look, side)
+        picture, size = _decode_damaged(path, head, look, side)
     colour = save_renditions(picture, cache, info.key, names)
     width, height = size
     return dataclasses.replace(
@@ -2514,7 +2634,7 @@ def develop_photo(
     path: str, head: bytes, info: Info, purpose: Purpose, cache: Path
 ) -> Iterator[Info]:
     """Read and render a photo, opened once. Raises like Pillow."""
-    with _open(path) as image:
+    with _open(path, head) as image:
         if DNG_VERSION in getattr(image, "tag_v2", ()):
             yield dataclasses.replace(info, kind=RAW, problem=RAW_PROBLEM)
             return
@@ -2522,7 +2642,7 @@ def develop_photo(
         info = read_photo(image, look, info)
         yield info
         if names := missing_renditions(cache, info, purpose):
-            yield render_photo(image, path, look, info, cache, names)
+            yield render_photo(image, path, head, look, info, cache, names)
 
 
 def develop_huge_webp(

@@ -136,3 +136,55 @@ def bitmap_header(
     coding, colours = of.get("coding", 0), of.get("colours", 0)
     numbers = (size, width, height, 1, depth, coding, 0, 2835, 2835, colours, 0)
     return struct.pack("<IiiHHIIiiII", *numbers)
+
+
+TIFF_TYPES = {3: "H", 4: "I", 16: "Q"}
+
+
+def tiff(
+    *pages: tuple[dict[int, Any], list[bytes]], order: str = "<", is_big: bool = False
+) -> bytes:
+    """Return a TIFF of pages, each of its tags and its strips or tiles (TIFF 6.0, section 2).
+
+    A tag is a number, numbers, or bytes. `is_big`: with offsets of 64 bits.
+    """
+    mark = {"<": b"II", ">": b"MM"}[order]
+    offset = "Q" if is_big else "I"
+    version = (
+        struct.pack(f"{order}HHH", 43, 8, 0) if is_big else struct.pack(f"{order}H", 42)
+    )
+    at = len(mark + version) + struct.calcsize(offset)
+    body = b""
+    content = mark + version + struct.pack(order + offset, at)
+    for number, (tags, parts) in enumerate(pages, 1):
+        places = 324 if 322 in tags else 273  # of tiles or strips
+        sizes = 325 if 322 in tags else 279
+        tags = {**tags, places: [0] * len(parts), sizes: [len(part) for part in parts]}
+        counted = struct.calcsize(f"={'Q' if is_big else 'H'}")
+        after = at + counted + (12 + 8 * is_big) * len(tags) + struct.calcsize(offset)
+        starts, extra = [], b""
+        for part in parts:
+            starts.append(after + len(extra))
+            extra += part + bytes(len(part) % 2)
+        tags[places] = starts
+        entries = b""
+        for tag in sorted(tags):
+            value = tags[tag]
+            if isinstance(value, bytes):
+                kind, count, packed = 7, len(value), value
+            else:
+                values = [value] if isinstance(value, int) else list(value)
+                kind = 4 if tag in (places, sizes) or max(values) > 65535 else 3
+                count = len(values)
+                packed = struct.pack(f"{order}{count}{TIFF_TYPES[kind]}", *values)
+            if len(packed) > struct.calcsize(offset):
+                place = after + len(extra)
+                extra += packed + bytes(len(packed) % 2)
+                packed = struct.pack(order + offset, place)
+            entries += struct.pack(f"{order}HH{offset}", tag, kind, count)
+            entries += packed.ljust(struct.calcsize(offset), b"\0")
+        following = after + len(extra) if number < len(pages) else 0
+        body = struct.pack(order + ("Q" if is_big else "H"), len(tags)) + entries
+        content += body + struct.pack(order + offset, following) + extra
+        at = after + len(extra)
+    return content
