@@ -98,6 +98,7 @@ from renditions import (
     Shot,
     Skipped,
     date_in_name,
+    date_told,
     decode_reply,
     encode_request,
     expected_kind,
@@ -121,6 +122,7 @@ from renditions import (
     skipped_among,
     sweep,
     worker_command,
+    zone_told,
 )
 
 if sys.platform != "win32":
@@ -1877,6 +1879,8 @@ class Item:
     caption: str = ""
     raws: tuple[File, ...] = ()
 
+    zone: dt.tzinfo | None = None  # of its album, for a film that tells none
+
     @property
     def kind(self) -> str:
         """PHOTO, VIDEO or another kind."""
@@ -1911,8 +1915,7 @@ class Item:
         return int(plausible(self.facts.added or self.file.changed))
 
     def _told_dates(self) -> Iterator[dt.datetime | None]:
-        if self.facts.taken:
-            yield dt.datetime.fromisoformat(self.facts.taken)
+        yield date_told(self.facts, self.title, self.zone)
         yield date_in_name(self.title)
         if self.facts.written:
             yield dt.datetime.fromisoformat(self.facts.written)
@@ -1977,16 +1980,17 @@ def items_below(album: Album) -> Iterator[Item]:
         yield from items_below(child)
 
 
-def usual_zone(items: Iterable[Item]) -> dt.tzinfo:
-    """Return the time zone that most items tell, for cameras that tell none."""
-    zones: Counter[dt.tzinfo] = Counter()
-    for item in items:
-        if item.facts.taken and item.taken.tzinfo:
-            zones[item.taken.tzinfo] += 1
-    if not zones:
-        return dt.UTC
-    [(zone, _)] = zones.most_common(1)
-    return zone
+def told_zone(items: Iterable[Item]) -> dt.tzinfo | None:
+    """Return the time zone that most items tell; None: no item tells one."""
+    zones = Counter(zone_told(item.facts, item.title) for item in items)
+    del zones[None]
+    return next((zone for zone, _ in zones.most_common(1)), None)
+
+
+def usual_zone(items: Sequence[Item]) -> dt.tzinfo:
+    """Return the time zone for cameras that tell none: of most items, else of the server's films."""
+    shown = (item.taken.tzinfo for item in items if item.facts.taken)
+    return told_zone(items) or next(filter(None, shown), dt.UTC)
 
 
 def instant(date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
@@ -2200,6 +2204,10 @@ class Library:
             is_item = item.is_shown and not photo_of(file, folder, self.index)
             if is_item and may_find(principal, file.keywords.rule(now)):
                 items.append(item)
+        zone = told_zone(items)
+        for at, item in enumerate(items):
+            if item.kind == VIDEO:
+                items[at] = dataclasses.replace(item, zone=zone)
         items.sort(key=lambda item: natural(item.file.name))
         if not folder.text.is_sorted_by_name:
             zone = usual_zone(items)
@@ -4169,6 +4177,8 @@ class Site:
         at = names.get(item.file.name, -1)
         previous = items[at - 1] if at > 0 else None
         following = items[at + 1] if 0 <= at < len(items) - 1 else None
+        if at >= 0:
+            item = dataclasses.replace(item, zone=items[at].zone)
         album = visit.place.address[:-1]
         info = item.facts
         body = self._render(

@@ -22,6 +22,7 @@ import importlib
 import io
 import json
 import math
+import operator
 import os
 import re
 import select
@@ -41,6 +42,7 @@ from PIL import (
     Image,
     ImageCms,
     ImageFile,
+    ImageFilter,
     ImageOps,
     ImagePalette,
     IptcImagePlugin,
@@ -1081,6 +1083,58 @@ def is_same_moment(one: str, other: str, tolerance: float) -> bool:
     ahead = (first - second.astimezone(dt.UTC).replace(tzinfo=None)).total_seconds()
     quarters = round(ahead / QUARTER)
     return quarters in QUARTERS and abs(ahead - quarters * QUARTER) <= tolerance
+
+
+# Seconds by which the clock of a film's name may miss its beginning or end.
+FILM_TOLERANCE = 30
+
+
+def _zone_in_name(info: Info, name: str) -> dt.tzinfo | None:
+    """Return how far the clock in a film's name is ahead of the film's own time, which is UTC; None: no zone is.
+
+    Either may be of the film's beginning or of its end.
+    """
+    local = date_in_name(name)
+    # Names of Pixel phones are in UTC.
+    if local is None or local.tzinfo or local.time() == MIDNIGHT or name.startswith("PXL_"):
+        return None
+    moment = dt.datetime.fromisoformat(info.taken).replace(tzinfo=None)
+    ahead = (local - moment).total_seconds()
+    for seconds in (ahead, ahead + info.duration, ahead - info.duration):
+        quarters = round(seconds / QUARTER)
+        is_near = abs(seconds - quarters * QUARTER) <= FILM_TOLERANCE
+        if is_near and quarters in QUARTERS:
+            return dt.timezone(dt.timedelta(seconds=quarters * QUARTER))
+    return None
+
+
+def _is_in_utc(info: Info, taken: dt.datetime) -> bool:
+    """Say whether a date tells the moment alone: films are dated in UTC wherever they were taken."""
+    return info.kind == VIDEO and taken.utcoffset() == dt.timedelta(0)
+
+
+def zone_told(info: Info, name: str) -> dt.tzinfo | None:
+    """Return the time zone that the metadata of a file, or its name with them, tell; None: they tell none."""
+    if not info.taken:
+        return None
+    taken = dt.datetime.fromisoformat(info.taken)
+    if _is_in_utc(info, taken):
+        return _zone_in_name(info, name)
+    return taken.tzinfo
+
+
+def date_told(info: Info, name: str, zone: dt.tzinfo | None) -> dt.datetime | None:
+    """Return the date taken of a file's metadata, None where they tell none.
+
+    That of a film is shown in the zone that its name tells, else in `zone`, else in that of the server.
+    """
+    if not info.taken:
+        return None
+    taken = dt.datetime.fromisoformat(info.taken)
+    if not _is_in_utc(info, taken):
+        return taken
+    zone = _zone_in_name(info, name) or zone
+    return taken.astimezone(zone) if zone else local_time(taken.timestamp())
 
 
 class ExifDate(NamedTuple):
@@ -2151,6 +2205,11 @@ ATOM_BYTES = 4096  # read of one atom
 QUICKTIME_ZERO = dt.datetime(1904, 1, 1)
 LATEST_CREATED = 1 << 33  # seconds since then: the year 2176
 CONTENT_ID = "com.apple.quicktime.content.identifier"
+
+
+# Cameras without a clock told 1904 or 1970 first; in 2100 no zone leads out of the calendar.
+FILM_YEARS = range(1971, 2100)
+TURNS = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 POSTER_SECONDS = 1.0  # into a film: later than a black beginning
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
 
@@ -2202,27 +2261,18 @@ def _run(program: str, path: str, form: str, before: Sequence[str], *after: str)
     return output
 
 
-def ffmpeg_frame(path: str, form: str, at: float = 0) -> Image.Image:
+def ffmpeg_frame(path: str, form: str, at: float = 0, *filters: str) -> Image.Image:
     """Return the frame of a film `at` seconds, at most as large as a preview. Raises OSError."""
     before = ["-threads", "1"]
     if at:
         before += ["-ss", f"{at:.2f}"]
     box = f"'min({PREVIEW_SIDE},iw)':'min({PREVIEW_SIDE},ih)'"
-    scale = f"scale={box}:force_original_aspect_ratio=decrease"
-    after = (
-        "-map",
-        "0:V:0",
-        "-frames:v",
-        "1",
-        "-vf",
-        scale,
-        "-f",
-        "image2pipe",
-        "-c:v",
-        "png",
-        "-",
+    shrink = f"scale={box}:force_original_aspect_ratio=decrease"
+    steps = ",".join((*filters, shrink, "format=rgb24"))
+    after = ("-map", "0:V:0", "-frames:v", "1", "-vf", steps)
+    frame = _run(
+        "ffmpeg", path, form, before, *after, "-f", "image2pipe", "-c:v", "png", "-"
     )
-    frame = _run("ffmpeg", path, form, before, *after)
     with Image.open(io.BytesIO(frame), formats=["PNG"]) as image:
         return image.convert("RGB")
 
@@ -2318,35 +2368,156 @@ def is_live(photo: Info, film: Info) -> bool:
     return is_same_moment(taken, film.taken, LIVE_TOLERANCE)
 
 
+# High dynamic range: what is brighter than white paper has room there, so that paper looks grey
+# where the values are taken as they are. Light here is in parts of that white's.
+Colour = tuple[float, float, float]
+WHITE = 203  # candela per square metre, of white paper (ITU-R BT.2408, table 1)
+KNEE = 0.5  # of white: darker light is kept as it is
+GLINTS = 0.01  # of a frame's pixels, which may be brighter than what is shown as white
+TONES = 45  # steps of each colour that are computed; those between are interpolated
+# From the primaries of ITU-R BT.2020 to those of BT.709 (BT.2087, annex 2, inverted).
+TO_709 = (
+    (1.6605, -0.5876, -0.0728),
+    (-0.1246, 1.1329, -0.0083),
+    (-0.0182, -0.1006, 1.1187),
+)
+
+
+def _light_of_hlg(signal: Colour) -> Colour:
+    """Return the light of a display of 1,000 candela per square metre (ITU-R BT.2100, table 5)."""
+    scene = [
+        value**2 / 3
+        if value <= 0.5
+        else (math.exp((value - 0.55991) / 0.178833) + 0.284669) / 12
+        for value in signal
+    ]
+    luminance = 0.2627 * scene[0] + 0.678 * scene[1] + 0.0593 * scene[2]
+    red, green, blue = (1000 / WHITE * luminance**0.2 * value for value in scene)
+    return red, green, blue
+
+
+def _light_of_pq(signal: Colour) -> Colour:
+    """Return the light that a signal stands for (ITU-R BT.2100, table 4)."""
+    powers = [value ** (1 / 78.84375) for value in signal]
+    red, green, blue = (
+        10_000
+        / WHITE
+        * (max(0, power - 0.8359375) / (18.8515625 - 18.6875 * power))
+        ** (1 / 0.1593017578125)
+        for power in powers
+    )
+    return red, green, blue
+
+
+# By transfer characteristics, as ffmpeg calls them.
+LIGHTS = {"arib-std-b67": _light_of_hlg, "smpte2084": _light_of_pq}
+
+
+def _srgb(light: float) -> float:
+    """Return how sRGB writes a light (IEC 61966-2-1)."""
+    if light <= 0.0031308:
+        return 12.92 * light
+    return 1.055 * math.pow(light, 1 / 2.4) - 0.055
+
+
+def _peak(frame: Image.Image) -> float:
+    """Return the signal of the brightest light in a frame that is no mere glint."""
+    counts = frame.convert("L").histogram()
+    glints = GLINTS * sum(counts)
+    signal = 255
+    while signal > 0 and glints >= counts[signal]:
+        glints -= counts[signal]
+        signal -= 1
+    return signal / 255
+
+
+def _pressed(light: float, peak: float) -> float:
+    """Return a light in the range of a display that shows nothing brighter than white; `peak` becomes that."""
+    if light <= KNEE:
+        return max(0, light)
+    part = (min(light, peak) - KNEE) / (peak - KNEE)
+    slope = (peak - KNEE) / (1 - KNEE)  # so that the curve begins as what is below goes on
+    return KNEE + (1 - KNEE) * slope * part / (1 + (slope - 1) * part)
+
+
+def tone_mapped(frame: Image.Image, light_of: Callable[[Colour], Colour]) -> Image.Image:
+    """Return a frame of high dynamic range in sRGB."""
+    signal = _peak(frame)
+    peak = max(1, *light_of((signal, signal, signal)))
+
+    def to_srgb(red: float, green: float, blue: float) -> Colour:
+        light = light_of((red, green, blue))
+        in_709 = (sum(map(operator.mul, row, light)) for row in TO_709)
+        red, green, blue = (_srgb(_pressed(value, peak)) for value in in_709)
+        return red, green, blue
+
+    return frame.filter(ImageFilter.Color3DLUT.generate(TONES, to_srgb))
+
+
 def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
-    """Return when a film was taken, from its container's tags in lower case."""
+    """Return when a film was taken, from its container's tags in lower case; in UTC, unless they tell more."""
     date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
     if date:
         return date
     created = parse_date(tags.get("creation_time", ""))
-    if created and created.year > 1970:  # 1904 and 1970: the camera had no clock
-        return local_time(created.timestamp())  # this tag tells UTC alone
-    return None
+    if created is None:
+        return parse_date(tags.get("date", ""))
+    if created.year not in FILM_YEARS:
+        return None
+    zone = parse_zone(tags.get("com.samsung.android.utc_offset", ""))
+    return created.astimezone(zone) if zone and created.tzinfo else created
 
 
-def _video_size(streams: Iterable[Mapping[str, Any]]) -> Size:
-    """Return the upright size of the first stream; (0, 0) where there is none."""
-    for stream in streams:
-        width, height = stream.get("width", 0), stream.get("height", 0)
-        size = int(width), int(height)
-        sides = stream.get("side_data_list", [])
-        is_turned = any(int(side.get("rotation", 0)) % 180 for side in sides)
-        return size[::-1] if is_turned else size
-    return 0, 0
+class FilmLook(NamedTuple):
+    """How a film's pixels are to be shown."""
+
+    size: Size = (0, 0)  # upright, of square pixels
+    turn: int = 0  # degrees clockwise, where ffmpeg does not turn it by itself
+    is_oblong: bool = False  # its own pixels are not square
+    transfer: str = ""  # its colours' transfer characteristics, as ffmpeg calls them
 
 
-def read_video(path: str, container: str, info: Info) -> Info:
-    """Tell the facts of a video; of other forms than QuickTime's only where the machine has ffprobe."""
-    header: tuple[float, dict[str, str]] = _read_or_none(read_film_header, path) or (
-        0.0,
-        {},
+def _in_square_pixels(size: Size, ratio: str) -> Size:
+    """Return a size in square pixels; none is lost. `ratio`: of a pixel's sides, as in 4:3."""
+    width, height = size
+    across, down = (_number(side) for side in ratio.partition(":")[::2])
+    if not 0 < across <= 4 * down or not down <= 4 * across:
+        return size
+    if across > down:
+        return round(width * across / down), height
+    return width, round(height * down / across)
+
+
+def _kept_pixels(stream: Mapping[str, Any]) -> Size:
+    """Return the size of a stream's pixels without those that ffmpeg cuts off, from version 7.1 on."""
+    width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
+    for side in stream.get("side_data_list", []):
+        width -= int(side.get("crop_left", 0)) + int(side.get("crop_right", 0))
+        height -= int(side.get("crop_top", 0)) + int(side.get("crop_bottom", 0))
+    return max(0, width), max(0, height)
+
+
+def _look_of(stream: Mapping[str, Any]) -> FilmLook:
+    pixels = _kept_pixels(stream)
+    size = _in_square_pixels(pixels, stream.get("sample_aspect_ratio", ""))
+    sides = stream.get("side_data_list", [])
+    turns = [int(side["rotation"]) for side in sides if "rotation" in side]
+    # Matroska and WebM may have a tag instead, which ffmpeg passes over.
+    tags = {name.lower(): value for name, value in stream.get("tags", {}).items()}
+    turn = 0 if turns else int(_number(tags.get("rotate"))) % 360
+    is_turned = any(degrees % 180 for degrees in (turn, *turns))
+    return FilmLook(
+        size=size[::-1] if is_turned else size,
+        turn=turn,
+        is_oblong=size != pixels,
+        transfer=stream.get("color_transfer", ""),
     )
-    duration, tags = header
+
+
+def read_video(path: str, container: str, info: Info) -> tuple[Info, FilmLook]:
+    """Tell the facts of a video; of other forms than QuickTime's only where the machine has ffprobe."""
+    no_header: tuple[float, dict[str, str]] = 0.0, {}
+    duration, tags = _read_or_none(read_film_header, path) or no_header
     date = _video_date(tags)
     info = dataclasses.replace(
         info,
@@ -2358,22 +2529,34 @@ def read_video(path: str, container: str, info: Info) -> Info:
         content_id=tags.get(CONTENT_ID, ""),
     )
     if not shutil.which("ffprobe"):
-        return info
+        return info, FilmLook()
     # Not the cover of a sound, which is a stream of pictures too.
     wanted = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "V:0")
     report = json.loads(_run("ffprobe", path, CONTAINERS[container].demuxer, wanted))
-    width, height = _video_size(report.get("streams", []))
+    looks = [_look_of(stream) for stream in report.get("streams", [])]
+    look = next(iter(looks), FilmLook())
     form = report.get("format", {})
-    tags = form.get("tags", {})
-    tags = {name.lower(): value for name, value in tags.items()}
+    tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
     date = _video_date(tags)
-    return dataclasses.replace(
+    info = dataclasses.replace(
         info,
-        width=width,
-        height=height,
+        width=look.size[0],
+        height=look.size[1],
         duration=_number(form.get("duration")) or info.duration,
         taken=date.isoformat() if date else info.taken,
     )
+    return info, look
+
+
+def video_frame(path: str, container: str, look: FilmLook, at: float) -> Image.Image:
+    """Return the frame of a film `at` seconds as it is to be shown. Raises OSError."""
+    filters = list(TURNS.get(look.turn, ()))
+    if look.is_oblong:
+        filters.append("scale={}:{}".format(*look.size))
+    frame = ffmpeg_frame(path, CONTAINERS[container].demuxer, at, *filters)
+    if light := LIGHTS.get(look.transfer):
+        return tone_mapped(frame, light)
+    return frame
 
 
 # --- Renditions --------------------------------------------------------------
@@ -2665,12 +2848,12 @@ def develop_huge_webp(
 
 
 def render_poster(
-    path: str, container: str, info: Info, cache: Path, names: Sequence[str]
+    path: str, container: str, look: FilmLook, info: Info, cache: Path, names: Sequence[str]
 ) -> Info:
     """Make the poster of a video from a frame near its beginning."""
     for at in (min(POSTER_SECONDS, info.duration / 2), 0.0):
         try:
-            picture = ffmpeg_frame(path, CONTAINERS[container].demuxer, at)
+            picture = video_frame(path, container, look, at)
         except OSError:  # it may be shorter than it says, or hold sound alone
             continue
         colour = save_renditions(picture, cache, info.key, names)
@@ -2682,10 +2865,10 @@ def develop_video(
     path: str, container: str, info: Info, purpose: Purpose, cache: Path
 ) -> Iterator[Info]:
     """Read a video and make its poster, where the machine has ffmpeg. Raises OSError."""
-    info = read_video(path, container, info)
+    info, look = read_video(path, container, info)
     yield info
     if names := missing_renditions(cache, info, purpose):
-        yield render_poster(path, container, info, cache, names)
+        yield render_poster(path, container, look, info, cache, names)
 
 
 # --- Worker ------------------------------------------------------------------

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import json
 import shutil
+import struct
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import SAMPLES, needed
-from drawing import draw
+from drawing import draw, exif
 from looking import Open, look
 from PIL import Image
 from visiting import Client, Page
@@ -199,6 +203,267 @@ def test_what_has_the_suffix_of_a_film_alone_is_named_to_the_owner(
     [problem] = photos.Upkeep(seen).problems()
     assert problem.path == "Trip/song.mod"
     assert problem.reason.startswith("its content is no film")
+
+
+# How it is shown
+
+
+def pixels(image: Image.Image) -> list[tuple[int, ...]]:
+    """Return the colours of the eight bars of the inputs."""
+    middle = image.height // 2
+    return [image.getpixel((80 * bar + 40, middle)) for bar in range(8)]  # type: ignore[misc]
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="no faults")
+@pytest.mark.parametrize("name", ["hlg.mov", "pq.mov", "sdr709.mp4"])
+def test_a_poster_of_high_dynamic_range_is_as_bright_and_colourful_as_any(
+    name: str,
+    ffmpeg: str,
+    tmp_path: Path,
+    develop: Develop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[object] = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **b: runs.append(a) or run(*a, **b))
+    info = develop(FAULTS / "f16-hdr-poster" / name)
+    assert len(runs) == 2, "one process for the facts, one for the poster"
+    bars = pixels(poster(info, tmp_path / "cache"))
+    with Image.open(FAULTS / "f16-hdr-poster" / "src.png") as source:
+        wanted = pixels(source.convert("RGB"))
+    assert min(bars[0]) > 235
+    for bar, right in zip(bars[1:], wanted[1:], strict=True):
+        assert all(abs(one - other) < 16 for one, other in zip(bar, right, strict=True))
+
+
+@pytest.mark.parametrize("transfer", renditions.LIGHTS)
+def test_what_is_brighter_than_white_keeps_its_steps(transfer: str) -> None:
+    ramp = Image.linear_gradient("L").convert("RGB")
+    mapped = renditions.tone_mapped(ramp, renditions.LIGHTS[transfer])
+    greys = [mapped.getpixel((0, at)) for at in range(256)]
+    assert all(max(grey) - min(grey) < 12 for grey in greys)  # type: ignore[type-var,arg-type]
+    levels = [grey[1] for grey in greys]  # type: ignore[index]
+    assert levels == sorted(levels)
+    assert levels[0] == 0 and levels[-1] == 255
+    black = Image.new("RGB", (4, 4))
+    assert not renditions.tone_mapped(black, renditions.LIGHTS[transfer]).getbbox()
+
+
+HALVES = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=2:r=5,drawbox=w=32:c=blue:t=fill")
+
+
+@pytest.mark.parametrize(
+    ("pixel", "size"),
+    [("4/3", (85, 48)), ("16/15", (68, 48)), ("1/2", (64, 96)), ("1/1", (64, 48))],
+)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_oblong_pixels_count_in_size_and_poster(
+    pixel: str, size: tuple[int, int], suffix: str, tmp_path: Path, develop: Develop
+) -> None:
+    options = ("-vf", f"setsar={pixel}", *YUV)
+    info = develop(make(tmp_path / f"a.{suffix}", *HALVES, *options))
+    assert (info.width, info.height) == size
+    assert poster(info, tmp_path / "cache").size == size
+
+
+@pytest.mark.parametrize(
+    "ratio", ["", "0:1", "1:0", "100000:1", "1:100000", "N/A", "x", "-1:1"]
+)
+def test_a_ratio_that_makes_no_sense_is_passed_over(ratio: str) -> None:
+    look = renditions._look_of({"width": 64, "height": 48, "sample_aspect_ratio": ratio})
+    assert look.size == (64, 48) and not look.is_oblong
+
+
+def test_what_is_cut_off_is_not_counted() -> None:
+    cut = {"crop_left": 8, "crop_right": 8, "crop_top": 0, "crop_bottom": 4}
+    stream = {"width": 64, "height": 48, "side_data_list": [cut, {"rotation": -90}]}
+    assert renditions._look_of(stream).size == (44, 48)
+
+
+def matrix(a: int, b: int, c: int, d: int) -> bytes:
+    """Return the matrix of a track (ISO/IEC 14496-12, 8.3.2)."""
+    one = 0x10000
+    return struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 0x40000000)
+
+
+MATRICES = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+def turn(path: Path, degrees: int) -> Path:
+    """Make a film that is to be turned clockwise; its left half is blue before."""
+    # A tag of another name, since ffmpeg drops this one.
+    tag = ("-metadata:s:v", f"rotatx={degrees}")
+    content = make(path, *HALVES, *YUV, *tag).read_bytes()
+    upright, turned = matrix(1, 0, 0, 1), matrix(*MATRICES[degrees])
+    head, found, tail = content.rpartition(upright)
+    path.write_bytes(
+        (head + turned + tail if found else content).replace(b"ROTATX", b"ROTATE")
+    )
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+@pytest.mark.parametrize(
+    ("degrees", "size", "blue"),
+    [(90, (48, 64), (24, 8)), (180, (64, 48), (56, 24)), (270, (48, 64), (24, 56))],
+)
+def test_a_film_that_is_to_be_turned_has_an_upright_poster(
+    suffix: str,
+    degrees: int,
+    size: tuple[int, int],
+    blue: tuple[int, int],
+    tmp_path: Path,
+    develop: Develop,
+) -> None:
+    path = turn(tmp_path / f"a.{suffix}", degrees)
+    info = develop(path)
+    assert (info.width, info.height) == size
+    picture = poster(info, tmp_path / "cache")
+    assert picture.size == size
+    red, _, blueness = picture.getpixel(blue)  # type: ignore[misc]
+    assert blueness > 200 > 60 > red
+
+
+def test_a_film_of_more_than_an_hour_says_so(
+    ffmpeg: str, library: Path, visitor: Client, patient: None
+) -> None:
+    long = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=3725:r=1/5", *YUV)
+    make(library / "Long" / "film.mp4", *long)
+    assert "1:02:05" in visitor.get("/album/Long/").text
+    assert "1:02:05" in visitor.get("/album/Long/film.mp4").text
+    [item] = json.loads(visitor.get("/api/album/Long").body)["items"]
+    assert visitor.get(item["thumbnails"]["640"]).status == 200
+
+
+# When it was taken
+
+
+def film(
+    name: str, taken: str = "2024-01-06T22:02:58+00:00", duration: float = 0
+) -> photos.Item:
+    info = renditions.Info(kind="video", taken=taken, duration=duration)
+    return photos.Item((name,), photos.File(name, name, name, 1, 1, 1), info)
+
+
+@pytest.mark.parametrize(
+    ("name", "duration", "taken"),
+    [
+        ("VID_20240107_070258.mp4", 0, "2024-01-07T07:02:58+09:00"),
+        ("VID_20240107_070256.mp4", 0, "2024-01-07T07:02:58+09:00"),
+        ("VID_20240106_173258.mp4", 0, "2024-01-06T17:32:58-04:30"),
+        ("VID_20240107_120258.mp4", 0, "2024-01-07T12:02:58+14:00"),
+        ("VID_20240106_100258.mp4", 0, "2024-01-06T10:02:58-12:00"),
+        ("20240107_034758.mp4", 0, "2024-01-07T03:47:58+05:45"),
+        ("2024-01-06 22.02.58.mp4", 0, "2024-01-06T22:02:58+00:00"),
+        # the name is of its beginning, the container's time of its end, and the other way round
+        ("VID_20240107_065558.mp4", 421, "2024-01-07T07:02:58+09:00"),
+        ("VID_20240107_070959.mp4", 421, "2024-01-07T07:02:58+09:00"),
+    ],
+)
+def test_the_name_of_a_film_tells_its_time_zone(
+    name: str, duration: float, taken: str
+) -> None:
+    one = film(name, duration=duration)
+    assert one.taken.isoformat() == taken
+    assert photos.usual_zone([one]) == one.taken.tzinfo
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IMG_1234.MOV",
+        "VID-20240107-WA0003.mp4",  # a day alone
+        "VID_20240107_070858.mp4",  # no zone is so far ahead
+        "VID_20240109_070258.mp4",
+        "VID_20230107_070258.mp4",
+        "PXL_20240106_220258123.mp4",  # in UTC
+    ],
+)
+def test_other_films_are_shown_in_the_zone_of_their_album(name: str) -> None:
+    bangkok = dt.timezone(dt.timedelta(hours=7))
+    one = dataclasses.replace(film(name), zone=bangkok)
+    assert one.taken.isoformat() == "2024-01-07T05:02:58+07:00"
+    assert photos.told_zone([one]) is None
+
+
+def test_a_film_that_tells_its_zone_keeps_it() -> None:
+    one = film("VID_20240107_070258.mp4", "2024-01-07T06:02:58+08:00")
+    one = dataclasses.replace(one, zone=dt.timezone(dt.timedelta(hours=7)))
+    assert one.taken.isoformat() == "2024-01-07T06:02:58+08:00"
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def server_zone(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The time zone of the server."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+def stamped(path: Path, moment: str) -> Path:
+    return make(path, *HALVES, "-metadata", f"creation_time={moment}", *YUV)
+
+
+@pytest.mark.parametrize("offset", ["+07:00", ""])
+def test_a_film_lies_between_the_photos_of_its_day_wherever_the_server_is(
+    offset: str, server_zone: str, ffmpeg: str, tmp_path: Path, quiet: Open
+) -> None:
+    album = tmp_path / "Album" / "Bangkok"
+    draw(album / "a.jpg", exif=exif("2024:01:07 05:02:00", offset))
+    draw(album / "c.jpg", exif=exif("2024:01:07 05:04:00", offset))
+    # Its name tells the zone; where the photos tell it, no name is needed.
+    name = "MVI_2.mp4" if offset else "VID_20240107_050258.mp4"
+    stamped(album / name, "2024-01-06T22:02:58Z")
+    seen = look(quiet(tmp_path / "Album"), "Bangkok")
+    assert [item.file.name for item in seen.items] == ["a.jpg", name, "c.jpg"]
+    assert seen.items[1].taken.isoformat() == "2024-01-07T05:02:58+07:00"
+    dates = (seen.first, seen.last)
+    assert [date and date.day for date in dates] == [7, 7]
+
+
+def test_the_page_of_a_film_shows_the_time_of_its_album(
+    ffmpeg: str, library: Path, visitor: Client, patient: None
+) -> None:
+    draw(library / "Bangkok" / "a.jpg", exif=exif("2024:01:07 05:02:00", "+07:00"))
+    stamped(library / "Bangkok" / "b.mp4", "2024-01-06T22:02:58Z")
+    assert "2024-01-07, 05:02<" in visitor.get("/album/Bangkok/b.mp4").text
+    items = json.loads(visitor.get("/api/album/Bangkok").body)["items"]
+    assert [item["taken"] for item in items][1] == "2024-01-07T05:02:58+07:00"
+
+
+def test_films_of_a_server_whose_photos_tell_no_zone_are_shown_in_that_of_the_server(
+    server_zone: str, ffmpeg: str, tmp_path: Path, quiet: Open
+) -> None:
+    album = tmp_path / "Album" / "Home"
+    moment = dt.datetime(2024, 1, 6, 22, 2, 58, tzinfo=dt.UTC)
+    local = moment.astimezone()
+    for name, seconds in (("a.jpg", -30), ("c.jpg", 30)):
+        date = local + dt.timedelta(seconds=seconds)
+        draw(album / name, exif=exif(f"{date:%Y:%m:%d %H:%M:%S}"))
+    stamped(album / "b.mp4", "2024-01-06T22:02:58Z")
+    seen = look(quiet(tmp_path / "Album"), "Home")
+    assert [item.file.name for item in seen.items] == ["a.jpg", "b.mp4", "c.jpg"]
+    assert seen.items[1].taken == moment
+    assert seen.items[1].taken.utcoffset() == local.utcoffset()
+
+
+@pytest.mark.parametrize("year", [1904, 1970, 2100, 9999])
+def test_a_film_of_a_camera_without_a_clock_is_dated_otherwise(year: int) -> None:
+    tags = {"creation_time": f"{year}-01-01T12:00:00.000000Z"}
+    assert renditions._video_date(tags) is None
+
+
+def test_a_phone_may_tell_the_zone_of_its_films() -> None:
+    tags = {
+        "creation_time": "2024-01-06T22:02:58.0Z",
+        "com.samsung.android.utc_offset": "+0900",
+    }
+    date = renditions._video_date(tags)
+    assert date and date.isoformat() == "2024-01-07T07:02:58+09:00"
 
 
 # In an album

@@ -1347,9 +1347,8 @@ def wanted(row: dict[str, str]) -> dict[str, Any]:
     match = re.fullmatch(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)(\S*)", row["date_taken"])
     taken = "{}-{}-{}T{}".format(*match.groups()) if match and match[1] != "0000" else ""
     offset = (row["tz_offset"] or match[5]) if match and taken else ""
-    if is_video and taken and offset in ("", "Z"):  # UTC, shown as local time of the server
-        local = dt.datetime.fromisoformat(f"{taken}+00:00").astimezone().isoformat()
-        taken, offset = local[:19], local[19:]
+    if is_video and taken and offset in ("", "Z"):
+        offset = "+00:00"
     # The manifest leaves the hemisphere out; positions of videos are not read.
     place = (
         tuple(round(abs(float(n)), 3) for n in row["gps"].split(","))

@@ -114,6 +114,14 @@ def test_a_film_has_the_largest_box_of_its_shape_before_and_after_it_is_played_a
     eventually(lambda: is_close(page.evaluate(BOX, f"{FILM} video"), turned))
 
 
+def test_a_film_of_oblong_pixels_has_the_box_of_its_picture(
+    films: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(films.address, viewport={"width": 1000, "height": 600})
+    watch(page, "squeezed")
+    assert is_close(page.evaluate(BOX, f"{FILM} video"), [200, 0, 600, 600])
+
+
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_page_of_a_film_keeps_its_box_inside_the_window(
