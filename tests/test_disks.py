@@ -178,12 +178,12 @@ def test_on_a_state_folder_that_cannot_be_written_albums_are_served(
         assert server.get("/photo/Secret/faces.jpg", **browser)[0] == 200
         assert request(server.port, "/logout", "POST", "", **browser)[0] == 303
         assert server.get("/thumbnail/Trip/one.jpg")[0] in (404, 503)
-        eventually(lambda: "What is made is not kept." in server.output)
+        eventually(lambda: "cache cannot be written" in server.output)
         done = run("--state", state, "check")
         assert problem in done.stdout
         assert "Everybody finds" in done.stdout
         server.get("/thumbnail/Trip/two.jpg")
-        assert server.output.count("What is made is not kept.") == 1
+        assert server.output.count("cache cannot be written") == 1
 
 
 # Disks of another owner

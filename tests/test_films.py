@@ -224,8 +224,10 @@ def test_a_poster_of_high_dynamic_range_is_as_bright_and_colourful_as_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs: list[object] = []
-    run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **b: runs.append(a) or run(*a, **b))
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **b: runs.append(a) or start(*a, **b)
+    )
     info = develop(FAULTS / "f16-hdr-poster" / name)
     assert len(runs) == 2, "one process for the facts, one for the poster"
     bars = pixels(poster(info, tmp_path / "cache"))

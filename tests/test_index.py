@@ -243,7 +243,9 @@ def test_a_photo_whose_ctime_alone_changed_is_the_same_photo(
     opened: photos.Library,
     library: Path,
     requests: list[tuple[str, renditions.Purpose]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
     before = facts(opened)
     assert len(before) == 6
     wait_for_the_next_second(library)
