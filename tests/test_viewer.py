@@ -88,6 +88,8 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if SAMPLES.is_dir():
         video = SAMPLES / "video" / "tiny.mp4"
         make_trip(root / "Film", TRIP[:3])
+        block = exif("2017:10:29 21:20:50", "+00:00")  # half a minute after the film
+        draw(root / "Film" / "a.jpg", (2400, 1600), "#186699", exif=block)
         shutil.copy2(video, root / "Film" / "a.mp4")  # a.jpg is a live photo
         shutil.copy2(video, root / "Film" / "film.mp4")
         os.utime(root / "Film" / "film.mp4", (1, 1))  # it goes first
@@ -1361,6 +1363,24 @@ def test_details_follow_the_photo_and_tell_where_it_was_to_users_alone(
         page.keyboard.press("ArrowRight")
         panel.get_by_text("south_east.jpg").first.wait_for(state="detached")
         assert panel.locator("h1").count() == 1
+
+
+def test_details_offer_the_raw_file_of_a_photo(
+    tmp_path: Path, serve: Serve, open_window: OpenWindow
+) -> None:
+    make_trip(tmp_path / "Album" / "Trip", TRIP[:2])
+    (tmp_path / "Album" / "Trip" / "A.NEF").write_bytes(b"MM\0*" + bytes(99))
+    server = serve(set_up(tmp_path / "Album"))
+    wait_for_facts(server, "Trip")
+    page = open_window(server.address)
+    viewer = view(page, "Trip", "a.jpg")
+    page.keyboard.press("i")
+    link = viewer.dialog.locator(".panel").get_by_text("A.NEF")
+    with page.expect_download() as download:
+        link.click()
+    assert download.value.suggested_filename == "A.NEF"
+    page.keyboard.press("ArrowRight")
+    link.wait_for(state="detached")
 
 
 def test_details_of_another_photo_are_never_shown(
