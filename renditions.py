@@ -2054,7 +2054,11 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Convert to sRGB by an ICC profile; None where the profile is wrong or corrupt."""
     with contextlib.suppress(ImageCms.PyCMSError, *METADATA_ERRORS):
         source, target = io.BytesIO(profile), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        if image.mode != "RGB":
+            return ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        # a second picture of 48 megapixels would take 200 MB
+        ImageCms.profileToProfile(image, source, target, inPlace=True)
+        return image
     return None
 
 
@@ -2070,6 +2074,8 @@ def _to_srgb(image: Image.Image, look: Look) -> Image.Image:
         image = image.convert("RGB")
     if profile and (converted := _converted(image, profile)):
         return converted
+    if image.mode == "RGB":
+        return image
     return image.convert("RGB")
 
 
@@ -2874,7 +2880,21 @@ def develop_video(
 # --- Worker ------------------------------------------------------------------
 
 CPU_USED_UP = -getattr(signal, "SIGXCPU", signal.NSIG)  # the exit status of such a worker
-WORKER_MEMORY = 1 << 30  # bytes of address space of a worker and its ffmpeg
+MOST_MEMORY = 1 << 30  # bytes
+LEAST_MEMORY = 512 << 20  # a photo of 48 megapixels needs nearly as much
+
+
+def _worker_memory() -> int:
+    """Return how much a worker may take, bytes: on a small machine only what it can do without."""
+    with contextlib.suppress(
+        AttributeError, OSError, ValueError
+    ):  # Windows tells none of it
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return min(MOST_MEMORY, max(LEAST_MEMORY, machine * 6 // 10))
+    return MOST_MEMORY
+
+
+WORKER_MEMORY = _worker_memory()  # address space of a worker and of its ffmpeg, bytes
 
 # A worker imports what the server does from the same places and nowhere else: no other
 # site-packages (-S), nothing from the folder that it is started in (-P).
@@ -2896,7 +2916,8 @@ NO_FILM = "its content is no film that is known here, or damaged from the start"
 def explain(error: BaseException) -> str:
     """Say to the owner why a file cannot be shown."""
     if isinstance(error, MemoryError):
-        return f"too large: it needs more than {WORKER_MEMORY >> 20} MB of memory"
+        most = WORKER_MEMORY >> 20
+        return f"too large: it needs more than {most} MB of memory; export it smaller"
     if isinstance(error, UnidentifiedImageError):
         return "its content is not a picture, or damaged from the start"
     if isinstance(error, PermissionError):

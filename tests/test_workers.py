@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import resource
 import signal
 import struct
@@ -17,6 +18,7 @@ import pytest
 from conftest import StartPython
 from drawing import draw
 from looking import place_at
+from PIL import Image
 from processes import eventually
 from visiting import Client
 
@@ -315,7 +317,11 @@ def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -
         file.truncate(offset + size)
     info = ask(renderer, tmp_path / "bomb.tif", Purpose.ALL).result(20)
     assert (info.width, info.height) == (width, height)
-    assert info.problem == "too large: it needs more than 1024 MB of memory"
+    most = renditions.WORKER_MEMORY >> 20
+    assert (
+        info.problem
+        == f"too large: it needs more than {most} MB of memory; export it smaller"
+    )
     assert info.retry == renditions.AT_START
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
     if sys.platform == "linux":
@@ -528,3 +534,35 @@ def test_a_photo_whose_worker_dies_of_its_pixels_keeps_the_facts(
     known = opened.index.get(place.file.identity)
     assert known and (known.width, known.taken) == (60, "2024-05-06T07:08:09")
     assert (known.problem, known.retry) == (crash.problem, photos.AT_START)
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this system tells no memory")
+@pytest.mark.parametrize(
+    ("machine", "most"), [(256, 512), (1024, 614), (2048, 1024), (65536, 1024)]
+)
+def test_a_worker_takes_what_a_small_machine_can_do_without(
+    machine: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": machine * 256}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    assert renditions._worker_memory() >> 20 == most
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak")
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_all_pixels_of_a_large_photo_fit_into_a_small_machine(
+    suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (8064, 6048), "#336699").save(path)
+    worker = photos.Worker(tmp_path / "cache")
+    try:
+        info = worker.develop(os.fspath(path), Purpose.FULL)
+        assert worker._process is not None
+        status = Path(f"/proc/{worker._process.pid}/status").read_text()
+    finally:
+        worker.end()
+    assert not info.problem
+    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    assert int(peak) < 560 << 10
