@@ -2211,8 +2211,9 @@ ATOM_BYTES = 4096  # read of one atom
 QUICKTIME_ZERO = dt.datetime(1904, 1, 1)
 LATEST_CREATED = 1 << 33  # seconds since then: the year 2176
 CONTENT_ID = "com.apple.quicktime.content.identifier"
-
-
+# Ratios of a pixel's sides: what scaling to whole pixels leaves is up to the first, and no camera's
+# is beyond the second.
+SQUARE, OBLONG = 1.05, 4
 # Cameras without a clock told 1904 or 1970 first; in 2100 no zone leads out of the calendar.
 FILM_YEARS = range(1971, 2100)
 TURNS = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
@@ -2487,7 +2488,10 @@ def _in_square_pixels(size: Size, ratio: str) -> Size:
     """Return a size in square pixels; none is lost. `ratio`: of a pixel's sides, as in 4:3."""
     width, height = size
     across, down = (_number(side) for side in ratio.partition(":")[::2])
-    if not 0 < across <= 4 * down or not down <= 4 * across:
+    if (
+        min(across, down) <= 0
+        or not SQUARE < max(across, down) / min(across, down) <= OBLONG
+    ):
         return size
     if across > down:
         return round(width * across / down), height
@@ -2511,7 +2515,7 @@ def _look_of(stream: Mapping[str, Any]) -> FilmLook:
     # Matroska and WebM may have a tag instead, which ffmpeg passes over.
     tags = {name.lower(): value for name, value in stream.get("tags", {}).items()}
     turn = 0 if turns else int(_number(tags.get("rotate"))) % 360
-    is_turned = any(degrees % 180 for degrees in (turn, *turns))
+    is_turned = any(degrees % 180 == 90 for degrees in (turn, *turns))
     return FilmLook(
         size=size[::-1] if is_turned else size,
         turn=turn,
@@ -2520,12 +2524,12 @@ def _look_of(stream: Mapping[str, Any]) -> FilmLook:
     )
 
 
-def read_video(path: str, container: str, info: Info) -> tuple[Info, FilmLook]:
-    """Tell the facts of a video; of other forms than QuickTime's only where the machine has ffprobe."""
+def begin_video(path: str, container: str, info: Info) -> Info:
+    """Tell the facts of a video that need no other program."""
     no_header: tuple[float, dict[str, str]] = 0.0, {}
     duration, tags = _read_or_none(read_film_header, path) or no_header
     date = _video_date(tags)
-    info = dataclasses.replace(
+    return dataclasses.replace(
         info,
         kind=VIDEO,
         media_type=CONTAINERS[container].media_type,
@@ -2534,8 +2538,10 @@ def read_video(path: str, container: str, info: Info) -> tuple[Info, FilmLook]:
         taken=date.isoformat() if date else "",
         content_id=tags.get(CONTENT_ID, ""),
     )
-    if not shutil.which("ffprobe"):
-        return info, FilmLook()
+
+
+def read_video(path: str, container: str, info: Info) -> tuple[Info, FilmLook]:
+    """Tell size, date and duration of a video. Raises OSError."""
     # Not the cover of a sound, which is a stream of pictures too.
     wanted = ("-of", "json", "-show_format", "-show_streams", "-select_streams", "V:0")
     report = json.loads(_run("ffprobe", path, CONTAINERS[container].demuxer, wanted))
@@ -2871,8 +2877,12 @@ def develop_video(
     path: str, container: str, info: Info, purpose: Purpose, cache: Path
 ) -> Iterator[Info]:
     """Read a video and make its poster, where the machine has ffmpeg. Raises OSError."""
-    info, look = read_video(path, container, info)
+    info = begin_video(path, container, info)
     yield info
+    look = FilmLook()
+    if shutil.which("ffprobe"):
+        info, look = read_video(path, container, info)
+        yield info
     if names := missing_renditions(cache, info, purpose):
         yield render_poster(path, container, look, info, cache, names)
 

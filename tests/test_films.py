@@ -269,7 +269,21 @@ def test_oblong_pixels_count_in_size_and_poster(
 
 
 @pytest.mark.parametrize(
-    "ratio", ["", "0:1", "1:0", "100000:1", "1:100000", "N/A", "x", "-1:1"]
+    "ratio",
+    [
+        "",
+        "0:1",
+        "1:0",
+        "100000:1",
+        "1:100000",
+        "N/A",
+        "x",
+        "-1:1",
+        "-1:-2",
+        "41:40",
+        "nan:1",
+        "inf:1",
+    ],
 )
 def test_a_ratio_that_makes_no_sense_is_passed_over(ratio: str) -> None:
     look = renditions._look_of({"width": 64, "height": 48, "sample_aspect_ratio": ratio})
@@ -280,6 +294,12 @@ def test_what_is_cut_off_is_not_counted() -> None:
     cut = {"crop_left": 8, "crop_right": 8, "crop_top": 0, "crop_bottom": 4}
     stream = {"width": 64, "height": 48, "side_data_list": [cut, {"rotation": -90}]}
     assert renditions._look_of(stream).size == (44, 48)
+
+
+@pytest.mark.parametrize("degrees", ["45", "x", "", "360", "-1"])
+def test_a_turn_by_other_than_quarters_is_passed_over(degrees: str) -> None:
+    stream = {"width": 64, "height": 48, "tags": {"ROTATE": degrees}}
+    assert renditions._look_of(stream).size == (64, 48)
 
 
 def matrix(a: int, b: int, c: int, d: int) -> bytes:
@@ -469,6 +489,18 @@ def test_a_phone_may_tell_the_zone_of_its_films() -> None:
 
 
 # In an album
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mkv", "mp4"])
+def test_a_cut_film_is_an_item_and_named_to_the_owner(
+    suffix: str, ffmpeg: str, tmp_path: Path, develop: Develop
+) -> None:
+    media_type, options = {**KINDS, "mp4": ("video/mp4", YUV)}[suffix]
+    path = make(tmp_path / f"a.{suffix}", *PICTURE, *options)
+    path.write_bytes(path.read_bytes()[:90])
+    info = develop(path)
+    assert (info.kind, info.media_type) == ("video", media_type)
+    assert info.problem and not info.has_picture
 
 
 @pytest.mark.skipif(not FAULTS.is_dir(), reason="no faults")
