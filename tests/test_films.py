@@ -479,6 +479,31 @@ def test_a_film_of_a_camera_without_a_clock_is_dated_otherwise(year: int) -> Non
     assert renditions._video_date(tags) is None
 
 
+# As camcorders write it: a clock without zone, in decimals.
+MOMENT = (
+    "17ee8c60-f84d-11d9-8cd6-0800200c9a66+MDPM\2\x18\x01\x20\x24\x11\x19\x17\x17\x18\x21"
+)
+
+
+@pytest.mark.parametrize("options", [("-f", "mpegts"), ("-mpegts_m2ts_mode", "1")])
+def test_a_film_of_a_camcorder_has_the_date_among_its_pictures(
+    options: tuple[str, ...], ffmpeg: str, tmp_path: Path, develop: Develop
+) -> None:
+    written = ("-c:v", "libx264", *YUV, "-bsf:v", f"h264_metadata=sei_user_data={MOMENT}")
+    path = make(tmp_path / "00001.m2ts", *PICTURE, *SOUND, *written, *options)
+    assert develop(path).taken == "2024-11-17T17:18:21"
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 187, 188, 189, 940])
+def test_packets_that_are_cut_or_damaged_tell_no_date(size: int) -> None:
+    for byte in (b"G", b"\xff", b"\0"):
+        assert (
+            renditions.camcorder_date((b"G" + byte * 187)[:188].ljust(size, byte)) is None
+        )
+        assert renditions.camcorder_date(byte * size) is None
+    assert renditions.camcorder_date(b"") is None
+
+
 def test_a_phone_may_tell_the_zone_of_its_films() -> None:
     tags = {
         "creation_time": "2024-01-06T22:02:58.0Z",
