@@ -88,6 +88,7 @@ from renditions import (
     PREVIEW,
     PREVIEW_SIDE,
     RAW,
+    READER,
     RENDER_SECONDS,
     RENDITIONS_FOLDER,
     THUMBNAIL_WIDTHS,
@@ -1761,10 +1762,10 @@ def _index_line(identity: str, info: Info) -> str:
 
 
 def _index_name() -> str:
-    """Name the index file after the tools, since other tools read other facts."""
+    """Name the index file after the reader and its tools, since others read other facts."""
     has_heif = bool(importlib.util.find_spec("pillow_heif"))
     has_ffmpeg = bool(shutil.which("ffmpeg"))
-    tools = [PIL.__version__, has_heif, has_ffmpeg]
+    tools = [READER, PIL.__version__, has_heif, has_ffmpeg]
     reader = json.dumps([sorted(Info.__dataclass_fields__), tools])
     return f"index-{hashlib.blake2b(reader.encode(), digest_size=6).hexdigest()}.jsonl"
 

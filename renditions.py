@@ -674,6 +674,9 @@ LATER = (
 )
 
 
+READER = 2  # counted up when the same file is read to other facts than before
+
+
 @dataclasses.dataclass(frozen=True)
 class Info:
     """The facts of one file, read from its content by a worker.

@@ -144,6 +144,14 @@ def test_what_was_read_before_there_were_captions_is_read_again(
     assert photos.Index(tmp_path)._path != now._path
 
 
+def test_what_another_reader_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos.Index(tmp_path).put("film", KNOWN)
+    monkeypatch.setattr(photos, "READER", photos.READER - 1)
+    assert photos.Index(tmp_path).get("film") is None
+
+
 def test_what_was_read_without_ffmpeg_is_read_again_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
