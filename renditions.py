@@ -5,7 +5,8 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 
 Contents, top to bottom; names refer upward only:
 
-    names · formats · boxes · facts · dates · metadata · colours · pixels · videos · renditions · worker
+    names · formats · boxes · facts · dates · metadata · colours · place · pixels · videos ·
+    renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
 """
@@ -35,7 +36,8 @@ import sys
 import time
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
@@ -585,10 +587,10 @@ def other_content(head: bytes) -> str:
 META_BYTES = 4 << 20
 MOST_BOXES = 1000
 
-Box = tuple[bytes, bytes]  # name and content
+NamedBox = tuple[bytes, bytes]  # name and content
 
 
-def boxes(content: bytes) -> Iterator[Box]:
+def boxes(content: bytes) -> Iterator[NamedBox]:
     """Yield the boxes that follow each other (ISO/IEC 14496-12, 4.2). Raises struct.error."""
     at = 0
     for _ in range(MOST_BOXES):
@@ -646,7 +648,7 @@ def _numbers(properties: bytes) -> Iterator[tuple[int, list[int]]]:
         yield item, [number & (0x7FFF if is_long else 0x7F) for number in numbers]
 
 
-def primary_properties(meta: bytes) -> list[Box]:
+def primary_properties(meta: bytes) -> list[NamedBox]:
     """Return the properties of the item that is the photo, in order; raises METADATA_ERRORS."""
     parts = dict(boxes(meta))
     primary = int.from_bytes(parts[b"pitm"][4:])  # after its version and flags
@@ -675,6 +677,71 @@ LATER = (
 
 
 READER = 2  # counted up when the same file is read to other facts than before
+
+
+LITERAL_BYTES = 32  # of a patch that is no fill
+
+
+class Patch(NamedTuple):
+    """What to write over a part of a file: a pattern in hexadecimal, again and again."""
+
+    offset: int
+    length: int
+    pattern: str
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+    @property
+    def content(self) -> bytes:
+        return self.part(0, self.length)
+
+    def follows(self, other: Patch) -> bool:
+        """Say whether it goes on where another one ends, with the same one byte."""
+        is_same = self.pattern == other.pattern and len(self.pattern) == 2
+        return is_same and self.offset == other.end
+
+    def rest(self, at: int) -> Patch:
+        """Return what is left without some bytes at the beginning."""
+        pattern = self.part(at, len(self.pattern) // 2)
+        return Patch(self.offset + at, self.length - at, pattern.hex())
+
+    def part(self, at: int, length: int) -> bytes:
+        """Return some of the bytes to write."""
+        pattern = bytes.fromhex(self.pattern)
+        at %= len(pattern)
+        turned = pattern[at:] + pattern[:at]
+        repeats = -(-length // len(pattern))
+        return (turned * repeats)[:length]
+
+
+def patch_block(block: bytearray, offset: int, patches: Iterable[Patch]) -> None:
+    """Write patches over a block of a file that begins at `offset`."""
+    for patch in patches:
+        start = max(patch.offset, offset)
+        end = min(patch.end, offset + len(block))
+        if start < end:
+            content = patch.part(start - patch.offset, end - start)
+            block[start - offset : end - offset] = content
+
+
+def patches_from(rows: Any) -> tuple[Patch, ...]:
+    """Return patches from JSON. Raises TypeError or ValueError where they make no sense."""
+    patches = []
+    end = 0
+    for offset, length, pattern in rows:
+        if type(offset) is not int or type(length) is not int or type(pattern) is not str:
+            raise TypeError("no patch")
+        if (
+            offset < end
+            or length < 1
+            or not 1 <= len(bytes.fromhex(pattern)) <= LITERAL_BYTES
+        ):
+            raise ValueError("no patch")
+        patches.append(Patch(offset, length, pattern))
+        end = offset + length
+    return tuple(patches)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -714,6 +781,11 @@ class Info:
         0  # every way of putting a file into a folder sets its ctime, the first one is it
     )
     changed: float = 0  # 0: not known
+
+    place: tuple[Patch, ...] = ()  # what to write over the file so that it tells no place
+    place_kept: bool = True  # that does not hide the place, or nobody has looked yet
+    crc: int = -1  # CRC-32 of the file; -1: unknown
+    crc_without_place: int = -1  # CRC-32 of the file with its patches
     colour: str = ""  # the mean, '#rrggbb', once rendered
     problem: str = ""
     partial: bool = False
@@ -743,6 +815,8 @@ def _types_of(field: str) -> tuple[type, ...]:
         return (int, float, type(None))
     if isinstance(default, (str, bool)):
         return (type(default),)
+    if isinstance(default, tuple):
+        return (tuple, list)
     return (int, float)
 
 
@@ -758,6 +832,11 @@ def info_from(fields: Mapping[str, Any]) -> Info:
     for name in ("taken", "written"):
         if date := values.get(name):
             dt.datetime.fromisoformat(date)
+    for name in ("crc", "crc_without_place"):
+        if not -1 <= int(values.get(name, -1)) < 1 << 32:
+            raise ValueError(f"{name} is {values[name]!r}")
+    if "place" in values:
+        values["place"] = patches_from(values["place"])
     return Info(**values)
 
 
@@ -1628,7 +1707,7 @@ def _measured_in_png(image: Image.Image) -> Colours | None:
     return Colours(tuple(chromaticities), _gamma_curve(1 / gamma))
 
 
-def _colours_in_boxes(properties: Sequence[Box]) -> Colours | None:
+def _colours_in_boxes(properties: Sequence[NamedBox]) -> Colours | None:
     """Return the colours that a colr box tells (ISO/IEC 14496-12, 12.1.5)."""
     for name, content in properties:
         if name == b"colr" and content.startswith(b"nclx"):
@@ -1642,7 +1721,7 @@ def _is_profile(profile: bytes | None) -> bool:
 
 
 def told_colours(
-    image: Image.Image, head: bytes, properties: Sequence[Box]
+    image: Image.Image, head: bytes, properties: Sequence[NamedBox]
 ) -> Colours | None:
     """Return the colours that count instead of an ICC profile. Raises METADATA_ERRORS.
 
@@ -1694,6 +1773,1229 @@ def embedded_profile(image: Image.Image, path: str, head: bytes) -> bytes | None
     return profile
 
 
+# --- Place -------------------------------------------------------------------
+
+# Where a photo or film was taken stands in its metadata, often several times. What follows walks
+# the structures of a file and collects what to write over its bytes, all of the same length.
+
+PLACE_READS = 200_000  # of one file
+PLACE_BYTES = 64 << 20  # read of one file
+PLACE_PATCHES = 5000  # of one file: a patch for each second of a long film
+PLACE_DEPTH = 12  # of files and boxes within others
+
+
+class PlaceKept(Exception):
+    """The place cannot be cut out of a file: it is compressed, damaged, or not understood."""
+
+
+class PlaceFile:
+    """An open file that is searched for places: reads within bounds, and the patches so far."""
+
+    def __init__(self, file: BinaryIO, size: int, head: bytes) -> None:
+        self.file = file
+        self.size = size
+        self.head = head
+        self.reads_left = PLACE_READS
+        self.bytes_left = PLACE_BYTES
+        self.patches: list[Patch] = []
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes of the file, fewer at its end. Raises PlaceKept where it was too much."""
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        self.reads_left -= 1
+        self.bytes_left -= length
+        if self.reads_left < 0 or self.bytes_left < 0:
+            raise PlaceKept("too much to search")
+        if offset + length <= len(self.head):
+            return self.head[offset : offset + length]
+        self.file.seek(offset)
+        return self.file.read(length)
+
+    def write(self, offset: int, length: int, pattern: str) -> None:
+        """Note a patch."""
+        if len(self.patches) >= PLACE_PATCHES:
+            raise PlaceKept("too many places")
+        self.patches.append(Patch(offset, length, pattern))
+
+    def sorted_patches(self) -> tuple[Patch, ...]:
+        """Return the patches in order, joined where they touch, without overlaps."""
+        ordered: list[Patch] = []
+        end = 0
+        for patch in sorted(self.patches):
+            after = max(0, end - patch.offset)
+            if after >= patch.length:
+                continue
+            part = patch.rest(after)
+            if ordered and part.follows(ordered[-1]):
+                last = ordered.pop()
+                part = Patch(last.offset, patch.end - last.offset, patch.pattern)
+            ordered.append(part)
+            end = patch.end
+        return tuple(ordered)
+
+
+Piece = tuple[int, int]  # where bytes lie in the file, and how many they are
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes that belong together: one piece of a file, or several that are read as one.
+
+    `pieces` are offsets in the file and lengths; `size` is their sum.
+    """
+
+    file: PlaceFile
+    pieces: tuple[Piece, ...]
+    size: int
+    depth: int = 0  # of files and boxes that this one lies in
+
+    def cut(self, at: int, length: int) -> Iterator[Piece]:
+        """Yield where a part lies in the file: offsets and lengths."""
+        for offset, size in self.pieces:
+            taken = min(size - at, length)
+            if taken > 0:
+                yield offset + at, taken
+                length -= taken
+            at = max(0, at - size)
+
+    def read(self, at: int, length: int) -> bytes:
+        pieces = self.cut(at, length)
+        return b"".join(self.file.read(offset, size) for offset, size in pieces)
+
+    def whole(self) -> bytes:
+        return self.read(0, self.size)
+
+    def number(self, at: int, length: int) -> int:
+        """Return a number whose first byte is the highest."""
+        return int.from_bytes(self.read(at, length), "big")
+
+    def part(self, at: int, length: int | None = None) -> Span:
+        """Return a part, one deeper. Raises PlaceKept where that is too deep."""
+        if self.depth >= PLACE_DEPTH:
+            raise PlaceKept("too deep")
+        rest = max(0, self.size - at)
+        if length is None or length > rest:
+            length = rest
+        pieces = tuple(self.cut(at, length))
+        return Span(self.file, pieces, length, self.depth + 1)
+
+    def fill(self, at: int, length: int, pattern: bytes = b"\0") -> None:
+        """Write a pattern over a part, again and again."""
+        for offset, size in self.cut(at, length):
+            self.file.write(offset, size, pattern.hex())
+
+    def write(self, at: int, content: bytes) -> None:
+        """Write some bytes over others."""
+        for offset, size in self.cut(at, len(content)):
+            part = content[:size]
+            self.file.write(offset, size, part.hex())
+            content = content[size:]
+
+    def patched(self, at: int, length: int) -> bytes:
+        """Return a part as the patches leave it."""
+        blocks = []
+        for offset, size in self.cut(at, length):
+            block = bytearray(self.file.read(offset, size))
+            patch_block(block, offset, self.file.patches)
+            blocks.append(bytes(block))
+        return b"".join(blocks)
+
+
+def _joined(spans: Sequence[Span]) -> Span:
+    """Return several spans as one."""
+    pieces = tuple(piece for span in spans for piece in span.pieces)
+    size = sum(span.size for span in spans)
+    return Span(spans[0].file, pieces, size, spans[0].depth)
+
+
+def _in_memory(content: bytes, depth: int) -> Span:
+    """Return bytes that stand nowhere in the file as they are, to find out if they tell a place."""
+    file = PlaceFile(io.BytesIO(content), len(content), content)
+    pieces = ((0, len(content)),)
+    return Span(file, pieces, len(content), depth + 1)
+
+
+# How XMP, text chunks and keys of films call a place, without the prefix and in lower case.
+_PLACE_NAME = re.compile(
+    rb"gps.*|.*(?:latitude|longitude|longtitude|altitude|iso6709).*"
+    rb"|(?:sub-?|shot|recording_|composition_)?location(?:created|shown|name|id)?"
+    rb"|.*location\..*|city|state|province-?state|world-?region|country(?:-?name|-?code)?"
+    rb"|coverage|spatial|xyz",
+    re.IGNORECASE | re.DOTALL,
+)
+NAME_LENGTH = 200  # longer ones are no names
+# What is left of a place where a structure was not understood.
+_PLACE_SIGNS = re.compile(
+    rb"GPSL(?:at|ong)itude|location\.ISO6709|\xa9xyz|Exif\0\0(?:II|MM)"
+    rb"|[+-]\d\d\.\d{3,}[+-]\d{2,3}\.\d{3,}"
+)
+
+
+def _is_place_name(name: bytes) -> bool:
+    return len(name) <= NAME_LENGTH and _PLACE_NAME.fullmatch(name) is not None
+
+
+def _refuse_signs(content: bytes) -> None:
+    """Raise PlaceKept where bytes that were not understood look like a place."""
+    if _PLACE_SIGNS.search(content):
+        raise PlaceKept("not understood, with signs of a place")
+
+
+Cut = tuple[int, int]  # where a part begins and ends
+
+# XMP. Every quoted value ends before the next '<', so that no text makes these patterns slow.
+_XMP_TAG = re.compile(rb"<(/?)([^\s<>/\"'=?!]++)((?:[^<>\"']++|\"[^\"<]*+\"|'[^'<]*+')*+)>")
+_XMP_ATTRIBUTE = re.compile(rb"\s([^\s\"'=<>/]++)\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')")
+
+
+def _is_xmp_place(name: bytes) -> bool:
+    return _is_place_name(name.rpartition(b":")[2])
+
+
+def _attribute_cuts(tag: re.Match[bytes]) -> Iterator[Cut]:
+    begin = tag.start(3)
+    for attribute in _XMP_ATTRIBUTE.finditer(tag[3]):
+        if _is_xmp_place(attribute[1]):
+            start, end = attribute.span()
+            yield begin + start, begin + end
+
+
+def xmp_cuts(xmp: bytes) -> list[Cut]:
+    """Return which parts of XMP tell a place: starts and ends of attributes and whole elements.
+
+    Raises PlaceKept where an element does not end.
+    """
+    cuts: list[Cut] = []
+    inside, start, level = b"", 0, 0  # of the element of a place
+    for tag in _XMP_TAG.finditer(xmp):
+        name = tag[2]
+        is_empty = tag[3].endswith(b"/")
+        if not inside and not _is_xmp_place(name):
+            cuts += _attribute_cuts(tag)
+            continue
+        if not inside:
+            inside, start = name, tag.start()
+        if name == inside and not is_empty:
+            level += -1 if tag[1] else 1
+        if level < 0:
+            raise PlaceKept("damaged XMP")
+        if level == 0:
+            cuts.append((start, tag.end()))
+            inside = b""
+    if inside:
+        raise PlaceKept("damaged XMP")
+    return cuts
+
+
+# How bytes are written that a walk goes through.
+XMP = "xmp"
+MORE_XMP = "more xmp"  # of a JPEG, in several segments
+IPTC = "iptc"
+PHOTOSHOP = "photoshop"  # image resources
+EXIF = "exif"  # a TIFF structure, after marks that differ
+TIFF = "tiff"
+GPS = "gps"  # a TIFF structure that holds nothing else
+MPF = "mpf"  # an index of the pictures in a JPEG
+JPEG = "jpeg"
+PNG = "png"
+RIFF = "riff"  # WebP and AVI
+GIF = "gif"
+BOXES = "boxes"  # films, HEIC, AVIF, CR3
+MATROSKA = "matroska"
+FUJI = "fuji"
+PACKED = "packed"
+UNKNOWN = "unknown"
+Inner = tuple[
+    str, Span
+]  # how the bytes are written that lie within others, and these bytes
+
+# Each of these walks writes over the places of one form of bytes, and yields what lies within for
+# its own walk, which is over when the generator goes on.
+
+
+def walk_xmp(span: Span) -> Iterator[Inner]:
+    """Blank the places of XMP."""
+    xmp = span.whole()
+    cuts = xmp_cuts(xmp)
+    at = 0
+    for start, stop in cuts:
+        _refuse_signs(xmp[at:start])
+        span.fill(start, stop - start, b" ")
+        at = stop
+    _refuse_signs(xmp[at:])
+    if b"\0" in xmp[:8] and xmp_cuts(xmp.replace(b"\0", b"")):
+        raise PlaceKept("XMP in UTF-16")
+    yield from ()
+
+
+# IPTC's information interchange model 4.2: city, sublocation, state, country's code and name,
+# and the two of the content's place.
+IPTC_PLACES = frozenset((26, 27, 90, 92, 95, 100, 101))
+IPTC_UNUSED = 99  # a dataset that has no meaning
+
+
+def walk_iptc(span: Span) -> Iterator[Inner]:
+    """Blank the places of IPTC."""
+    iptc = span.whole()
+    at = 0
+    while iptc[at : at + 1] == b"\x1c" and at + 5 <= len(iptc):
+        _, record, dataset, length = struct.unpack_from(">BBBH", iptc, at)
+        start = at + 5
+        if length & 0x8000:
+            more = length & 0x7FFF
+            length = span.number(start, min(more, 8))
+            start += more
+        if record == 2 and dataset in IPTC_PLACES:
+            span.write(at + 2, bytes([IPTC_UNUSED]))
+            span.fill(start, length, b" ")
+        at = start + length
+    yield from ()
+
+
+PHOTOSHOP_IPTC = 0x0404
+PHOTOSHOP_IPTC_DIGEST = 0x0425
+PHOTOSHOP_PARTS = {PHOTOSHOP_IPTC: IPTC, 0x0422: TIFF, 0x0424: XMP}
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()
+
+
+def _resources(span: Span) -> Iterator[tuple[int, Span]]:
+    """Yield the image resources of Photoshop (Photoshop File Formats Specification)."""
+    at = 0
+    while len(header := span.read(at, 7)) == 7:
+        name = header[6] + 1 + (header[6] + 1) % 2
+        number = int.from_bytes(header[4:6], "big")
+        size = span.number(at + 6 + name, 4)
+        content = span.part(at + 10 + name, size)
+        yield number, content
+        at += 10 + name + size + size % 2
+
+
+def walk_photoshop(span: Span) -> Iterator[Inner]:
+    """Find what lies in Photoshop's image resources, and mend the digest of IPTC."""
+    digests: dict[bytes, bytes] = {}
+    for number, content in _resources(span):
+        if number in PHOTOSHOP_PARTS:
+            yield PHOTOSHOP_PARTS[number], content
+        if number == PHOTOSHOP_IPTC:
+            before = _digest(content.whole())
+            digests[before] = _digest(content.patched(0, content.size))
+    for number, content in _resources(span):
+        before = content.read(0, 17)
+        after = digests.get(before, before)
+        # Where the digest is not that of the text, the text is newer than XMP.
+        if number == PHOTOSHOP_IPTC_DIGEST and after != before:
+            content.write(0, after)
+
+
+# TIFF 6.0, EXIF 2.32 (4.6), and BigTIFF; RAW files have other marks in place of 42.
+TIFF_SIZES = tuple(map(int, "0112481124848400888"))  # of a value, by its type
+TIFF_WHOLE = frozenset((1, 3, 4, 13, 16, 17, 18))  # the types of whole numbers
+TIFF_ORDERS = {b"II": "<", b"MM": ">"}
+TIFF_DIRECTORIES = 300
+DIRECTORY_TAGS = frozenset((0x8769, 0xA005, 0x014A))
+GPS_TAG = 0x8825
+MAKER_NOTE_TAG = 0x927C
+# Location, country, state, city and landmark; of Nikon, these together and the height.
+PANASONIC_PLACES = frozenset((0x67, 0x69, 0x6B, 0x6D, 0x6F, 0x80))
+NIKON_PLACES = frozenset((0x39, 0xC3))
+GPS_ENTRIES = 64  # EXIF has 32 tags
+GPS_VALUE_BYTES = 65536
+
+
+def _tiff_size(type: int) -> int:
+    if type < len(TIFF_SIZES):
+        return TIFF_SIZES[type]
+    return 0
+
+
+class TiffEntry(NamedTuple):
+    """One entry of a directory: where it and its value lie, and how long the value is."""
+
+    start: int
+    tag: int
+    type: int
+    number: int  # of values
+    at: int
+    length: int
+
+
+class TiffLayout(NamedTuple):
+    """How many bytes the parts of a directory take."""
+
+    head: int
+    entry: int
+    offset: int
+    form: str  # of an entry
+
+
+PLAIN_TIFF = TiffLayout(2, 12, 4, "HHII")
+BIG_TIFF = TiffLayout(8, 20, 8, "HHQQ")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tiff:
+    """The bytes of a TIFF structure with their order."""
+
+    span: Span
+    order: str
+    sizes: TiffLayout
+
+    def number(self, at: int, length: int) -> int:
+        content = self.span.read(at, length)
+        if self.order == "<":
+            return int.from_bytes(content, "little")
+        return int.from_bytes(content, "big")
+
+    def entry_count(self, at: int) -> int:
+        """Return how many entries a directory has. Raises PlaceKept where they are too many."""
+        count = self.number(at, self.sizes.head)
+        if count > 65535:
+            raise PlaceKept("damaged TIFF")
+        return count
+
+    def length(self, at: int) -> int:
+        """Return the length of a directory without its values."""
+        return self.sizes.head + self.entry_count(at) * self.sizes.entry
+
+    def entries(self, at: int) -> Iterator[TiffEntry]:
+        """Yield the entries of a directory."""
+        size = self.sizes.entry
+        form = self.order + self.sizes.form
+        content = self.span.read(at, self.length(at))
+        first_end = self.sizes.head + size
+        for end in range(first_end, len(content) + 1, size):
+            start = end - size
+            tag, type, number, value = struct.unpack_from(form, content, start)
+            length = number * _tiff_size(type)
+            value_at = at + end - self.sizes.offset
+            if length > self.sizes.offset:
+                value_at = value
+            yield TiffEntry(at + start, tag, type, number, value_at, length)
+
+    def numbers(self, entry: TiffEntry) -> list[int]:
+        """Return the numbers of an entry, at most as many as there may be directories."""
+        if entry.type not in TIFF_WHOLE:
+            return []
+        size = _tiff_size(entry.type)
+        end = entry.at + size * min(entry.number, TIFF_DIRECTORIES)
+        return [self.number(at, size) for at in range(entry.at, end, size)]
+
+    def value(self, entry: TiffEntry) -> Span:
+        return self.span.part(entry.at, entry.length)
+
+    def next_directory(self, at: int) -> int:
+        return self.number(at + self.length(at), self.sizes.offset)
+
+
+def _tiff_of(span: Span) -> Tiff | None:
+    header = span.read(0, 4)
+    order = TIFF_ORDERS.get(header[:2], "")
+    if not order:
+        return None
+    if b"+" in header[2:]:
+        return Tiff(span, order, BIG_TIFF)
+    return Tiff(span, order, PLAIN_TIFF)
+
+
+def _clear_gps(tiff: Tiff, at: int) -> None:
+    """Empty a directory of GPS: no entries, and zeros where they and their values were."""
+    count = tiff.entry_count(at)
+    if count > GPS_ENTRIES:
+        raise PlaceKept("damaged GPS")
+    if not count:
+        return
+    for entry in tiff.entries(at):
+        if entry.length > GPS_VALUE_BYTES:
+            raise PlaceKept("damaged GPS")
+        tiff.span.fill(entry.at, entry.length)
+    tiff.span.fill(at, tiff.length(at))
+
+
+def _clear_entries(tiff: Tiff, at: int, tags: Collection[int], unused: int) -> None:
+    """Empty the entries of some tags, and give them a number that has no meaning."""
+    for entry in tiff.entries(at):
+        if entry.tag in tags and entry.length <= GPS_VALUE_BYTES:
+            tiff.span.fill(entry.at, entry.length)
+            tag = struct.pack(tiff.order + "H", unused)
+            tiff.span.write(entry.start, tag)
+
+
+def _clear_maker_note(tiff: Tiff, entry: TiffEntry) -> None:
+    """Clear what Panasonic and Nikon tell of the place beside GPS: country, state, city."""
+    note = tiff.value(entry)
+    header = note.read(0, 10)
+    if header.startswith(b"Panasonic\0"):
+        _clear_entries(tiff, entry.at + 12, PANASONIC_PLACES, 0x6E)
+    elif header.startswith(b"Nikon\0"):
+        inner = _tiff_of(note.part(10))
+        if inner:
+            _clear_entries(inner, inner.number(4, 4), NIKON_PLACES, 0x3A)
+
+
+TIFF_PARTS = {700: XMP, 0x83BB: IPTC, 0x8649: PHOTOSHOP, 0x002E: JPEG}
+
+
+def _directory_parts(tiff: Tiff, at: int) -> Iterator[Inner]:
+    """Clear one directory; yield what lies in it."""
+    jpeg_at = jpeg_length = 0
+    for entry in tiff.entries(at):
+        if entry.tag == MAKER_NOTE_TAG:
+            _clear_maker_note(tiff, entry)
+        elif entry.tag == GPS_TAG:
+            for offset in tiff.numbers(entry):
+                _clear_gps(tiff, offset)
+        elif entry.tag in TIFF_PARTS:
+            yield TIFF_PARTS[entry.tag], tiff.value(entry)
+        elif entry.tag == 0x0201:
+            jpeg_at = sum(tiff.numbers(entry))
+        elif entry.tag == 0x0202:
+            jpeg_length = sum(tiff.numbers(entry))
+    if jpeg_at and jpeg_length:
+        yield JPEG, tiff.span.part(jpeg_at, jpeg_length)
+
+
+def _further_directories(tiff: Tiff, at: int) -> Iterator[int]:
+    for entry in tiff.entries(at):
+        if entry.tag in DIRECTORY_TAGS:
+            yield from tiff.numbers(entry)
+    yield tiff.next_directory(at)
+
+
+def walk_tiff(span: Span) -> Iterator[Inner]:
+    """Empty the GPS of a TIFF structure, which is a file or the EXIF in another."""
+    tiff = _tiff_of(span)
+    if tiff is None:
+        return
+    size = tiff.sizes.offset
+    first = tiff.number(size, size)
+    waiting = [first]
+    seen = {0}
+    while waiting:
+        at = waiting.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if len(seen) > TIFF_DIRECTORIES:
+            raise PlaceKept("too many directories")
+        waiting += _further_directories(tiff, at)
+        yield from _directory_parts(tiff, at)
+
+
+def walk_gps(span: Span) -> Iterator[Inner]:
+    """Empty a TIFF structure whose first directory is that of GPS: CR3 has one."""
+    if tiff := _tiff_of(span):
+        _clear_gps(tiff, tiff.number(4, 4))
+    yield from ()
+
+
+# ISO/IEC 14496-12 (films), 23008-12 (HEIF), QuickTime File Format, 3GPP TS 26.244 (loci).
+BOX_CONTAINERS = frozenset(
+    b"moov trak mdia minf stbl udta moof traf mpvd edts dinf tref".split()
+)
+PLACE_BOXES = frozenset((b"\xa9xyz", b"loci", b"@xyz"))
+CANON_EXIF = frozenset((b"CMT1", b"CMT2", b"CMT3"))
+XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+CANON_UUID = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+KEYS = 4096  # of the metadata of a film
+PLAIN_BOXES = frozenset(
+    b"mdat ftyp stsd stsz stsc stco co64 stts ctts stss sdtp sgpd".split()
+)
+# Formats of samples that are places, speeds and the like: of GoPro, Google, DJI and Sony.
+PLACE_SAMPLES = frozenset((b"gpmd", b"camm", b"djmd", b"dbgi", b"rtmd"))
+PLAIN_HANDLERS = frozenset(b"vide soun tmcd pict auxv hint alis clcp".split())
+SAMPLES = 200_000  # of a track of places
+
+
+class Box(NamedTuple):
+    """One box: what kind it is, where it begins in the one around it, and its content."""
+
+    type: bytes
+    at: int
+    content: Span
+    end: int
+
+
+def _boxes(span: Span) -> Iterator[Box]:
+    """Yield boxes one after the other, up to what is none."""
+    at = 0
+    while len(header := span.read(at, 16)) >= 8:
+        size = int.from_bytes(header[:4], "big")
+        start = 8
+        if size == 1:
+            size = int.from_bytes(header[8:], "big")
+            start = 16
+        elif size == 0:
+            size = span.size - at
+        if size < start:
+            _refuse_signs(span.read(at, 65536))
+            return
+        content = span.part(at + start, size - start)
+        yield Box(header[4:8], at, content, at + size)
+        at += size
+
+
+def _box(span: Span, *types: bytes) -> Span | None:
+    """Return the content of the first box of a type, or of one within it, and so on."""
+    for type in types:
+        boxes = _boxes(span)
+        contents = [box.content for box in boxes if box.type == type]
+        if not contents:
+            return None
+        span = contents[0]
+    return span
+
+
+def _free_box(span: Span, box: Box) -> None:
+    """Turn a box into free space."""
+    span.write(box.at + 4, b"free")
+    box.content.fill(0, box.content.size)
+
+
+class Numbers:
+    """Numbers that stand one after the other, the first byte the highest."""
+
+    def __init__(self, content: bytes, at: int = 0) -> None:
+        self.content = content
+        self.at = at
+
+    def take(self, length: int) -> int:
+        """Return the next number. Raises EOFError where there is none."""
+        self.at += length
+        if self.at > len(self.content):
+            raise EOFError("cut off")
+        return int.from_bytes(self.content[self.at - length : self.at], "big")
+
+    def text(self) -> bytes:
+        """Return the text before the next zero."""
+        end = self.content.find(b"\0", self.at)
+        if end < 0:
+            end = len(self.content)
+        text = self.content[self.at : end]
+        self.at = end + 1
+        return text
+
+
+def _key_names(keys: Span | None) -> dict[bytes, bytes]:
+    """Return the keys of a film's metadata, by the type of the boxes of their values."""
+    names: dict[bytes, bytes] = {}
+    if keys is None:
+        return names
+    at = 8
+    for index in range(1, KEYS):
+        size = keys.number(at, 4)
+        if size < 8:
+            break
+        type = index.to_bytes(4, "big")
+        names[type] = keys.read(at + 8, size - 8)
+        at += size
+    return names
+
+
+def _free_values(values: Span, names: Mapping[bytes, bytes]) -> None:
+    """Free the values of a film's metadata that are places."""
+    for box in _boxes(values):
+        name = names.get(box.type, b"")
+        if box.type == b"----":
+            label = _box(box.content, b"name") or values.part(0, 0)
+            name = label.read(4, NAME_LENGTH)
+        if box.type in PLACE_BOXES or _is_place_name(name):
+            _free_box(values, box)
+
+
+def _item_forms(items: Span) -> dict[int, str]:
+    """Return which items of a HEIF are metadata (ISO/IEC 14496-12, 8.11.6)."""
+    forms = {}
+    is_long = items.read(0, 1) != b"\0"
+    for box in _boxes(items.part(8 if is_long else 6)):
+        entry = Numbers(box.content.read(0, 4096))
+        version = entry.take(1)
+        entry.take(3)
+        number = entry.take(4 if version == 3 else 2)
+        entry.take(2)
+        type = entry.take(4).to_bytes(4, "big")
+        entry.text()
+        if type == b"Exif":
+            forms[number] = EXIF
+        if type == b"mime" and b"xml" in entry.text():
+            forms[number] = PACKED if entry.text() else XMP
+    return forms
+
+
+def _item_spans(places: bytes, root: Span, store: Span) -> Iterator[tuple[int, Span]]:
+    """Yield the items of a HEIF with their bytes (ISO/IEC 14496-12, 8.11.3)."""
+    numbers = Numbers(places)
+    version = numbers.take(1)
+    numbers.take(3)
+    sizes = numbers.take(2)
+    offset_size, length_size = sizes >> 12, sizes >> 8 & 15
+    base_size, index_size = sizes >> 4 & 15, sizes & 15 * bool(version)
+    number_size = 2 + 2 * (version == 2)
+    for _ in range(numbers.take(number_size)):
+        number = numbers.take(number_size)
+        method = numbers.take(2 * bool(version)) & 15
+        numbers.take(2)
+        base = numbers.take(base_size)
+        holder = {0: root, 1: store}.get(method)
+        spans = []
+        for _ in range(numbers.take(2)):
+            numbers.take(index_size)
+            start = base + numbers.take(offset_size)
+            length = numbers.take(length_size)
+            if holder:
+                spans.append(holder.part(start, length or None))
+        if spans:
+            yield number, _joined(spans)
+
+
+def _meta_parts(meta: Span, root: Span) -> Iterator[Inner]:
+    """Clear a box of metadata: the keys and values of a film, the items of a HEIF."""
+    is_full = meta.read(4, 4) != b"hdlr"
+    inside = meta.part(4 * is_full)
+    if values := _box(inside, b"ilst"):
+        _free_values(values, _key_names(_box(inside, b"keys")))
+    items, places = _box(inside, b"iinf"), _box(inside, b"iloc")
+    if not items or not places:
+        return
+    forms = _item_forms(items)
+    store = _box(inside, b"idat") or inside.part(0, 0)
+    for number, content in _item_spans(places.whole(), root, store):
+        if form := forms.pop(number, ""):
+            yield form, content
+    if forms:
+        raise PlaceKept("an item of metadata was not found")
+
+
+def _chunks(table: Span) -> Iterator[Piece]:
+    """Yield where the samples of a track lie, chunk by chunk (ISO/IEC 14496-12, 8.7)."""
+    sizes, runs = _box(table, b"stsz"), _box(table, b"stsc")
+    offsets, long_offsets = _box(table, b"stco"), _box(table, b"co64")
+    if not sizes or not runs or not (offsets or long_offsets):
+        raise PlaceKept("damaged film")
+    lengths = Numbers(sizes.whole(), 4)
+    same, count = lengths.take(4), lengths.take(4)
+    if count > SAMPLES:
+        raise PlaceKept("too many samples")
+    chunk_runs = Numbers(runs.whole(), 4)
+    per_chunk = {}
+    for _ in range(chunk_runs.take(4)):
+        first = chunk_runs.take(4)
+        per_chunk[first] = chunk_runs.take(4)
+        chunk_runs.take(4)
+    chunk_offsets = Numbers((long_offsets or offsets or table).whole(), 4)
+    samples = 0
+    for index in range(1, chunk_offsets.take(4) + 1):
+        samples = per_chunk.get(index, samples)
+        offset = chunk_offsets.take(8 if long_offsets else 4)
+        taken = min(samples, count)
+        count -= taken
+        sizes_in_chunk = [same or lengths.take(4) for _ in range(taken)]
+        yield offset, sum(sizes_in_chunk)
+
+
+def _clear_track(track: Span, root: Span) -> None:
+    """Clear a track of places. Raises PlaceKept for a track of texts with signs of a place."""
+    table = _box(track, b"mdia", b"minf", b"stbl")
+    handler = _box(track, b"mdia", b"hdlr")
+    formats = table and _box(table, b"stsd")
+    if not table or not handler or not formats:
+        return
+    if handler.read(8, 4) in PLAIN_HANDLERS:
+        return
+    format = formats.read(12, 4)
+    is_place = format in PLACE_SAMPLES or b"location." in formats.read(0, 65536)
+    for offset, length in _chunks(table):
+        if is_place:
+            root.fill(offset, length)
+        else:
+            _refuse_signs(root.read(offset, length))
+
+
+def _box_parts(span: Span, root: Span) -> Iterator[Inner]:
+    """Clear boxes; yield what lies in them. `root` is what their offsets count from."""
+    for box in _boxes(span):
+        content = box.content
+        if box.type == b"trak":
+            _clear_track(content, root)
+        if box.type in BOX_CONTAINERS:
+            yield from _box_parts(content, root)
+        elif box.type in PLACE_BOXES:
+            _free_box(span, box)
+        elif box.type == b"meta":
+            yield from _meta_parts(content, root)
+        elif box.type == b"XMP_":
+            yield XMP, content
+        elif box.type in CANON_EXIF:
+            yield TIFF, content
+        elif box.type == b"CMT4":
+            yield GPS, content
+        elif box.type == b"uuid" and content.read(0, 16) == XMP_UUID:
+            yield XMP, content.part(16)
+        elif box.type == b"uuid" and content.read(0, 16) == CANON_UUID:
+            yield from _box_parts(content.part(16), root)
+        elif box.type in (b"gps ", b"GPS "):
+            raise PlaceKept("places of a dashboard camera")
+        elif box.type not in PLAIN_BOXES:
+            _refuse_signs(content.read(0, 65536))
+
+
+def walk_boxes(span: Span) -> Iterator[Inner]:
+    """Find the metadata of a film, HEIC, AVIF or CR3."""
+    yield from _box_parts(span, span)
+
+
+# RFC 8794 (EBML), RFC 9559 (Matroska): tags, their names and values.
+EBML_CONTAINERS = frozenset((0x18538067, 0x1254C367, 0x7373, 0x1F43B675))
+EBML_SIMPLE_TAG = 0x67C8
+EBML_TAG_NAME = 0x45A3
+EBML_VOID = b"\xec"
+EBML_CHECKSUM = 0xBF
+
+
+class Element(NamedTuple):
+    """One element: its identifier, where it begins in the one around it, and its content."""
+
+    id: int
+    at: int
+    content: Span
+    end: int
+
+
+def _elements(span: Span) -> Iterator[Element]:
+    """Yield elements one after the other; one of unknown size ends with what is around it."""
+    at = 0
+    while len(header := span.read(at, 12)) >= 2:
+        id_length = 9 - header[0].bit_length()
+        rest = header[id_length:]
+        if id_length > 4 or not rest or not rest[0]:
+            return
+        length = 9 - rest[0].bit_length()
+        mask = (1 << 7 * length) - 1
+        size = int.from_bytes(rest[:length], "big") & mask
+        start = id_length + length
+        if size == mask:
+            size = span.size - at - start
+        id = int.from_bytes(header[:id_length], "big")
+        content = span.part(at + start, size)
+        end = at + start + size
+        yield Element(id, at, content, end)
+        at = end
+
+
+def _void(span: Span, element: Element) -> None:
+    """Turn an element into free space."""
+    length = element.end - element.at
+    size = length - 2 | 1 << 7
+    size_length = 1
+    if length > 100:
+        size = length - 9 | 1 << 56
+        size_length = 8
+    header = EBML_VOID + size.to_bytes(size_length, "big")
+    start = element.at + len(header)
+    span.fill(start, element.end - start)
+    span.write(element.at, header)
+
+
+def _clear_elements(span: Span) -> None:
+    """Clear the tags of Matroska, and mend the checksum in front of them."""
+    checksum = None
+    before = len(span.file.patches)
+    for element in _elements(span):
+        if element.id == EBML_CHECKSUM:
+            checksum = element
+        elif element.id in EBML_CONTAINERS:
+            _clear_elements(element.content)
+        elif element.id == EBML_SIMPLE_TAG:
+            parts = _elements(element.content)
+            names = [part.content for part in parts if part.id == EBML_TAG_NAME]
+            if any(_is_place_name(name.whole()) for name in names):
+                _void(span, element)
+            else:
+                _clear_elements(element.content)
+    if checksum and len(span.file.patches) > before:
+        rest = span.patched(checksum.end, span.size - checksum.end)
+        crc = zlib.crc32(rest)
+        checksum.content.write(0, crc.to_bytes(4, "little"))
+
+
+def walk_matroska(span: Span) -> Iterator[Inner]:
+    """Clear the tags of a Matroska or WebM film."""
+    _clear_elements(span)
+    yield from ()
+
+
+# JPEG (ITU-T T.81, B.1). XMP part 3, 1.1.3; CIPA DC-007 (MPF).
+JPEG_SEGMENTS = 2000
+END_OF_IMAGE = re.compile(rb"\xff\xd9")
+# How a segment begins, what it holds, and after how many bytes. A digest, the length and an offset
+# stand before each part of a long XMP.
+JPEG_PARTS = {
+    b"Exif\0": (EXIF, 6),
+    b"http://ns.adobe.com/xap/1.0/\0": (XMP, 29),
+    b"http://ns.adobe.com/xmp/extension/\0": (MORE_XMP, 75),
+    b"Photoshop 3.0\0": (PHOTOSHOP, 14),
+    b"MPF\0": (MPF, 4),
+}
+# Colours and Adobe's mark hold no place.
+PLAIN_HEADERS = (b"JFIF\0", b"ICC_PROFILE\0", b"Adobe\0", b"Ducky")
+TRAILER_START = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]|\0\0..ftyp", re.DOTALL)
+TRAILER_PARTS = 100
+
+
+class Segment(NamedTuple):
+    """One of a JPEG's segments of metadata: its marker's second byte and its content."""
+
+    marker: int
+    content: Span
+    head: bytes
+    end: int
+
+
+def _segments(span: Span) -> Iterator[Segment]:
+    """Yield the segments before the pixels. Junk between segments is passed over."""
+    at = 2
+    for _ in range(JPEG_SEGMENTS):
+        header = span.read(at, 4)
+        if len(header) < 4:
+            return
+        marker = header[1]
+        if header[0] != 0xFF or marker in (0, 0xFF):
+            skip = span.read(at + 1, 65536).find(b"\xff")
+            if skip < 0:
+                return
+            at += 1 + skip
+            continue
+        if marker in (0xDA, 0xD9):
+            return
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+            continue
+        size = max(2, int.from_bytes(header[2:], "big"))
+        content = span.part(at + 4, size - 2)
+        at += 2 + size
+        yield Segment(marker, content, content.read(0, 64), at)
+    raise PlaceKept("too many segments")
+
+
+def _further_pictures(mpf: Span, start: int) -> Iterator[Piece]:
+    """Yield offsets and sizes of the other pictures that an index at `start` names."""
+    tiff = _tiff_of(mpf)
+    if tiff is None:
+        return
+    for entry in tiff.entries(tiff.number(4, 4)):
+        if entry.tag != 0xB002:
+            continue
+        count = min(entry.length // 16, TRAILER_PARTS)
+        for index in range(count):
+            at = entry.at + 16 * index
+            size = tiff.number(at + 4, 4)
+            offset = tiff.number(at + 8, 4)
+            if offset:
+                yield start + offset, size
+
+
+def _find(span: Span, pattern: re.Pattern[bytes], at: int) -> int:
+    """Return where bytes begin that match; -1 where there are none."""
+    while at < span.size:
+        block = span.read(at, BLOCK_BYTES)
+        if match := pattern.search(block):
+            return at + match.start()
+        at += max(1, len(block) - 64)
+    return -1
+
+
+def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
+    """Yield the metadata in segments; what goes on in the next one is joined."""
+    parts: dict[str, list[Span]] = {}
+    for segment in segments:
+        header = next(filter(segment.head.startswith, JPEG_PARTS), b"")
+        form, start = JPEG_PARTS.get(header, ("", 0))
+        content = segment.content.part(start)
+        is_new = segment.head[6:8] in TIFF_ORDERS
+        if form == EXIF and is_new and EXIF in parts:
+            yield EXIF, _joined(parts.pop(EXIF))
+        if form:
+            parts.setdefault(form, []).append(content)
+        elif not segment.head.startswith(PLAIN_HEADERS):
+            _refuse_signs(content.whole())
+    for form, spans in parts.items():
+        yield form, _joined(spans)
+
+
+def _trailer_start(span: Span, at: int) -> int:
+    """Return where something stands behind the pixels of a JPEG, which begin at `at`."""
+    tail = span.read(max(at, span.size - 64), 64)
+    if tail.rstrip(b"\0").endswith(b"\xff\xd9"):
+        return span.size
+    end = _find(span, END_OF_IMAGE, at)
+    return span.size if end < 0 else end + 2
+
+
+def _trailer_parts(span: Span, at: int) -> Iterator[Inner]:
+    """Yield the pictures and films behind the pixels of a JPEG."""
+    for _ in range(TRAILER_PARTS):
+        at = _find(span, TRAILER_START, at)
+        if at < 0:
+            return
+        part = span.part(at)
+        if part.read(0, 2) == b"\xff\xd8":
+            yield JPEG, part
+            at += 2
+        else:
+            yield BOXES, part
+            ends = [box.end for box in _boxes(part)]
+            at += max(ends, default=8)
+    raise PlaceKept("too many parts")
+
+
+def walk_jpeg(span: Span) -> Iterator[Inner]:
+    """Find the metadata of a JPEG, and the pictures and films behind its pixels."""
+    if span.read(0, 2) != b"\xff\xd8":
+        return
+    segments = list(_segments(span))
+    end = segments[-1].end if segments else 2
+    pictures: list[Piece] = []
+    for form, part in _segment_parts(segments):
+        if form == MPF:
+            start = part.pieces[0][0] - span.pieces[0][0]
+            pictures += _further_pictures(part, start)
+        else:
+            yield form, part
+    for offset, size in pictures:
+        yield JPEG, span.part(offset, size)
+    if span.depth:
+        return
+    ends = [offset + size for offset, size in pictures]
+    trailer = max(ends, default=0) or _trailer_start(span, end)
+    yield from _trailer_parts(span, trailer)
+
+
+# PNG 3rd edition, 5 and 11.3; text profiles are ImageMagick's.
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+PNG_TEXT_BYTES = 16 << 20  # of a text, compressed or not
+TEXT_FORMS = {b"Exif": EXIF, b"II": TIFF, b"MM": TIFF, b"8BIM": PHOTOSHOP, b"\x1c": IPTC}
+
+
+def _inflate(content: bytes) -> bytes:
+    """Return a compressed text, as far as it goes."""
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj().decompress(content, PNG_TEXT_BYTES)
+    return b""
+
+
+def _profile_in(text: bytes) -> bytes:
+    """Return the bytes of a profile in hexadecimal digits, after its name and length."""
+    digits = b"".join(text.split()[2:])
+    plain = re.match(rb"(?:[0-9A-Fa-f]{2})*", digits)
+    profile = bytes.fromhex(plain[0].decode()) if plain else b""
+    return profile.removeprefix(b"Photoshop 3.0\0")
+
+
+def _form_of_profile(content: bytes) -> str:
+    for start, form in TEXT_FORMS.items():
+        if content.startswith(start):
+            return form
+    return XMP
+
+
+def _png_text_parts(type: bytes, content: Span) -> Iterator[Inner]:
+    """Yield what a text chunk holds. Raises PlaceKept for a place that cannot be patched."""
+    text = content.read(0, PNG_TEXT_BYTES)
+    name, _, rest = text.partition(b"\0")
+    if type == b"iTXt":
+        packet = rest[2:].split(b"\0", 2)[-1]
+        if rest[:1] != b"\x01":
+            yield XMP, content.part(len(text) - len(packet))
+            return
+        rest = _inflate(packet)
+    elif type == b"zTXt":
+        rest = _inflate(rest[1:])
+    if name.startswith(b"Raw profile type"):
+        rest = _profile_in(rest)
+    inner = _in_memory(rest, content.depth)
+    yield _form_of_profile(rest), inner
+    if inner.file.patches:
+        raise PlaceKept("compressed or in hexadecimal")
+
+
+def walk_png(span: Span) -> Iterator[Inner]:
+    """Find the metadata of a PNG, and mend the checksums of patched chunks."""
+    at = len(PNG_SIGNATURE)
+    while len(header := span.read(at, 8)) == 8:
+        size = int.from_bytes(header[:4], "big")
+        type = header[4:]
+        content = span.part(at + 8, size)
+        before = len(span.file.patches)
+        if type == b"eXIf":
+            yield EXIF, content
+        elif type in PNG_TEXTS:
+            yield from _png_text_parts(type, content)
+        if len(span.file.patches) > before:
+            crc = zlib.crc32(span.patched(at + 4, size + 4))
+            end = at + 8 + size
+            span.write(end, crc.to_bytes(4, "big"))
+        at += 12 + size
+
+
+GIF_XMP = re.compile(rb"\x0bXMP DataXMP")
+GIF_XMP_END = re.compile(rb"\x01\xff\xfe\xfd")  # its trailer counts down from here
+
+# RFC 9649 (WebP); AVI has XMP in a chunk of its own.
+RIFF_PARTS = {b"EXIF": EXIF, b"XMP ": XMP, b"_PMX": XMP}
+
+
+def walk_riff(span: Span) -> Iterator[Inner]:
+    """Find the metadata of a WebP."""
+    at = 12
+    while len(header := span.read(at, 8)) == 8:
+        size = int.from_bytes(header[4:], "little")
+        if header[:4] in RIFF_PARTS:
+            form = RIFF_PARTS[header[:4]]
+            yield form, span.part(at + 8, size)
+        at += 8 + size + size % 2
+
+
+def walk_gif(span: Span) -> Iterator[Inner]:
+    """Find XMP in a GIF (XMP part 3, 1.1.2)."""
+    at = _find(span, GIF_XMP, 0)
+    while at >= 0:
+        start = at + len(GIF_XMP.pattern) - 3
+        end = _find(span, GIF_XMP_END, start)
+        if end < 0:
+            end = span.size
+        yield XMP, span.part(start, end - start)
+        at = _find(span, GIF_XMP, end)
+
+
+def walk_exif(span: Span) -> Iterator[Inner]:
+    """Find the TIFF structure in EXIF; what stands before it differs between kinds of files."""
+    head = span.read(0, 64)
+    starts = [head.find(mark) for mark in (b"II*\0", b"MM\0*")]
+    starts = [start for start in starts if start >= 0]
+    if starts:
+        yield TIFF, span.part(min(starts))
+    else:
+        yield TIFF, span.part(4 + span.number(0, 4))
+
+
+def walk_fuji(span: Span) -> Iterator[Inner]:
+    """Find the JPEG in a RAW file of Fujifilm, which holds all EXIF."""
+    offset = span.number(84, 4)
+    length = span.number(88, 4)
+    yield JPEG, span.part(offset, length)
+
+
+def walk_packed(span: Span) -> Iterator[Inner]:
+    """Refuse what is compressed."""
+    raise PlaceKept("compressed")
+    yield
+
+
+def walk_unknown(span: Span) -> Iterator[Inner]:
+    """Find a JPEG behind junk; refuse anything else that looks like a place."""
+    head = span.read(0, HEAD_BYTES)
+    at = head.find(b"\xff\xd8\xff")
+    if at >= 0:
+        yield JPEG, span.part(at)
+    else:
+        _refuse_signs(head)
+        tail = span.part(max(0, span.size - TAIL_BYTES))
+        _refuse_signs(tail.whole())
+
+
+Walk = Callable[[Span], Iterator[Inner]]
+
+WALKS: dict[str, Walk] = {
+    XMP: walk_xmp,
+    MORE_XMP: walk_xmp,
+    IPTC: walk_iptc,
+    PHOTOSHOP: walk_photoshop,
+    TIFF: walk_tiff,
+    GPS: walk_gps,
+    JPEG: walk_jpeg,
+    PNG: walk_png,
+    RIFF: walk_riff,
+    GIF: walk_gif,
+    BOXES: walk_boxes,
+    MATROSKA: walk_matroska,
+    EXIF: walk_exif,
+    FUJI: walk_fuji,
+    PACKED: walk_packed,
+    UNKNOWN: walk_unknown,
+}
+
+
+def _walk(form: str, span: Span) -> None:
+    for inner_form, inner in WALKS[form](span):
+        _walk(inner_form, inner)
+
+
+FILE_FORMS = {
+    b"\xff\xd8": JPEG,
+    PNG_SIGNATURE: PNG,
+    b"RIFF": RIFF,
+    b"GIF8": GIF,
+    b"II": TIFF,
+    b"MM": TIFF,
+    b"\x1aE\xdf\xa3": MATROSKA,
+    b"FUJIFILMCCD-RAW": FUJI,
+}
+BOX_STARTS = frozenset(b"ftyp moov mdat wide free skip".split())
+
+
+def _form_of(head: bytes, kind: str) -> str:
+    if head[4:8] in BOX_STARTS:
+        return BOXES
+    for start, form in FILE_FORMS.items():
+        if head.startswith(start):
+            return form
+    return PACKED if kind == RAW else UNKNOWN
+
+
+def place_patches(path: str, head: bytes = b"", kind: str = "") -> tuple[Patch, ...]:
+    """Return what to write over a file so that it no longer tells where it was taken.
+
+    Raises PlaceKept where that cannot be had, METADATA_ERRORS for damaged files.
+    """
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        head = head or file.read(HEAD_BYTES)
+        source = PlaceFile(file, size, head)
+        form = _form_of(head, kind)
+        pieces = ((0, size),)
+        _walk(form, Span(source, pieces, size))
+        return source.sorted_patches()
+
+
+def read_place(path: str, head: bytes, info: Info) -> Info:
+    """Tell what hides the place of a file. Whatever goes wrong keeps the file at home."""
+    try:
+        patches = place_patches(path, head, info.kind)
+    except (PlaceKept, MemoryError, RecursionError, *METADATA_ERRORS):
+        return info
+    return dataclasses.replace(info, place=patches, place_kept=False)
+
+
+def checksums(path: str, patches: Sequence[Patch]) -> tuple[int, int]:
+    """Return the CRC-32 of a file, and the same with its patches. Raises OSError."""
+    crc = patched_crc = 0
+    offset = 0
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(BLOCK_BYTES):
+            crc = zlib.crc32(block, crc)
+            if patches:
+                content = bytearray(block)
+                patch_block(content, offset, patches)
+                patched_crc = zlib.crc32(content, patched_crc)
+            offset += len(block)
+    return crc, patched_crc if patches else crc
+
+
 # --- Pixels ------------------------------------------------------------------
 
 JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
@@ -1720,7 +3022,7 @@ def _scale_transparency(image: Image.Image, head: bytes) -> None:
         image.info["transparency"] = value * 255 // ((1 << depth) - 1)
 
 
-def _late_chunks(path: str) -> Iterator[Box]:
+def _late_chunks(path: str) -> Iterator[NamedBox]:
     """Yield the chunks of metadata that follow the pixels of a PNG (W3C PNG, 5.3)."""
     has_pixels = False
     with open(path, "rb") as file:
@@ -1746,7 +3048,7 @@ def _add_late_metadata(image: Image.Image, path: str) -> None:
             image.info.setdefault("xmp", content[22:])
 
 
-Tiff = TiffImagePlugin.TiffImageFile
+TiffPhoto = TiffImagePlugin.TiffImageFile
 
 # How Pillow calls numbers of a TIFF, and how they are when libtiff has read them: in this
 # machine's order of bytes.
@@ -1767,7 +3069,7 @@ MOST_PAGES = 100  # of a TIFF, that may precede the photo
 TiffImagePlugin.READ_LIBTIFF = bool(features.check("libtiff"))
 
 
-def _first_of(image: Tiff, tag: int, default: int) -> int:
+def _first_of(image: TiffPhoto, tag: int, default: int) -> int:
     """Return the number, or the first of the numbers, that a tag of a TIFF holds."""
     value = image.tag_v2.get(tag, default)
     if isinstance(value, tuple):
@@ -1775,7 +3077,7 @@ def _first_of(image: Tiff, tag: int, default: int) -> int:
     return int(value)
 
 
-def _skip_previews(image: Tiff) -> None:
+def _skip_previews(image: TiffPhoto) -> None:
     """Go to the first page of a TIFF that is no smaller copy of another (TIFF 6.0, section 8)."""
     for page in range(1, MOST_PAGES):
         is_preview = _first_of(image, 254, 0) & 1
@@ -1795,7 +3097,7 @@ def _in_native_order(tile: ImageFile._Tile) -> ImageFile._Tile:
     return tile._replace(args=(NATIVE.get(mode, mode), *others))
 
 
-def _mend_tiff(image: Tiff) -> None:
+def _mend_tiff(image: TiffPhoto) -> None:
     """Find the photo in a TIFF, and tell Pillow what it does not know of it."""
     _skip_previews(image)
     if _first_of(image, 339, 1) == 2 and _first_of(image, 258, 1) == 8:
@@ -1808,7 +3110,7 @@ def _mend_tiff(image: Tiff) -> None:
 
 def _mend(image: ImageFile.ImageFile, path: str, head: bytes) -> None:
     """Add to an open photo what Pillow leaves out before it decodes. Raises like Pillow."""
-    if isinstance(image, Tiff):
+    if isinstance(image, TiffPhoto):
         _mend_tiff(image)
     if image.format == "PNG":
         _read_or_none(_add_late_metadata, image, path)
@@ -1841,7 +3143,7 @@ def _open(path: str, head: bytes) -> ImageFile.ImageFile:
     return image
 
 
-def _heif_orientation(image: Image.Image, properties: Sequence[Box]) -> Any:
+def _heif_orientation(image: Image.Image, properties: Sequence[NamedBox]) -> Any:
     """Return the tag's value, unless boxes say the same, by which pillow_heif has turned already."""
     if any(name in (b"irot", b"imir") for name, _ in properties):
         return 1
@@ -1857,7 +3159,7 @@ def _orientation_tag(image: Image.Image) -> Any:
     return _getexif(holder)[0x0112]
 
 
-def read_orientation(image: Image.Image, properties: Sequence[Box]) -> int:
+def read_orientation(image: Image.Image, properties: Sequence[NamedBox]) -> int:
     """Return EXIF orientation 1 to 8 (0x0112), as far as Pillow does not apply it itself."""
     if image.format == "HEIF":
         value = _heif_orientation(image, properties)
@@ -1882,7 +3184,7 @@ def _is_turned_by_browsers(image: Image.Image) -> bool:
     return image.format == "AVIF"
 
 
-def clean_aperture(size: Size, properties: Sequence[Box]) -> Crop | None:
+def clean_aperture(size: Size, properties: Sequence[NamedBox]) -> Crop | None:
     """Return the crop that a file asks for; None where there is none, or one without sense.
 
     Source: the clap box, ISO/IEC 14496-12, 12.1.4: four fractions, which are width, height and
@@ -1940,7 +3242,7 @@ def _is_odd_jpeg(image: Image.Image, head: bytes) -> bool:
     return ODD_HEADERS.search(head, start, start + TABLES_BYTES) is not None
 
 
-def _look_of_tiff(image: Tiff) -> Look:
+def _look_of_tiff(image: TiffPhoto) -> Look:
     """Tell how the pixels of a TIFF become a picture; Pillow turns it upright by itself."""
     bits = _first_of(image, 258, 1)
     white = 1 << 16
@@ -1952,7 +3254,7 @@ def _look_of_tiff(image: Tiff) -> Look:
     return Look(profile=profile, white=white, is_negative=is_negative)
 
 
-def _properties_of(image: Image.Image, path: str, head: bytes) -> list[Box]:
+def _properties_of(image: Image.Image, path: str, head: bytes) -> list[NamedBox]:
     """Return what the boxes of an AVIF or HEIC tell of it."""
     if image.format not in ("AVIF", "HEIF"):
         return []
@@ -1964,7 +3266,7 @@ def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
     """Tell how the pixels of an open photo become a picture, before they are decoded."""
     if image.format == "WEBP" and _moves(image):
         return Look()  # of a moving WebP, browsers pass over orientation and profile
-    if isinstance(image, Tiff):
+    if isinstance(image, TiffPhoto):
         return _look_of_tiff(image)
     properties = _properties_of(image, path, head)
     crop = None
@@ -2173,7 +3475,7 @@ def decode(image: ImageFile.ImageFile, look: Look, side: int) -> Decoded:
 def _metadata_of(image: ImageFile.ImageFile) -> dict[str, Any]:
     """Return the fields of Info that metadata tell: of a TIFF those of its first page."""
     page = image.tell()
-    if page == 0 or not isinstance(image, Tiff):
+    if page == 0 or not isinstance(image, TiffPhoto):
         return read_metadata(image)
     image.seek(0)
     fields = read_metadata(image)
@@ -2639,6 +3941,7 @@ class Purpose(enum.StrEnum):
     THUMBNAILS = "thumbnails"
     ALL = "all"  # thumbnails and preview
     FULL = "full"  # all pixels, in a format that browsers show
+    CHECKSUM = "checksum"  # the CRC-32 of the original, and of what strangers get
 
 
 def thumbnail_names(info: Info) -> tuple[str, ...]:
@@ -2654,7 +3957,7 @@ def thumbnail_names(info: Info) -> tuple[str, ...]:
 def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ...]:
     """Name the renditions that a purpose needs. FULL is never made ahead."""
     thumbnails = thumbnail_names(info)
-    if purpose in (Purpose.KEY, Purpose.FACTS) or not thumbnails:
+    if purpose in (Purpose.KEY, Purpose.FACTS, Purpose.CHECKSUM) or not thumbnails:
         return ()
     if purpose is Purpose.FULL:
         return (FULL,)
@@ -2996,6 +4299,7 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
     """Yield what is known of a file, more with each step."""
     head, key = read_head(path)
     info = dataclasses.replace(info, key=key)
+    info = read_place(path, head, info)
     yield info
     if purpose is Purpose.KEY:
         return
@@ -3029,10 +4333,15 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         changed = os.stat(path).st_ctime
         info = dataclasses.replace(info, added=changed, changed=changed)
     if info.kind == RAW:
-        return dataclasses.replace(info, problem=RAW_PROBLEM)
+        info = read_place(path, b"", info)
+        info = dataclasses.replace(info, problem=RAW_PROBLEM)
     try:
-        for step in _develop_steps(path, info, purpose, cache):
-            info = step
+        if info.kind != RAW:
+            for step in _develop_steps(path, info, purpose, cache):
+                info = step
+        if purpose is Purpose.CHECKSUM:
+            crcs = checksums(path, info.place)
+            return dataclasses.replace(info, crc=crcs[0], crc_without_place=crcs[1])
         is_rendered = purpose not in (Purpose.KEY, Purpose.FACTS)
         if is_rendered and info.has_picture and not info.colour:
             # All was made before, of a copy or by a server that lost its index.
