@@ -95,9 +95,11 @@ from renditions import (
     TOO_SLOW,
     VIDEO,
     Info,
+    Patch,
     Purpose,
     Shot,
     Skipped,
+    checksums,
     date_in_name,
     date_told,
     decode_reply,
@@ -112,10 +114,9 @@ from renditions import (
     is_live,
     is_made,
     local_time,
-    merge_infos,
     natural,
     other_picture,
-    purpose_of,
+    patch_block,
     remove_former_renditions,
     rendition_names,
     rendition_path,
@@ -253,8 +254,8 @@ class Identity(NamedTuple):
         return self.mtime_ns / 1e9
 
 
-def identity_of(path: str | Path) -> Identity | None:
-    """Return the identity of a file or folder; None: nothing is there."""
+def identity_of(path: str | Path | int) -> Identity | None:
+    """Return the identity of a file or folder, or of an open file; None: nothing is there."""
     try:
         status = os.stat(path)
     except OSError:
@@ -599,6 +600,11 @@ class Config:
         default=False,
         parse=parse_switch,
         help="whether links may lead out of the library: true or false",
+    )
+    keep_location: bool = _setting(
+        default=False,
+        parse=parse_switch,
+        help="whether originals tell everybody where they were taken: true or false",
     )
 
     @property
@@ -1237,6 +1243,12 @@ def parse_file_name(name: str) -> Name:
     return parsed._replace(title=parsed.title + suffix)
 
 
+def identity_text(status: os.stat_result) -> str:
+    """Return the identity of a file as the index has it; a renamed folder changes none of it."""
+    numbers = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return "-".join(f"{number:x}" for number in numbers)
+
+
 @dataclasses.dataclass(frozen=True)
 class File:
     """A file as a folder's listing tells it. `identity` differs when it is written or replaced."""
@@ -1250,6 +1262,10 @@ class File:
     keywords: Keywords = (
         NO_KEYWORDS  # of its name; of a link, of its target's real path too
     )
+
+    def is_at(self, status: os.stat_result) -> bool:
+        """Say whether an open file is this one, unchanged."""
+        return self.identity == identity_text(status) and self.changed == status.st_ctime
 
     def is_as_read(self, info: Info | None) -> bool:
         """Say whether a file is as it was read; else its key has to be looked at again."""
@@ -1265,12 +1281,10 @@ class File:
 
 def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) -> File:
     """Return a file as its status says."""
-    # A renamed folder changes none of these.
-    numbers = (status.st_ino, status.st_size, status.st_mtime_ns)
     return File(
         name=name,
         path=path,
-        identity="-".join(f"{number:x}" for number in numbers),
+        identity=identity_text(status),
         size=status.st_size,
         mtime=plausible(status.st_mtime),
         changed=status.st_ctime,
@@ -2020,6 +2034,44 @@ def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
     return min((item for item in items if item.has_picture), key=rank, default=None)
 
 
+def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
+    """Return what is known of a file after one more look at it, for a purpose."""
+    changed = info.changed or before.changed
+    if before.retry != NEVER and before.changed not in (0, changed):
+        return dataclasses.replace(info, added=before.added)  # it may be readable by now
+    sums = info if info.crc >= 0 else before  # not every look notes them
+    info = dataclasses.replace(
+        info,
+        added=before.added,
+        changed=changed,
+        crc=sums.crc,
+        crc_without_place=sums.crc_without_place,
+    )
+    before = dataclasses.replace(
+        before, changed=changed, crc=info.crc, crc_without_place=info.crc_without_place
+    )
+    was_decoded = info.colour != "" or info.no_poster or info.problem != ""
+    if not was_decoded and before.key:
+        return before  # which tells more
+    if not was_decoded:
+        # An earlier worker died of the pixels before it had told any facts.
+        return dataclasses.replace(info, problem=before.problem, retry=before.retry)
+    has_failed = info.problem != "" and not info.partial
+    if has_failed and purpose is Purpose.FULL:
+        return before  # the smaller renditions may well be made
+    if has_failed and before.key:  # the facts were read well
+        return dataclasses.replace(
+            before, problem=info.problem, partial=False, retry=info.retry
+        )
+    return info
+
+
+def purpose_of(rendition: str) -> Purpose:
+    """Return what a file is read for when somebody waits for one of its renditions."""
+    purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
+    return purposes.get(rendition, Purpose.THUMBNAILS)
+
+
 class DerivedAlbum(NamedTuple):
     """An album without those below it, with what it was derived from."""
 
@@ -2239,11 +2291,26 @@ class Library:
     def item(
         self, place: Place, purpose: Purpose = Purpose.FACTS, principal: Principal = VISITOR
     ) -> Item | None:
-        """Return the item at a place, its file looked at and read now; None: it is no item.
+        """Return the item at a place, its file looked at and read now; None: it is no item."""
+        if place.file is None or place.file.name in place.folder.others:
+            return None
+        read = self.read(place, purpose)
+        if read is None:
+            return None
+        album = place._replace(address=place.address[:-1])
+        item = self._item_of(album, *read, principal)
+        if not item.is_shown:
+            return None
+        return item
+
+    def read(
+        self, place: Place, purpose: Purpose = Purpose.FACTS
+    ) -> tuple[File, Info] | None:
+        """Return the file at a place and what it holds, looked at and read now; None: it is gone.
 
         A file that was never read is read for `purpose`, so that its thumbnail costs one request.
         """
-        if place.file is None or place.file.name in place.folder.others:
+        if place.file is None:
             return None
         try:
             status = os.stat(place.file.path)
@@ -2259,11 +2326,7 @@ class Library:
             # The worker may have died of the pixels, before it told any facts.
             if info.key == "" and info.retry == AT_START:
                 info = self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
-        album = place._replace(address=place.address[:-1])
-        item = self._item_of(album, file, info, principal)
-        if not item.is_shown:
-            return None
-        return item
+        return file, info
 
     def items_beside(self, place: Place, principal: Principal) -> tuple[Item, ...]:
         """Return the items of the album that a file lies in, as somebody finds them."""
@@ -2487,7 +2550,7 @@ class Upkeep:
         failure = ""
         while not self._closed.is_set():
             try:
-                if self._work():
+                if self._work() or self.note_checksums():
                     continue
                 self.prune()
             except Busy:  # closed
@@ -2533,6 +2596,31 @@ class Upkeep:
             if names - made:
                 yield file
 
+    def note_checksums(self, seconds: float = PASS_SECONDS) -> bool:
+        """Read whole the files whose checksums are not known, for so long; say whether some are left.
+
+        The last and longest work there is: whatever is new is read and rendered in between.
+        """
+        deadline = time.monotonic() + seconds
+        for file, info in self._settled(SETTLE_SECONDS):
+            if self._closed.is_set() or time.monotonic() > deadline:
+                return True
+            if info and info.key and info.crc < 0:
+                self._note_checksum(file, info)
+        return False
+
+    def _note_checksum(self, file: File, info: Info) -> None:
+        try:
+            crc, crc_without_place = checksums(file.path, info.place)
+            status = os.stat(file.path)
+        except OSError:
+            return
+        # What was written meanwhile has another identity, and is read at the next pass.
+        if identity_text(status) == file.identity:
+            info = self._library.index.get(file.identity) or info
+            info = dataclasses.replace(info, crc=crc, crc_without_place=crc_without_place)
+            self._library.index.put(file.identity, info)
+
     def _made(self) -> set[str]:
         """Return the names of all rendition files."""
         root = self._library.cache / RENDITIONS_FOLDER
@@ -2573,6 +2661,16 @@ class Upkeep:
             shot = folder.shots[name]
             if not (name in shot.raws and shot.photos):
                 yield name, other_picture(file.plain_name)
+
+    def located(self) -> list[str]:
+        """Return the files that tell where they were taken, whatever is cut out, in natural order."""
+        paths = []
+        for parts, folder in self._library.walk():
+            for file in folder.files.values():
+                info = self._library.index.get(file.identity)
+                if info and info.kind and info.place_kept:
+                    paths.append(display(os.path.join(*parts, file.name)))
+        return sorted(paths, key=natural)
 
     def problems(self) -> list[Problem]:
         """Return all that cannot be shown, or only in part, in natural order."""
@@ -3233,19 +3331,35 @@ def attachment(name: str) -> str:
 
 
 class FilePart:
-    """A part of an open file, as a file, so that no server's file wrapper sends a byte too much."""
+    """A part of an open file, as a file, so that no server's file wrapper sends a byte too much.
 
-    def __init__(self, file: io.BufferedReader, start: int, end: int) -> None:
+    `patches` are laid over what is read. Raises OSError where the file is written meanwhile, so
+    that the connection ends: what was sent would be parts of two files.
+    """
+
+    def __init__(
+        self, file: io.BufferedReader, start: int, end: int, patches: tuple[Patch, ...] = ()
+    ) -> None:
         self._file = file
         self._start = start
         self._end = end
+        self._patches = patches
+        self._identity = identity_of(file.fileno())
         file.seek(start)
 
     def read(self, size: int = -1) -> bytes:
-        remaining = max(0, self._end - self._file.tell())
-        if size < 0:
-            return self._file.read(remaining)
-        return self._file.read(min(size, remaining))
+        offset = self._file.tell()
+        remaining = max(0, self._end - offset)
+        wanted = min(size, remaining) if size >= 0 else remaining
+        block = self._file.read(wanted)
+        is_whole = len(block) == wanted
+        if not is_whole or identity_of(self._file.fileno()) != self._identity:
+            raise OSError(errno.ESTALE, "the file was written while it was sent")
+        if not self._patches:
+            return block
+        content = bytearray(block)
+        patch_block(content, offset, self._patches)
+        return bytes(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         bases = {
@@ -3619,6 +3733,42 @@ class Visit:
     @property
     def visibility(self) -> Visibility:
         return self.place.rule.visibility
+
+
+@dataclasses.dataclass(frozen=True)
+class Media:
+    """A file to send: a rendition, or an original with the patches that take its place away."""
+
+    path: str | Path
+    media_type: str
+    cache_control: str
+    name: str = ""  # of an attachment
+    vary: str = ""  # the request's header that decides what is sent
+    patches: tuple[Patch, ...] = ()
+    patched: File | None = None  # which the patches are for
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that do not depend on the request."""
+        headers = {
+            "Content-Type": self.media_type,
+            "Content-Security-Policy": MEDIA_POLICY,
+            "Cache-Control": self.cache_control,
+            "Accept-Ranges": "bytes",
+        }
+        if self.name:
+            headers["Content-Disposition"] = attachment(self.name)
+        if self.vary:
+            headers["Vary"] = self.vary
+        return headers
+
+    def etag(self, status: os.stat_result) -> str:
+        """Return the ETag of the file as it is now: what is patched has another one."""
+        parts = [f"{status.st_size:x}", f"{status.st_mtime_ns:x}"]
+        if self.patches:
+            digest = hashlib.blake2b(repr(self.patches).encode(), digest_size=4)
+            parts.append(digest.hexdigest())
+        return f'"{"-".join(parts)}"'
 
 
 def grid_span(item: Item) -> int:
@@ -4069,31 +4219,24 @@ class Site:
             return Response(document.zipped, status, headers)
         return Response(document.body, status, headers)
 
-    def _send_file(
-        self, visit: Visit, path: Path, media_type: str, *, versioned: bool, name: str = ""
-    ) -> Response:
-        """Answer with a file or a range of it (RFC 9110, 13 and 14); `name`: as attachment."""
+    def _send_file(self, visit: Visit, media: Media) -> Response:
+        """Answer with a file or a range of it (RFC 9110, 13 and 14)."""
         try:
-            file = open(path, "rb")
+            file = open(media.path, "rb")
             status = os.fstat(file.fileno())
         except OSError:
             raise NotFound("The file is gone, or cannot be read.") from None
-        size, etag = status.st_size, f'"{status.st_size:x}-{status.st_mtime_ns:x}"'
+        # Patches are right for the bytes alone for which they were made.
+        if media.patched and not media.patched.is_at(status):
+            file.close()
+            raise Busy("This file has just changed. Try again in a moment.")
+        size, etag = status.st_size, media.etag(status)
         modified = bottle.http_date(plausible(status.st_mtime))
         wanted = dict(visit.headers)
         if bottle.request.method != "GET":
             wanted.pop("Range", None)
         part = requested_part(wanted, etag, modified, size)
-        headers = {
-            "Content-Type": media_type,
-            "Content-Security-Policy": MEDIA_POLICY,
-            "Cache-Control": cache_control(visit.visibility, versioned=versioned),
-            "ETag": etag,
-            "Last-Modified": modified,
-            "Accept-Ranges": "bytes",
-        }
-        if name:
-            headers["Content-Disposition"] = attachment(name)
+        headers = media.headers | {"ETag": etag, "Last-Modified": modified}
         if part.status == 416:
             headers = {"Content-Range": f"bytes */{size}", "Cache-Control": "no-store"}
         if part.status in (304, 416):
@@ -4102,7 +4245,7 @@ class Site:
         if part.status == 206:
             headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
         headers["Content-Length"] = str(part.end - part.start)
-        body = FilePart(file, part.start, part.end)
+        body = FilePart(file, part.start, part.end, media.patches)
         if part.end - part.start > WRAPPED_BYTES:
             return Response(body.blocks(), part.status, headers)
         return Response(body, part.status, headers)
@@ -4233,10 +4376,13 @@ class Site:
 
     # Media
 
-    def _send_rendition(self, visit: Visit, item: Item, name: str) -> Response:
-        path = self._library.rendition(item, name)
+    def _send_rendition(
+        self, visit: Visit, item: Item, rendition: str, name: str = ""
+    ) -> Response:
+        path = self._library.rendition(item, rendition)
         versioned = item.key != "" and bottle.request.query.get("v") == item.key
-        return self._send_file(visit, path, "image/webp", versioned=versioned)
+        caching = cache_control(visit.visibility, versioned=versioned)
+        return self._send_file(visit, Media(path, "image/webp", caching, name))
 
     def send_thumbnail(self, visit: Visit) -> Response:
         """A thumbnail, made now if it is missing."""
@@ -4257,20 +4403,54 @@ class Site:
         return self._send_rendition(visit, item, FULL if is_full else PREVIEW)
 
     def send_photo(self, visit: Visit, *, attached: bool = False) -> Response:
-        """The original, inline."""
+        """The original, inline; for all but users without the place where it was taken."""
         item = self._item(visit)
-        media_type = item.facts.media_type or OTHER_TYPE
         name = item.title if attached else ""
-        path = Path(item.file.path)
-        return self._send_file(visit, path, media_type, versioned=False, name=name)
+        if item.kind == PHOTO and self._keeps_at_home(visit, item.facts):
+            return self._send_instead(visit, item, name)
+        return self._send_original(visit, item.file, item.facts, name)
+
+    def _hides_places(self, visit: Visit) -> bool:
+        return not visit.principal.is_user and not self._config.keep_location
+
+    def _keeps_at_home(self, visit: Visit, info: Info) -> bool:
+        """Say whether an original would tell a place to somebody who shall not know it."""
+        return info.place_kept and self._hides_places(visit)
+
+    def _send_original(self, visit: Visit, file: File, info: Info, name: str) -> Response:
+        """Answer with a file, with patches over its place for all but users. Raises NotFound."""
+        if self._keeps_at_home(visit, info):
+            raise NotFound("Only users get this file: it tells where it was taken.")
+        media = Media(
+            path=file.path,
+            media_type=info.media_type or OTHER_TYPE,
+            cache_control=cache_control(visit.visibility, versioned=False),
+            name=name,
+        )
+        if info.place or info.place_kept:  # who asks decides what is sent
+            caching = cache_control(Visibility.PRIVATE, versioned=False)
+            media = dataclasses.replace(media, cache_control=caching, vary="Cookie")
+        if info.place and self._hides_places(visit):
+            media = dataclasses.replace(media, patches=info.place, patched=file)
+        return self._send_file(visit, media)
+
+    def _send_instead(self, visit: Visit, item: Item, name: str) -> Response:
+        """Answer with all pixels of a photo whose original is for users alone."""
+        if name:
+            name = f"{os.path.splitext(name)[0]}.webp"
+        response = self._send_rendition(visit, item, FULL, name)
+        response.set_header("Vary", "Cookie")
+        return response
 
     def send_download(self, visit: Visit) -> Response:
         """The original, as attachment; a RAW file, too, which is no item."""
         file = visit.place.file
         if visit.has_slash or not file or expected_kind(file.plain_name) != RAW:
             return self.send_photo(visit, attached=True)
-        path, name = Path(file.path), display(file.name)
-        return self._send_file(visit, path, OTHER_TYPE, versioned=False, name=name)
+        read = self._library.read(visit.place)
+        if read is None:
+            raise NotFound
+        return self._send_original(visit, *read, display(file.name))
 
     def send_album(self, visit: Visit) -> Response:
         """An album as JSON, all its items at once."""
@@ -5020,6 +5200,15 @@ def print_problems(upkeep: Upkeep, to_do: str) -> None:
             print(kind.told(names))
 
 
+def place_lines(upkeep: Upkeep) -> Iterator[str]:
+    """Name the originals that only users get."""
+    paths = upkeep.located()
+    if paths:
+        yield "Only users get these originals, since the place where they were taken cannot be cut out:"
+    for path in paths:
+        yield f"  {path}"
+
+
 def counts_text(album: Album, between: str = ", ") -> str:
     """Return how much is in an album: 2 photos, 1 video."""
     photos, videos = counted(album.photos, "photo"), counted(album.videos, "video")
@@ -5229,6 +5418,8 @@ def run_check(args: argparse.Namespace) -> None:
         print(*version_lines(args), *state_lines(args, state), sep="\n")
         upkeep = Upkeep(library)
         print(*reach_lines(library, users), *flag_lines(library), sep="\n")
+        for line in place_lines(upkeep):
+            print(line)
         print_problems(upkeep, how_to(args, "index"))
 
 

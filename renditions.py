@@ -3941,7 +3941,6 @@ class Purpose(enum.StrEnum):
     THUMBNAILS = "thumbnails"
     ALL = "all"  # thumbnails and preview
     FULL = "full"  # all pixels, in a format that browsers show
-    CHECKSUM = "checksum"  # the CRC-32 of the original, and of what strangers get
 
 
 def thumbnail_names(info: Info) -> tuple[str, ...]:
@@ -3957,42 +3956,13 @@ def thumbnail_names(info: Info) -> tuple[str, ...]:
 def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ...]:
     """Name the renditions that a purpose needs. FULL is never made ahead."""
     thumbnails = thumbnail_names(info)
-    if purpose in (Purpose.KEY, Purpose.FACTS, Purpose.CHECKSUM) or not thumbnails:
+    if purpose in (Purpose.KEY, Purpose.FACTS) or not thumbnails:
         return ()
     if purpose is Purpose.FULL:
         return (FULL,)
     if purpose is Purpose.THUMBNAILS or info.kind == VIDEO:
         return thumbnails
     return (*thumbnails, PREVIEW)
-
-
-def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
-    """Return what is known of a file after one more look at it, for a purpose."""
-    changed = info.changed or before.changed
-    if before.retry != NEVER and before.changed not in (0, changed):
-        return dataclasses.replace(info, added=before.added)  # it may be readable by now
-    info = dataclasses.replace(info, added=before.added, changed=changed)
-    before = dataclasses.replace(before, changed=changed)
-    was_decoded = info.colour != "" or info.no_poster or info.problem != ""
-    if not was_decoded and before.key:
-        return before  # which tells more
-    if not was_decoded:
-        # An earlier worker died of the pixels before it had told any facts.
-        return dataclasses.replace(info, problem=before.problem, retry=before.retry)
-    has_failed = info.problem != "" and not info.partial
-    if has_failed and purpose is Purpose.FULL:
-        return before  # the smaller renditions may well be made
-    if has_failed and before.key:  # the facts were read well
-        return dataclasses.replace(
-            before, problem=info.problem, partial=False, retry=info.retry
-        )
-    return info
-
-
-def purpose_of(rendition: str) -> Purpose:
-    """Return what a file is read for when somebody waits for one of its renditions."""
-    purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
-    return purposes.get(rendition, Purpose.THUMBNAILS)
 
 
 def _rendition_path(cache: Path, key: str, name: str) -> str:
@@ -4299,10 +4269,11 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
     """Yield what is known of a file, more with each step."""
     head, key = read_head(path)
     info = dataclasses.replace(info, key=key)
+    if purpose is Purpose.KEY:
+        yield info
+        return
     info = read_place(path, head, info)
     yield info
-    if purpose is Purpose.KEY:
-        return
     if not head:
         raise ValueError("the file is empty")
     container = container_of(head, path)
@@ -4339,9 +4310,9 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         if info.kind != RAW:
             for step in _develop_steps(path, info, purpose, cache):
                 info = step
-        if purpose is Purpose.CHECKSUM:
-            crcs = checksums(path, info.place)
-            return dataclasses.replace(info, crc=crcs[0], crc_without_place=crcs[1])
+        if purpose is Purpose.ALL and info.kind == PHOTO:
+            crc, crc_without_place = checksums(path, info.place)
+            info = dataclasses.replace(info, crc=crc, crc_without_place=crc_without_place)
         is_rendered = purpose not in (Purpose.KEY, Purpose.FACTS)
         if is_rendered and info.has_picture and not info.colour:
             # All was made before, of a copy or by a server that lost its index.

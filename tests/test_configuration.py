@@ -258,6 +258,7 @@ def test_all_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
         public_address="https://photos.example.org/album",
         trusted_proxy="127.0.0.1",
         follow_symlinks=True,
+        keep_location=True,
     )
     assert all(
         getattr(config, name) != field.default for name, field in photos.SETTINGS.items()

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("path", "media_type"),
     [
-        ("Trip/one.jpg", "image/jpeg"),
+        ("Trip/two.jpg", "image/jpeg"),
         ("Trip/Beach/sand.png", "image/png"),
         (BROKEN, "application/octet-stream"),
     ],

@@ -135,10 +135,11 @@ def test_checksums_tell_the_file_and_what_strangers_get(tmp_path: Path) -> None:
     assert renditions.checksums(str(path), ()) == (crcs[0], crcs[0])
 
 
-def test_a_worker_tells_checksums_when_they_are_asked_for(tmp_path: Path) -> None:
+def test_a_worker_that_renders_a_photo_notes_its_checksums(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     renditions.Image.new("RGB", (3, 2)).save(path)
-    info = renditions.develop(str(path), renditions.Purpose.CHECKSUM, tmp_path)
+    assert renditions.develop(str(path), renditions.Purpose.FACTS, tmp_path).crc == -1
+    info = renditions.develop(str(path), renditions.Purpose.ALL, tmp_path)
     crc = zlib.crc32(path.read_bytes())
     assert (info.crc, info.crc_without_place) == (crc, crc)
     assert (info.width, info.place, info.place_kept) == (3, (), False)
