@@ -2456,7 +2456,7 @@ class Library:
         if not self._threads_waiting.acquire(blocking=False):
             raise Busy("Too many pictures are being made. Try again in a moment.")
         try:
-            return future.result(timeout=3 * RENDER_SECONDS)
+            return future.result(timeout=RENDER_SECONDS)
         except TimeoutError:
             raise Busy(STILL_BEING_MADE) from None
         finally:
