@@ -3806,6 +3806,7 @@ JSON_FIELDS = (
     "focal_length",
     "duration",
     "colour",
+    "hdr",
 )
 
 

@@ -764,6 +764,7 @@ class Info:
     differs: bool = (
         False  # browsers may show the original otherwise than its renditions are
     )
+    hdr: bool = False  # the original is brighter than paper where screen and browser can
     taken: str = ""
     written: str = ""  # EXIF's DateTime, of the camera or an editor
     caption: str = ""
@@ -3217,6 +3218,7 @@ class Look:
     profile: bytes | None = None  # ICC, as embedded
     colours: Colours | None = None  # what else tells them, and counts more
     differs: bool = False  # see Info
+    hdr: bool = False  # see Info
     white: int = 1 << 16  # one more than the largest number that a TIFF of grey may hold
     is_negative: bool = False  # the largest number is black
 
@@ -3229,6 +3231,8 @@ def _moves(image: ImageFile.ImageFile) -> bool:
     _read_or_none(image.seek, 0)  # Pillow has looked for the second frame of a GIF
     return bool(is_animated)
 
+
+GAIN_MAP_MARK = b"urn:iso:std:iso:ts:21496:-1\0"  # of a segment APP2 of JPEG
 
 # How the frame's header begins in a JPEG that browsers cannot decode: without loss, or with
 # arithmetic coding (ITU-T T.81, table B.1).
@@ -3254,12 +3258,27 @@ def _look_of_tiff(image: TiffPhoto) -> Look:
     return Look(profile=profile, white=white, is_negative=is_negative)
 
 
-def _properties_of(image: Image.Image, path: str, head: bytes) -> list[NamedBox]:
-    """Return what the boxes of an AVIF or HEIC tell of it."""
-    if image.format not in ("AVIF", "HEIF"):
-        return []
-    meta = _read_or_none(read_meta, path, head) or b""
-    return _read_or_none(primary_properties, meta) or []
+def _second_head(image: ImageFile.ImageFile, path: str, head: bytes) -> bytes:
+    """Return how the second picture of an MPO begins (CIPA DC-007). Raises METADATA_ERRORS."""
+    pictures = getattr(image, "mpinfo", {})[0xB002]
+    start = head.index(b"MPF\0") + 4  # from there offsets count
+    with open(path, "rb") as file:
+        file.seek(start + pictures[1]["DataOffset"])
+        return file.read(TAIL_BYTES)
+
+
+def _has_gain_map(image: ImageFile.ImageFile, path: str, head: bytes, meta: bytes) -> bool:
+    """Say whether a photo holds how much brighter it is where the screen can (ISO 21496-1)."""
+    if image.format == "AVIF":
+        return b"tmap" in meta  # the item that joins both
+    if image.format not in ("JPEG", "MPO"):
+        return False
+    segments = getattr(image, "applist", ())
+    is_marked = any(content.startswith(GAIN_MAP_MARK) for _, content in segments)
+    if is_marked or b"hdrgm:Version" in _xmp_of(image):
+        return True
+    # iPhones mark only the map, which is the second picture.
+    return b"HDRGainMap" in (_read_or_none(_second_head, image, path, head) or b"")
 
 
 def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
@@ -3268,7 +3287,10 @@ def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
         return Look()  # of a moving WebP, browsers pass over orientation and profile
     if isinstance(image, TiffPhoto):
         return _look_of_tiff(image)
-    properties = _properties_of(image, path, head)
+    meta = b""
+    if image.format in ("AVIF", "HEIF"):
+        meta = _read_or_none(read_meta, path, head) or b""
+    properties = _read_or_none(primary_properties, meta) or []
     crop = None
     if image.format == "AVIF":  # pillow_heif crops by itself
         crop = clean_aperture(image.size, properties)
@@ -3284,6 +3306,7 @@ def read_look(image: ImageFile.ImageFile, path: str, head: bytes) -> Look:
         colours=colours,
         # Chromium and Firefox do not crop. Few browsers bring high dynamic range to any screen.
         differs=crop is not None or not is_turned or is_hdr or is_odd,
+        hdr=is_hdr or _has_gain_map(image, path, head, meta),
     )
 
 
@@ -3502,6 +3525,7 @@ def read_photo(image: ImageFile.ImageFile, look: Look, info: Info) -> Info:
         height=height,
         animated=_moves(image),
         differs=look.differs,
+        hdr=look.hdr and image.format != "HEIF",  # which few browsers show at all
         **_metadata_of(image),
     )
 

@@ -21,6 +21,7 @@
 //
 // Esc ends one thing at a time: help, full screen, slideshow, the viewer.
 import { Address, photoPage } from "./address.js";
+import { brighten } from "./bright.js";
 import { Details } from "./details.js";
 import { Grid, grid } from "./grid.js";
 import { create, fill, show, slideOf } from "./slide.js";
@@ -48,6 +49,7 @@ function turn(step) {
 function arrive(slide) {
   aim();
   slide.ready?.then((isLarger) => isLarger && strip.here === slide && aim());
+  brighten(slide, () => dialog.open && strip.here === slide);
   tell();
   address.show(slide.link.href);
   details.take(slide.link.href);

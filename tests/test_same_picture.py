@@ -582,3 +582,35 @@ def test_a_heic_photo_is_cropped_and_turned(
     assert sorted(picture.size) in ([63, 95], [63, 96], [64, 95])
     quarter = {1: 0, 6: 1}[orientation]
     assert picture.is_like(Seen(picture.size, (COLOURS[quarter],) * 4)), picture
+
+
+@pytest.mark.parametrize(
+    "name", ["apple_gainmap.jpg", "ultrahdr_pixel8.jpg", "seine_gainmap.avif"]
+)
+def test_a_photo_with_a_gain_map_is_bright_and_zoomed_in_its_original(
+    name: str, samples: Path, tmp_path: Path
+) -> None:
+    path = samples / "hdr" / name
+    info = renditions.develop(os.fspath(path), Purpose.FACTS, tmp_path)
+    assert info.hdr and info.browser_shows
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        app1(b'http://ns.adobe.com/xap/1.0/\0<rdf:Description hdrgm:Version="1.0"/>'),
+        segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"),
+    ],
+    ids=["XMP", "ISO 21496-1"],
+)
+def test_the_mark_of_a_gain_map_is_known(mark: bytes, make: Any) -> None:
+    assert make(jpeg(mark, orientation=1)).info.hdr
+
+
+def test_ordinary_photos_are_not_bright(make: Any, samples: Path, tmp_path: Path) -> None:
+    assert not make(jpeg(exif())).info.hdr
+    assert not make(COLOURED["AVIF, code points of P3"][0]).info.hdr
+    stereo = renditions.develop(
+        os.fspath(samples / "hdr" / "3ds_stereo.mpo"), Purpose.FACTS, tmp_path
+    )
+    assert not stereo.hdr and not stereo.problem

@@ -1787,3 +1787,97 @@ def test_axe_finds_nothing(
         )
         check("photo page")
     assert found == {}
+
+
+# High dynamic range
+
+BRIGHT = """(() => {
+    const ask = window.matchMedia.bind(window);
+    window.matchMedia = query => query.includes("dynamic-range") ? {matches: true} : ask(query);
+})()"""
+SAVING = "Object.defineProperty(navigator, 'connection', {value: {saveData: true}})"
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of photos of high dynamic range, and an ordinary one."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f"no real photos at {SAMPLES}")
+    root = tmp_path_factory.mktemp("bright") / "Album"
+    draw(root / "Bright" / "plain.jpg", (900, 600))
+    for name in (
+        "hdr/apple_gainmap.jpg",
+        "hdr/seine_gainmap.avif",
+        "avif/10bit_p3_20mp.avif",
+    ):
+        shutil.copy2(SAMPLES / name, root / "Bright")
+    with Server(set_up(root)) as server:
+        wait_for_facts(server, "Bright")
+        yield server
+
+
+@pytest.mark.parametrize(
+    "name", ["apple_gainmap.jpg", "seine_gainmap.avif", "10bit_p3_20mp.avif"]
+)
+def test_a_bright_photo_is_shown_in_its_whole_range_in_the_same_box(
+    name: str, bright: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(bright.address)
+    page.add_init_script(BRIGHT)
+    originals = requested(page, "/photo/")
+    view(page, "Bright", name)
+    frame = page.locator("dialog.viewer .slide:not([inert]) .frame")
+    before = frame.bounding_box()
+    page.wait_for_selector(f"dialog.viewer img.there[src*='/photo/Bright/{name}']")
+    eventually(lambda: frame.locator("img").count() == 1)
+    assert frame.bounding_box() == before
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.wait_for_load_state("networkidle")
+    assert [urlsplit(url).path for url in originals] == [f"/photo/Bright/{name}"]
+    assert frame.locator("img").get_attribute("src").startswith("/photo/")
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("", "apple_gainmap.jpg"),
+        (BRIGHT, "plain.jpg"),
+        (BRIGHT + ";" + SAVING, "apple_gainmap.jpg"),
+    ],
+    ids=["no such screen", "no such photo", "a visitor who saves data"],
+)
+def test_otherwise_the_preview_stays(
+    script: str, name: str, bright: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(bright.address)
+    page.add_init_script(script)
+    originals = requested(page, "/photo/")
+    view(page, "Bright", name)
+    page.wait_for_timeout(1000)
+    page.wait_for_load_state("networkidle")
+    assert originals == []
+
+
+def test_who_leafs_on_fetches_no_original(bright: Server, open_window: OpenWindow) -> None:
+    page = open_window(bright.address)
+    page.add_init_script(BRIGHT)
+    originals = requested(page, "/photo/")
+    view(page, "Bright", "plain.jpg")
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowRight", "Home"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(50)
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(1000)
+    assert originals == []
+
+
+def test_programs_learn_which_photos_are_bright(bright: Server) -> None:
+    items = json.loads(bright.get("/api/album/Bright")[2])["items"]
+    assert {item["name"]: item.get("hdr") for item in items} == {
+        "apple_gainmap.jpg": True,
+        "seine_gainmap.avif": True,
+        "10bit_p3_20mp.avif": True,
+        "plain.jpg": None,
+    }
