@@ -223,13 +223,11 @@ def test_a_poster_of_high_dynamic_range_is_as_bright_and_colourful_as_any(
     develop: Develop,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    runs: list[object] = []
-    start = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *a, **b: runs.append(a) or start(*a, **b)
-    )
+    runs: list[str] = []
+    run = renditions._run
+    monkeypatch.setattr(renditions, "_run", lambda *a: runs.append(a[0]) or run(*a))
     info = develop(FAULTS / "f16-hdr-poster" / name)
-    assert len(runs) == 2, "one process for the facts, one for the poster"
+    assert runs == ["ffprobe", "ffmpeg"]
     bars = pixels(poster(info, tmp_path / "cache"))
     with Image.open(FAULTS / "f16-hdr-poster" / "src.png") as source:
         wanted = pixels(source.convert("RGB"))
