@@ -85,9 +85,12 @@ from renditions import (
     LATER,
     NEVER,
     PHOTO,
+    PHOTO_SUFFIXES,
     PREVIEW,
     PREVIEW_SIDE,
     RAW,
+    RAW_PROBLEM,
+    RAW_SUFFIXES,
     READER,
     RENDER_SECONDS,
     RENDITIONS_FOLDER,
@@ -97,8 +100,6 @@ from renditions import (
     Info,
     Patch,
     Purpose,
-    Shot,
-    Skipped,
     checksums,
     date_in_name,
     date_told,
@@ -107,22 +108,13 @@ from renditions import (
     expected_kind,
     explain,
     first_date,
-    ignored_as,
     info_from,
-    is_ignored,
-    is_left_over,
-    is_live,
     is_made,
+    is_same_moment,
     local_time,
-    natural,
-    other_picture,
     patch_block,
-    remove_former_renditions,
     rendition_names,
     rendition_path,
-    shots_among,
-    skipped_among,
-    sweep,
     worker_command,
     zone_told,
 )
@@ -1220,6 +1212,10 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 GUESSED = "its letters were read as those of Western Windows (cp1252). Save it as UTF-8"
+# A live photo lasts 3 s on Apple's phones and up to 5 s on others. Its film may be dated by its
+# beginning, by its end, or by when the phone wrote it, some seconds later.
+LIVE_SECONDS = 6.0
+LIVE_TOLERANCE = 60.0  # seconds
 LIVE_BYTES = 20_000_000  # of a film that passes for a live photo's until it has been read
 LISTING_SECONDS = 1.0  # that a listing is good for, unless its folder changes
 # A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
@@ -1232,6 +1228,283 @@ NAME_LENGTH = 255  # characters; file systems have no longer names
 
 Entry: TypeAlias = os.DirEntry[str]
 Parts = tuple[str, ...]  # names from the library down; () is the library itself
+
+
+# The number that a copy gets: "x (2)".
+_COPY = re.compile(r" ?\((?=\d+\))")
+_SUFFIX = re.compile(r"(?<=.)\.(?!\d+$)\w{1,8}$")
+
+
+def _counted(text: str) -> tuple[str | int, ...]:
+    pieces = re.split(r"(\d+)", text)
+    return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces))
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names.
+
+    A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
+    """
+    shown = os.fsencode(name).decode("utf-8", "replace")
+    text = unicodedata.normalize("NFC", shown).casefold()
+    stem = _SUFFIX.sub("", text)
+    ordered = _COPY.sub("-(", stem).replace("/", "\0")
+    return _counted(ordered), _counted(text[len(stem) :]), name
+
+
+class Skipped(enum.Enum):
+    """What is in a folder and not shown, said of one and of several."""
+
+    COPY = (
+        "copy or half file of another program",
+        "copies and half files of other programs",
+    )
+    SIDECAR = "text, sidecar or system file", "texts, sidecars and system files"
+    HIDDEN = "hidden or system entry", "hidden and system entries"
+    LINK = "link that is not followed", "links that are not followed"
+    DEEP = "album too deep in others", "albums too deep in others"
+    OTHER = "file of another kind", "files of other kinds"
+
+    def told(self, names: Sequence[str]) -> str:
+        """Say to the owner how many there are; of other kinds, with their suffixes."""
+        one, several = self.value
+        suffixes = {os.path.splitext(name)[1].lower() for name in names}
+        plain = sorted(suffix for suffix in suffixes if suffix[1:].isalnum())
+        examples = f" ({', '.join(plain[:8])})" if plain and self is Skipped.OTHER else ""
+        if len(names) == 1:
+            return f"1 {one}{examples} is not shown."
+        return f"{len(names)} {several}{examples} are not shown."
+
+
+# Never items, even where the content would pass: sidecars, camera proxies, texts, what runs.
+IGNORED_SUFFIXES = frozenset(
+    ".xmp .json .txt .aae .thm .lrv .pp3 .dop .cos .nksc .vrd .pyz .py .html .db .ini".split()
+)
+# Bins, snapshots and system folders of Windows, macOS, Android, NAS and Samba, folded; and what
+# looks like a folder and is a program's library.
+SYSTEM_NAMES = frozenset(
+    (
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "__macosx",
+        "config.msi",
+        "eadir_tmp",
+        "files_trashbin",
+        "files_versions",
+        "lost+found",
+        "lost.dir",
+        "network recycle bin",
+        "network trash folder",
+        "recycle bin",
+        "recycled",
+        "recycler",
+        "system volume information",
+        "temporary items",
+        "thevolumesettingsfolder",
+        "trashbox",
+        "~snapshot",
+    )
+)
+_SYSTEM_NAME = re.compile(
+    r"found\.\d{3}|.*\.(?:photoslibrary|photolibrary|migratedphotolibrary|aplibrary|lrdata)"
+)
+
+# How copies and half files end that other programs leave beside a photo: backups of editors, swap
+# files, downloads, placeholders of clouds. Digits behind do not count: .bak2, .aria2, .~1234.
+LEFTOVER_SUFFIXES = frozenset(
+    ".~ .bak .bck .bk .backup .old .orig .sav .save .xnbak .swn .swo .swp .swx .kate-swp"
+    " .part .partial .filepart .crdownload .opdownload .download .downloading .fdmdownload"
+    " .dtapart .aria .ytdl .bts .td .xltd .!qb .!ut .!bt .!sync .bc! .jc! .teracopy"
+    " .tmp .temp .icloud .nextcloud .owncloud".split()
+)
+EXIFTOOL_ENDS = ("_original", "_exiftool_tmp")  # behind a suffix
+# How others begin, folded.
+_LEFTOVER = re.compile(
+    r"#.+#"  # Emacs
+    r"|\._.+"  # macOS, on disks that hold no resource forks
+    r"|\.(?:nfs|fuse_hidden|smbdelete|afpdeleted)[0-9a-f.]{4,}"  # deleted while in use
+    r"|~\$.+|\.~.+|\.owncloudsync.*|\.unison\..+|\.syncthing\..+|~syncthing~.+"
+    r"|\.(?:pending|trashed)-\d+-.+"  # Android
+    r"|\.goutputstream-.+|\.pureftpd-upload\..+|\.in\..+\."
+    r"|\..+\.\w+\.[a-z\d]{6}"  # rsync
+)
+# Dropbox says it in the language of the computer.
+_CONFLICT_WORDS = (
+    "conflicted copy|sfconflict|case conflict|in konflikt stehende kopie|copie en conflit"
+    "|copia en conflicto|競合コピー|冲突副本|衝突複本"
+)
+# Whole copies, made where two devices changed one file: of Syncthing, Nextcloud and ownCloud,
+# Dropbox, Seafile, Synology Drive and Resilio.
+_CONFLICT = re.compile(
+    r"(?P<stem>.+?)(?:\.sync-conflict-\d{8}-\d{6}(?:-[a-z\d]{7})?|_conflict-\d{8}-\d{6}"
+    rf"| ?\([^()]*(?:{_CONFLICT_WORDS})[^()]*\)(?: \(\d+\))?"
+    r"|_[^_]+_[a-z]{3}-\d\d-\d{6}-\d{4}_(?:case)?conflict|\.conflict)"
+    r"(?P<suffix>\.\w+)?"
+)
+
+
+def is_leftover(name: str) -> bool:
+    """Say whether a file's name is one that other programs give their copies and half files."""
+    folded = name.casefold()
+    suffix = os.path.splitext(folded)[1]
+    if folded.endswith("~") or ".digikamtempfile." in folded:
+        return True
+    is_backup = suffix.endswith(EXIFTOOL_ENDS) or suffix.startswith(".sb-")  # macOS
+    if is_backup or suffix.rstrip("0123456789") in LEFTOVER_SUFFIXES:
+        return True
+    return folded.startswith((".", "~", "#")) and bool(_LEFTOVER.fullmatch(folded))
+
+
+def is_ignored(name: str) -> bool:
+    """Say whether a file's or a folder's name is none of ours: hidden, or a system's."""
+    if name.startswith((".", "@")) or name.endswith("~"):
+        return True
+    folded = name.casefold()
+    return folded in SYSTEM_NAMES or _SYSTEM_NAME.fullmatch(folded) is not None
+
+
+def ignored_as(name: str) -> Skipped | None:
+    """Say what is not shown, be it a file or a folder, since its name is ignored; None: it is not."""
+    if not is_ignored(name):
+        return None
+    if is_leftover(name):
+        return Skipped.COPY
+    return Skipped.HIDDEN
+
+
+def original_of_conflict(name: str) -> str:
+    """Return the folded name of the file of which a sync program made a copy; '' for other files.
+
+    Such a copy is whole. Where the original is gone, the copy may be all that is left.
+    """
+    folded = unicodedata.normalize("NFC", name).casefold()
+    may_be = "(" in folded or "conflict" in folded
+    match = _CONFLICT.fullmatch(folded) if may_be else None
+    if match is None:
+        return ""
+    return match["stem"] + (match["suffix"] or "")
+
+
+def skipped_among(names: Mapping[str, str]) -> dict[str, Skipped]:
+    """Return what is no item among the files of a folder, by the names alone.
+
+    `names` tells of each name how it would be without keywords.
+    """
+    originals = {unicodedata.normalize("NFC", name).casefold() for name in names}
+    skipped = {}
+    for name, plain in names.items():
+        is_copy = is_leftover(name) or is_leftover(plain)
+        if is_copy or original_of_conflict(name) in originals:
+            skipped[name] = Skipped.COPY
+        elif os.path.splitext(plain)[1].lower() in IGNORED_SUFFIXES:
+            skipped[name] = Skipped.SIDECAR
+    return skipped
+
+
+# Pictures that neither browsers nor this program show, whatever they hold.
+OTHER_PICTURES = {
+    suffix: name
+    for name, suffixes in {
+        "JPEG XL": ".jxl",
+        "JPEG 2000": ".jp2 .j2k .j2c .jpc .jpf .jpx .jpm .jph .jhc",
+        "JPEG XR": ".jxr .wdp .hdp",
+        "SVG": ".svg .svgz",
+        "Photoshop": ".psd .psb .pdd",
+        "PostScript": ".eps .ai",
+        "GIMP": ".xcf",
+        "Krita": ".kra",
+        "OpenRaster": ".ora",
+        "Affinity": ".afphoto .afdesign .af",
+        "OpenEXR": ".exr",
+        "Radiance": ".hdr",
+        "Targa": ".tga",
+        "PCX": ".pcx",
+        "Netpbm": ".pbm .pgm .ppm .pnm",
+        "BPG": ".bpg",
+        "FLIF": ".flif",
+        "QOI": ".qoi",
+        "Photo CD": ".pcd",
+    }.items()
+    for suffix in suffixes.split()
+}
+
+
+def other_picture(name: str) -> str:
+    """Say to the owner why a picture of a suffix is never shown; '': it is none, or may be shown."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in RAW_SUFFIXES:
+        return RAW_PROBLEM
+    if suffix in OTHER_PICTURES:
+        return f"{OTHER_PICTURES[suffix]}: export it as JPEG to show it"
+    return ""
+
+
+LIVE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mp")  # of the films of live photos
+# What Pixel phones put behind the name of a shot: PXL_1.MP.jpg, PXL_1.RAW-01.MP.COVER.jpg and
+# PXL_1.RAW-02.ORIGINAL.dng.
+_PIXEL_TAGS = re.compile(r"(?:\.raw-\d\d)?(?:\.mp)?(?:\.(?:cover|original))?$")
+_COPY_NUMBER = re.compile(r" ?\(\d{1,4}\)$")
+# Apple's edited photos, and those of Google Photos in the languages of the interface.
+_EDITED = re.compile(
+    r"(?P<apple>img_)e(?=\d)|-(?:edited|bearbeitet|modifié|editad[ao]|diedit|編集済み|已編輯|已修改)$"
+)
+
+
+def shot_of(name: str) -> str:
+    """Return the part of a name without keywords that all files of one shot share, folded.
+
+    It is IMG_1 of IMG_1.HEIC, IMG_1.mov, IMG_1_HEVC.MOV and IMG_1.HEIC.MOV; IMG_1(2) of
+    IMG_1(2).JPG and IMG_1.HEIC(2).MP4.
+    """
+    stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name).casefold())
+    number = _COPY_NUMBER.search(stem)
+    if number:
+        stem = stem[: number.start()]
+    if suffix in LIVE_SUFFIXES:
+        inner, inner_suffix = os.path.splitext(stem)
+        if inner_suffix in PHOTO_SUFFIXES:
+            stem = inner
+        stem = stem.removesuffix("_hevc")
+    stem = _PIXEL_TAGS.sub("", stem)
+    return stem + (number[0] if number else "")
+
+
+class Shot(NamedTuple):
+    """The names of what may be one shot: its photos, its films, and its RAW files."""
+
+    photos: list[str]
+    films: list[str]
+    raws: list[str]
+    edited: list[str]  # photos made of the shot, which count where it has no other
+
+
+def _group_shots(names: Mapping[str, str]) -> dict[str, Shot]:
+    shots: dict[str, Shot] = {}
+    for name, plain in sorted(names.items()):
+        suffix = os.path.splitext(plain)[1].lower()
+        shot = shots.setdefault(shot_of(plain), Shot([], [], [], []))
+        if suffix in PHOTO_SUFFIXES:
+            shot.photos.append(name)
+        elif suffix in RAW_SUFFIXES:
+            shot.raws.append(name)
+        elif suffix in LIVE_SUFFIXES:
+            shot.films.append(name)
+    return shots
+
+
+def shots_among(names: Mapping[str, str]) -> dict[str, Shot]:
+    """Return which files of a folder may be one shot, by the name of each.
+
+    `names` tells of each name how it would be without keywords.
+    """
+    shots = _group_shots(names)
+    for key, shot in list(shots.items()):
+        original = shots.get(_EDITED.sub(r"\g<apple>", key))
+        if original and original is not shot and not original.photos:
+            original.edited.extend(shot.photos)
+            shots[key] = shot._replace(films=shot.films or original.films)
+    return {name: shots[shot_of(plain)] for name, plain in names.items()}
 
 
 def parse_file_name(name: str) -> Name:
@@ -1784,6 +2057,14 @@ def _index_name() -> str:
     return f"index-{hashlib.blake2b(reader.encode(), digest_size=6).hexdigest()}.jsonl"
 
 
+def remove_former_renditions(cache: Path, seconds: float) -> None:
+    """Delete the renditions of former versions, once nothing was made there for so many seconds."""
+    for folder in cache.glob("renditions-*"):
+        age = time.time() - folder.stat().st_mtime
+        if folder.name != RENDITIONS_FOLDER and age > seconds:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class Index:
     """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
 
@@ -1966,6 +2247,20 @@ class Album:
     @property
     def is_empty(self) -> bool:
         return self.photos + self.videos == 0
+
+
+def is_live(photo: Info, film: Info) -> bool:
+    """Say whether a photo and a film of one name are one moment, by what was read of them."""
+    if film.kind != VIDEO or photo.kind not in (PHOTO, ""):
+        return False
+    if photo.content_id and film.content_id:
+        return photo.content_id == film.content_id
+    if not 0 < film.duration <= LIVE_SECONDS:
+        return False
+    taken = photo.taken or photo.written
+    if not taken or not film.taken:
+        return True
+    return is_same_moment(taken, film.taken, LIVE_TOLERANCE)
 
 
 def is_pair(photo: File, film: File, index: Index) -> bool:
@@ -2514,6 +2809,41 @@ PASS_SECONDS = (
     30.0  # pause between two background passes over a library that is all rendered
 )
 BATCH = 48  # renditions asked for between two looks at what is newest
+
+
+# What a process writes before it has its name: `KEY-320.webp.PID` of a worker, `.users.json-PID-…` of
+# a server or command.
+_TEMPORARY = re.compile(r"[0-9a-f]{24}-\w+\.webp\.(\d+)|\..+-(\d+)-\w{8}")
+TEMPORARY_SECONDS = 2.0  # a process of another machine may write this, too
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process of this machine runs; Windows keeps open files from being deleted."""
+    if sys.platform == "win32":
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def is_left_over(name: str) -> bool:
+    """Say whether a file's name is of a process of this machine that was killed while it wrote."""
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and not is_running(int(match[1] or match[2]))
+
+
+def sweep(cache: Path) -> None:
+    """Delete what killed processes left half written in a cache and in the state folder around it."""
+    renditions = (cache / RENDITIONS_FOLDER).glob("??")
+    for folder in (cache.parent, cache, *renditions):
+        with contextlib.suppress(OSError):
+            for path in map(folder.joinpath, filter(is_left_over, os.listdir(folder))):
+                if time.time() - path.stat().st_mtime > TEMPORARY_SECONDS:
+                    path.unlink()
 
 
 class Problem(NamedTuple):
@@ -3150,6 +3480,10 @@ KEPT_BYTES = 24_000_000  # of finished pages; a third more once they are compres
 GZIP_LEVEL = 5  # of a page: as small as with 6, in two thirds of the time
 # Sent at a time where a server's file wrapper cannot hold so large a part.
 BLOCK_BYTES = 1 << 18
+# A video that is opened alone is a page that loads itself, which needs an origin; scripts stay
+# forbidden.
+MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
+OTHER_TYPE = "application/octet-stream"
 _LANGUAGE = re.compile(
     r"\s*(\*|[a-z]{1,8}(?:-[a-z\d]{1,8})*)\s*"
     r"(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?",
@@ -3328,6 +3662,42 @@ def attachment(name: str) -> str:
     """Return a Content-Disposition that keeps any name (RFC 6266)."""
     plain, encoded = _NOT_PLAIN.sub("_", name), quote(name, safe="")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Media:
+    """A file to send: a rendition, or an original with the patches that take its place away."""
+
+    path: str | Path
+    media_type: str
+    cache_control: str
+    name: str = ""  # of an attachment
+    vary: str = ""  # the request's header that decides what is sent
+    patches: tuple[Patch, ...] = ()
+    patched: File | None = None  # which the patches are for
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that do not depend on the request."""
+        headers = {
+            "Content-Type": self.media_type,
+            "Content-Security-Policy": MEDIA_POLICY,
+            "Cache-Control": self.cache_control,
+            "Accept-Ranges": "bytes",
+        }
+        if self.name:
+            headers["Content-Disposition"] = attachment(self.name)
+        if self.vary:
+            headers["Vary"] = self.vary
+        return headers
+
+    def etag(self, status: os.stat_result) -> str:
+        """Return the ETag of the file as it is now: what is patched has another one."""
+        parts = [f"{status.st_size:x}", f"{status.st_mtime_ns:x}"]
+        if self.patches:
+            digest = hashlib.blake2b(repr(self.patches).encode(), digest_size=4)
+            parts.append(digest.hexdigest())
+        return f'"{"-".join(parts)}"'
 
 
 class FilePart:
@@ -3529,6 +3899,23 @@ def utc_text(moment: int) -> str:
     return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat()
 
 
+def grid_span(item: Item) -> int:
+    """Return an item's height in 48ths of its column's width: a class of the style sheet, 12 to 144."""
+    info = item.facts
+    if info.width:
+        return min(144, max(12, round(48 * info.height / info.width)))
+    if item.has_picture:
+        return 36
+    return 48
+
+
+def preview_size(info: Info) -> tuple[int, int]:
+    """Return width and height of a photo's preview, pixels."""
+    shrink = min(1.0, PREVIEW_SIDE / max(1, info.width, info.height))
+    width, height = round(info.width * shrink), round(info.height * shrink)
+    return max(1, width), max(1, height)
+
+
 STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -3576,10 +3963,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-# A video that is opened alone is a page that loads itself, which needs an origin; scripts stay
-# forbidden.
-MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
-OTHER_TYPE = "application/octet-stream"
 HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 
 Response: TypeAlias = bottle.HTTPResponse
@@ -3733,59 +4116,6 @@ class Visit:
     @property
     def visibility(self) -> Visibility:
         return self.place.rule.visibility
-
-
-@dataclasses.dataclass(frozen=True)
-class Media:
-    """A file to send: a rendition, or an original with the patches that take its place away."""
-
-    path: str | Path
-    media_type: str
-    cache_control: str
-    name: str = ""  # of an attachment
-    vary: str = ""  # the request's header that decides what is sent
-    patches: tuple[Patch, ...] = ()
-    patched: File | None = None  # which the patches are for
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that do not depend on the request."""
-        headers = {
-            "Content-Type": self.media_type,
-            "Content-Security-Policy": MEDIA_POLICY,
-            "Cache-Control": self.cache_control,
-            "Accept-Ranges": "bytes",
-        }
-        if self.name:
-            headers["Content-Disposition"] = attachment(self.name)
-        if self.vary:
-            headers["Vary"] = self.vary
-        return headers
-
-    def etag(self, status: os.stat_result) -> str:
-        """Return the ETag of the file as it is now: what is patched has another one."""
-        parts = [f"{status.st_size:x}", f"{status.st_mtime_ns:x}"]
-        if self.patches:
-            digest = hashlib.blake2b(repr(self.patches).encode(), digest_size=4)
-            parts.append(digest.hexdigest())
-        return f'"{"-".join(parts)}"'
-
-
-def grid_span(item: Item) -> int:
-    """Return an item's height in 48ths of its column's width: a class of the style sheet, 12 to 144."""
-    info = item.facts
-    if info.width:
-        return min(144, max(12, round(48 * info.height / info.width)))
-    if item.has_picture:
-        return 36
-    return 48
-
-
-def preview_size(info: Info) -> tuple[int, int]:
-    """Return width and height of a photo's preview, pixels."""
-    shrink = min(1.0, PREVIEW_SIDE / max(1, info.width, info.height))
-    width, height = round(info.width * shrink), round(info.height * shrink)
-    return max(1, width), max(1, height)
 
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2

@@ -5,7 +5,7 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 
 Contents, top to bottom; names refer upward only:
 
-    names · formats · boxes · facts · dates · metadata · colours · place · pixels · videos ·
+    formats · boxes · facts · dates · metadata · colours · place · pixels · videos ·
     renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
@@ -74,181 +74,6 @@ METADATA_ERRORS = (
     struct.error,
 )
 
-# --- Names -------------------------------------------------------------------
-
-
-# The number that a copy gets: "x (2)".
-_COPY = re.compile(r" ?\((?=\d+\))")
-_SUFFIX = re.compile(r"(?<=.)\.(?!\d+$)\w{1,8}$")
-
-
-def _counted(text: str) -> tuple[str | int, ...]:
-    pieces = re.split(r"(\d+)", text)
-    return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces))
-
-
-def natural(name: str) -> tuple[Any, ...]:
-    """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names.
-
-    A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
-    """
-    shown = os.fsencode(name).decode("utf-8", "replace")
-    text = unicodedata.normalize("NFC", shown).casefold()
-    stem = _SUFFIX.sub("", text)
-    ordered = _COPY.sub("-(", stem).replace("/", "\0")
-    return _counted(ordered), _counted(text[len(stem) :]), name
-
-
-class Skipped(enum.Enum):
-    """What is in a folder and not shown, said of one and of several."""
-
-    COPY = (
-        "copy or half file of another program",
-        "copies and half files of other programs",
-    )
-    SIDECAR = "text, sidecar or system file", "texts, sidecars and system files"
-    HIDDEN = "hidden or system entry", "hidden and system entries"
-    LINK = "link that is not followed", "links that are not followed"
-    DEEP = "album too deep in others", "albums too deep in others"
-    OTHER = "file of another kind", "files of other kinds"
-
-    def told(self, names: Sequence[str]) -> str:
-        """Say to the owner how many there are; of other kinds, with their suffixes."""
-        one, several = self.value
-        suffixes = {os.path.splitext(name)[1].lower() for name in names}
-        plain = sorted(suffix for suffix in suffixes if suffix[1:].isalnum())
-        examples = f" ({', '.join(plain[:8])})" if plain and self is Skipped.OTHER else ""
-        if len(names) == 1:
-            return f"1 {one}{examples} is not shown."
-        return f"{len(names)} {several}{examples} are not shown."
-
-
-# Never items, even where the content would pass: sidecars, camera proxies, texts, what runs.
-IGNORED_SUFFIXES = frozenset(
-    ".xmp .json .txt .aae .thm .lrv .pp3 .dop .cos .nksc .vrd .pyz .py .html .db .ini".split()
-)
-# Bins, snapshots and system folders of Windows, macOS, Android, NAS and Samba, folded; and what
-# looks like a folder and is a program's library.
-SYSTEM_NAMES = frozenset(
-    (
-        "#recycle",
-        "#snapshot",
-        "$recycle.bin",
-        "__macosx",
-        "config.msi",
-        "eadir_tmp",
-        "files_trashbin",
-        "files_versions",
-        "lost+found",
-        "lost.dir",
-        "network recycle bin",
-        "network trash folder",
-        "recycle bin",
-        "recycled",
-        "recycler",
-        "system volume information",
-        "temporary items",
-        "thevolumesettingsfolder",
-        "trashbox",
-        "~snapshot",
-    )
-)
-_SYSTEM_NAME = re.compile(
-    r"found\.\d{3}|.*\.(?:photoslibrary|photolibrary|migratedphotolibrary|aplibrary|lrdata)"
-)
-
-# How copies and half files end that other programs leave beside a photo: backups of editors, swap
-# files, downloads, placeholders of clouds. Digits behind do not count: .bak2, .aria2, .~1234.
-LEFTOVER_SUFFIXES = frozenset(
-    ".~ .bak .bck .bk .backup .old .orig .sav .save .xnbak .swn .swo .swp .swx .kate-swp"
-    " .part .partial .filepart .crdownload .opdownload .download .downloading .fdmdownload"
-    " .dtapart .aria .ytdl .bts .td .xltd .!qb .!ut .!bt .!sync .bc! .jc! .teracopy"
-    " .tmp .temp .icloud .nextcloud .owncloud".split()
-)
-EXIFTOOL_ENDS = ("_original", "_exiftool_tmp")  # behind a suffix
-# How others begin, folded.
-_LEFTOVER = re.compile(
-    r"#.+#"  # Emacs
-    r"|\._.+"  # macOS, on disks that hold no resource forks
-    r"|\.(?:nfs|fuse_hidden|smbdelete|afpdeleted)[0-9a-f.]{4,}"  # deleted while in use
-    r"|~\$.+|\.~.+|\.owncloudsync.*|\.unison\..+|\.syncthing\..+|~syncthing~.+"
-    r"|\.(?:pending|trashed)-\d+-.+"  # Android
-    r"|\.goutputstream-.+|\.pureftpd-upload\..+|\.in\..+\."
-    r"|\..+\.\w+\.[a-z\d]{6}"  # rsync
-)
-# Dropbox says it in the language of the computer.
-_CONFLICT_WORDS = (
-    "conflicted copy|sfconflict|case conflict|in konflikt stehende kopie|copie en conflit"
-    "|copia en conflicto|競合コピー|冲突副本|衝突複本"
-)
-# Whole copies, made where two devices changed one file: of Syncthing, Nextcloud and ownCloud,
-# Dropbox, Seafile, Synology Drive and Resilio.
-_CONFLICT = re.compile(
-    r"(?P<stem>.+?)(?:\.sync-conflict-\d{8}-\d{6}(?:-[a-z\d]{7})?|_conflict-\d{8}-\d{6}"
-    rf"| ?\([^()]*(?:{_CONFLICT_WORDS})[^()]*\)(?: \(\d+\))?"
-    r"|_[^_]+_[a-z]{3}-\d\d-\d{6}-\d{4}_(?:case)?conflict|\.conflict)"
-    r"(?P<suffix>\.\w+)?"
-)
-
-
-def is_leftover(name: str) -> bool:
-    """Say whether a file's name is one that other programs give their copies and half files."""
-    folded = name.casefold()
-    suffix = os.path.splitext(folded)[1]
-    if folded.endswith("~") or ".digikamtempfile." in folded:
-        return True
-    is_backup = suffix.endswith(EXIFTOOL_ENDS) or suffix.startswith(".sb-")  # macOS
-    if is_backup or suffix.rstrip("0123456789") in LEFTOVER_SUFFIXES:
-        return True
-    return folded.startswith((".", "~", "#")) and bool(_LEFTOVER.fullmatch(folded))
-
-
-def is_ignored(name: str) -> bool:
-    """Say whether a file's or a folder's name is none of ours: hidden, or a system's."""
-    if name.startswith((".", "@")) or name.endswith("~"):
-        return True
-    folded = name.casefold()
-    return folded in SYSTEM_NAMES or _SYSTEM_NAME.fullmatch(folded) is not None
-
-
-def ignored_as(name: str) -> Skipped | None:
-    """Say what is not shown, be it a file or a folder, since its name is ignored; None: it is not."""
-    if not is_ignored(name):
-        return None
-    if is_leftover(name):
-        return Skipped.COPY
-    return Skipped.HIDDEN
-
-
-def original_of_conflict(name: str) -> str:
-    """Return the folded name of the file of which a sync program made a copy; '' for other files.
-
-    Such a copy is whole. Where the original is gone, the copy may be all that is left.
-    """
-    folded = unicodedata.normalize("NFC", name).casefold()
-    may_be = "(" in folded or "conflict" in folded
-    match = _CONFLICT.fullmatch(folded) if may_be else None
-    if match is None:
-        return ""
-    return match["stem"] + (match["suffix"] or "")
-
-
-def skipped_among(names: Mapping[str, str]) -> dict[str, Skipped]:
-    """Return what is no item among the files of a folder, by the names alone.
-
-    `names` tells of each name how it would be without keywords.
-    """
-    originals = {unicodedata.normalize("NFC", name).casefold() for name in names}
-    skipped = {}
-    for name, plain in names.items():
-        is_copy = is_leftover(name) or is_leftover(plain)
-        if is_copy or original_of_conflict(name) in originals:
-            skipped[name] = Skipped.COPY
-        elif os.path.splitext(plain)[1].lower() in IGNORED_SUFFIXES:
-            skipped[name] = Skipped.SIDECAR
-    return skipped
-
-
 # --- Formats -----------------------------------------------------------------
 
 PHOTO, VIDEO, RAW = "photo", "video", "raw"
@@ -274,8 +99,6 @@ RAW_SUFFIXES = frozenset(
 )
 RAW_PROBLEM = "RAW: export it as JPEG to show it"
 SUFFIXES = {PHOTO: PHOTO_SUFFIXES, VIDEO: VIDEO_SUFFIXES, RAW: RAW_SUFFIXES}
-
-LIVE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mp")  # of the films of live photos
 
 # The only decoders of Pillow that a file can reach.
 PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "HEIF")
@@ -370,110 +193,6 @@ def expected_kind(path: str) -> str:
         if suffix in suffixes:
             return kind
     return ""
-
-
-# What Pixel phones put behind the name of a shot: PXL_1.MP.jpg, PXL_1.RAW-01.MP.COVER.jpg and
-# PXL_1.RAW-02.ORIGINAL.dng.
-_PIXEL_TAGS = re.compile(r"(?:\.raw-\d\d)?(?:\.mp)?(?:\.(?:cover|original))?$")
-_COPY_NUMBER = re.compile(r" ?\(\d{1,4}\)$")
-# Apple's edited photos, and those of Google Photos in the languages of the interface.
-_EDITED = re.compile(
-    r"(?P<apple>img_)e(?=\d)|-(?:edited|bearbeitet|modifié|editad[ao]|diedit|編集済み|已編輯|已修改)$"
-)
-
-
-def shot_of(name: str) -> str:
-    """Return the part of a name without keywords that all files of one shot share, folded.
-
-    It is IMG_1 of IMG_1.HEIC, IMG_1.mov, IMG_1_HEVC.MOV and IMG_1.HEIC.MOV; IMG_1(2) of
-    IMG_1(2).JPG and IMG_1.HEIC(2).MP4.
-    """
-    stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name).casefold())
-    number = _COPY_NUMBER.search(stem)
-    if number:
-        stem = stem[: number.start()]
-    if suffix in LIVE_SUFFIXES:
-        inner, inner_suffix = os.path.splitext(stem)
-        if inner_suffix in PHOTO_SUFFIXES:
-            stem = inner
-        stem = stem.removesuffix("_hevc")
-    stem = _PIXEL_TAGS.sub("", stem)
-    return stem + (number[0] if number else "")
-
-
-# Pictures that neither browsers nor this program show, whatever they hold.
-OTHER_PICTURES = {
-    suffix: name
-    for name, suffixes in {
-        "JPEG XL": ".jxl",
-        "JPEG 2000": ".jp2 .j2k .j2c .jpc .jpf .jpx .jpm .jph .jhc",
-        "JPEG XR": ".jxr .wdp .hdp",
-        "SVG": ".svg .svgz",
-        "Photoshop": ".psd .psb .pdd",
-        "PostScript": ".eps .ai",
-        "GIMP": ".xcf",
-        "Krita": ".kra",
-        "OpenRaster": ".ora",
-        "Affinity": ".afphoto .afdesign .af",
-        "OpenEXR": ".exr",
-        "Radiance": ".hdr",
-        "Targa": ".tga",
-        "PCX": ".pcx",
-        "Netpbm": ".pbm .pgm .ppm .pnm",
-        "BPG": ".bpg",
-        "FLIF": ".flif",
-        "QOI": ".qoi",
-        "Photo CD": ".pcd",
-    }.items()
-    for suffix in suffixes.split()
-}
-
-
-def other_picture(name: str) -> str:
-    """Say to the owner why a picture of a suffix is never shown; '': it is none, or may be shown."""
-    suffix = os.path.splitext(name)[1].lower()
-    if suffix in RAW_SUFFIXES:
-        return RAW_PROBLEM
-    if suffix in OTHER_PICTURES:
-        return f"{OTHER_PICTURES[suffix]}: export it as JPEG to show it"
-    return ""
-
-
-class Shot(NamedTuple):
-    """The names of what may be one shot: its photos, its films, and its RAW files."""
-
-    photos: list[str]
-    films: list[str]
-    raws: list[str]
-    edited: list[str]  # photos made of the shot, which count where it has no other
-
-
-def _group_shots(names: Mapping[str, str]) -> dict[str, Shot]:
-    shots: dict[str, Shot] = {}
-    for name, plain in sorted(names.items()):
-        suffix = os.path.splitext(plain)[1].lower()
-        shot = shots.setdefault(shot_of(plain), Shot([], [], [], []))
-        if suffix in PHOTO_SUFFIXES:
-            shot.photos.append(name)
-        elif suffix in RAW_SUFFIXES:
-            shot.raws.append(name)
-        elif suffix in LIVE_SUFFIXES:
-            shot.films.append(name)
-    return shots
-
-
-def shots_among(names: Mapping[str, str]) -> dict[str, Shot]:
-    """Return which files of a folder may be one shot, by the name of each.
-
-    `names` tells of each name how it would be without keywords.
-    """
-    shots = _group_shots(names)
-    for key, shot in list(shots.items()):
-        original = shots.get(_EDITED.sub(r"\g<apple>", key))
-        if original and original is not shot and not original.photos:
-            original.edited.extend(shot.photos)
-            shots[key] = shot._replace(films=shot.films or original.films)
-    return {name: shots[shot_of(plain)] for name, plain in names.items()}
 
 
 def read_head(path: str) -> tuple[bytes, str]:
@@ -3532,10 +3251,6 @@ def read_photo(image: ImageFile.ImageFile, look: Look, info: Info) -> Info:
 
 # --- Videos ------------------------------------------------------------------
 
-# A live photo lasts 3 s on Apple's phones and up to 5 s on others. Its film may be dated by its
-# beginning, by its end, or by when the phone wrote it, some seconds later.
-LIVE_SECONDS = 6.0
-LIVE_TOLERANCE = 60.0  # seconds
 ATOMS = 256  # looked at in one place of a film
 ATOM_BYTES = 4096  # read of one atom
 QUICKTIME_ZERO = dt.datetime(1904, 1, 1)
@@ -3689,20 +3404,6 @@ def read_film_header(path: str) -> tuple[float, dict[str, str]]:
             elif atom.kind == b"meta":
                 tags |= _apple_tags(file, atom)
     return duration, tags
-
-
-def is_live(photo: Info, film: Info) -> bool:
-    """Say whether a photo and a film of one name are one moment, by what was read of them."""
-    if film.kind != VIDEO or photo.kind not in (PHOTO, ""):
-        return False
-    if photo.content_id and film.content_id:
-        return photo.content_id == film.content_id
-    if not 0 < film.duration <= LIVE_SECONDS:
-        return False
-    taken = photo.taken or photo.written
-    if not taken or not film.taken:
-        return True
-    return is_same_moment(taken, film.taken, LIVE_TOLERANCE)
 
 
 # High dynamic range: what is brighter than white paper has room there, so that paper looks grey
@@ -4010,49 +3711,6 @@ def missing_renditions(cache: Path, info: Info, purpose: Purpose) -> tuple[str, 
     """Name the renditions that a purpose needs and that are not there yet."""
     names = rendition_names(info, purpose)
     return tuple(name for name in names if not is_made(cache, info.key, name))
-
-
-# What a process writes before it has its name: `KEY-320.webp.PID` of a worker, `.users.json-PID-…` of
-# a server or command.
-_TEMPORARY = re.compile(r"[0-9a-f]{24}-\w+\.webp\.(\d+)|\..+-(\d+)-\w{8}")
-TEMPORARY_SECONDS = 2.0  # a process of another machine may write this, too
-
-
-def is_running(pid: int) -> bool:
-    """Say whether a process of this machine runs; Windows keeps open files from being deleted."""
-    if sys.platform == "win32":
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def is_left_over(name: str) -> bool:
-    """Say whether a file's name is of a process of this machine that was killed while it wrote."""
-    match = _TEMPORARY.fullmatch(name)
-    return match is not None and not is_running(int(match[1] or match[2]))
-
-
-def sweep(cache: Path) -> None:
-    """Delete what killed processes left half written in a cache and in the state folder around it."""
-    renditions = (cache / RENDITIONS_FOLDER).glob("??")
-    for folder in (cache.parent, cache, *renditions):
-        with contextlib.suppress(OSError):
-            for path in map(folder.joinpath, filter(is_left_over, os.listdir(folder))):
-                if time.time() - path.stat().st_mtime > TEMPORARY_SECONDS:
-                    path.unlink()
-
-
-def remove_former_renditions(cache: Path, seconds: float) -> None:
-    """Delete the renditions of former versions, once nothing was made there for so many seconds."""
-    for folder in cache.glob("renditions-*"):
-        age = time.time() - folder.stat().st_mtime
-        if folder.name != RENDITIONS_FOLDER and age > seconds:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class UnwrittenError(Exception):

@@ -10,7 +10,6 @@ from drawing import draw
 from looking import Open, is_there, look, names
 
 import photos
-import renditions
 
 LEFTOVERS = [
     *("IMG_1.JPG_original", "IMG_1.jpg_exiftool_tmp", "x.jpg~", "x.jpg.~1~", "x.jpg.bak"),
@@ -90,21 +89,21 @@ def test_a_copy_or_half_file_is_no_item_whatever_it_holds(
     album = look(opened, "New", user=True)
     assert names(album) == ["IMG_1.jpg"]
     assert not is_there(opened, "New", name, user=True)
-    assert len(photos.Upkeep(opened).skipped()[renditions.Skipped.COPY]) == 1
+    assert len(photos.Upkeep(opened).skipped()[photos.Skipped.COPY]) == 1
 
 
 @pytest.mark.parametrize("name", LEFTOVERS)
 def test_a_copy_is_known_in_any_case_of_letters(name: str) -> None:
     if "private" not in name:
         for form in (name, name.lower(), name.upper(), name.swapcase()):
-            assert renditions.is_leftover(form), form
+            assert photos.is_leftover(form), form
 
 
 def test_a_name_that_only_reminds_of_a_copy_is_an_item(library: Path, quiet: Open) -> None:
     fill(library / "New", *PHOTOS)
     opened = quiet()
     assert set(names(look(opened, "New"))) == set(PHOTOS)
-    assert not photos.Upkeep(opened).skipped()[renditions.Skipped.COPY]
+    assert not photos.Upkeep(opened).skipped()[photos.Skipped.COPY]
 
 
 def test_an_album_may_be_called_like_a_copy(library: Path, quiet: Open) -> None:
@@ -120,7 +119,7 @@ def test_the_copy_of_a_sync_program_is_an_item_where_it_is_all_that_is_left(
     fill(library / "New", original, copy)
     opened = quiet()
     assert names(look(opened, "New")) == [original]
-    assert len(photos.Upkeep(opened).skipped()[renditions.Skipped.COPY]) == 1
+    assert len(photos.Upkeep(opened).skipped()[photos.Skipped.COPY]) == 1
     (library / "New" / original).unlink()
     assert names(look(opened, "New")) == [copy]
 

@@ -163,10 +163,10 @@ def test_pictures_that_are_not_shown_are_named_with_what_to_do(
         "New/scan.jp2": "JPEG 2000: export it as JPEG to show it",
         "New/shot.jxl": "JPEG XL: export it as JPEG to show it",
     }
-    assert len(photos.Upkeep(opened).skipped()[renditions.Skipped.OTHER]) == 1  # doc.pdf
+    assert len(photos.Upkeep(opened).skipped()[photos.Skipped.OTHER]) == 1  # doc.pdf
 
 
-@pytest.mark.parametrize("suffix", sorted(renditions.OTHER_PICTURES))
+@pytest.mark.parametrize("suffix", sorted(photos.OTHER_PICTURES))
 def test_a_picture_of_another_format_is_no_page_whatever_it_holds(
     suffix: str, library: Path, visitor: Client
 ) -> None:
