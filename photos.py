@@ -953,9 +953,10 @@ IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
 WATCH_SECONDS = 0.5  # between two looks at how long the workers take
 # A disk may be slow, and the machine busy, so that a file may take longer than the CPU time that it
 # gets. It is tried again after a pause; with each time it may take longer, and the pause is longer.
-PATIENCE = 1.5  # times RENDER_SECONDS, at first; twice as long each time
+PATIENCE = 1.2  # times RENDER_SECONDS, at first; twice as long each time
 PAUSE_SECONDS = 10.0  # at first; four times as long each time
 LATE_TIMES = 4  # after which neither grows any more: 8 minutes and 43 minutes
+END_SECONDS = 2.0  # until a worker that is out of patience is noticed and has ended
 TOO_LATE = "the disk or the machine is too slow for it now; it is tried again by itself"
 STILL_BEING_MADE = "This picture is still being made. Try again in a moment."
 ATTEMPTS = 2  # somebody may have killed the worker: that is not the photo's fault
@@ -2751,7 +2752,8 @@ class Library:
         if not self._threads_waiting.acquire(blocking=False):
             raise Busy("Too many pictures are being made. Try again in a moment.")
         try:
-            return future.result(timeout=RENDER_SECONDS)
+            # Browsers and proxies wait for 30 seconds at least.
+            return future.result(timeout=PATIENCE * RENDER_SECONDS + END_SECONDS)
         except TimeoutError:
             raise Busy(STILL_BEING_MADE) from None
         finally:

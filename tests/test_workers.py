@@ -231,13 +231,13 @@ def test_a_photo_that_comes_slowly_is_shown_in_the_end(
         assert isinstance(future.exception(20), photos.Busy)
         patience.append(renderer._workers[0].patience)
         eventually(lambda: not renderer.rests(photo.name))
-    assert patience == [0.75, 1.5, 3.0]
+    assert patience == [0.6, 1.2, 2.4]
     info = ask(renderer, photo, Purpose.ALL).result(20)
     assert (info.width, info.problem) == (60, "")
     future = ask(renderer, photo, Purpose.ALL)
     os.kill(worker_pid(renderer), signal.SIGSTOP)
     assert isinstance(future.exception(20), photos.Busy)
-    assert renderer._workers[0].patience == 0.75, "it begins afresh"
+    assert renderer._workers[0].patience == 0.6, "it begins afresh"
 
 
 def test_a_photo_that_computes_for_ever_is_given_up_and_the_next_one_is_not(
