@@ -477,6 +477,23 @@ def test_a_film_of_a_camera_without_a_clock_is_dated_otherwise(year: int) -> Non
     assert renditions._video_date(tags) is None
 
 
+@pytest.mark.parametrize(
+    "chunk", [b"IDIT\x1a\0\0\0WED AUG 17 11:42:43 2005\n\0", b""], ids=["camera", "program"]
+)
+def test_an_avi_is_dated_in_local_time(
+    chunk: bytes, ffmpeg: str, tmp_path: Path, develop: Develop
+) -> None:
+    date = ("-metadata", "date=2005-08-17 11:42:43")
+    path = make(tmp_path / "MVI_1.avi", *HALVES, *(() if chunk else date))
+    if chunk:  # in the place of what is left free for such
+        content = path.read_bytes()
+        at = content.index(b"JUNK")
+        size = int.from_bytes(content[at + 4 : at + 8], "little") - len(chunk)
+        free = b"JUNK" + size.to_bytes(4, "little")
+        path.write_bytes(content[:at] + chunk + free + content[at + len(chunk) + 8 :])
+    assert develop(path).taken == "2005-08-17T11:42:43"
+
+
 # As camcorders write it: a clock without zone, in decimals.
 MOMENT = (
     "17ee8c60-f84d-11d9-8cd6-0800200c9a66+MDPM\2\x18\x01\x20\x24\x11\x19\x17\x17\x18\x21"

@@ -181,6 +181,16 @@ def test_a_film_whose_sound_alone_plays_is_offered(
     refuses(open_window(films.address), "xvid", "film.mp4")
 
 
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="no faults")
+@pytest.mark.parametrize(
+    "name", ["IMG_1.MOV", "IMG_2_noaudio.MOV", "MVI_3.mov", "xvid.mp4"]
+)
+def test_other_films_that_this_browser_cannot_show_are_offered(
+    name: str, films: Server, open_window: OpenWindow
+) -> None:
+    refuses(open_window(films.address), "silent", name)
+
+
 def test_a_film_that_no_browser_plays_is_offered_with_its_poster(
     films: Server, open_window: OpenWindow
 ) -> None:
