@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 from conftest import SAMPLES, needed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 import renditions
 
@@ -185,3 +188,188 @@ def test_patches_survive_the_index(tmp_path: Path) -> None:
 
 def test_what_nobody_has_searched_stays_at_home() -> None:
     assert renditions.Info().place_kept
+
+
+GPS = [
+    *("-GPSLatitude=52.5163", "-GPSLatitudeRef=N", "-GPSLongitude=13.3777"),
+    *("-GPSLongitudeRef=E", "-GPSAltitude=35", "-GPSDateStamp=2024:01:02"),
+    *("-GPSTimeStamp=10:11:12", "-GPSProcessingMethod=GPS"),
+]
+IN_XMP = [
+    *("-XMP-exif:GPSLatitude=52.5163", "-XMP-exif:GPSLongitude=13.3777"),
+    *("-XMP-photoshop:City=Berlin", "-XMP-photoshop:Country=Germany"),
+    *("-XMP-photoshop:State=Berlin", "-XMP-iptcCore:Location=Gate"),
+    *("-XMP-iptcCore:CountryCode=DE", "-XMP-dc:Coverage=Berlin", "-XMP-dc:Title=Kept"),
+    *(
+        "-XMP-iptcExt:LocationShownCity=Berlin",
+        "-XMP-iptcExt:LocationShownSublocation=Gate",
+    ),
+    *(
+        "-XMP-iptcExt:LocationCreatedCity=Berlin",
+        "-XMP-iptcExt:LocationCreatedGPSLatitude=52",
+    ),
+    *("-XMP-iptcExt:LocationCreatedCountryName=Germany", "-XMP-xmpDM:ShotLocation=Gate"),
+    *("-XMP-drone-dji:GpsLatitude=52.5163", "-XMP-drone-dji:AbsoluteAltitude=+10.0"),
+]
+IN_IPTC = [
+    *("-IPTC:City=Berlin", "-IPTC:Sub-location=Gate", "-IPTC:Province-State=Berlin"),
+    *("-IPTC:Country-PrimaryLocationCode=DEU", "-IPTC:Country-PrimaryLocationName=Germany"),
+    *("-IPTC:ContentLocationCode=DEU", "-IPTC:ContentLocationName=Germany"),
+    *("-IPTC:Headline=Kept", "-IPTC:Keywords=Kept"),
+]
+IN_KEYS = [
+    *("-Keys:GPSCoordinates=52.5163, 13.3777, 30", "-Keys:LocationName=Gate"),
+    *("-Keys:LocationBody=earth", "-Keys:LocationNote=Gate", "-Keys:Model=Kept"),
+    *("-Keys:LocationAccuracyHorizontal=5", "-Keys:LocationDate=2024:01:01 00:00:00"),
+    *("-UserData:GPSCoordinates=52.5163, 13.3777, 30", "-Keys:Title=Kept"),
+    "-ItemList:GPSCoordinates=52.5163, 13.3777, 30",
+    "-UserData:LocationInformation=Gate Role=0 Lat=52.5 Lon=13.3 Alt=30 Body=earth Notes=n",
+    "-UserData:GPSCoordinates-deu=52.5163, 13.3777, 30",
+]
+IN_EXIF = ["-Make=Maker", "-Model=Kept", "-DateTimeOriginal=2024:01:02 03:04:05"]
+PHOTO_TAGS = {
+    "a.jpg": [*IN_EXIF, *GPS, *IN_XMP, *IN_IPTC],
+    "a.tif": [*IN_EXIF, *GPS, *IN_XMP, *IN_IPTC],
+    "a.png": [*IN_EXIF, *GPS, *IN_XMP],
+    "a.webp": [*IN_EXIF, *GPS, *IN_XMP],
+    "a.avif": [*IN_EXIF, *GPS, *IN_XMP],
+    "a.gif": IN_XMP,
+}
+PLACE_TEXTS = (b"Berlin", b"Gate", b"Germany", b"52.5163", b"13.3777")
+
+
+def write_tags(path: Path, tags: Sequence[str]) -> None:
+    command = [needed("exiftool"), "-q", "-q", "-overwrite_original", *tags, str(path)]
+    subprocess.run(command, check=True)
+
+
+def check_patched(path: Path, read_tags: ReadTags) -> Path:
+    """Check that exiftool finds a place in a file, and none in its patched copy; return that."""
+    folder = path.parent / "patched"
+    folder.mkdir(exist_ok=True)
+    copy = patched(path, folder)
+    before, after = read_tags([path, copy])
+    assert places(before)
+    assert places(after) == {}
+    assert others(after) == others(before)
+    assert not [text for text in PLACE_TEXTS if text in copy.read_bytes()]
+    return copy
+
+
+@pytest.mark.parametrize("name", PHOTO_TAGS)
+def test_a_photo_of_any_kind_keeps_all_but_its_place(
+    name: str, read_tags: ReadTags, tmp_path: Path
+) -> None:
+    picture = Image.effect_noise((64, 48), 50).convert("RGB")
+    more = {"save_all": True, "append_images": [picture.rotate(180)]}
+    picture.save(tmp_path / name, **(more if name in ("a.tif", "a.gif", "a.webp") else {}))
+    write_tags(tmp_path / name, PHOTO_TAGS[name])
+    copy = check_patched(tmp_path / name, read_tags)
+    with Image.open(tmp_path / name) as before, Image.open(copy) as after:
+        assert after.tobytes() == before.tobytes()
+        assert after.getexif().get(0x0110) == before.getexif().get(0x0110)
+
+
+def make_film(path: Path, *options: str) -> None:
+    source = ("-f", "lavfi", "-i", "testsrc=duration=1:size=128x96")
+    command = ["ffmpeg", "-v", "error", *source, *options, str(path)]
+    subprocess.run(command, check=True)
+
+
+def packets(path: Path) -> str:
+    """Return what ffmpeg hands on of a film, as a digest."""
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0", "-f", "md5", "-"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+LOCATED = ("-metadata", "location=+52.5163+013.3777/", "-metadata", "title=Kept")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mp4", ()),
+        ("fast.mp4", ("-movflags", "faststart")),
+        ("a.mov", ()),
+        ("keys.mov", ("-movflags", "use_metadata_tags")),
+        ("a.3gp", ("-c:v", "h263")),
+        ("pieces.mp4", ("-movflags", "frag_keyframe+empty_moov")),
+    ],
+)
+def test_a_film_of_any_kind_keeps_all_but_its_place(
+    name: str, options: Sequence[str], ffmpeg: str, read_tags: ReadTags, tmp_path: Path
+) -> None:
+    make_film(tmp_path / name, *LOCATED, *options)
+    copy = check_patched(tmp_path / name, read_tags)
+    assert packets(copy) == packets(tmp_path / name)
+
+
+@pytest.mark.parametrize("tags", [IN_KEYS, IN_XMP], ids=["keys", "xmp"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
+def test_a_film_loses_the_places_that_others_wrote_into_it(
+    name: str, tags: Sequence[str], ffmpeg: str, read_tags: ReadTags, tmp_path: Path
+) -> None:
+    make_film(tmp_path / name)
+    write_tags(tmp_path / name, tags)
+    copy = check_patched(tmp_path / name, read_tags)
+    assert packets(copy) == packets(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
+def test_the_tags_of_matroska_tell_no_place(
+    name: str, ffmpeg: str, read_tags: ReadTags, tmp_path: Path
+) -> None:
+    more = ("-metadata", "LOCATION=+52.5163+013.3777/", "-metadata", "COUNTRY=Germany")
+    make_film(tmp_path / name, *LOCATED[2:], *more)
+    copy = patched(tmp_path / name, tmp_path.parent)
+    assert not [text for text in PLACE_TEXTS if text in copy.read_bytes()]
+    assert b"Kept" in copy.read_bytes()
+    # a checksum that were wrong would be an error
+    check = ["ffmpeg", "-v", "warning", "-err_detect", "crccheck+explode", "-i", str(copy)]
+    done = subprocess.run(
+        [*check, "-f", "null", "-"], check=True, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert packets(copy) == packets(tmp_path / name)
+
+
+def test_the_film_in_a_motion_photo_tells_no_place(
+    ffmpeg: str, read_tags: ReadTags, tmp_path: Path
+) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg")
+    make_film(tmp_path / "a.mov", *LOCATED)
+    photo = tmp_path / "motion.jpg"
+    photo.write_bytes((tmp_path / "a.jpg").read_bytes() + (tmp_path / "a.mov").read_bytes())
+    copy = patched(photo, tmp_path.parent)
+    assert b"+52.5163" in photo.read_bytes()
+    assert b"+52.5163" not in copy.read_bytes()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_files_cost_no_more_than_their_download(
+    ends: list[Path], data: st.DataObject
+) -> None:
+    path = data.draw(st.sampled_from(ends))
+    content = bytearray(path.read_bytes())
+    length = data.draw(st.integers(0, len(content)))
+    del content[length:]
+    for _ in range(data.draw(st.integers(0, 20))):
+        at = data.draw(st.integers(0, max(0, length - 1)))
+        content[at : at + 1] = data.draw(st.binary(min_size=1, max_size=1))
+    damaged = path.parent / "damaged"
+    damaged.write_bytes(content)
+    info = renditions.read_place(str(damaged), b"", renditions.Info())
+    ends_of_patches = [patch.end for patch in info.place]
+    assert max(ends_of_patches, default=0) <= len(content)
+    assert renditions.info_from(json.loads(json.dumps(vars(info)))) == info
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Photos of several kinds whose metadata tell their place."""
+    folder = tmp_path_factory.mktemp("located")
+    for name, tags in PHOTO_TAGS.items():
+        Image.new("RGB", (16, 12)).save(folder / name)
+        write_tags(folder / name, tags)
+    return [folder / name for name in PHOTO_TAGS]
