@@ -42,14 +42,19 @@ def problems(library: photos.Library) -> dict[str, str]:
 
 @pytest.fixture
 def only_photos_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail where a RAW file is sent to a worker."""
+    """Fail where a RAW file is rendered: its facts alone tell where it was taken."""
     submit = photos.Renderer.submit
 
     def submit_it(
-        renderer: photos.Renderer, identity: str, path: str, *rest: object
+        renderer: photos.Renderer,
+        identity: str,
+        path: str,
+        purpose: renditions.Purpose,
+        *rest: object,
     ) -> object:
-        assert not path.lower().endswith((".dng", ".cr2", ".nef", ".dng.private", ".jxl"))
-        return submit(renderer, identity, path, *rest)  # type: ignore[arg-type]
+        is_raw = path.lower().endswith((".dng", ".cr2", ".nef", ".dng.private", ".jxl"))
+        assert not is_raw or purpose is renditions.Purpose.FACTS
+        return submit(renderer, identity, path, purpose, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(photos.Renderer, "submit", submit_it)
 

@@ -224,7 +224,7 @@ def test_a_state_file_whose_writer_was_killed_leaves_nothing_for_long(
     state = opened.cache.parent
     start_python(KILLED_WRITER, state / "users.json").wait()
     [left] = state.glob(".users.json*")
-    monkeypatch.setattr(renditions, "TEMPORARY_SECONDS", 0.0)
+    monkeypatch.setattr(photos, "TEMPORARY_SECONDS", 0.0)
     photos.Upkeep(opened).prune()
     assert not left.exists()
 
