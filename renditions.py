@@ -888,6 +888,8 @@ def is_same_moment(one: str, other: str, tolerance: float) -> bool:
     return quarters in QUARTERS and abs(ahead - quarters * QUARTER) <= tolerance
 
 
+# Cameras without a clock told 1904 or 1970 first; in 2100 no zone leads out of the calendar.
+FILM_YEARS = range(1971, 2100)
 # Seconds by which the clock of a film's name may miss its beginning or end.
 FILM_TOLERANCE = 30
 
@@ -905,15 +907,17 @@ def _zone_in_name(info: Info, name: str) -> dt.tzinfo | None:
     ahead = (local - moment).total_seconds()
     for seconds in (ahead, ahead + info.duration, ahead - info.duration):
         quarters = round(seconds / QUARTER)
-        is_near = abs(seconds - quarters * QUARTER) <= FILM_TOLERANCE
-        if is_near and quarters in QUARTERS:
+        if quarters not in QUARTERS:
+            continue
+        if abs(seconds - quarters * QUARTER) <= FILM_TOLERANCE:
             return dt.timezone(dt.timedelta(seconds=quarters * QUARTER))
     return None
 
 
 def _is_in_utc(info: Info, taken: dt.datetime) -> bool:
     """Say whether a date tells the moment alone: films are dated in UTC wherever they were taken."""
-    return info.kind == VIDEO and taken.utcoffset() == dt.timedelta(0)
+    is_film = info.kind == VIDEO and taken.year in FILM_YEARS
+    return is_film and taken.utcoffset() == dt.timedelta(0)
 
 
 def zone_told(info: Info, name: str) -> dt.tzinfo | None:
@@ -3290,8 +3294,6 @@ CONTENT_ID = "com.apple.quicktime.content.identifier"
 # Ratios of a pixel's sides: what scaling to whole pixels leaves is up to the first, and no camera's
 # is beyond the second.
 SQUARE, OBLONG = 1.05, 4
-# Cameras without a clock told 1904 or 1970 first; in 2100 no zone leads out of the calendar.
-FILM_YEARS = range(1971, 2100)
 TURNS = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 POSTER_SECONDS = 1.0  # into a film: later than a black beginning
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner

@@ -519,6 +519,25 @@ def test_packets_that_are_cut_or_damaged_tell_no_date(size: int) -> None:
     assert renditions.camcorder_date(b"") is None
 
 
+@pytest.mark.parametrize(
+    "taken", ["0001-01-01T05:00:00+00:00", "9999-12-31T23:00:00+00:00"]
+)
+@pytest.mark.parametrize("hours", [-12, 14])
+@pytest.mark.parametrize("name", ["IMG_1.MOV", "VID_20240107_070258.mp4"])
+def test_a_film_at_an_end_of_the_calendar_does_no_harm(
+    taken: str, hours: int, name: str
+) -> None:
+    zone = dt.timezone(dt.timedelta(hours=hours))
+    one = dataclasses.replace(film(name, taken, duration=1.7e308), zone=zone)
+    assert one.taken.isoformat() == taken
+    assert photos.usual_zone([one]) == dt.UTC
+
+
+def test_a_film_of_endless_length_does_no_harm() -> None:
+    one = film("VID_20240107_070258.mp4", duration=1.7976931348623157e308)
+    assert one.taken.isoformat() == "2024-01-07T07:02:58+09:00"
+
+
 def test_a_phone_may_tell_the_zone_of_its_films() -> None:
     tags = {
         "creation_time": "2024-01-06T22:02:58.0Z",
