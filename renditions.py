@@ -3530,7 +3530,7 @@ def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
     date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
     if date:
         return date
-    created = parse_date(tags.get("creation_time", ""))
+    created = parse_date(tags.get("creation_time", tags.get("modification_date", "")))
     if created is None:
         return parse_date(tags.get("date", ""))
     if created.year not in FILM_YEARS:
@@ -3592,6 +3592,10 @@ def _look_of(stream: Mapping[str, Any]) -> FilmLook:
 # H264.pm): by number, four bytes each, in binary-coded decimals.
 _MOMENT = re.compile(rb"MDPM.(?:[^\x18].{4}){0,3}\x18.(.{3})\x19(.{4})", re.DOTALL)
 PACKET_BYTES = 188
+FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+WINDOWS_ZERO = dt.datetime(
+    1601, 1, 1, tzinfo=dt.UTC
+)  # from which it counts ticks of 100 ns
 
 
 def _packets(head: bytes) -> Iterator[bytes]:
@@ -3621,6 +3625,22 @@ def camcorder_date(head: bytes) -> dt.datetime | None:
         return None
     digits = (match[1] + match[2]).hex()
     return parse_date(f"{digits[:8]} {digits[8:]}")
+
+
+def asf_date(head: bytes) -> dt.datetime | None:
+    """Return when a film of Windows was made (Advanced Systems Format, 3.2)."""
+    at = head.find(FILE_PROPERTIES)
+    if at < 0:
+        return None
+    ticks = int.from_bytes(head[at + 48 : at + 56], "little")
+    with contextlib.suppress(OverflowError):
+        made = WINDOWS_ZERO + dt.timedelta(microseconds=ticks // 10)
+        return made if made.year in FILM_YEARS else None
+    return None
+
+
+# What ffmpeg does not tell, by container.
+HEAD_DATES = {"mpegts": camcorder_date, "asf": asf_date}
 
 
 def begin_video(path: str, container: str, info: Info) -> Info:
@@ -3905,7 +3925,8 @@ def develop_video(
 ) -> Iterator[Info]:
     """Read a video and make its poster, where the machine has ffmpeg. Raises OSError."""
     info = begin_video(path, container, info)
-    if container == "mpegts" and (date := camcorder_date(head)):
+    read_date = HEAD_DATES.get(container)
+    if read_date and (date := read_date(head)):
         info = dataclasses.replace(info, taken=date.isoformat())
     yield info
     look = FilmLook()

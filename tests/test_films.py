@@ -445,6 +445,20 @@ def test_a_film_lies_between_the_photos_of_its_day_wherever_the_server_is(
     assert [date and date.day for date in dates] == [7, 7]
 
 
+def test_the_zone_of_photos_that_somebody_may_not_find_tells_nothing(
+    ffmpeg: str, tmp_path: Path, quiet: Open
+) -> None:
+    album = tmp_path / "Album" / "Bangkok"
+    draw(album / "a.jpg", exif=exif("2024:01:07 05:02:00", "+07:00"))
+    (album / "a.jpg").rename(album / "a.private.jpg")
+    stamped(album / "b.mp4", "2024-01-06T22:02:58Z")
+    library = quiet(tmp_path / "Album")
+    [item] = look(library, "Bangkok").items
+    assert item.zone is None
+    zones = {item.taken.utcoffset() for item in look(library, "Bangkok", user=True).items}
+    assert zones == {dt.timedelta(hours=7)}
+
+
 def test_the_page_of_a_film_shows_the_time_of_its_album(
     ffmpeg: str, library: Path, visitor: Client, patient: None
 ) -> None:
