@@ -1,0 +1,211 @@
+"""HEIC photos of 48 megapixels and more: decoded tile by tile, in little memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from making import COLOURS
+from PIL import Image
+
+import photos
+import renditions
+from renditions import Purpose
+
+TILE = 512
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[photos.Worker]:
+    worker = photos.Worker(tmp_path / "cache")
+    yield worker
+    worker.end()
+
+
+def box(name: bytes, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    return struct.pack(">I4s", len(content) + 8, name) + content
+
+
+class Tile:
+    """The content and the properties of one tile of a colour."""
+
+    def __init__(self, colour: tuple[int, ...]) -> None:
+        heif = pytest.importorskip("pillow_heif")
+        file = io.BytesIO()
+        heif.from_pillow(Image.new("RGB", (TILE, TILE), colour)).save(file, quality=80)
+        whole = file.getvalue()
+        meta = renditions.read_meta("", whole)
+        self.properties = renditions.primary_properties(meta)
+        at = whole.index(b"mdat") + 4
+        self.content = whole[at:]
+
+
+def grid(width: int, height: int, *turns: bytes, places: int = 0) -> bytes:
+    """Return a HEIC file of four colours, whose equal tiles are stored once (ISO/IEC 23008-12).
+
+    `places`: bytes by which all but the first are said to lie further on than they do.
+    """
+    tiles = [Tile(colour) for colour in COLOURS]
+    columns, rows = -(-width // TILE), -(-height // TILE)
+    kinds = [
+        2 * (y >= rows // 2) + (x >= columns // 2)
+        for y in range(rows)
+        for x in range(columns)
+    ]
+    shape = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, width, height)
+    contents = [shape, *(tile.content for tile in tiles)]
+    items = range(1, len(kinds) + 2)
+    of_tile = [box(*each) for each in tiles[0].properties]
+    size = box(b"ispe", bytes(4), struct.pack(">II", width, height))
+    numbers = bytes(range(1, len(of_tile) + 1))
+    of_photo = bytes(range(len(of_tile) + 1, len(of_tile) + 2 + len(turns)))
+    owners = [(1, of_photo), *((item, numbers) for item in items[1:])]
+    head = box(b"ftyp", b"heic", bytes(4), b"mif1heic") + box(b"mdat", *contents)
+    starts, at = [], 24 + 8
+    for content in contents:
+        starts.append((at, len(content)))
+        at += len(content)
+    located = [starts[0], *(starts[1 + kind] for kind in kinds)]
+    return head + box(
+        b"meta",
+        bytes(4),
+        box(b"hdlr", bytes(8), b"pict", bytes(13)),
+        box(b"pitm", bytes(4), b"\0\1"),
+        box(
+            b"iloc",
+            b"\0\0\0\0\x44\0",
+            struct.pack(">H", len(items)),
+            *(
+                struct.pack(">HHHII", item, 0, 1, start + places * (item > 1), length)
+                for item, (start, length) in zip(items, located, strict=True)
+            ),
+        ),
+        box(
+            b"iinf",
+            bytes(4),
+            struct.pack(">H", len(items)),
+            *(
+                box(b"infe", b"\2\0\0\0", struct.pack(">HH", item, 0), kind, b"\0")
+                for item, kind in zip(
+                    items, [b"grid", *[b"hvc1"] * len(kinds)], strict=True
+                )
+            ),
+        ),
+        box(
+            b"iref",
+            bytes(4),
+            box(b"dimg", struct.pack(f">HH{len(kinds)}H", 1, len(kinds), *items[1:])),
+        ),
+        box(
+            b"iprp",
+            box(b"ipco", *of_tile, size, *turns),
+            box(
+                b"ipma",
+                bytes(4),
+                struct.pack(">I", len(items)),
+                *(struct.pack(">HB", item, len(owned)) + owned for item, owned in owners),
+            ),
+        ),
+    )
+
+
+def peak(worker: photos.Worker) -> int:
+    """Return the most memory that a worker had, MB; 0 where the system does not tell."""
+    assert worker._process is not None
+    if sys.platform != "linux":
+        return 0
+    status = Path(f"/proc/{worker._process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) >> 10
+
+
+def corners(path: Path) -> list[tuple[int, ...]]:
+    with Image.open(path) as image:
+        small = image.convert("RGB").resize((8, 8), Image.Resampling.BOX)
+    return [small.getpixel((x, y)) for y in (1, 6) for x in (1, 6)]  # type: ignore[misc]
+
+
+def is_near(colours: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> bool:
+    pairs = zip(sum(colours, ()), sum(wanted, ()), strict=True)
+    return all(abs(one - other) <= 8 for one, other in pairs)
+
+
+# The order of the colours, and whether the sides change places.
+TURNED = {
+    "": ([0, 1, 2, 3], False),
+    "irot 1": ([1, 3, 0, 2], True),
+    "irot 2": ([3, 2, 1, 0], False),
+    "irot 3": ([2, 0, 3, 1], True),
+    "imir 0": ([2, 3, 0, 1], False),
+    "imir 1": ([1, 0, 3, 2], False),
+}
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("turn", TURNED)
+def test_a_large_grid_is_shown_upright(
+    turn: str, tmp_path: Path, worker: photos.Worker
+) -> None:
+    name, _, way = turn.partition(" ")
+    turns = [box(name.encode(), bytes((int(way),)))] if name else []
+    path = tmp_path / "a.heic"
+    path.write_bytes(grid(8064, 6048, *turns))
+    info = worker.develop(os.fspath(path), Purpose.ALL)
+    assert not info.problem
+    order, is_on_side = TURNED[turn]
+    assert (info.width, info.height) == ((6048, 8064) if is_on_side else (8064, 6048))
+    shown = corners(renditions.rendition_path(tmp_path / "cache", info.key, "preview"))
+    assert is_near(shown, [COLOURS[kind] for kind in order]), shown
+    assert peak(worker) < 200
+
+
+@pytest.mark.whole
+def test_all_pixels_of_48_megapixels_fit(tmp_path: Path, worker: photos.Worker) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(grid(8064, 6048))
+    info = worker.develop(os.fspath(path), Purpose.FULL)
+    assert not info.problem
+    with Image.open(
+        renditions.rendition_path(tmp_path / "cache", info.key, "full")
+    ) as full:
+        assert full.size == (8064, 6048)
+    assert peak(worker) < 600
+
+
+@pytest.mark.whole
+def test_200_megapixels_need_little_memory(tmp_path: Path, worker: photos.Worker) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(grid(16320, 12240))
+    info = worker.develop(os.fspath(path), Purpose.ALL)
+    assert (info.problem, info.width, info.height) == ("", 16320, 12240)
+    assert peak(worker) < 200
+
+
+@pytest.mark.parametrize("places", [1, 100, 1 << 30])
+def test_tiles_that_are_not_where_they_should_be_are_reported(
+    places: int, tmp_path: Path, worker: photos.Worker
+) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(grid(8064, 6048, places=places))
+    info = worker.develop(os.fspath(path), Purpose.ALL)
+    assert info.problem and (info.width, info.height) == (8064, 6048)
+
+
+def test_threads_of_a_worker_share_their_memory(
+    worker: photos.Worker, tmp_path: Path
+) -> None:
+    """Or an ordinary HEIC takes 700 MB of address space, and none is shown on a small machine."""
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    heif.from_pillow(Image.new("RGB", (4032, 3024), "#336699")).save(path, quality=50)
+    assert not worker.develop(os.fspath(path), Purpose.ALL).problem
+    if sys.platform == "linux" and worker._process is not None:
+        status = Path(f"/proc/{worker._process.pid}/status").read_text()
+        [most] = re.findall(r"VmPeak:\s+(\d+) kB", status)
+        assert int(most) < 450 << 10
