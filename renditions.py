@@ -2017,10 +2017,10 @@ def _clear_maker_note(tiff: Tiff, entry: TiffEntry) -> None:
 TIFF_PARTS = {700: XMP, 0x83BB: IPTC, 0x8649: PHOTOSHOP, 0x002E: JPEG}
 
 
-def _directory_parts(tiff: Tiff, at: int) -> Iterator[Inner]:
-    """Clear one directory; yield what lies in it."""
+def _directory_parts(tiff: Tiff, entries: Iterable[TiffEntry]) -> Iterator[Inner]:
+    """Clear what one directory has; yield what lies in it."""
     jpeg_at = jpeg_length = 0
-    for entry in tiff.entries(at):
+    for entry in entries:
         if entry.tag == MAKER_NOTE_TAG:
             _clear_maker_note(tiff, entry)
         elif entry.tag == GPS_TAG:
@@ -2036,31 +2036,31 @@ def _directory_parts(tiff: Tiff, at: int) -> Iterator[Inner]:
         yield JPEG, tiff.span.part(jpeg_at, jpeg_length)
 
 
-def _further_directories(tiff: Tiff, at: int) -> Iterator[int]:
-    for entry in tiff.entries(at):
-        if entry.tag in DIRECTORY_TAGS:
-            yield from tiff.numbers(entry)
-    yield tiff.next_directory(at)
-
-
 def walk_tiff(span: Span) -> Iterator[Inner]:
     """Empty the GPS of a TIFF structure, which is a file or the EXIF in another."""
     tiff = _tiff_of(span)
     if tiff is None:
         return
     size = tiff.sizes.offset
-    first = tiff.number(size, size)
-    waiting = [first]
+    pages = [tiff.number(size, size)]
+    inner: list[int] = []
     seen = {0}
-    while waiting:
-        at = waiting.pop()
+    while pages or inner:
+        # Many writers leave out what should stand behind inner directories: where the next one is.
+        is_page = not inner
+        at = pages.pop() if is_page else inner.pop()
         if at in seen:
             continue
         seen.add(at)
         if len(seen) > TIFF_DIRECTORIES:
             raise PlaceKept("too many directories")
-        waiting += _further_directories(tiff, at)
-        yield from _directory_parts(tiff, at)
+        entries = list(tiff.entries(at))
+        if is_page:
+            pages.append(tiff.next_directory(at))
+        for entry in entries:
+            if entry.tag in DIRECTORY_TAGS:
+                inner += tiff.numbers(entry)
+        yield from _directory_parts(tiff, entries)
 
 
 def walk_gps(span: Span) -> Iterator[Inner]:
@@ -2410,7 +2410,8 @@ def walk_matroska(span: Span) -> Iterator[Inner]:
 
 # JPEG (ITU-T T.81, B.1). XMP part 3, 1.1.3; CIPA DC-007 (MPF).
 JPEG_SEGMENTS = 2000
-END_OF_IMAGE = re.compile(rb"\xff\xd9")
+JPEG_END = b"\xff\xd9"
+END_OF_IMAGE = re.compile(JPEG_END)
 # How a segment begins, what it holds, and after how many bytes. A digest, the length and an offset
 # stand before each part of a long XMP.
 JPEG_PARTS = {
@@ -2510,7 +2511,7 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
 def _trailer_start(span: Span, at: int) -> int:
     """Return where something stands behind the pixels of a JPEG, which begin at `at`."""
     tail = span.read(max(at, span.size - 64), 64)
-    if tail.rstrip(b"\0").endswith(END_OF_IMAGE.pattern):
+    if tail.rstrip(b"\0").endswith(JPEG_END):
         return span.size
     end = _find(span, at, END_OF_IMAGE)
     return span.size if end < 0 else end + 2
