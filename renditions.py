@@ -2988,6 +2988,21 @@ WEBP_PIXELS = 40_000_000  # a larger WebP is left to ffmpeg
 PREVIEW_SIDE = 1920
 RESAMPLING = Image.Resampling.BICUBIC  # two thirds of the time of Lanczos, and no ringing
 
+MOST_MEMORY = 1 << 30  # bytes
+LEAST_MEMORY = 512 << 20  # a photo of 48 megapixels needs nearly as much
+
+
+def _worker_memory() -> int:
+    """Return how much a worker may take, bytes: on a small machine only what it can do without."""
+    # Windows tells none of it
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return min(MOST_MEMORY, max(LEAST_MEMORY, machine * 6 // 10))
+    return MOST_MEMORY
+
+
+WORKER_MEMORY = _worker_memory()  # address space of a worker and of its ffmpeg, bytes
+SPARE_MEMORY = 100 << 20  # what a worker needs beside the pixels of a photo
 MOST_CHUNKS = 100_000  # of a PNG; of 8 KB each they hold 800 MB
 CHUNK_BYTES = 1 << 20
 
@@ -3113,7 +3128,9 @@ def _open_known(path: str, head: bytes) -> Photo:
 def _limit_pixels(image: Picture, most: int) -> None:
     if image.width * image.height > most:
         size = f"{image.width} x {image.height}"
-        raise ValueError(f"too large: {size} pixels, at most {most // 10**6} million")
+        raise ValueError(
+            f"too large: {size} pixels, at most {most // 10**6} million; export it smaller"
+        )
 
 
 def _open(path: str, head: bytes) -> Photo:
@@ -3456,12 +3473,24 @@ def _frame_box(image: Photo) -> Crop | None:
     return None if box == whole else box
 
 
+def _scans_memory(image: Photo) -> int:
+    """Return what a progressive JPEG takes until its last scan is read: all of it, in 16 bits."""
+    if "progressive" not in image.info:
+        return 0
+    densities = [across * down for _, across, down, _ in getattr(image, "layer", ())]
+    samples: int = image.width * image.height * sum(densities)
+    largest: int = max(densities, default=1)
+    return 2 * samples // largest
+
+
 def _load(image: Photo, path: str, look: Look, box: Size) -> tuple[Picture, bool]:
     """Decode a photo, shrunk where its decoder can; say whether it is."""
     if look.grid:
         return decode_grid(path, look.grid, max(box)), True
     if image.format == "HEIF":
         _limit_pixels(image, OTHER_PIXELS)
+    if _scans_memory(image) > WORKER_MEMORY - SPARE_MEMORY:
+        raise MemoryError  # or the decoder would call the file damaged
     is_drafted = image.draft(None, box) is not None
     image.load()
     return image, is_drafted
@@ -4187,21 +4216,6 @@ def develop_video(
 # --- Worker ------------------------------------------------------------------
 
 CPU_USED_UP = -getattr(signal, "SIGXCPU", signal.NSIG)  # the exit status of such a worker
-MOST_MEMORY = 1 << 30  # bytes
-LEAST_MEMORY = 512 << 20  # a photo of 48 megapixels needs nearly as much
-
-
-def _worker_memory() -> int:
-    """Return how much a worker may take, bytes: on a small machine only what it can do without."""
-    with contextlib.suppress(
-        AttributeError, OSError, ValueError
-    ):  # Windows tells none of it
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return min(MOST_MEMORY, max(LEAST_MEMORY, machine * 6 // 10))
-    return MOST_MEMORY
-
-
-WORKER_MEMORY = _worker_memory()  # address space of a worker and of its ffmpeg, bytes
 
 # A worker imports what the server does from the same places and nowhere else: no other
 # site-packages (-S), nothing from the folder that it is started in (-P).

@@ -1,4 +1,4 @@
-"""HEIC photos of 48 megapixels and more: decoded tile by tile, in little memory."""
+"""Photos of 48 megapixels and more: shown in little memory, or reported with what to do."""
 
 from __future__ import annotations
 
@@ -209,3 +209,22 @@ def test_threads_of_a_worker_share_their_memory(
         status = Path(f"/proc/{worker._process.pid}/status").read_text()
         [most] = re.findall(r"VmPeak:\s+(\d+) kB", status)
         assert int(most) < 450 << 10
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_progressive_jpeg_too_large_to_be_read_is_not_called_damaged(
+    subsampling: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its decoder keeps all of it until the last scan is read."""
+    Image.init()
+    path = tmp_path / "a.jpg"
+    image = Image.new("RGB", (4000, 3000), "#336699")
+    image.save(path, progressive=True, subsampling=subsampling)
+    needed = 4000 * 3000 * 2 * (3 if subsampling == 0 else 3 / 2)
+    spare = renditions.SPARE_MEMORY
+    for memory, is_shown in ((needed * 1.01, True), (needed * 0.99, False)):
+        monkeypatch.setattr(renditions, "WORKER_MEMORY", int(memory) + spare)
+        info = renditions.develop(os.fspath(path), Purpose.ALL, tmp_path / str(memory))
+        assert info.has_picture == is_shown
+        assert (info.width, info.height) == (4000, 3000)
+        assert is_shown or "export it smaller" in info.problem
