@@ -3431,6 +3431,8 @@ def _opaque(image: Picture, look: Look) -> Picture:
 def _upright(image: Image.Image, orientation: int) -> None:
     """Turn a picture in place."""
     image.info = {}  # Pillow shall go by the tag that follows, and by nothing else
+    if orientation == 1:
+        return
     image.getexif()[0x0112] = orientation
     ImageOps.exif_transpose(image, in_place=True)
 
