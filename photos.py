@@ -2938,7 +2938,10 @@ class Upkeep:
             if self._closed.is_set() or time.monotonic() > deadline:
                 return True
             if info and info.key and info.crc < 0:
+                started = time.monotonic()
                 self._note_checksum(file, info)
+                # Half of the disk's time is left for visitors.
+                self._closed.wait(time.monotonic() - started)
         return False
 
     def _note_checksum(self, file: File, info: Info) -> None:
