@@ -2444,12 +2444,12 @@ class Library:
             return kept.album
         if patience:
             self._read(place.folder, patience)
-        changes = (
-            self.index.changes
-        )  # what changes from here on may be in the album, or not
+        changes = self.index.changes
         visited: list[Place] = []
         album = self._with_albums(place, place.rule, principal, now, visited)
-        self._kept[key] = KeptAlbum(album, place, now, changes, visited)
+        # A file that is still being copied is tried again at the next look.
+        if not self._unread(place.folder):
+            self._kept[key] = KeptAlbum(album, place, now, changes, visited)
         return album
 
     def _is_current(self, kept: KeptAlbum, place: Place, now: Circumstances) -> bool:
@@ -2759,14 +2759,19 @@ class Library:
         finally:
             self._threads_waiting.release()
 
+    def _unread(self, folder: Folder) -> list[File]:
+        """Return the files of a folder that are not as they were read."""
+        return [
+            file
+            for file in folder.files.values()
+            if not file.is_as_read(self.index.get(file.identity))
+        ]
+
     def _read(self, folder: Folder, patience: float) -> None:
         deadline = time.monotonic() + patience
         for _ in range(2):  # the keys, then what has another one
-            futures = [
-                self._submit(file, Purpose.FACTS, Urgency.FACTS)
-                for file in folder.files.values()
-                if not file.is_as_read(self.index.get(file.identity))
-            ]
+            unread = self._unread(folder)
+            futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
             wait(futures, timeout=max(0, deadline - time.monotonic()))
 
     def rendition(self, item: Item, name: str) -> Path:

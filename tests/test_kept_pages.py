@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from drawing import draw, exif
+from processes import eventually
 from visiting import PASSWORD, Client
 
 import photos
@@ -180,3 +181,15 @@ def test_kept_pages_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         kept.put((number % 7,), (number,), photos.Document(b"x" * 300))
     there = [number for number in range(100) if kept.get((number % 7,), (number,))]
     assert there == [97, 98, 99]
+
+
+def test_a_file_that_is_still_being_copied_is_asked_for_until_it_is_read(
+    tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 1.0)
+    (tmp_path / "Trip" / "new.jpg").write_bytes(b"no picture")
+    client = Client(site)
+    client.get("/album/Trip/")
+    problem = lambda: "This file cannot be shown" in client.get("/album/Trip/").text  # noqa: E731
+    assert not problem()
+    eventually(problem)
