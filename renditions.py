@@ -5,8 +5,8 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 
 Contents, top to bottom; names refer upward only:
 
-    formats · boxes · facts · dates · metadata · colours · place · grids · pixels · videos ·
-    renditions · worker
+    formats · boxes · facts · dates · metadata · colours · place ·
+    place in files · grids · pixels · videos · renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
 """
@@ -2069,6 +2069,8 @@ def walk_gps(span: Span) -> Iterator[Inner]:
         _clear_gps(tiff, tiff.number(4, 4))
     yield from ()
 
+
+# --- Place in files ----------------------------------------------------------
 
 # ISO/IEC 14496-12 (films), 23008-12 (HEIF), QuickTime File Format, 3GPP TS 26.244 (loci).
 BOX_CONTAINERS = frozenset(
