@@ -2765,18 +2765,23 @@ def read_place(path: str, head: bytes, info: Info) -> Info:
     return dataclasses.replace(info, place=patches, place_kept=False)
 
 
+# One piece of memory, which the processor keeps near: new ones would cost as much as the sums.
+CHECKSUM_BYTES = 1 << 18
+
+
 def checksums(path: str, patches: Sequence[Patch]) -> tuple[int, int]:
     """Return the CRC-32 of a file, and the same with its patches. Raises OSError."""
     crc = patched_crc = 0
     offset = 0
+    block = bytearray(CHECKSUM_BYTES)
+    content = memoryview(block)
     with open(path, "rb", buffering=0) as file:
-        while block := file.read(BLOCK_BYTES):
-            crc = zlib.crc32(block, crc)
+        while length := file.readinto(block):
+            crc = zlib.crc32(content[:length], crc)
             if patches:
-                content = bytearray(block)
-                patch_block(content, offset, patches)
-                patched_crc = zlib.crc32(content, patched_crc)
-            offset += len(block)
+                patch_block(block, offset, patches)
+                patched_crc = zlib.crc32(content[:length], patched_crc)
+            offset += length
     return crc, patched_crc if patches else crc
 
 
