@@ -2014,6 +2014,8 @@ def _clear_maker_note(tiff: Tiff, entry: TiffEntry) -> None:
             _clear_entries(inner, inner.number(4, 4), NIKON_PLACES, 0x3A)
 
 
+# GeoTIFF 1.1, 7.1.1: where the pixels lie on Earth.
+MAP_TAGS = frozenset((33922, 34264, 34735))
 TIFF_PARTS = {700: XMP, 0x83BB: IPTC, 0x8649: PHOTOSHOP, 0x002E: JPEG}
 
 
@@ -2026,6 +2028,8 @@ def _directory_parts(tiff: Tiff, entries: Iterable[TiffEntry]) -> Iterator[Inner
         elif entry.tag == GPS_TAG:
             for offset in tiff.numbers(entry):
                 _clear_gps(tiff, offset)
+        elif entry.tag in MAP_TAGS:
+            raise PlaceKept("a map")
         elif entry.tag in TIFF_PARTS:
             yield TIFF_PARTS[entry.tag], tiff.value(entry)
         elif entry.tag == 0x0201:
@@ -2289,12 +2293,37 @@ def _clear_track(track: Span, root: Span) -> None:
         return
     format = formats.read(12, 4)
     is_place = format in PLACE_SAMPLES or b"location." in formats.read(0, 65536)
-    for offset, length in _chunks(table):
+    chunks = list(_chunks(table))
+    if is_place and not chunks:  # a film in pieces tells elsewhere where its samples lie
+        raise PlaceKept("places in the pieces of a film")
+    for offset, length in chunks:
         if is_place:
             root.fill(offset, length)
         else:
             content = root.read(offset, length)
             _refuse_coordinates(content)
+
+
+# What Samsung's phones append: blocks, then a directory of their distances from it.
+SAMSUNG_BLOCKS = 100
+SAMSUNG_COUNTRY = 0x0AA1  # of the mobile network
+SAMSUNG_BLOCK_START = 16  # a type, the name's length, and MCC_Data
+
+
+def _clear_country_code(span: Span) -> None:
+    """Clear the country of the mobile network that Samsung's phones append to photos."""
+    length = span.read(span.size - 8, 4)
+    directory = span.size - 8 - int.from_bytes(length, "little")
+    header = span.read(max(0, directory), 12)
+    if not header.startswith(b"SEFH") or len(header) < 12:
+        return
+    count = int.from_bytes(header[8:], "little")
+    rows = span.read(directory + 12, 12 * min(count, SAMSUNG_BLOCKS))
+    whole = len(rows) - len(rows) % 12
+    for _, type, distance, size in struct.iter_unpack("<HHII", rows[:whole]):
+        if type == SAMSUNG_COUNTRY and SAMSUNG_BLOCK_START < size <= distance <= directory:
+            start = directory - distance + SAMSUNG_BLOCK_START
+            span.fill(start, size - SAMSUNG_BLOCK_START, b"0")
 
 
 def _box_parts(span: Span, root: Span) -> Iterator[Inner]:
@@ -2309,6 +2338,8 @@ def _box_parts(span: Span, root: Span) -> Iterator[Inner]:
             _free_box(span, box)
         elif box.type == b"meta":
             yield from _meta_parts(content, root)
+        elif box.type == b"sefd":
+            _clear_country_code(content)
         elif box.type == b"XMP_":
             yield XMP, content
         elif box.type in CANON_EXIF:
@@ -2521,6 +2552,8 @@ def _trailer_start(span: Span, at: int) -> int:
 
 def _trailer_parts(span: Span, at: int) -> Iterator[Inner]:
     """Yield the pictures and films behind the pixels of a JPEG."""
+    if span.read(span.size - 4, 4) == b"SEFT":
+        _clear_country_code(span)
     for _ in range(TRAILER_PARTS):
         at = _find(span, at, *TRAILER_STARTS)
         if at < 0:

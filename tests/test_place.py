@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import subprocess
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ import pytest
 from conftest import SAMPLES, needed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 import renditions
 
@@ -27,8 +28,8 @@ PLACES = re.compile(
     r"|POILevel|TextEncoding|BarometerInfoVersion",
     re.IGNORECASE,
 )
-# What is told of the file, not by it, and of IPTC as a whole.
-OTHERS = re.compile(r"System:.*|SourceFile|.*IPTCDigest|.*:WorldTimeLocation")
+# What is told of the file, not by it, and of IPTC as a whole; a country that becomes "000".
+OTHERS = re.compile(r"System:.*|SourceFile|.*IPTCDigest|.*:WorldTimeLocation|.*:MCCData")
 Tags = dict[str, Any]
 ReadTags = Callable[[Sequence[Path]], list[Tags]]
 
@@ -343,6 +344,75 @@ def test_the_film_in_a_motion_photo_tells_no_place(
     copy = patched(photo, tmp_path.parent)
     assert b"+52.5163" in photo.read_bytes()
     assert b"+52.5163" not in copy.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["phones/samsung_note10_o6.jpg", "heic/samsung_motion.heic"]
+)
+def test_the_country_of_the_network_stays_at_home(
+    name: str, samples: Path, tmp_path: Path
+) -> None:
+    copy = patched(samples / name, tmp_path)
+    assert b"MCC_Data310" in (samples / name).read_bytes()
+    assert b"MCC_Data000" in copy.read_bytes()
+
+
+def box(type: bytes, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    return struct.pack(">I", 8 + len(content)) + type + content
+
+
+def numbers(*values: int) -> bytes:
+    """Return the content of a box that begins with its version."""
+    return struct.pack(f">{1 + len(values)}I", 0, *values)
+
+
+def film_with_track(format: bytes, handler: bytes, samples: Sequence[bytes]) -> bytes:
+    """Return a film whose only track has samples of a format, in one chunk."""
+    content = box(b"mdat", *samples)
+    description = box(b"stsd", numbers(1), box(format, bytes(8)))
+    chunks = min(1, len(samples))
+    table = box(
+        b"stbl",
+        description,
+        box(b"stsc", numbers(1, 1, len(samples), 1)),
+        box(b"stsz", numbers(0, len(samples), *map(len, samples))),
+        box(b"stco", numbers(chunks, *[8 + 16] * chunks)),
+    )
+    kind = box(b"hdlr", bytes(8), handler, bytes(13))
+    track = box(b"trak", box(b"mdia", kind, box(b"minf", table)))
+    return box(b"ftyp", b"isom", bytes(4)) + content + box(b"moov", track)
+
+
+@pytest.mark.parametrize("format", [b"gpmd", b"camm", b"djmd", b"rtmd"])
+def test_a_track_of_places_is_emptied(format: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(film_with_track(format, b"meta", [b"52.5163", b"13.3777N"]))
+    content = path.read_bytes()
+    copy = patched(path, tmp_path.parent).read_bytes()
+    assert len(copy) == len(content)
+    assert copy == content.replace(b"52.516313.3777N", bytes(15))
+
+
+def test_a_track_of_places_that_is_in_pieces_stays_at_home(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(film_with_track(b"gpmd", b"meta", []))
+    assert is_kept(path)
+
+
+@pytest.mark.parametrize("text", ["Hello", "+52.5163+013.3777/"])
+def test_subtitles_stay_at_home_where_they_tell_places(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(film_with_track(b"tx3g", b"sbtl", [text.encode()]))
+    assert is_kept(path) == (text != "Hello")
+
+
+def test_a_map_stays_at_home(tmp_path: Path) -> None:
+    details = TiffImagePlugin.ImageFileDirectory_v2()
+    details[33922] = (0.0, 0.0, 0.0, 13.3777, 52.5163, 0.0)
+    details.tagtype[33922] = 12
+    Image.new("L", (4, 3)).save(tmp_path / "a.tif", tiffinfo=details)
+    assert is_kept(tmp_path / "a.tif")
 
 
 @settings(max_examples=300, deadline=None)
