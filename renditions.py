@@ -2713,6 +2713,20 @@ def walk_packed(span: Span) -> Iterator[Inner]:
     yield
 
 
+# AVCHD films: after this mark a count, then so many tags of a byte with four bytes each. These tags
+# are GPS; every first picture of a scene has them.
+AVCHD_MARK = b"MDPM"
+AVCHD_GPS_TAGS = frozenset(range(0xB0, 0xCB))
+
+
+def _refuse_avchd_gps(head: bytes) -> None:
+    for after in head.split(AVCHD_MARK)[1:]:
+        count = int.from_bytes(after[:1], "big")
+        tags = after[1 : 1 + 5 * count : 5]
+        if AVCHD_GPS_TAGS.intersection(tags):
+            raise PlaceKept("GPS in each scene of a film")
+
+
 def walk_unknown(span: Span) -> Iterator[Inner]:
     """Find a JPEG behind junk; refuse anything else that looks like a place."""
     head = span.read(0, HEAD_BYTES)
@@ -2720,6 +2734,7 @@ def walk_unknown(span: Span) -> Iterator[Inner]:
     if at >= 0:
         yield JPEG, span.part(at)
     else:
+        _refuse_avchd_gps(head)
         _refuse_coordinates(head)
         tail = span.part(max(0, span.size - TAIL_BYTES))
         _refuse_coordinates(tail.whole())
@@ -2774,6 +2789,13 @@ def _form_of(head: bytes, kind: str) -> str:
     return PACKED if kind == RAW else UNKNOWN
 
 
+# How files end behind which Insta360, AFCP, Photo Mechanic or MIE have put metadata of their own.
+_FOREIGN_END = re.compile(
+    rb"8db42d694ccc418790edff439fe026bf$|AXS[!*].{8}$|cbipcbbl$|~\x00\x06\x00~zmie~.{6,10}$",
+    re.DOTALL,
+)
+
+
 def place_patches(path: str, head: bytes = b"", kind: str = "") -> tuple[Patch, ...]:
     """Return what to write over a file so that it no longer tells where it was taken.
 
@@ -2783,6 +2805,9 @@ def place_patches(path: str, head: bytes = b"", kind: str = "") -> tuple[Patch, 
         size = os.fstat(file.fileno()).st_size
         head = head or file.read(HEAD_BYTES)
         source = PlaceFile(file, size, head)
+        tail = source.read(max(0, size - 32), 32)
+        if _FOREIGN_END.search(tail):
+            raise PlaceKept("places or IPTC behind the end")
         form = _form_of(head, kind)
         pieces = ((0, size),)
         _walk(form, Span(source, pieces, size))

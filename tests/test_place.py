@@ -407,6 +407,34 @@ def test_subtitles_stay_at_home_where_they_tell_places(text: str, tmp_path: Path
     assert is_kept(path) == (text != "Hello")
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        b"8db42d694ccc418790edff439fe026bf",
+        b"AXS!" + bytes(8),
+        b"cbipcbbl",
+        b"~\0\x06\0~zmie~" + bytes(6),
+    ],
+)
+def test_a_file_with_foreign_metadata_behind_its_end_stays_at_home(
+    end: bytes, tmp_path: Path
+) -> None:
+    Image.new("L", (4, 3)).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    assert not is_kept(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(content + bytes(9) + end)
+    assert is_kept(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("tag", [0x18, 0xB2])
+def test_a_film_of_a_camcorder_stays_at_home_where_it_has_gps(
+    tag: int, tmp_path: Path
+) -> None:
+    record = b"MDPM" + bytes([2, 0x13, 1, 2, 3, 4, tag, 1, 2, 3, 4])
+    (tmp_path / "a.mts").write_bytes(b"G" + bytes(187) + record + bytes(900))
+    assert is_kept(tmp_path / "a.mts") == (tag == 0xB2)
+
+
 def test_a_map_stays_at_home(tmp_path: Path) -> None:
     details = TiffImagePlugin.ImageFileDirectory_v2()
     details[33922] = (0.0, 0.0, 0.0, 13.3777, 52.5163, 0.0)
