@@ -1533,6 +1533,7 @@ PLACE_BYTES = 64 << 20  # read of one file
 PLACE_PATCHES = 5000  # of one file: a patch for each second of a long film
 FIND_BYTES = 65536  # read at a time
 FIND_OVERLAP = 32
+UNKNOWN_BYTES = 1 << 20  # searched of what is not understood
 PLACE_DEPTH = 12  # of files and boxes within others
 
 
@@ -1687,7 +1688,7 @@ _PLACE_NAME = re.compile(
     rb"gps.*|.*(?:latitude|longitude|longtitude|altitude|iso6709).*"
     rb"|(?:sub-?|shot|recording_|composition_)?location(?:created|shown|name|id)?"
     rb"|.*location\..*|city|state|province-?state|world-?region|country(?:-?name|-?code)?"
-    rb"|coverage|spatial|xyz",
+    rb"|coverage|spatial|xyz|lat|lon|lng|long|lrftarget.*",
     re.IGNORECASE | re.DOTALL,
 )
 NAME_LENGTH = 200  # longer ones are no names
@@ -2064,6 +2065,9 @@ def walk_tiff(span: Span) -> Iterator[Inner]:
         for entry in entries:
             if entry.tag in DIRECTORY_TAGS:
                 inner += tiff.numbers(entry)
+            is_pointer = entry.type in TIFF_WHOLE and 0 < entry.length <= size
+            if entry.tag == GPS_TAG and not is_pointer:
+                raise PlaceKept("damaged GPS")
         yield from _directory_parts(tiff, entries)
 
 
@@ -2294,8 +2298,10 @@ def _clear_track(track: Span, root: Span) -> None:
     format = formats.read(12, 4)
     is_place = format in PLACE_SAMPLES or b"location." in formats.read(0, 65536)
     chunks = list(_chunks(table))
-    if is_place and not chunks:  # a film in pieces tells elsewhere where its samples lie
-        raise PlaceKept("places in the pieces of a film")
+    # A film in pieces tells elsewhere where its samples lie.
+    is_in_pieces = _box(root, b"moov", b"mvex") is not None
+    if not chunks and (is_place or is_in_pieces):
+        raise PlaceKept("texts in the pieces of a film")
     for offset, length in chunks:
         if is_place:
             root.fill(offset, length)
@@ -2353,7 +2359,7 @@ def _box_parts(span: Span, root: Span) -> Iterator[Inner]:
         elif box.type in (b"gps ", b"GPS "):
             raise PlaceKept("places of a dashboard camera")
         elif box.type not in PLAIN_BOXES:
-            _refuse_coordinates(content.read(0, 65536))
+            _refuse_coordinates(content.read(0, UNKNOWN_BYTES))
 
 
 def walk_boxes(span: Span) -> Iterator[Inner]:
@@ -2385,6 +2391,7 @@ def _elements(span: Span) -> Iterator[Element]:
         id_length = 9 - header[0].bit_length()
         rest = header[id_length:]
         if id_length > 4 or not rest or not rest[0]:
+            _refuse_coordinates(span.read(at, UNKNOWN_BYTES))
             return
         length = 9 - rest[0].bit_length()
         mask = (1 << 7 * length) - 1
@@ -2429,6 +2436,7 @@ def _clear_elements(span: Span) -> None:
                 _void(span, element)
             else:
                 _clear_elements(element.content)
+                _refuse_coordinates(element.content.patched(0, UNKNOWN_BYTES))
     if checksum and len(span.file.patches) > before:
         rest = span.patched(checksum.end, span.size - checksum.end)
         crc = zlib.crc32(rest)
@@ -2443,6 +2451,7 @@ def walk_matroska(span: Span) -> Iterator[Inner]:
 
 # JPEG (ITU-T T.81, B.1). XMP part 3, 1.1.3; CIPA DC-007 (MPF).
 JPEG_SEGMENTS = 2000
+TRAILER_SIGNS = (b"MotionPhoto", b"MicroVideo", b"Container:Directory")  # in XMP
 JPEG_END = b"\xff\xd9"
 END_OF_IMAGE = re.compile(JPEG_END)
 # How a segment begins, what it holds, and after how many bytes. A digest, the length and an offset
@@ -2523,10 +2532,16 @@ def _find(span: Span, at: int, *patterns: re.Pattern[bytes]) -> int:
     return -1
 
 
+def _order_of(segment: Segment) -> bytes:
+    """Return a sort key: the parts of a long XMP go by its digest, length and their offsets."""
+    is_part = segment.head.startswith(b"http://ns.adobe.com/xmp/extension/\0")
+    return segment.content.read(35, 40) if is_part else b""
+
+
 def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
     """Yield the metadata in segments; what goes on in the next one is joined."""
     parts: dict[str, list[Span]] = {}
-    for segment in segments:
+    for segment in sorted(segments, key=_order_of):
         header = next(filter(segment.head.startswith, JPEG_PARTS), b"")
         form, start = JPEG_PARTS.get(header, ("", 0))
         content = segment.content.part(start)
@@ -2544,7 +2559,8 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
 def _trailer_start(span: Span, at: int) -> int:
     """Return where something stands behind the pixels of a JPEG, which begin at `at`."""
     tail = span.read(max(at, span.size - 64), 64)
-    if tail.rstrip(b"\0").endswith(JPEG_END):
+    has_more = any(sign in span.file.head for sign in TRAILER_SIGNS)
+    if tail.rstrip(b"\0").endswith(JPEG_END) and not has_more:
         return span.size
     end = _find(span, at, END_OF_IMAGE)
     return span.size if end < 0 else end + 2
@@ -2562,10 +2578,11 @@ def _trailer_parts(span: Span, at: int) -> Iterator[Inner]:
             yield JPEG, span.part(at)
             at += 2
         else:
-            film = span.part(at - 4)
+            start = at - 4
+            film = span.part(start)
             yield BOXES, film
             ends = [box.end for box in _boxes(film)]
-            at += max(ends, default=8)
+            at = start + max(ends, default=12)
     raise PlaceKept("too many parts")
 
 
@@ -2595,14 +2612,29 @@ def walk_jpeg(span: Span) -> Iterator[Inner]:
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 PNG_TEXT_BYTES = 16 << 20  # of a text, compressed or not
+PNG_START = re.compile(rb"\x89PNG\r\n\x1a\n")
+PNG_PLAIN = frozenset(
+    b"IHDR PLTE IDAT IEND acTL fcTL fdAT tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD"
+    b" hIST pHYs sPLT tIME CgBI iDOT".split()
+)
 TEXT_FORMS = {b"Exif": EXIF, b"II": TIFF, b"MM": TIFF, b"8BIM": PHOTOSHOP, b"\x1c": IPTC}
 
 
 def _inflate(content: bytes) -> bytes:
-    """Return a compressed text, as far as it goes."""
+    """Return a compressed text, as far as it goes. Raises PlaceKept where it is too long."""
+    text = b""
     with contextlib.suppress(zlib.error):
-        return zlib.decompressobj().decompress(content, PNG_TEXT_BYTES)
-    return b""
+        text = zlib.decompressobj().decompress(content, PNG_TEXT_BYTES)
+    if len(text) >= PNG_TEXT_BYTES:
+        raise PlaceKept("a text that is too long")
+    return text
+
+
+def _refuse_unknown(type: bytes, content: Span) -> None:
+    """Raise PlaceKept where a chunk that is not understood may tell a place."""
+    if type == b"zxIf" or content.size > UNKNOWN_BYTES:
+        raise PlaceKept("not understood")
+    _refuse_signs(content.whole())
 
 
 def _profile_in(text: bytes) -> bytes:
@@ -2620,30 +2652,58 @@ def _form_of_profile(content: bytes) -> str:
     return XMP
 
 
+def _text_in(type: bytes, text: bytes) -> tuple[bytes, bytes, bool]:
+    """Return name and text of a text chunk, and whether the text is compressed."""
+    name, _, rest = text.partition(b"\0")
+    if type == b"tEXt":
+        return name, rest, False
+    if type == b"zTXt":
+        return name, _inflate(rest[1:]), True
+    packet = rest[2:].split(b"\0", 2)[-1]  # behind the language and the translated name
+    if rest[:1] == b"\1":
+        return name, _inflate(packet), True
+    return name, packet, False
+
+
 def _png_text_parts(type: bytes, content: Span) -> Iterator[Inner]:
     """Yield what a text chunk holds. Raises PlaceKept for a place that cannot be patched."""
-    text = content.read(0, PNG_TEXT_BYTES)
-    name, _, rest = text.partition(b"\0")
-    if type == b"iTXt":
-        packet = rest[2:].split(b"\0", 2)[-1]
-        if rest[:1] != b"\x01":
-            yield XMP, content.part(len(text) - len(packet))
-            return
-        rest = _inflate(packet)
-    elif type == b"zTXt":
-        rest = _inflate(rest[1:])
-    if name.startswith(b"Raw profile type"):
-        rest = _profile_in(rest)
-    inner = _in_memory(rest, content.depth)
-    yield _form_of_profile(rest), inner
+    if content.size > PNG_TEXT_BYTES:
+        raise PlaceKept("a text that is too long")
+    name, text, is_packed = _text_in(type, content.whole())
+    is_profile = name.startswith(b"Raw profile type")
+    is_named = _is_place_name(name.rpartition(b":")[2])
+    if is_named and is_packed:
+        raise PlaceKept("compressed")
+    start = content.size - len(text)
+    if is_named:
+        content.fill(start, len(text), b" ")
+        return
+    if not is_packed and not is_profile:
+        yield XMP, content.part(start)
+        return
+    if is_profile:
+        text = _profile_in(text)
+    inner = _in_memory(text, content.depth)
+    yield _form_of_profile(text), inner
     if inner.file.patches:
         raise PlaceKept("compressed or in hexadecimal")
+
+
+def _rest_parts(span: Span, at: int) -> Iterator[Inner]:
+    """Yield what stands behind the end of a picture. Raises PlaceKept for a further PNG."""
+    if at >= span.size:
+        return
+    if _find(span, at, PNG_START) >= 0:
+        raise PlaceKept("a picture behind another")
+    _refuse_signs(span.read(at, UNKNOWN_BYTES))
+    yield from _trailer_parts(span, at)
 
 
 def walk_png(span: Span) -> Iterator[Inner]:
     """Find the metadata of a PNG, and mend the checksums of patched chunks."""
     at = len(PNG_SIGNATURE)
-    while len(header := span.read(at, 8)) == 8:
+    type = b""
+    while type != b"IEND" and len(header := span.read(at, 8)) == 8:
         size = int.from_bytes(header[:4], "big")
         type = header[4:]
         content = span.part(at + 8, size)
@@ -2652,11 +2712,14 @@ def walk_png(span: Span) -> Iterator[Inner]:
             yield EXIF, content
         elif type in PNG_TEXTS:
             yield from _png_text_parts(type, content)
+        elif type not in PNG_PLAIN:
+            _refuse_unknown(type, content)
         if len(span.file.patches) > before:
             crc = zlib.crc32(span.patched(at + 4, size + 4))
             end = at + 8 + size
             span.write(end, crc.to_bytes(4, "big"))
         at += 12 + size
+    yield from _rest_parts(span, at)
 
 
 GIF_XMP = re.compile(rb"\x0bXMP DataXMP")
@@ -2664,17 +2727,27 @@ GIF_XMP_END = re.compile(rb"\x01\xff\xfe\xfd")  # its trailer counts down from h
 
 # RFC 9649 (WebP); AVI has XMP in a chunk of its own.
 RIFF_PARTS = {b"EXIF": EXIF, b"XMP ": XMP, b"_PMX": XMP}
+WEBP_PLAIN = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
 
 
 def walk_riff(span: Span) -> Iterator[Inner]:
     """Find the metadata of a WebP."""
+    is_webp = span.read(8, 4) == b"WEBP"
+    length = int.from_bytes(span.read(4, 4), "little")
+    stop = min(span.size, 8 + length + length % 2)
     at = 12
-    while len(header := span.read(at, 8)) == 8:
+    while at + 8 <= stop:
+        header = span.read(at, 8)
+        type = header[:4]
         size = int.from_bytes(header[4:], "little")
-        if header[:4] in RIFF_PARTS:
-            form = RIFF_PARTS[header[:4]]
-            yield form, span.part(at + 8, size)
+        content = span.part(at + 8, size)
+        if type in RIFF_PARTS:
+            yield RIFF_PARTS[type], content
+        elif is_webp and type not in WEBP_PLAIN:
+            _refuse_unknown(type, content)
         at += 8 + size + size % 2
+    if is_webp:
+        yield from _rest_parts(span, stop)
 
 
 def walk_gif(span: Span) -> Iterator[Inner]:
@@ -2696,6 +2769,8 @@ def walk_exif(span: Span) -> Iterator[Inner]:
     starts = [start for start in starts if start >= 0]
     if starts:
         yield TIFF, span.part(min(starts))
+    elif head[:2] in TIFF_ORDERS:  # with another mark, which readers pass over
+        yield TIFF, span
     else:
         yield TIFF, span.part(4 + span.number(0, 4))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import struct
@@ -102,7 +103,8 @@ def test_no_real_file_tells_its_place_and_all_tell_the_rest(
 ) -> None:
     paths = [path for path in real_files() if not is_kept(path)]
     assert {path.name for path in real_files()} - {path.name for path in paths} == {
-        "png_exif_chunk_bad.png"  # its EXIF is compressed
+        "png_exif_chunk_bad.png",  # its EXIF is compressed
+        "exif_gps_typeerror.jpg",  # its pointer to GPS is no number
     }
     copies = []
     for index, path in enumerate(paths):
@@ -121,7 +123,8 @@ def test_a_file_without_a_place_has_no_patches(samples: Path, read_tags: ReadTag
     paths = real_files()
     for path, tags in zip(paths, read_tags(paths), strict=True):
         # exiftool does not look into the film of this one
-        if not places(tags) and path.name != "samsung_motion.heic":
+        is_odd = path.name in ("samsung_motion.heic", "exif_gps_typeerror.jpg")
+        if not places(tags) and not is_odd:
             patches = renditions.place_patches(str(path))
             assert (path.name, patches) == (path.name, ())
 
@@ -471,3 +474,103 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         Image.new("RGB", (16, 12)).save(folder / name)
         write_tags(folder / name, tags)
     return [folder / name for name in PHOTO_TAGS]
+
+
+SIGN = b"51,30.1234N"  # what must not be left
+XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+MORE_HEAD = b"http://ns.adobe.com/xmp/extension/\0"
+
+
+def drawn(format: str) -> bytes:
+    output = io.BytesIO()
+    renditions.Image.new("RGB", (16, 12), "red").save(output, format)
+    return output.getvalue()
+
+
+def segment(content: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+
+
+def with_segments(*contents: bytes) -> bytes:
+    jpeg = drawn("JPEG")
+    return jpeg[:2] + b"".join(map(segment, contents)) + jpeg[2:]
+
+
+def packet(attributes: bytes) -> bytes:
+    return (
+        b"<x:xmpmeta><rdf:RDF><rdf:Description " + attributes + b"/></rdf:RDF></x:xmpmeta>"
+    )
+
+
+def with_xmp(attributes: bytes) -> bytes:
+    return with_segments(XMP_HEAD + packet(attributes))
+
+
+def in_two_parts() -> bytes:
+    """A long XMP whose second half, which begins within a name, comes first."""
+    whole = packet(b'exif:GPSLatitude="' + SIGN + b'"')
+    at = whole.index(b"GPSLat") + 4
+    parts = [
+        MORE_HEAD + bytes(32) + struct.pack(">II", len(whole), start) + part
+        for start, part in ((at, whole[at:]), (0, whole[:at]))
+    ]
+    return with_segments(*parts)
+
+
+def with_chunk(type: bytes, content: bytes) -> bytes:
+    png = drawn("PNG")
+    crc = zlib.crc32(type + content)
+    chunk = struct.pack(">I", len(content)) + type + content + struct.pack(">I", crc)
+    at = png.index(b"IDAT") - 4
+    return png[:at] + chunk + png[at:]
+
+
+def with_riff_chunk(type: bytes, content: bytes) -> bytes:
+    webp = drawn("WEBP")
+    body = webp[8:] + type + struct.pack("<I", len(content)) + content
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def exif_block(type: int, count: int, magic: bytes = b"*\0") -> bytes:
+    """EXIF whose pointer to GPS has an odd type or number; its latitude is a text."""
+    pointer = struct.pack("<HHHII", 1, 0x8825, type, count, 26) + bytes(4)
+    gps = struct.pack("<HHHII", 1, 2, 2, len(SIGN), 44) + bytes(4)
+    return b"Exif\0\0II" + magic + struct.pack("<I", 8) + pointer + gps + SIGN
+
+
+LOCATED_JPEG = with_xmp(b'exif:GPSLatitude="' + SIGN + b'"')
+ODD_FILES = {
+    "basic geo": with_xmp(b'geo:lat="' + SIGN + b'" geo:long="1"'),
+    "the target of a drone": with_xmp(b'drone-dji:LRFTargetLat="' + SIGN + b'"'),
+    "a long XMP out of order": in_two_parts(),
+    "a pointer of bytes": with_segments(exif_block(7, 4)),
+    "a pointer that may be negative": with_segments(exif_block(9, 1)),
+    "a pointer of eight bytes": with_segments(exif_block(16, 1)),
+    "a pointer to nothing": with_segments(exif_block(4, 0)),
+    "another mark": with_segments(exif_block(4, 1, b"U\0")),
+    "a text called latitude": with_chunk(b"tEXt", b"exif:GPSLatitude\0" + SIGN),
+    "a text called location": with_chunk(b"iTXt", b"Location\0\0\0\0\0" + SIGN),
+    "a packed text": with_chunk(b"zTXt", b"City\0\0" + zlib.compress(SIGN)),
+    "a profile in an open text": with_chunk(
+        b"iTXt",
+        b"Raw profile type exif\0\0\0\0\0\nexif\n99\n" + exif_block(4, 1).hex().encode(),
+    ),
+    "packed EXIF": with_chunk(b"zxIf", zlib.compress(exif_block(4, 1))),
+    "an unknown chunk": with_chunk(b"caBX", b"exif:GPSLatitude " + SIGN),
+    "an unknown chunk of WebP": with_riff_chunk(b"C2PA", b"exif:GPSLatitude " + SIGN),
+    "a JPEG behind a PNG": drawn("PNG") + LOCATED_JPEG,
+    "a JPEG behind a WebP": drawn("WEBP") + LOCATED_JPEG,
+    "a PNG behind a PNG": drawn("PNG") + with_chunk(b"tEXt", b"City\0" + SIGN),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+def test_what_is_odd_tells_no_place_or_stays_at_home(kind: str, tmp_path: Path) -> None:
+    content = bytearray(ODD_FILES[kind])
+    path = tmp_path / "odd"
+    path.write_bytes(content)
+    if is_kept(path):
+        return
+    renditions.patch_block(content, 0, renditions.place_patches(str(path)))
+    assert len(content) == len(ODD_FILES[kind])
+    assert SIGN not in content and SIGN.hex().encode() not in content
