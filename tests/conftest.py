@@ -338,6 +338,9 @@ def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
 
     yield open_it
     for context in contexts:
+        for page in context.pages:
+            # A request that a test still holds back could keep the window from closing, for ever.
+            page.unroute_all(behavior="ignoreErrors")
         context.close()
     assert complaints == []
 
