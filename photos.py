@@ -113,6 +113,7 @@ from renditions import (
     is_same_moment,
     local_time,
     patch_block,
+    patches_within,
     rendition_names,
     rendition_path,
     worker_command,
@@ -415,7 +416,7 @@ def make_state_folder(state: Path) -> None:
         for folder in (state, state / "cache"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if state.name == STATE_FOLDER:  # a folder of another name is the owner's to guard
-            # Some disks keep no modes, or nothing can be written: `exposed_files` tells of it.
+            # Some disks keep no modes, or nothing can be written: `state_problem` tells of it.
             with contextlib.suppress(OSError):
                 os.chmod(state, 0o700)
     except OSError as error:
@@ -3738,7 +3739,8 @@ class FilePart:
         if not self._patches:
             return block
         content = bytearray(block)
-        patch_block(content, offset, self._patches)
+        within = patches_within(self._patches, offset, offset + wanted)
+        patch_block(content, offset, within)
         return bytes(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

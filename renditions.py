@@ -13,6 +13,7 @@ A request is a line of JSON, `[path, purpose]`; its reply is another, the fields
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import ctypes
 import dataclasses
@@ -466,6 +467,13 @@ def patch_block(block: bytearray, offset: int, patches: Iterable[Patch]) -> None
         if start < end:
             content = patch.part(start - patch.offset, end - start)
             block[start - offset : end - offset] = content
+
+
+def patches_within(patches: Sequence[Patch], start: int, end: int) -> Sequence[Patch]:
+    """Return those of a file's patches, which are in order, that touch a part of it."""
+    first = bisect.bisect_right(patches, start, key=operator.attrgetter("end"))
+    behind = bisect.bisect_left(patches, end, key=operator.attrgetter("offset"))
+    return patches[first:behind]
 
 
 def patches_from(rows: Any) -> tuple[Patch, ...]:
@@ -2912,7 +2920,8 @@ def checksums(path: str, patches: Sequence[Patch]) -> tuple[int, int]:
         while length := file.readinto(block):
             crc = zlib.crc32(content[:length], crc)
             if patches:
-                patch_block(block, offset, patches)
+                within = patches_within(patches, offset, offset + length)
+                patch_block(block, offset, within)
                 patched_crc = zlib.crc32(content[:length], patched_crc)
             offset += length
     return crc, patched_crc if patches else crc

@@ -480,6 +480,8 @@ def test_a_site_with_a_public_address_answers_to_its_own_names_alone(
     answer = with_address.get(path, Host=host)
     assert (answer.status != 421) == is_own
     assert is_own or b"Quartz" not in answer.body
+    if path == "/" and not is_own:
+        assert "Open the site by its public address" in answer.text
 
 
 def test_a_site_without_a_public_address_answers_to_every_name(

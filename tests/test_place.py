@@ -476,6 +476,21 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / name for name in PHOTO_TAGS]
 
 
+def test_of_many_patches_only_those_of_a_part_are_looked_at() -> None:
+    patches = [renditions.Patch(10 * number, 4, "20") for number in range(5000)]
+    for start, end in [
+        (0, 1),
+        (3, 10),
+        (4, 10),
+        (4, 11),
+        (100, 130),
+        (49_990, 60_000),
+        (7, 7),
+    ]:
+        touching = [p for p in patches if p.offset < end and p.end > start]
+        assert list(renditions.patches_within(patches, start, end)) == touching
+
+
 SIGN = b"51,30.1234N"  # what must not be left
 XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 MORE_HEAD = b"http://ns.adobe.com/xmp/extension/\0"
