@@ -8,7 +8,7 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · HTTP · web · server · command line
+    albums · upkeep · users · tokens · HTTP · pages · web · server · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -3809,6 +3809,9 @@ class KeptPages:
                 self._bytes -= len(oldest.body)
 
 
+# --- Pages -------------------------------------------------------------------
+
+
 @dataclasses.dataclass(frozen=True)
 class Texts:
     """The interface's texts in one language: a column of texts.tsv."""
@@ -3959,65 +3962,6 @@ class Statics:
         self.files = {name: Document(content) for name, content in files.items()}
 
 
-# --- Web ---------------------------------------------------------------------
-
-PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
-PATH_BYTES = 4096  # as long as a path can be on Linux
-GZIP_BYTES = 1000  # a smaller document is not worth the work
-WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
-PAPERS = {"light": "#fcfbf8", "dark": "#121614"}  # the page's colours, --paper in style.css
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
-
-Response: TypeAlias = bottle.HTTPResponse
-
-
-class Access(enum.Enum):
-    """What the guard asks before a handler runs, and what somebody without access gets."""
-
-    ANYONE = "anyone"
-    PAGE = "404 as if nothing were there, with the log-in form"
-    MEDIA = "404 as if nothing were there"
-
-
-class Route(NamedTuple):
-    """A row of the route table."""
-
-    method: str
-    rule: str
-    handler: str
-    access: Access
-
-
-# Anything, newlines too; the guard decodes it from the raw path.
-_PATH = "<path:re:(?s:.*)>"
-ROUTES = (
-    Route("GET", "/", "show_album", Access.PAGE),
-    Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE),
-    Route("GET", f"/thumbnail/{_PATH}", "send_thumbnail", Access.MEDIA),
-    Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
-    Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
-    Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
-    Route("GET", "/api/album", "send_album", Access.MEDIA),
-    Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
-    Route("GET", "/feed.atom", "send_feed", Access.MEDIA),
-    Route("GET", "/login", "show_login", Access.ANYONE),
-    Route("POST", "/login", "log_in", Access.ANYONE),
-    Route("POST", "/logout", "log_out", Access.ANYONE),
-    Route("GET", "/static/<name>", "send_static", Access.ANYONE),
-    Route("GET", "/manifest.webmanifest", "send_manifest", Access.ANYONE),
-    Route("GET", "/healthz", "send_health", Access.ANYONE),
-)
-
-
 def version_of(item: Item) -> Iterator[str]:
     """Yield the parameter that changes with the content, as far as that was read."""
     if item.key:
@@ -4108,36 +4052,6 @@ class Links:
         return self._to("static", (name,), f"v={self._statics_key}")
 
 
-# The place of pages without one.
-NOWHERE = Place((), (), NO_KEYWORDS, Rule(), Folder(None, {}, {}))
-
-
-@dataclasses.dataclass(frozen=True)
-class Visit:
-    """One request: who asks, in which language, and for which place."""
-
-    headers: Mapping[str, str]
-    links: Links
-    texts: Texts
-    session: Session | None
-    principal: Principal
-    place: Place = NOWHERE
-    address: Parts = ()  # as it was asked for; that of the place may be another
-    has_slash: bool = False  # whether the path ended with one
-
-    @property
-    def visibility(self) -> Visibility:
-        return self.place.rule.visibility
-
-
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
-
-
-def urn(*names: str) -> str:
-    """Return an identifier that is the same wherever the names are (RFC 9562, 5.5)."""
-    return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(names)).urn
-
-
 # Facts that scripts get of an item where they are known.
 JSON_FIELDS = (
     "camera",
@@ -4208,6 +4122,95 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
         "api": links.api(album.address),
         "cover": album.cover and links.thumbnail(album.cover, THUMBNAIL_WIDTHS[-1]),
     }
+
+
+# --- Web ---------------------------------------------------------------------
+
+PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
+PATH_BYTES = 4096  # as long as a path can be on Linux
+GZIP_BYTES = 1000  # a smaller document is not worth the work
+WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
+PAPERS = {"light": "#fcfbf8", "dark": "#121614"}  # the page's colours, --paper in style.css
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; media-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
+
+Response: TypeAlias = bottle.HTTPResponse
+
+
+class Access(enum.Enum):
+    """What the guard asks before a handler runs, and what somebody without access gets."""
+
+    ANYONE = "anyone"
+    PAGE = "404 as if nothing were there, with the log-in form"
+    MEDIA = "404 as if nothing were there"
+
+
+class Route(NamedTuple):
+    """A row of the route table."""
+
+    method: str
+    rule: str
+    handler: str
+    access: Access
+
+
+# Anything, newlines too; the guard decodes it from the raw path.
+_PATH = "<path:re:(?s:.*)>"
+ROUTES = (
+    Route("GET", "/", "show_album", Access.PAGE),
+    Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE),
+    Route("GET", f"/thumbnail/{_PATH}", "send_thumbnail", Access.MEDIA),
+    Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
+    Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
+    Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
+    Route("GET", "/api/album", "send_album", Access.MEDIA),
+    Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
+    Route("GET", "/feed.atom", "send_feed", Access.MEDIA),
+    Route("GET", "/login", "show_login", Access.ANYONE),
+    Route("POST", "/login", "log_in", Access.ANYONE),
+    Route("POST", "/logout", "log_out", Access.ANYONE),
+    Route("GET", "/static/<name>", "send_static", Access.ANYONE),
+    Route("GET", "/manifest.webmanifest", "send_manifest", Access.ANYONE),
+    Route("GET", "/healthz", "send_health", Access.ANYONE),
+)
+
+
+# The place of pages without one.
+NOWHERE = Place((), (), NO_KEYWORDS, Rule(), Folder(None, {}, {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """One request: who asks, in which language, and for which place."""
+
+    headers: Mapping[str, str]
+    links: Links
+    texts: Texts
+    session: Session | None
+    principal: Principal
+    place: Place = NOWHERE
+    address: Parts = ()  # as it was asked for; that of the place may be another
+    has_slash: bool = False  # whether the path ended with one
+
+    @property
+    def visibility(self) -> Visibility:
+        return self.place.rule.visibility
+
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+
+
+def urn(*names: str) -> str:
+    """Return an identifier that is the same wherever the names are (RFC 9562, 5.5)."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(names)).urn
 
 
 def template_folder() -> Path:
