@@ -18,6 +18,7 @@ import pytest
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
+from browsing import CLOSE_SECONDS, TEST_SECONDS, Browser, closed_already
 from drawing import draw, exif
 from gallery import Gallery, open_gallery
 from looking import Open, read
@@ -279,16 +280,27 @@ def ffmpeg() -> str:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The system's browser."""
+def _browser() -> Iterator[Browser]:
     path = needed("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        browser = Browser(playwright, path)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def chromium(_browser: Browser) -> Iterator[Browser]:
+    """The system's browser; a test that it left without an answer is run once more."""
+    with _browser.ended_after(TEST_SECONDS):
+        yield _browser
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=2, only_rerun="TargetClosedError"))
 
 
 @pytest.fixture
@@ -299,7 +311,7 @@ def serve() -> Iterator[Callable[[Path], Server]]:
 
 
 @pytest.fixture
-def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
+def open_window(chromium: Browser, serve: Any) -> Iterator[Callable[..., Any]]:
     """Opens windows of a site, each with its own cookies; fails at the end if any had to complain.
 
     That is: errors in the console (a breach of the content security policy is one), exceptions,
@@ -337,11 +349,12 @@ def open_window(chromium: Any, serve: Any) -> Iterator[Callable[..., Any]]:
         return page
 
     yield open_it
-    for context in contexts:
-        for page in context.pages:
-            # A request that a test still holds back could keep the window from closing, for ever.
-            page.unroute_all(behavior="ignoreErrors")
-        context.close()
+    with chromium.ended_after(CLOSE_SECONDS), closed_already():
+        for context in contexts:
+            for page in context.pages:
+                # A request that a test still holds back could keep the window from closing.
+                page.unroute_all(behavior="ignoreErrors")
+            context.close()
     assert complaints == []
 
 

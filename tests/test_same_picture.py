@@ -76,7 +76,7 @@ SHOW = """async address => {
 }"""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def show(chromium: Any) -> Iterator[Callable[[bytes, str], Seen]]:
     """Shows a file in the browser."""
     page = chromium.new_page()

@@ -1,0 +1,80 @@
+"""The system's browser, which is ended where it does not answer any more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+TEST_SECONDS = 300  # the longest test takes 10 on a quiet machine
+CLOSE_SECONDS = 60  # closing a window takes less than one
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+class Browser:
+    """Chromium, which is started again after it had to be ended.
+
+    Now and then it answers nothing any more, most often when a window is closed in the middle of
+    a transition, and whoever asked waits for ever: neither `evaluate` nor `close` has a limit.
+    """
+
+    def __init__(self, playwright: Any, path: str) -> None:
+        self._chromium = playwright.chromium
+        self._path = path
+        self._mark = f"--started-for={uuid.uuid4().hex}"  # found again among the processes
+        self._running: Any = None
+
+    @property
+    def running(self) -> Any:
+        """The browser, started if it is not."""
+        if self._running is None or not self._running.is_connected():
+            self._running = self._chromium.launch(
+                executable_path=self._path, args=[*FLAGS, self._mark]
+            )
+        return self._running
+
+    def new_context(self, **options: Any) -> Any:
+        return self.running.new_context(**options)
+
+    def new_page(self, **options: Any) -> Any:
+        return self.running.new_page(**options)
+
+    @contextlib.contextmanager
+    def ended_after(self, seconds: float) -> Iterator[None]:
+        """End the browser where a step takes longer, so that the step fails."""
+        timer = threading.Timer(seconds, self.end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Close the browser, or end it."""
+        if self._running is not None:
+            with self.ended_after(CLOSE_SECONDS), closed_already():
+                self._running.close()
+
+    def end(self) -> None:
+        """Kill every process that was started with this browser's mark."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self._mark.encode() in (folder / "cmdline").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def closed_already() -> Iterator[None]:
+    """Let pass that a window is gone, which happens where its browser was ended."""
+    from playwright.sync_api import Error
+
+    try:
+        yield
+    except Error as error:
+        if type(error).__name__ != "TargetClosedError":
+            raise
