@@ -8,7 +8,7 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · HTTP · pages · web · server · command line
+    albums · upkeep · users · tokens · HTTP · ZIP · pages · web · server · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import bisect
 import codecs
 import contextlib
 import dataclasses
@@ -57,6 +58,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -3807,6 +3809,188 @@ class KeptPages:
             while self._bytes > KEPT_BYTES:
                 _, (_, oldest) = self._pages.popitem(last=False)
                 self._bytes -= len(oldest.body)
+
+
+# --- ZIP ---------------------------------------------------------------------
+#
+# An album as a file to take home. All numbers are those of APPNOTE 6.3.9, the specification of ZIP.
+
+PARTS_BYTES = 400_000_000  # a tunnel ends longer answers; a part stays below
+UNKNOWN_SIZE = 0xFFFFFFFF  # in a field of 32 bits: ZIP64 tells it
+UNKNOWN_COUNT = 0xFFFF
+ZIP64_VERSION, ZIP_VERSION = 45, 20  # 4.4.3.2
+UTF8_NAMES = 1 << 11  # bit 11 of the flags: 4.4.4
+MADE_BY_UNIX = 3 << 8  # 4.4.2
+FILE_MODE = (stat.S_IFREG | 0o644) << 16  # as Unix has it in the external attributes
+MEMBER_NAME_BYTES = 200  # 255 with what makes it unique and an ending
+# Names that Windows keeps for devices, whatever follows the first dot.
+DEVICES = frozenset(
+    ["con", "prn", "aux", "nul"]
+    + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
+)
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ufffd]')
+
+
+def safe_name(name: str) -> str:
+    """Return a file name that every system takes, as close to `name` as can be."""
+    text = unicodedata.normalize("NFC", display(name))
+    text = _NOT_IN_NAMES.sub("_", text).strip().rstrip(". ")
+    if text.partition(".")[0].rstrip().casefold() in DEVICES:
+        text = f"_{text}"
+    stem, ending = os.path.splitext(text)
+    while len(f"{stem}{ending}".encode()) > MEMBER_NAME_BYTES:
+        stem, ending = (stem[:-1], ending) if stem else (ending[:-1], "")
+    return f"{stem}{ending}" or "_"
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """Return a name that differs from those taken, whatever their case; note it as taken."""
+    stem, ending = os.path.splitext(name)
+    for number in itertools.count(2):
+        folded = unicodedata.normalize("NFC", name.casefold())
+        if folded not in taken:
+            break
+        name = f"{stem} ({number}){ending}"
+    taken.add(folded)
+    return name
+
+
+class Member(NamedTuple):
+    """A file of a ZIP: its path in there, and all that its headers tell."""
+
+    path: str
+    file: File
+    size: int  # bytes
+    crc: int  # of the bytes that are sent: with the patches
+    patches: tuple[Patch, ...]
+    taken: dt.datetime
+
+    @property
+    def moment(self) -> int:
+        """Date taken as MS-DOS writes it, in steps of two seconds: 4.4.6."""
+        year = min(max(self.taken.year, 1980), 2107)
+        date = (year - 1980) << 9 | self.taken.month << 5 | self.taken.day
+        time_ = self.taken.hour << 11 | self.taken.minute << 5 | self.taken.second // 2
+        return date << 16 | time_
+
+    @property
+    def is_long(self) -> bool:
+        return self.size >= UNKNOWN_SIZE
+
+    def _common(self, extra: bytes) -> bytes:
+        """Return what both headers of a file have in common: 4.3.7."""
+        size = UNKNOWN_SIZE if self.is_long else self.size
+        version = ZIP64_VERSION if extra else ZIP_VERSION
+        name = self.path.encode()
+        # stored: method 0
+        numbers = version, UTF8_NAMES, 0, self.moment, self.crc, size, size
+        return struct.pack("<HHHIIIIHH", *numbers, len(name), len(extra))
+
+    def header(self) -> bytes:
+        """Return what stands before the file's bytes: 4.3.7."""
+        extra = b""
+        if self.is_long:
+            extra = struct.pack("<HHQQ", 1, 16, self.size, self.size)  # 4.5.3
+        return b"PK\3\4" + self._common(extra) + self.path.encode() + extra
+
+    def entry(self, offset: int) -> bytes:
+        """Return the file's row in the directory at the end: 4.3.12."""
+        values = [self.size, self.size] if self.is_long else []
+        if offset >= UNKNOWN_SIZE:
+            values.append(offset)
+        extra = b""
+        if values:
+            extra = struct.pack(f"<HH{len(values)}Q", 1, 8 * len(values), *values)
+        version = MADE_BY_UNIX | ZIP64_VERSION
+        place = struct.pack("<HHHII", 0, 0, 0, FILE_MODE, min(offset, UNKNOWN_SIZE))
+        made_by = struct.pack("<H", version)
+        return b"".join(
+            (b"PK\1\2", made_by, self._common(extra), place, self.path.encode(), extra)
+        )
+
+    def blocks(self, start: int) -> Iterator[bytes]:
+        """Yield the file's bytes from `start` on. Raises OSError where it changed since."""
+        with open(self.file.path, "rb") as opened:
+            if not self.file.is_at(os.fstat(opened.fileno())):
+                raise OSError(errno.ESTALE, "the file has changed since")
+            yield from FilePart(opened, start, self.size, self.patches).blocks()
+
+
+def _end_of(count: int, size: int, offset: int) -> bytes:
+    """Return the end of a ZIP: how many entries of how many bytes begin where (4.3.14 to 4.3.16)."""
+    blocks = []
+    if count >= UNKNOWN_COUNT or max(size, offset) >= UNKNOWN_SIZE:
+        version = MADE_BY_UNIX | ZIP64_VERSION
+        numbers = 44, version, ZIP64_VERSION, 0, 0, count, count, size, offset
+        blocks.append(b"PK\6\6" + struct.pack("<QHHIIQQQQ", *numbers))
+        blocks.append(b"PK\6\7" + struct.pack("<IQI", 0, offset + size, 1))
+    count = min(count, UNKNOWN_COUNT)
+    size, offset = min(size, UNKNOWN_SIZE), min(offset, UNKNOWN_SIZE)
+    blocks.append(b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count, count, size, offset, 0))
+    return b"".join(blocks)
+
+
+def without_first(blocks: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """Yield blocks of bytes without the first `count` bytes of them all."""
+    for block in blocks:
+        if count < len(block):
+            yield block[count:]
+        count = max(0, count - len(block))
+
+
+class Archive:
+    """A ZIP whose length and every byte are known before the first is sent.
+
+    Its files are stored as they are, each with its size and CRC-32 in front, so that every program
+    reads it, and an interrupted download goes on where it ended.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+        lengths = (len(member.header()) + member.size for member in members)
+        # Where each member begins, and where the last one ends.
+        self._offsets = [0, *itertools.accumulate(lengths)]
+        entries = map(len, self._entries())
+        self._directory_bytes = sum(entries)
+        self._end = _end_of(len(members), self._directory_bytes, self._offsets[-1])
+        self.size = self._offsets[-1] + self._directory_bytes + len(self._end)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What differs when any byte does."""
+        digest = hashlib.blake2b(digest_size=9)
+        for entry in self._entries():
+            digest.update(entry)
+        return digest.hexdigest()
+
+    def _entries(self) -> Iterator[bytes]:
+        for member, offset in zip(self.members, self._offsets, strict=False):
+            yield member.entry(offset)
+
+    def blocks(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes from start to end. Raises OSError where a file changed since."""
+        remaining = end - start
+        for block in self._blocks_from(start):
+            yield block[:remaining]
+            remaining -= len(block)
+            if remaining <= 0:
+                break
+
+    def _blocks_from(self, start: int) -> Iterator[bytes]:
+        first = bisect.bisect_right(self._offsets, start) - 1
+        for nth in range(first, len(self.members)):
+            member = self.members[nth]
+            yield from self._member_from(member, max(0, start - self._offsets[nth]))
+        yield from without_first(
+            itertools.chain(self._entries(), [self._end]), max(0, start - self._offsets[-1])
+        )
+
+    @staticmethod
+    def _member_from(member: Member, start: int) -> Iterator[bytes]:
+        header = member.header()
+        if start < len(header):
+            yield header[start:]
+        yield from member.blocks(max(0, start - len(header)))
 
 
 # --- Pages -------------------------------------------------------------------

@@ -38,6 +38,7 @@ SECTIONS = [
         "Users",
         "Tokens",
         "HTTP",
+        "ZIP",
         "Pages",
         "Web",
         "Server",
