@@ -189,6 +189,12 @@ class WrongHost(PhotosError):
     status = 421
 
 
+class Gone(PhotosError):
+    """What is asked for has changed since its address was made."""
+
+    status = 410
+
+
 class NoPicture(PhotosError):
     """No picture can be made of that file."""
 
@@ -2573,16 +2579,17 @@ class Library:
         folder, facts = place.folder, info or Info()
         shot = folder.shots[file.name]
         films = (folder.files[name] for name in shot.films)
-        pairs = (film for film in films if photo_of(film, folder, self.index) == file.name)
+        pairs = [film for film in films if photo_of(film, folder, self.index) == file.name]
         raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
-        if raws:
+        if pairs or raws:
             now = self.folders.circumstances()
+            pairs = [film for film in pairs if may_find(principal, film.keywords.rule(now))]
             raws = [raw for raw in raws if may_find(principal, raw.keywords.rule(now))]
         return Item(
             address=(*place.address, file.name),
             file=file,
             info=info,
-            film=next(pairs, None),
+            film=next(iter(pairs), None),
             caption=folder.text.captions.get(file.name, facts.caption),
             raws=tuple(raws),
         )
@@ -2875,9 +2882,14 @@ class Upkeep:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._closed = threading.Event()
+        self._wanted: list[File] = []  # files whose checksums somebody waits for
         # Renditions whose photo was gone at the last call of prune.
         self._orphans: set[str] = set()
         self._identities: set[str] = set()  # of the files that were there then
+
+    def want(self, files: Sequence[File]) -> None:
+        """Have files read whole before all others: somebody waits for their checksums."""
+        self._wanted = list(files)
 
     def close(self) -> None:
         """Stop the background pass."""
@@ -2890,6 +2902,7 @@ class Upkeep:
         failure = ""
         while not self._closed.is_set():
             try:
+                self.note_wanted()
                 if self._work() or self.note_checksums():
                     continue
                 self.prune()
@@ -2951,6 +2964,17 @@ class Upkeep:
                 # Half of the disk's time is left for visitors.
                 self._closed.wait(time.monotonic() - started)
         return False
+
+    def note_wanted(self) -> None:
+        """Read whole the files that somebody waits for."""
+        wanted, self._wanted = self._wanted, []
+        unread = [file for file in wanted if self._library.index.get(file.identity) is None]
+        for _ in self._library.run(unread, Purpose.FACTS):
+            pass
+        for file in wanted:
+            info = self._library.index.get(file.identity)
+            if info and info.key and info.crc < 0:
+                self._note_checksum(file, info)
 
     def _note_checksum(self, file: File, info: Info) -> None:
         try:
@@ -3822,6 +3846,10 @@ ZIP64_VERSION, ZIP_VERSION = 45, 20  # 4.4.3.2
 UTF8_NAMES = 1 << 11  # bit 11 of the flags: 4.4.4
 MADE_BY_UNIX = 3 << 8  # 4.4.2
 FILE_MODE = (stat.S_IFREG | 0o644) << 16  # as Unix has it in the external attributes
+MEMBER_OVERHEAD = 4000  # at most, of a file's headers: its path stands in both
+ZIPS_AT_ONCE = 4  # each has a thread of its own
+TAKEAWAYS_KEPT = 4  # of 70,000 files one takes 30 MB
+SLOWEST_BLOCK_SECONDS = 60.0  # for 256 KB: who is slower gives up the place
 MEMBER_NAME_BYTES = 200  # 255 with what makes it unique and an ending
 # Names that Windows keeps for devices, whatever follows the first dot.
 DEVICES = frozenset(
@@ -3991,6 +4019,145 @@ class Archive:
         if start < len(header):
             yield header[start:]
         yield from member.blocks(max(0, start - len(header)))
+
+
+class Sending:
+    """Bytes on their way to somebody, who has one of few places until they are sent or given up."""
+
+    def __init__(self, blocks: Iterator[bytes], places: threading.BoundedSemaphore) -> None:
+        self._blocks = blocks
+        self._places: threading.BoundedSemaphore | None = places
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes. Raises TimeoutError where they are taken too slowly."""
+        before = time.monotonic()
+        try:
+            for block in self._blocks:
+                yield block
+                now = time.monotonic()
+                if now - before > SLOWEST_BLOCK_SECONDS:
+                    raise TimeoutError("an album was downloaded too slowly")
+                before = now
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the place to somebody else."""
+        places, self._places = self._places, None
+        if places:
+            places.release()
+
+
+class Contents(NamedTuple):
+    """What an album and all below it hold, to be taken home by somebody."""
+
+    members: list[Member]
+    unread: list[File]  # whose CRC-32 is not known yet
+    left_out: int  # files that tell where they were taken, or that cannot be read
+
+
+def _files_below(album: Album, folder: str) -> Iterator[tuple[str, File, dt.datetime]]:
+    """Yield each file of an album and all below it: path in a ZIP, file, date taken."""
+    used: set[str] = set()
+    for item in album.items:
+        for file in filter(None, (item.file, item.film, *item.raws)):
+            name = unique_name(safe_name(file.name), used)
+            yield f"{folder}/{name}", file, item.taken
+    for child in album.albums:
+        name = unique_name(safe_name(child.title), used)
+        yield from _files_below(child, f"{folder}/{name}")
+
+
+def contents_of(
+    album: Album, title: str, look_up: Callable[[str], Info | None], *, hides_places: bool
+) -> Contents:
+    """Return what an album holds; `look_up` tells what is known of a file by its identity."""
+    members = []
+    unread = []
+    left_out = 0
+    for path, file, taken in _files_below(album, safe_name(title)):
+        info = look_up(file.identity)
+        if info is None or (info.key and info.crc < 0):
+            unread.append(file)
+        elif not info.key or (hides_places and info.place_kept):
+            left_out += 1
+        elif hides_places and info.place:
+            crc = info.crc_without_place
+            members.append(Member(path, file, file.size, crc, info.place, taken))
+        else:
+            members.append(Member(path, file, file.size, info.crc, (), taken))
+    return Contents(members, unread, left_out)
+
+
+def _in_parts(contents: Contents, limit: float) -> Iterator[list[Member]]:
+    """Yield the files of a ZIP in parts below a size; a file that is larger is a part of its own."""
+    part: list[Member] = []
+    size = 0
+    for member in contents.members:
+        length = member.size + MEMBER_OVERHEAD
+        if part and size + length > limit:
+            yield part
+            part, size = [], 0
+        part.append(member)
+        size += length
+    yield part
+
+
+class Takeaway:
+    """An album as ZIPs that are ready to be sent: as one, and in parts of limited size."""
+
+    def __init__(self, contents: Contents, limit: float) -> None:
+        self.contents = contents
+        self.whole = Archive(contents.members)
+        self.parts = [self.whole]
+        if self.whole.size > limit:
+            self.parts = [Archive(members) for members in _in_parts(contents, limit)]
+
+
+class LaidOut(NamedTuple):
+    """A takeaway, with the album and the state of the index that it was made from."""
+
+    album: Album
+    changes: int
+    takeaway: Takeaway
+
+
+class Takeaways:
+    """The takeaways that were asked for last, and how many are being sent. Thread-safe."""
+
+    def __init__(self, library: Library, limit: float) -> None:
+        self._library = library
+        self._limit = limit
+        self._kept: OrderedDict[tuple[Any, ...], LaidOut] = OrderedDict()
+        self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(ZIPS_AT_ONCE)
+
+    def of(self, album: Album, title: str, scope: str, *, hides_places: bool) -> Takeaway:
+        """Return an album's takeaway, laid out again only after a change.
+
+        `scope`: that of the principal, who finds the album like this.
+        """
+        index = self._library.index
+        key = album.address, title, scope, hides_places
+        changes = index.changes
+        with self._lock:
+            laid_out = self._kept.get(key)
+        if laid_out and laid_out.album is album and laid_out.changes == changes:
+            return laid_out.takeaway
+        contents = contents_of(album, title, index.get, hides_places=hides_places)
+        takeaway = Takeaway(contents, self._limit)
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = LaidOut(album, changes, takeaway)
+            while len(self._kept) > TAKEAWAYS_KEPT:
+                self._kept.popitem(last=False)
+        return takeaway
+
+    def send(self, archive: Archive, start: int, end: int) -> Sending:
+        """Return bytes of a ZIP to be sent. Raises Busy where too many are on their way."""
+        if not self._places.acquire(blocking=False):
+            raise Busy("Too many albums are being downloaded. Try again in a minute.")
+        return Sending(archive.blocks(start, end), self._places)
 
 
 # --- Pages -------------------------------------------------------------------
@@ -4216,6 +4383,15 @@ class Links:
     def raw(self, item: Item, raw: File) -> str:
         return self._to("download", (*item.address[:-1], raw.name))
 
+    def zip_page(self, address: Parts) -> str:
+        return self._to("zip", address)
+
+    def zip(self, address: Parts, version: str, part: int = 1) -> str:
+        parameters = [f"v={version}"]
+        if part > 1:
+            parameters.append(f"part={part}")
+        return self._to("zip", address, *parameters)
+
     def api(self, address: Parts) -> str:
         return self._to("api/album", address)
 
@@ -4355,6 +4531,7 @@ ROUTES = (
     Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
     Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
     Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
+    Route("GET", f"/zip/{_PATH}", "show_zip", Access.PAGE),
     Route("GET", "/api/album", "send_album", Access.MEDIA),
     Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
     Route("GET", "/feed.atom", "send_feed", Access.MEDIA),
@@ -4450,6 +4627,8 @@ class Site:
         self._config_identity = identity_of(state / "config.json")
         self._library = library
         self._upkeep = Upkeep(library)
+        limit = PARTS_BYTES if config.public_address else math.inf
+        self._takeaways = Takeaways(library, limit)
         self._users = users
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits()
@@ -4981,6 +5160,84 @@ class Site:
         if read is None:
             raise NotFound
         return self._send_original(visit, *read, display(file.name))
+
+    def show_zip(self, visit: Visit) -> Response:
+        """An album as a ZIP; without its version, the page that leads there."""
+        place = visit.place
+        if place.file:
+            raise NotFound
+        if visit.address != place.address or visit.has_slash:
+            return self._lead_to(visit.links.zip_page(place.address))
+        album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
+        title = self._title(place.parts)
+        takeaway = self._takeaways.of(
+            album, title, visit.principal.scope, hides_places=self._hides_places(visit)
+        )
+        version = bottle.request.query.get("v", "")
+        if not version:
+            return self._show_zip_page(visit, album, takeaway)
+        part = _page_number(bottle.request.query.get("part", "1"))
+        is_ready = not takeaway.contents.unread
+        if version != takeaway.whole.key or not is_ready:
+            raise Gone("The album has changed since. Open its page for downloading again.")
+        if not 1 <= part <= len(takeaway.parts):
+            raise NotFound
+        ending = f" ({part} of {len(takeaway.parts)})" if len(takeaway.parts) > 1 else ""
+        return self._send_zip(visit, takeaway.parts[part - 1], f"{title}{ending}.zip")
+
+    def _show_zip_page(self, visit: Visit, album: Album, takeaway: Takeaway) -> Response:
+        """How large an album is, and where it is downloaded; or how far that was prepared."""
+        contents = takeaway.contents
+        self._upkeep.want(contents.unread)
+        version = takeaway.whole.key
+        downloads = [
+            (visit.links.zip(album.address, version, number), size_text(archive.size))
+            for number, archive in enumerate(takeaway.parts, 1)
+        ]
+        body = self._render(
+            "zip",
+            visit,
+            album=album,
+            title=self._title(visit.place.parts),
+            trail=self._trail(visit),
+            downloads=downloads,
+            size=size_text(takeaway.whole.size),
+            ready=len(contents.members),
+            unread=len(contents.unread),
+            left_out=contents.left_out,
+        )
+        response = self._make_page(Document(body), visit, is_kept=False)
+        response.set_header("X-Robots-Tag", "noindex")
+        return response
+
+    def _send_zip(self, visit: Visit, archive: Archive, name: str) -> Response:
+        """Answer with a ZIP or a range of it (RFC 9110, 13 and 14)."""
+        etag = f'"{archive.key}"'
+        wanted = dict(visit.headers)
+        wanted.pop("If-Modified-Since", None)  # the version says it all
+        is_head = bottle.request.method != "GET"
+        if is_head:
+            wanted.pop("Range", None)
+        part = requested_part(wanted, etag, "", archive.size)
+        headers = {
+            "Content-Type": "application/zip",
+            "Content-Disposition": attachment(name),
+            "Cache-Control": "private, no-store",
+            "Accept-Ranges": "bytes",
+            "Vary": "Cookie",
+            "ETag": etag,
+        }
+        if part.status == 416:
+            headers["Content-Range"] = f"bytes */{archive.size}"
+        if part.status in (304, 416):
+            return Response(status=part.status, headers=headers)
+        if part.status == 206:
+            headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{archive.size}"
+        headers["Content-Length"] = str(part.end - part.start)
+        if is_head:
+            return Response(b"", part.status, headers)
+        body = self._takeaways.send(archive, part.start, part.end)
+        return Response(body, part.status, headers)
 
     def send_album(self, visit: Visit) -> Response:
         """An album as JSON, all its items at once."""
