@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from wsgiref.util import FileWrapper, setup_testing_defaults
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -32,7 +33,7 @@ def get(app: Any, address: str, **headers: str) -> tuple[dict[str, str], bytes]:
     """Send one request; return headers and body."""
     path, _, query = address.partition("?")
     environ: dict[str, Any] = {
-        "PATH_INFO": path,
+        "PATH_INFO": unquote(path, "latin-1"),
         "QUERY_STRING": query,
         "HTTP_ACCEPT_ENCODING": "gzip",
         "wsgi.file_wrapper": FileWrapper,
