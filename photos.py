@@ -4486,7 +4486,7 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
 
 # --- Web ---------------------------------------------------------------------
 
-PAGE_ITEMS = 100  # photos a page: 60 KB of HTML before compression
+PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
 PATH_BYTES = 4096  # as long as a path can be on Linux
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
@@ -4614,6 +4614,37 @@ def _page_number(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 7:
         return int(text)
     return 0
+
+
+class Paging(NamedTuple):
+    """How an album is spread over pages: its items begin on the last page that has albums."""
+
+    albums: int
+    items: int
+
+    @property
+    def start(self) -> int:
+        """The page on which the items begin."""
+        return max(1, math.ceil(self.albums / PAGE_ITEMS))
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        with_items = max(1, math.ceil(self.items / PAGE_ITEMS))
+        return self.start - 1 + with_items
+
+    def page_of(self, at: int) -> int:
+        """Return the page of an item by the item's place among all, from 0."""
+        return self.start + at // PAGE_ITEMS
+
+    def albums_on(self, page: int) -> slice:
+        """Return which albums stand on a page."""
+        return slice((page - 1) * PAGE_ITEMS, page * PAGE_ITEMS)
+
+    def items_on(self, page: int) -> slice:
+        """Return which items stand on a page."""
+        first = (page - self.start) * PAGE_ITEMS
+        return slice(max(0, first), max(0, first + PAGE_ITEMS))
 
 
 class Site:
@@ -4983,14 +5014,14 @@ class Site:
         """One page of an album: child albums, then photos."""
         place = visit.place
         album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
-        pages = max(1, math.ceil(len(album.items) / PAGE_ITEMS))
+        paging = Paging(len(album.albums), len(album.items))
         page = _page_number(bottle.request.query.get("page", "1"))
-        if not 1 <= page <= pages:
+        if not 1 <= page <= paging.pages:
             raise NotFound
         values = {
             "album": album,
             "page": page,
-            "pages": pages,
+            "paging": paging,
             "trail": self._trail(visit),
             "flags": self._flags(visit),
             "is_away": not place.parts and self._library.is_away,
@@ -4999,22 +5030,28 @@ class Site:
         inputs = (*values.values(), self.read_title())
         document = self._kept.get(key, inputs)
         if document is None:
-            document = self._make_album_page(visit, album, page, values)
+            document = self._make_album_page(visit, album, paging, page, values)
             self._kept.put(key, inputs, document)
         return self._make_page(document, visit)
 
     def _make_album_page(
-        self, visit: Visit, album: Album, page: int, values: Mapping[str, Any]
+        self,
+        visit: Visit,
+        album: Album,
+        paging: Paging,
+        page: int,
+        values: Mapping[str, Any],
     ) -> Document:
         """Make one page of an album, and have its thumbnails made before others."""
-        start = (page - 1) * PAGE_ITEMS
-        items = album.items[start : start + PAGE_ITEMS]
+        shown = paging.items_on(page)
+        items = album.items[shown]
         self._library.expect(items)
         body = self._render(
             "album",
             visit,
             items=items,
-            first=start + 1,
+            albums=album.albums[paging.albums_on(page)],
+            first=shown.start + 1,
             root=display(os.fspath(self._library.folders.root)),
             span=grid_span,
             **values,
@@ -5033,6 +5070,7 @@ class Site:
         if at >= 0:
             item = dataclasses.replace(item, zone=items[at].zone)
         album = visit.place.address[:-1]
+        paging = Paging(self._albums_beside(visit), len(items))
         info = item.facts
         body = self._render(
             "photo",
@@ -5043,8 +5081,8 @@ class Site:
             next=following,
             number=at + 1,
             count=len(items),
-            back=visit.links.album(album, max(0, at) // PAGE_ITEMS + 1),
-            here_album=visit.links.album(album),
+            back=visit.links.album(album, paging.page_of(max(0, at))),
+            start=visit.links.album(album, paging.start),
             trail=self._trail(visit),
             exposure=exposure_text(info),
             size=size_text(item.file.size),
@@ -5054,6 +5092,13 @@ class Site:
             album_title=self._title(visit.place.parts[:-1]),
         )
         return self._make_page(Document(body), visit)
+
+    def _albums_beside(self, visit: Visit) -> int:
+        """Return how many albums somebody finds beside a photo, where they fill more than a page."""
+        place = self._library.folders.locate(visit.place.address[:-1], visit.principal)
+        if place is None or len(place.folder.albums) <= PAGE_ITEMS:
+            return 0
+        return len(self._library.album(place, visit.principal).albums)
 
     def _title(self, parts: Parts) -> str:
         """Return the title of an album; of the library, that of the site."""

@@ -1,4 +1,4 @@
-// The items of an album: the links of its grid, page after page.
+// An album, page after page: its albums, and its items, which are the links of its grid.
 const ROWS = 9000; // Firefox lays whatever comes after row 10,000 on one pile
 
 // How many rows a list has in two columns: with more columns, there are fewer. The classes of an item are the
@@ -9,6 +9,7 @@ export class Grid {
   // `page`: the document of an album's page: the page on screen, or a fetched one.
   constructor(page) {
     this.list = page.querySelector("[data-grid]");
+    this.albums = page.querySelector(".albums");
     this.nav = page.querySelector(".pages");
     this.addresses = {};
     this.pages = 0; // how many were added after the first
@@ -48,24 +49,32 @@ export class Grid {
     const address = this.addresses[rel];
     if (!address) return 0;
     const page = await Grid.parse(address);
-    const list = page.querySelector("[data-grid]");
     this.#learn(page, [rel]);
-    if (!list) return 0;
-    const grid = list.querySelector("ol");
-    const items = [...grid.children];
-    const [end, side] = rel === "next" ? ["append", "lastElementChild"] : ["prepend", "firstElementChild"];
-    if (rows(this.list[side]) + rows(grid) > ROWS) this.list[end](grid);
-    else this.list[side][end](...items);
+    const albums = rel === "next" ? [...page.querySelectorAll(".albums > li")] : [];
+    this.albums?.append(...albums);
+    const list = page.querySelector("[data-grid]");
+    const items = this.#addItems(rel, list?.querySelector("ol"));
     if (rel === "next") this.pages += 1;
-    else this.list.dataset.first = list.dataset.first;
-    this.list.dispatchEvent(new Event("grown", { bubbles: true }));
+    else if (list) this.list.dataset.first = list.dataset.first;
+    for (const item of [...albums, ...items]) item.dispatchEvent(new Event("grown", { bubbles: true }));
     return items.length;
   }
 
+  #addItems(rel, grid) {
+    if (!grid) return [];
+    const items = [...grid.children];
+    const [end, side] = rel === "next" ? ["append", "lastElementChild"] : ["prepend", "firstElementChild"];
+    const beside = this.list[side];
+    if (beside && rows(beside) + rows(grid) <= ROWS) beside[end](...items);
+    else this.list[end](grid);
+    return items;
+  }
+
   #learn(page, rels) {
+    const isFirst = page.querySelector("[data-grid]")?.dataset.first === "1"; // only albums are before it
     for (const rel of rels) {
       const link = page.querySelector(`.pages a[rel=${rel}]`);
-      this.addresses[rel] = link?.getAttribute("href");
+      this.addresses[rel] = rel === "prev" && isFirst ? undefined : link?.getAttribute("href");
       const shown = this.nav?.querySelector(`a[rel=${rel}]`);
       if (shown && shown !== link) link ? (shown.href = link.href) : shown.remove();
     }

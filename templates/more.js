@@ -16,9 +16,9 @@ async function start() {
   near.observe(grid.nav);
 }
 
-if (grid.list && grid.nav) {
+if (grid.nav) {
   start().catch(() => near.disconnect()); // the links are still there
   const keep = () => history.replaceState({ ...history.state, more: grid.pages, top: scrollY }, "");
   addEventListener("pagehide", keep);
-  grid.list.addEventListener("click", keep, true); // before the viewer goes to the address of a photo
+  grid.list?.addEventListener("click", keep, true); // before the viewer goes to the address of a photo
 }

@@ -37,6 +37,7 @@ const details = new Details(part(".panel"), part("[data-do=details]"));
 const strip = new Strip(dialog, { arrive, change: tell });
 const address = new Address({ links: () => strip.source.links, open, shut });
 const titleBefore = document.title;
+const { start } = (photoPage ?? grid.list).dataset; // the first page that has photos
 let idle;
 
 // --- Going through them
@@ -139,8 +140,7 @@ async function showNext() {
 
 // After the last photo comes the first, of the album as it is now.
 async function again() {
-  const { album, seen } = (photoPage ?? document.querySelector("[data-seen]")).dataset;
-  const now = await Grid.open(album ?? seen).catch(() => strip.source);
+  const now = await Grid.open(start).catch(() => strip.source);
   return now.links.length ? now : strip.source;
 }
 
@@ -222,9 +222,10 @@ part("[data-do=full]").hidden = !document.fullscreenEnabled;
 
 // --- The page of a photo, and an album as a photo frame
 
-async function start() {
+async function begin() {
   const isFrame = new URLSearchParams(location.search).has("slideshow");
   if (photoPage) strip.source = await Grid.open(photoPage.dataset.back);
+  else if (isFrame && !grid.links.length) strip.source = await Grid.open(start);
   const { links } = strip.source;
   const isOfPage = (link) => link.getAttribute("href") === photoPage.dataset.here;
   const link = photoPage ? links.find(isOfPage) : isFrame && links[0];
@@ -234,4 +235,4 @@ async function start() {
   if (isFrame) player.start();
 }
 
-start().catch(() => {}); // the page is complete without it
+begin().catch(() => {}); // the page is complete without it

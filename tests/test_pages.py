@@ -154,6 +154,67 @@ def test_an_album_is_spread_over_pages(paged: Client) -> None:
     assert "/album/Many/?page=2" in pages[2].links and "/album/Many/" in pages[1].links
 
 
+@pytest.fixture
+def full(paged: Client, library: Path) -> Client:
+    """A visitor to an album of five child albums, which take three pages, and three photos."""
+    for number in range(5):
+        draw(
+            library / "Full" / f"Child {number}" / "a.jpg",
+            exif=exif(f"2024:01:0{number + 1} 00:00:00"),
+        )
+    for number in range(3):
+        draw(
+            library / "Full" / f"{number}.jpg", exif=exif(f"2023:01:0{number + 1} 00:00:00")
+        )
+    return paged
+
+
+def contents(page: Page) -> tuple[list[str], list[str]]:
+    """Return the digits of the albums and of the photos that a page shows."""
+    albums = re.findall(r"/album/Full/Child%20(\d)/", " ".join(page.links))
+    return albums, [link[-5] for link in page.items]
+
+
+def test_albums_are_spread_over_pages_and_photos_begin_on_their_last_page(
+    full: Client,
+) -> None:
+    pages = [
+        Page(full.get(f"/album/Full/{query}").text) for query in ("", "?page=2", "?page=3")
+    ]
+    assert [contents(page) for page in pages] == [
+        (["4", "3"], []),
+        (["2", "1"], []),
+        (["0"], ["0", "1"]),
+    ]
+    last = Page(full.get("/album/Full/?page=4").text)
+    assert contents(last) == ([], ["2"]) and "Page 4 of 4" in last.text
+    ways = ["/album/Full/", "/album/Full/?page=2", "/album/Full/?page=3"]
+    for number, page in enumerate([*pages[1:], last]):
+        assert ways[number] in page.links
+    for number, page in enumerate(pages[:2], 2):
+        assert f"/album/Full/?page={number}" in page.links
+    assert full.get("/album/Full/?page=5").status == 404
+
+
+def test_a_photo_beside_many_albums_leads_back_to_its_page(full: Client) -> None:
+    for number, page in ((0, 3), (1, 3), (2, 4)):
+        address = f"/album/Full/{number}.jpg"
+        back = f"/album/Full/?page={page}"
+        assert back in Page(full.get(address).text).links
+        assert address in Page(full.get(back).text).items
+
+
+def test_albums_that_nobody_finds_take_no_room_on_pages(
+    full: Client, library: Path
+) -> None:
+    for number in (1, 3):
+        child = library / "Full" / f"Child {number}"
+        child.rename(child.with_name(f"{child.name}.private"))
+    page = Page(full.get("/album/Full/?page=2").text)
+    assert contents(page) == (["0"], ["0", "1"])
+    assert "/album/Full/?page=2" in Page(full.get("/album/Full/1.jpg").text).links
+
+
 def test_a_photo_leads_to_its_neighbours_and_back_to_its_page(paged: Client) -> None:
     page = Page(paged.get("/album/Many/2.jpg").text)
     assert {"/album/Many/1.jpg", "/album/Many/3.jpg", "/album/Many/?page=2"} <= set(
