@@ -1,5 +1,6 @@
 // Dates in the visitor's language and order. A time is what clocks showed where the photo was taken.
-const formats = {}; // making one takes a tenth of a millisecond, and a page may have hundreds of dates
+const formats = {}; // a page may have hundreds of dates, and making a format takes longer than using it
+const AT_ONCE = 16; // dates, about those of the first screen; between so many, the browser may do something else
 
 function format(options) {
   const key = Object.keys(options).join();
@@ -17,8 +18,11 @@ function text({ dateTime, dataset: { until } }) {
   return format(sameYear ? { ...one, month: "long", year: "numeric" } : { year: "numeric" }).formatRange(at(dateTime), at(until));
 }
 
-export function localize(root) {
-  for (const time of root.querySelectorAll("time")) time.textContent = text(time);
+export async function localize(root) {
+  for (const [nth, time] of root.querySelectorAll("time").entries()) {
+    if (nth && nth % AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve));
+    time.textContent = text(time);
+  }
 }
 
 localize(document);
