@@ -5457,7 +5457,7 @@ BODY_SECONDS = 300  # for all of it
 SLOWEST_BODY = 10_000  # bytes/s, when the head's time is over
 MAINTENANCE_SECONDS = 5  # between two looks at who is late
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-PAUSE_SECONDS = 1.0  # of accepting, where the system has no descriptor left
+ACCEPTING_PAUSE = 1.0  # seconds, where the system has no descriptor left
 REPEAT_SECONDS = 60.0  # until the log says the same again
 
 
@@ -5554,7 +5554,7 @@ class Server(waitress.server.TcpWSGIServer):
     def _pause(self, error: OSError) -> None:
         """Accept nobody for a moment: the system has nothing left for a connection."""
         now = time.monotonic()
-        self.paused_until = now + PAUSE_SECONDS
+        self.paused_until = now + ACCEPTING_PAUSE
         if now >= self.silent_until:
             self.silent_until = now + REPEAT_SECONDS
             log.error("No connection can be accepted for now: %s", error.strerror)

@@ -10,6 +10,7 @@ import string
 import subprocess
 import symtable
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -409,6 +410,13 @@ def test_no_function_changes_the_state_of_the_module() -> None:
         ):
             changed.append(ast.unparse(node.func.value))
     assert not names & set(changed)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_name_of_a_module_is_given_twice(module: str) -> None:
+    tree = ast.parse(source_of(module))
+    names = [name for node in tree.body for name in sorted(defined(node))]
+    assert [name for name, times in Counter(names).items() if times > 1] == []
 
 
 def test_nothing_is_cached_for_the_whole_process() -> None:
