@@ -67,7 +67,7 @@ import time
 import unicodedata
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from types import FrameType
@@ -3076,7 +3076,7 @@ ACCOUNT_FAILURES = 5  # free failures of an account before each further one cost
 ACCOUNT_WAIT = 60.0  # seconds, the longest wait
 ADDRESS_FAILURES = 20  # of one address within ADDRESS_SECONDS
 ADDRESS_SECONDS = 300.0
-LIMITS_KEPT = 10_000  # accounts and addresses remembered; the oldest are dropped
+LIMITS_KEPT = 10_000  # names and addresses remembered, beside the users that there are
 
 
 class UserExists(PhotosError):
@@ -3379,11 +3379,24 @@ def _wait_after(failures: int) -> float:
     return min(ACCOUNT_WAIT, 2.0 ** min(excess, 10))
 
 
-class LoginLimits:
-    """How often somebody may try passwords. Monotonic clock; thread-safe; bounded tables."""
+def _remember(table: OrderedDict[str, Any], key: str, value: Any) -> None:
+    table[key] = value
+    table.move_to_end(key)
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+class LoginLimits:
+    """How often somebody may try passwords. Monotonic clock; thread-safe; bounded tables.
+
+    `registered` tells the names of all users, whose failures are never dropped.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        registered: Callable[[], Container[str]] = frozenset,
+    ) -> None:
         self._clock = clock
+        self._registered = registered
         self._lock = threading.RLock()
         # Failures, and until when the account is blocked.
         self._accounts: OrderedDict[str, tuple[int, float]] = OrderedDict()
@@ -3404,14 +3417,25 @@ class LoginLimits:
                 raise TooManyAttempts(recent[0] + ADDRESS_SECONDS - now)
             failures += 1
             blocked_until = now + _wait_after(failures)
-            self._remember(self._accounts, account, (failures, blocked_until))
+            _remember(self._accounts, account, (failures, blocked_until))
+            self._drop_stranger()
             if address:
-                self._remember(self._addresses, address, [*recent, now])
+                _remember(self._addresses, address, [*recent, now])
+                if len(self._addresses) > LIMITS_KEPT:
+                    self._addresses.popitem(last=False)
 
     def _recent(self, address: str, now: float) -> list[float]:
         """Return the moments of an address's failures that still count."""
         moments = self._addresses.get(address, [])
         return [moment for moment in moments if moment > now - ADDRESS_SECONDS]
+
+    def _drop_stranger(self) -> None:
+        """Forget the name that was tried longest ago of those that no user has, if they are many."""
+        if len(self._accounts) > LIMITS_KEPT:
+            registered = self._registered()
+            strangers = [name for name in self._accounts if name not in registered]
+            if len(strangers) > LIMITS_KEPT:
+                del self._accounts[strangers[0]]
 
     def succeeded(self, account: str, address: str) -> None:
         """Forget the failures of an account, and this attempt of the address."""
@@ -3427,15 +3451,10 @@ class LoginLimits:
                 # What this attempt added; other attempts may have failed meanwhile.
                 added = _wait_after(failures) - _wait_after(failures - 1)
                 self._accounts[account] = failures - 1, blocked_until - added
-            if self._addresses.get(address):
-                self._addresses[address].pop()
-
-    @staticmethod
-    def _remember(table: OrderedDict[str, Any], key: str, value: Any) -> None:
-        table[key] = value
-        table.move_to_end(key)
-        if len(table) > LIMITS_KEPT:
-            table.popitem(last=False)
+            if failures == 1:  # a table full of nothing would push others out
+                del self._accounts[account]
+            if moments := self._addresses.pop(address, [])[:-1]:
+                self._addresses[address] = moments
 
 
 # --- Tokens ------------------------------------------------------------------
@@ -4662,7 +4681,7 @@ class Site:
         self._takeaways = Takeaways(library, limit)
         self._users = users
         self._tokens = Tokens(read_secret(state))
-        self._limits = LoginLimits()
+        self._limits = LoginLimits(registered=users.registered)
         self._last_trouble = ""
         self._has_advised = False
         folder = template_folder()

@@ -432,6 +432,18 @@ def test_too_many_failures_block_an_account_for_a_while(
     assert visitor.log_in(password="not this one").status == 401
 
 
+def test_an_account_stays_blocked_whatever_other_names_are_tried(
+    site: photos.Site, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "LIMITS_KEPT", 20)
+    monkeypatch.setattr(photos.UserStore, "verify", lambda *_: None)
+    monkeypatch.setattr(site._limits, "_clock", lambda: 1000.0)
+    statuses = [visitor.log_in().status for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+    assert {visitor.log_in(user=f"user{number}").status for number in range(60)} == {401}
+    assert visitor.log_in().status == 429
+
+
 @pytest.mark.parametrize(
     ("settings", "status"), [({}, 401), ({"trusted_proxy": "127.0.0.1"}, 429)]
 )

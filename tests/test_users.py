@@ -734,3 +734,37 @@ def test_an_attempt_that_was_not_checked_does_not_count() -> None:
         limits.attempt("anna", "192.0.2.1")
     with pytest.raises(photos.TooManyAttempts):
         limits.attempt("anna", "192.0.2.1")
+
+
+def test_a_user_is_not_forgotten_for_the_names_that_somebody_makes_up(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "LIMITS_KEPT", 50)
+    users = [f"user-{number}" for number in range(80)]
+    limits = photos.LoginLimits(clock, registered=lambda: {"anna", *users})
+    for _ in range(6):
+        fail(limits, clock)
+    for number in range(500):
+        limits.attempt(f"nobody-{number}", "")
+    for name in users:
+        limits.attempt(name, "")
+    assert fail(limits, clock) == 2
+    assert len(limits._accounts) == 1 + len(users) + photos.LIMITS_KEPT
+
+
+def test_an_attempt_that_was_not_checked_leaves_no_entry_and_pushes_nobody_out(
+    limits: photos.LoginLimits, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "LIMITS_KEPT", 50)
+    for number in range(20):
+        limits.attempt("anna" if number < 5 else f"user-{number}", "192.0.2.1")
+    for number in range(500):
+        limits.attempt(f"nobody-{number}", f"198.51.100.{number}")
+        limits.withdraw(f"nobody-{number}", f"198.51.100.{number}")
+        with pytest.raises(photos.TooManyAttempts):
+            limits.attempt(f"other-{number}", "192.0.2.1")
+        limits.attempt("berta", "203.0.113.9")
+        limits.succeeded("berta", "203.0.113.9")
+    assert len(limits._accounts) == 16
+    assert list(limits._addresses) == ["192.0.2.1"]
+    assert [fail(limits, clock) for _ in range(2)] == [1, 2]
