@@ -5545,6 +5545,40 @@ class Channel(waitress.channel.HTTPChannel):
         return is_idle or (self.request is not None and self.request.is_late())
 
 
+class Dispatcher(waitress.task.ThreadedTaskDispatcher):
+    """Threads that answer: started when they are needed, and ended when they no longer are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._starting = threading.Lock()
+
+    def add_task(self, task: Any) -> None:
+        """Have a thread answer a request, a new one where all are busy."""
+        with self._starting:
+            with self.lock:
+                self.queue.append(task)
+                self.queue_cv.notify()
+                running = len(self.threads) - self.stop_count
+                is_short = self.active_count + len(self.queue) > running
+            if is_short and running < ANSWER_THREADS + WAITING_THREADS:
+                self.set_thread_count(running + 1)
+
+    def start_new_thread(self, target: Callable[[int], None], thread_no: int) -> None:
+        """Start a thread; where the machine has none left, those that there are go on."""
+        try:
+            super().start_new_thread(target, thread_no)
+        except RuntimeError:
+            self.threads.discard(thread_no)
+            self.active_count -= 1  # the caller counts the thread
+
+    def end_idle(self) -> None:
+        """End the threads that only a rush of visitors needed."""
+        with self._starting:
+            busy = self.active_count
+            if len(self.threads) - self.stop_count > max(busy, ANSWER_THREADS):
+                self.set_thread_count(max(busy, ANSWER_THREADS))
+
+
 class Server(waitress.server.TcpWSGIServer):
     """waitress, which nobody stops by keeping connections."""
 
@@ -5599,6 +5633,7 @@ class Server(waitress.server.TcpWSGIServer):
         for channel in list(self.active_channels.values()):
             if channel.is_late(now):
                 channel.handle_close()
+        self.task_dispatcher.end_idle()
 
 
 def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
@@ -5610,7 +5645,6 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
     adjustments = waitress.adjustments.Adjustments(
         listen=" ".join(f"{host}:{config.port}" for host in hosts),
         url_prefix=config.prefix,
-        threads=ANSWER_THREADS + WAITING_THREADS,
         connection_limit=2 * CONNECTIONS,  # `Server` has a limit of its own
         asyncore_use_poll=True,
         channel_timeout=IDLE_CONNECTION_SECONDS,
@@ -5623,7 +5657,7 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
         trusted_proxy_headers=headers,
         clear_untrusted_proxy_headers=True,
     )
-    dispatcher = waitress.task.ThreadedTaskDispatcher()
+    dispatcher = Dispatcher()
     sockets: dict[int, Any] = {}
     try:
         for address in adjustments.listen:
@@ -5631,7 +5665,6 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
     except OSError as error:
         problem = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
         raise PhotosError(f"{problem} Another one: --port NUMBER") from None
-    dispatcher.set_thread_count(adjustments.threads)
     return waitress.server.MultiSocketServer(sockets, adjustments, [], dispatcher)
 
 

@@ -264,3 +264,69 @@ def test_without_descriptors_the_log_stays_short_and_the_site_comes_back(
     finally:
         server.terminate()
         server.wait(10)
+
+
+def answering_threads() -> int:
+    return sum(thread.name.startswith("waitress") for thread in threading.enumerate())
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """While this event is not set, /healthz gives no answer."""
+    gate = threading.Event()
+    gate.set()
+    send = photos.Site.send_health
+
+    def wait_and_send(site: photos.Site, visit: photos.Visit) -> photos.Response:
+        gate.wait(20)
+        return send(site, visit)
+
+    monkeypatch.setattr(photos.Site, "send_health", wait_and_send)
+    yield gate
+    gate.set()
+
+
+HEALTH = "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n"
+
+
+def test_threads_are_started_for_those_who_wait_and_end_with_the_rush(
+    state: Path, connect: Connect, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "PEER_CONNECTIONS", 1000)
+    monkeypatch.setattr(photos, "WAITING_THREADS", 24)
+    monkeypatch.setattr(photos, "MAINTENANCE_SECONDS", 0.1)
+    before = answering_threads()
+    with serving(state) as port:
+        for _ in range(10):
+            assert request(port, "/feed.atom")[0] == 200
+        assert answering_threads() - before <= 2
+        gate.clear()
+        waiting = [connect(port).send(HEALTH) for _ in range(photos.ANSWER_THREADS + 34)]
+        most = photos.ANSWER_THREADS + photos.WAITING_THREADS
+        eventually(lambda: answering_threads() - before == most)
+        time.sleep(0.2)
+        assert answering_threads() - before == most
+        gate.set()
+        assert all(b" 200 OK" in each.read() for each in waiting)
+        eventually(lambda: answering_threads() - before <= photos.ANSWER_THREADS)
+        assert request(port, "/healthz")[0] == 200
+
+
+def test_a_machine_without_a_thread_left_answers_with_those_that_there_are(
+    state: Path, connect: Connect, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(state) as port:
+        assert request(port, "/healthz")[0] == 200
+        with monkeypatch.context() as patch:
+
+            def refuse(thread: threading.Thread) -> None:
+                raise RuntimeError("can't start new thread")
+
+            patch.setattr(threading.Thread, "start", refuse)
+            waiting = [connect(port).send(HEALTH) for _ in range(50)]
+            assert all(b" 200 OK" in each.read() for each in waiting)
+        gate.clear()
+        waiting = [connect(port).send(HEALTH) for _ in range(50)]
+        eventually(lambda: answering_threads() >= 50)
+        gate.set()
+        assert all(b" 200 OK" in each.read() for each in waiting)
