@@ -114,6 +114,7 @@ from renditions import (
     is_made,
     is_same_moment,
     local_time,
+    machine_memory,
     patch_block,
     patches_within,
     rendition_names,
@@ -957,7 +958,9 @@ def may_find(principal: Principal, rule: Rule) -> bool:
 
 # --- Workers -----------------------------------------------------------------
 
-WORKERS = min(4, os.cpu_count() or 1)
+MOST_WORKERS = 4
+# What a worker takes for photos of 12 to 24 megapixels is 100 MB; a few photos need four times that.
+USUAL_MEMORY = 400 << 20
 IDLE_SECONDS = 60.0  # after which a worker without work gives its memory back
 WATCH_SECONDS = 0.5  # between two looks at how long the workers take
 # A disk may be slow, and the machine busy, so that a file may take longer than the CPU time that it
@@ -969,6 +972,20 @@ END_SECONDS = 2.0  # until a worker that is out of patience is noticed and has e
 TOO_LATE = "the disk or the machine is too slow for it now; it is tried again by itself"
 STILL_BEING_MADE = "This picture is still being made. Try again in a moment."
 ATTEMPTS = 2  # somebody may have killed the worker: that is not the photo's fault
+
+
+def _count_workers() -> int:
+    """Return how many workers the machine, or what a container leaves of it, has room for."""
+    cores = os.cpu_count() or 1
+    if sys.platform == "linux":
+        cores = len(os.sched_getaffinity(0))
+    memory = machine_memory()
+    if memory is None:
+        return min(cores, MOST_WORKERS)
+    return min(cores, MOST_WORKERS, max(1, memory // USUAL_MEMORY))
+
+
+WORKERS = _count_workers()
 
 
 class Worker:

@@ -3141,13 +3141,38 @@ MOST_MEMORY = 1 << 30  # bytes
 LEAST_MEMORY = 512 << 20  # a photo of 48 megapixels needs nearly as much
 
 
-def _worker_memory() -> int:
-    """Return how much a worker may take, bytes: on a small machine only what it can do without."""
-    # Windows tells none of it
+def _group_limits(listed: Path, groups: Path) -> Iterator[int]:
+    """Yield what the control groups of this process allow it, bytes (cgroups(7)); none elsewhere."""
+    with contextlib.suppress(OSError):
+        for line in listed.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            folder, name = groups, "memory.max"
+            if "memory" in controllers.split(","):  # version 1
+                folder, name = groups / "memory", "memory.limit_in_bytes"
+            steps = path.strip("/").split("/")
+            for depth in range(len(steps) + 1):
+                limit = folder.joinpath(*steps[:depth], name)
+                # the root has none, and "max" is none
+                with contextlib.suppress(OSError, ValueError):
+                    yield int(limit.read_text())
+
+
+def machine_memory(
+    listed: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Return how much memory the server and its workers have, bytes; None: Windows tells none of it."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return min(MOST_MEMORY, max(LEAST_MEMORY, machine * 6 // 10))
-    return MOST_MEMORY
+        return min([machine, *_group_limits(listed, groups)])
+    return None
+
+
+def _worker_memory() -> int:
+    """Return how much a worker may take, bytes: on a small machine only what it can do without."""
+    memory = machine_memory()
+    if memory is None:
+        return MOST_MEMORY
+    return min(MOST_MEMORY, max(LEAST_MEMORY, memory * 6 // 10))
 
 
 WORKER_MEMORY = _worker_memory()  # address space of a worker and of its ffmpeg, bytes
@@ -4378,6 +4403,7 @@ WORKER_FLAGS = ("-P", "-S", "-c", WORKER_SCRIPT)
 
 # Of glibc (malloc.h).
 M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -8, -1, -3
+OOM_SCORE = "500"  # as if it took half of the memory of the machine besides (proc(5))
 KEPT_MEMORY = 64 << 20  # that a worker does not give back between two photos, bytes
 LARGE_BLOCK = 32 << 20  # the largest that comes out of it: pixels of 8 megapixels
 
@@ -4535,6 +4561,9 @@ def _prepare_process() -> None:
         with contextlib.suppress(ValueError, OSError):  # not every system has this limit
             resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY, WORKER_MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # pictures are nobody else's
+        # Where memory runs out, the system ends a worker, which starts again, and not the server.
+        with contextlib.suppress(OSError):  # it is no Linux
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def _limit_cpu() -> None:

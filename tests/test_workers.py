@@ -536,16 +536,83 @@ def test_a_photo_whose_worker_dies_of_its_pixels_keeps_the_facts(
     assert (known.problem, known.retry) == (crash.problem, photos.AT_START)
 
 
-@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this system tells no memory")
+def have(monkeypatch: pytest.MonkeyPatch, megabytes: int, cores: int = 4) -> None:
+    """Let the machine have so much memory and so many cores."""
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": megabytes * 256}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(renditions, "_group_limits", lambda *_: iter(()))
+
+
+needs_memory = pytest.mark.skipif(
+    not hasattr(os, "sysconf"), reason="this system tells no memory"
+)
+
+
+@needs_memory
 @pytest.mark.parametrize(
     ("machine", "most"), [(256, 512), (1024, 614), (2048, 1024), (65536, 1024)]
 )
 def test_a_worker_takes_what_a_small_machine_can_do_without(
     machine: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": machine * 256}
-    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    have(monkeypatch, machine)
     assert renditions._worker_memory() >> 20 == most
+
+
+@needs_memory
+@pytest.mark.parametrize(
+    ("machine", "cores", "workers"),
+    [(256, 4, 1), (512, 4, 1), (900, 4, 2), (2048, 4, 4), (65536, 1, 1), (65536, 64, 4)],
+)
+def test_a_machine_has_as_many_workers_as_cores_and_memory_allow(
+    machine: int, cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have(monkeypatch, machine, cores)
+    assert photos._count_workers() == workers
+
+
+GROUPS = {
+    "version 2": ("0::/user.slice/photos.service", "user.slice/memory.max"),
+    "the group itself": ("0::/a/b", "a/b/memory.max"),
+    "a container": ("0::/", "memory.max"),
+    "version 1": (
+        "5:cpu:/x\n4:memory:/docker/1\n0::/",
+        "memory/docker/1/memory.limit_in_bytes",
+    ),
+    "a container of version 1": ("4:memory:/docker/1", "memory/memory.limit_in_bytes"),
+    "several of version 1": ("4:cpu,memory:/", "memory/memory.limit_in_bytes"),
+}
+
+
+@needs_memory
+@pytest.mark.parametrize("kind", GROUPS)
+def test_the_limit_of_a_control_group_counts_as_the_memory_of_the_machine(
+    kind: str, tmp_path: Path
+) -> None:
+    groups, (line, name) = tmp_path / "cgroup", GROUPS[kind]
+    (tmp_path / "listed").write_text(line + "\n")
+    limit = groups / name
+    limit.parent.mkdir(parents=True)
+    memory = renditions.machine_memory(tmp_path / "absent", groups)
+    for text, expected in (
+        (str(300 << 20), 300 << 20),
+        ("max", memory),
+        ("9223372036854771712", memory),
+    ):
+        limit.write_text(text + "\n")
+        assert renditions.machine_memory(tmp_path / "listed", groups) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux weighs processes")
+def test_where_memory_runs_out_the_system_ends_a_worker_first(
+    tmp_path: Path, renderer: photos.Renderer
+) -> None:
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+    weight = Path(f"/proc/{worker_pid(renderer)}/oom_score_adj")
+    ours = Path("/proc/self/oom_score_adj")
+    assert int(weight.read_text()) >= int(ours.read_text()) + 300
 
 
 @pytest.mark.whole
