@@ -4428,8 +4428,9 @@ class Links:
             parameters.append(f"part={part}")
         return self._to("zip", address, *parameters)
 
-    def api(self, address: Parts) -> str:
-        return self._to("api/album", address)
+    def api(self, address: Parts, page: int = 1) -> str:
+        parameters = [f"page={page}"] if page > 1 else []
+        return self._to("api/album", address, *parameters)
 
     def manifest(self) -> str:
         return self._to("manifest.webmanifest")
@@ -4523,6 +4524,7 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
 # --- Web ---------------------------------------------------------------------
 
 PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
+JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compression
 PATH_BYTES = 4096  # as long as a path can be on Linux
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
@@ -4645,11 +4647,12 @@ def address_of(path: str) -> Parts:
     return tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/"))
 
 
-def _page_number(text: str) -> int:
-    """Return the number of a page; 0 for anything that is none."""
-    if text.isascii() and text.isdigit() and len(text) < 7:
+def _page_asked() -> int:
+    """Return the number of the page that a request asks for. Raises NotFound where it is none."""
+    text: str = bottle.request.query.get("page", "1")
+    if text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0:
         return int(text)
-    return 0
+    raise NotFound
 
 
 class Paging(NamedTuple):
@@ -5051,8 +5054,8 @@ class Site:
         place = visit.place
         album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
         paging = Paging(len(album.albums), len(album.items))
-        page = _page_number(bottle.request.query.get("page", "1"))
-        if not 1 <= page <= paging.pages:
+        page = _page_asked()
+        if page > paging.pages:
             raise NotFound
         values = {
             "album": album,
@@ -5321,15 +5324,23 @@ class Site:
         return Response(body, part.status, headers)
 
     def send_album(self, visit: Visit) -> Response:
-        """An album as JSON, all its items at once."""
+        """A part of an album as JSON: first its albums, then its items; `next` leads to the rest."""
         if visit.place.file:
             raise NotFound
         album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
-        facts = album_as_json(album, visit.links)
-        facts["albums"] = [album_as_json(child, visit.links) for child in album.albums]
+        page, links = _page_asked(), visit.links
+        end = page * JSON_ITEMS
+        start, count = end - JSON_ITEMS, len(album.albums) + len(album.items)
+        if start >= max(1, count):
+            raise NotFound
+        first, last = (max(0, at - len(album.albums)) for at in (start, end))
+        facts = album_as_json(album, links)
+        facts["albums"] = [album_as_json(child, links) for child in album.albums[start:end]]
         facts["items"] = [
-            item_as_json(item, visit.links, visit.principal) for item in album.items
+            item_as_json(item, links, visit.principal) for item in album.items[first:last]
         ]
+        if end < count:
+            facts["next"] = links.api(album.address, page + 1)
         body = json.dumps(facts, ensure_ascii=False, indent=1).encode()
         return self._make_document(Document(body), "application/json", visit)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -228,8 +229,55 @@ def test_a_photo_leads_to_its_neighbours_and_back_to_its_page(paged: Client) -> 
         assert turns & set(links) == {f"/album/Many/{neighbour}.jpg"}
 
 
-def test_json_has_all_items_at_once(paged: Client) -> None:
-    assert len(json.loads(paged.get("/api/album/Many").body)["items"]) == 5
+def read_json(client: Client, address: str) -> list[dict[str, Any]]:
+    """Return all parts of an album as JSON, one after the other."""
+    parts = []
+    while address:
+        parts.append(json.loads(client.get(address).body))
+        address = parts[-1].get("next", "")
+    return parts
+
+
+def test_json_has_all_items_of_many_pages_at_once(paged: Client) -> None:
+    [part] = read_json(paged, "/api/album/Many")
+    assert len(part["items"]) == 5
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 9])
+def test_json_is_in_parts_with_the_albums_first(
+    full: Client, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(photos, "JSON_ITEMS", size)
+    parts = read_json(full, "/api/album/Full")
+    counts = [len(part["albums"]) + len(part["items"]) for part in parts]
+    assert counts[:-1] == [size] * (len(counts) - 1) and 0 < counts[-1] <= size
+    albums = [album["title"] for part in parts for album in part["albums"]]
+    items = [item["name"] for part in parts for item in part["items"]]
+    assert albums == [f"Child {number}" for number in (4, 3, 2, 1, 0)]
+    assert items == ["0.jpg", "1.jpg", "2.jpg"]
+    for beyond in (len(parts) + 1, 0, "x", 10**6):
+        assert full.get(f"/api/album/Full?page={beyond}").status == 404
+
+
+def test_the_next_part_of_json_is_below_the_prefix(
+    full: Client, make_site: Callable[..., photos.Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "JSON_ITEMS", 5)
+    client = Client(make_site(), SCRIPT_NAME="/our")
+    assert (
+        json.loads(client.get("/api/album/Full").body)["next"]
+        == "/our/api/album/Full?page=2"
+    )
+    assert "next" not in json.loads(client.get("/api/album/Full?page=2").body)
+    front = json.loads(client.get("/api/album").body)
+    assert "next" not in front and client.get("/api/album?page=2").status == 404
+
+
+def test_an_empty_library_as_json_is_one_part(tmp_path: Path) -> None:
+    with contextlib.closing(
+        photos.create_app(tmp_path / ".photos", config=photos.Config(), background=False)
+    ) as site:
+        assert read_json(Client(site), "/api/album")[0]["albums"] == []
 
 
 def test_a_page_that_is_not_there_is_not_found(paged: Client) -> None:
