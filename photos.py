@@ -3549,7 +3549,8 @@ YEAR_SECONDS = 31_536_000
 SHARED_SECONDS = (
     300  # that caches on the way keep what is public: a rename reaches them by then
 )
-KEPT_BYTES = 24_000_000  # of finished pages; a third more once they are compressed
+KEPT_BYTES = 32_000_000  # of finished pages, each as it is and compressed
+PAGES_AT_ONCE = 16  # that can be made at the same moment
 GZIP_LEVEL = 5  # of a page: as small as with 6, in two thirds of the time
 # Sent at a time where a server's file wrapper cannot hold so large a part.
 BLOCK_BYTES = 1 << 18
@@ -3840,6 +3841,11 @@ class Document:
     def zipped(self) -> bytes:
         return gzip.compress(self.body, GZIP_LEVEL, mtime=0)
 
+    @property
+    def size(self) -> int:
+        """How many bytes of memory it takes, as it is and compressed."""
+        return len(self.body) + len(self.zipped)
+
 
 class KeptPages:
     """Pages that were made already, each with what it was made from. Thread-safe."""
@@ -3848,27 +3854,49 @@ class KeptPages:
         self._pages: OrderedDict[tuple[Any, ...], tuple[Any, Document]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        self._making_locks = [threading.Lock() for _ in range(PAGES_AT_ONCE)]
+
+    def page(
+        self, key: tuple[Any, ...], inputs: tuple[Any, ...], make: Callable[[], bytes]
+    ) -> Document:
+        """Return the page that is made from some inputs: made once, however many ask for it."""
+        document = self.get(key, inputs)
+        if document:
+            return document
+        with self._making_locks[hash(key) % PAGES_AT_ONCE]:
+            document = self.get(key, inputs)
+            if document is None:
+                document = Document(make())
+                self.put(key, inputs, document)
+        return document
 
     def get(self, key: tuple[Any, ...], inputs: tuple[Any, ...]) -> Document | None:
         """Return the page that was made from the same; None: it has to be made."""
         with self._lock:
             before, document = self._pages.get(key, (None, None))
-            if before != inputs:
-                return None
-            self._pages.move_to_end(key)
+            if document:
+                self._pages.move_to_end(key)
+        # All that is below an album may have to be compared: nobody else shall wait for that.
+        if before == inputs:
             return document
+        return None
 
     def put(
         self, key: tuple[Any, ...], inputs: tuple[Any, ...], document: Document
     ) -> None:
         """Keep a page; those that nobody asked for longest make room."""
+        size = document.size
         with self._lock:
-            _, before = self._pages.pop(key, (None, Document(b"")))
+            self._forget(key)
             self._pages[key] = inputs, document
-            self._bytes += len(document.body) - len(before.body)
+            self._bytes += size
             while self._bytes > KEPT_BYTES:
-                _, (_, oldest) = self._pages.popitem(last=False)
-                self._bytes -= len(oldest.body)
+                self._forget(next(iter(self._pages)))
+
+    def _forget(self, key: tuple[Any, ...]) -> None:
+        if key in self._pages:
+            _, document = self._pages.pop(key)
+            self._bytes -= document.size
 
 
 # --- ZIP ---------------------------------------------------------------------
@@ -4713,6 +4741,7 @@ class Site:
         }
         self._languages = read_texts(folder / "texts.tsv")
         self._kept = KeptPages()
+        self._kept_flags: tuple[Album | None, list[tuple[str, Flag]]] = None, []
         self._app = bottle.Bottle()
         self._app.default_error_handler = self._show_error
         for route in ROUTES:
@@ -5062,30 +5091,21 @@ class Site:
             "page": page,
             "paging": paging,
             "trail": self._trail(visit),
-            "flags": self._flags(visit),
+            "flags": self._flags(visit, album),
             "is_away": not place.parts and self._library.is_away,
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
         inputs = (*values.values(), self.read_title())
-        document = self._kept.get(key, inputs)
-        if document is None:
-            document = self._make_album_page(visit, album, paging, page, values)
-            self._kept.put(key, inputs, document)
-        return self._make_page(document, visit)
+        make = functools.partial(self._make_album_page, visit, values)
+        return self._make_page(self._kept.page(key, inputs, make), visit)
 
-    def _make_album_page(
-        self,
-        visit: Visit,
-        album: Album,
-        paging: Paging,
-        page: int,
-        values: Mapping[str, Any],
-    ) -> Document:
+    def _make_album_page(self, visit: Visit, values: Mapping[str, Any]) -> bytes:
         """Make one page of an album, and have its thumbnails made before others."""
+        album, paging, page = values["album"], values["paging"], values["page"]
         shown = paging.items_on(page)
         items = album.items[shown]
         self._library.expect(items)
-        body = self._render(
+        return self._render(
             "album",
             visit,
             items=items,
@@ -5095,7 +5115,6 @@ class Site:
             span=grid_span,
             **values,
         )
-        return Document(body)
 
     def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""
@@ -5153,11 +5172,16 @@ class Site:
             for depth in range(1, len(place.parts))
         ]
 
-    def _flags(self, visit: Visit) -> list[tuple[str, Flag]]:
+    def _flags(self, visit: Visit, album: Album) -> list[tuple[str, Flag]]:
         """Return the names that the owner should look at, on the front page alone."""
         if visit.place.parts or not visit.principal.is_owner:
             return []
-        return self._library.flags()
+        # The album is another one as soon as any name below it is: the owner finds all of them.
+        before, flags = self._kept_flags
+        if before is not album:
+            flags = self._library.flags()
+            self._kept_flags = album, flags
+        return flags
 
     def _item(self, visit: Visit, purpose: Purpose = Purpose.FACTS) -> Item:
         item = None
@@ -5349,14 +5373,19 @@ class Site:
         links = visit.links
         if self._config.public_address:
             links = Links(self._config.public_address, self._statics.key)
+        # Whatever was added, the album that all visitors find is another one.
+        album = self._library.album(visit.place, VISITOR)
+        inputs = album, self.read_title()
+        make = functools.partial(self._make_feed, visit, links)
+        document = self._kept.page(("feed", links.prefix), inputs, make)
+        return self._make_document(document, "application/atom+xml; charset=utf-8", visit)
+
+    def _make_feed(self, visit: Visit, links: Links) -> bytes:
         items = self._library.recent_items(visit.place, VISITOR)
         text = self._render(
             "feed", visit, url=links, items=items, urn=urn, utc_text=utc_text
         )
-        body = _NOT_XML.sub("\ufffd", text.decode()).encode()
-        return self._make_document(
-            Document(body), "application/atom+xml; charset=utf-8", visit
-        )
+        return _NOT_XML.sub("\ufffd", text.decode()).encode()
 
     def send_static(self, visit: Visit) -> Response:
         """A css, js or icon file."""

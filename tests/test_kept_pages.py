@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -172,6 +176,187 @@ def test_an_unchanged_page_is_made_once(
     monkeypatch.setattr(photos.Site, "_render", fail)
     assert client.get("/album/Trip/") == first
     assert client.get("/album/Trip/", If_None_Match=first.headers["etag"]).status == 304
+
+
+# While others read
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A change, and what each page says from then on to somebody."""
+
+    change: Callable[[Path, Clock], object]
+    pages: dict[tuple[str, str], tuple[int, str, str]]  # status; what it has, and has not
+
+
+def expire(root: Path, clock: Clock) -> None:
+    clock.today += dt.timedelta(days=1)
+
+
+STEPS = (
+    Step(
+        lambda root, clock: rename("Trip", "Trip.private")(root),
+        {
+            ("", "/"): (200, "Party", "Trip"),
+            ("", "/album/Trip/"): (404, "", "one.jpg"),
+            ("", "/feed.atom"): (200, "Party", "Trip"),
+            ("anna", "/album/Trip/"): (200, "one.jpg", "two.jpg"),
+            ("anna", "/"): (200, "Trip", ""),
+        },
+    ),
+    Step(
+        lambda root, clock: draw(root / "Trip.private" / "two.jpg"),
+        {
+            ("", "/album/Trip/"): (404, "", "two.jpg"),
+            ("anna", "/album/Trip/"): (200, "two.jpg", "A long journey"),
+        },
+    ),
+    Step(
+        lambda root, clock: write("Trip.private/album.txt", "A long journey")(root),
+        {
+            ("", "/"): (200, "Party", "A long journey"),
+            ("anna", "/album/Trip/"): (200, "A long journey", ""),
+            ("anna", "/"): (200, "A long journey", ""),
+        },
+    ),
+    Step(
+        lambda root, clock: rename("Trip.private", "Trip")(root),
+        {
+            ("", "/"): (200, "A long journey", ""),
+            ("", "/album/Trip/"): (200, "two.jpg", ""),
+            ("", "/feed.atom"): (200, "two.jpg", ""),
+        },
+    ),
+    Step(
+        expire,
+        {
+            ("", "/album/Party/"): (404, "", "cake.jpg"),
+            ("anna", "/album/Party/"): (200, "cake.jpg", ""),
+            ("", "/album/Trip/"): (200, "two.jpg", ""),
+        },
+    ),
+    Step(
+        lambda root, clock: set_title(root),
+        {
+            ("", "/"): (200, "Our pictures", ""),
+            ("anna", "/album/Trip/"): (200, "Our pictures", ""),
+        },
+    ),
+)
+
+
+class Reader(threading.Thread):
+    """Somebody who asks for the pages of a step again and again, and complains of what is stale."""
+
+    def __init__(self, clients: dict[str, Client], now: Callable[[], int]) -> None:
+        super().__init__(daemon=True)
+        self.clients, self.now = clients, now
+        self.complaints: list[object] = []
+        self.rounds = [0] * (len(STEPS) + 1)
+
+    def run(self) -> None:
+        while self.now() < len(STEPS):
+            step = self.now()
+            for (who, page), expected in STEPS[max(0, step)].pages.items():
+                answer = self.clients[who].get(page)
+                status, has, lacks = expected
+                is_right = answer.status == status and has in answer.text
+                is_stale = lacks != "" and lacks in answer.text
+                if step >= 0 and self.now() == step and (is_stale or not is_right):
+                    self.complaints.append((step, who, page, answer))
+            self.rounds[step] += 1
+
+
+def test_what_changes_while_many_read_is_never_stale(
+    tmp_path: Path, site: photos.Site, clock: Clock
+) -> None:
+    draw(tmp_path / f"Party.hidden-until-{clock.today}" / "cake.jpg")
+    draw(tmp_path / "Party at home" / "cake.jpg")
+    clients = {who: Client(site) for who in ("", "anna")}
+    assert clients["anna"].log_in("anna").status == 303
+    clients[""].get("/album/Party%20at%20home/")  # reads it
+    see_all(list(clients.values()))
+    step = -1  # before the first change
+    readers = [Reader(clients, lambda: step) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        for at in range(len(STEPS)):
+            step = -1
+            STEPS[at].change(tmp_path, clock)
+            step = at
+            # Two rounds each: one that makes the pages, one that finds them kept.
+            eventually(lambda at=at: all(reader.rounds[at] > 1 for reader in readers), 60)
+    finally:
+        step = len(STEPS)
+        for reader in readers:
+            reader.join(30)
+    assert [complaint for reader in readers for complaint in reader.complaints] == []
+
+
+def test_a_page_that_several_ask_for_at_once_is_made_once() -> None:
+    kept, made = photos.KeptPages(), []
+    ready = threading.Barrier(8)
+
+    def make() -> bytes:
+        made.append(1)
+        time.sleep(0.05)  # so that the others come meanwhile
+        return b"a page"
+
+    def ask(_: int) -> photos.Document:
+        ready.wait(10)
+        return kept.page(("/",), ("inputs",), make)
+
+    with ThreadPoolExecutor(8) as pool:
+        documents = list(pool.map(ask, range(8)))
+    assert made == [1] and {document.body for document in documents} == {b"a page"}
+
+
+def test_a_page_that_could_not_be_made_is_made_for_the_next() -> None:
+    kept = photos.KeptPages()
+
+    def fail() -> bytes:
+        raise OSError
+
+    for _ in range(2):
+        with pytest.raises(OSError):
+            kept.page((), (), fail)
+    assert kept.page((), (), lambda: b"a page").body == b"a page"
+
+
+def test_the_feed_and_the_flags_are_made_once(
+    tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, visitor = Client(site), Client(site)
+    assert owner.log_in("olga").status == 303
+    (tmp_path / "Trip" / "Beach").rename(tmp_path / "Trip" / "Beach.privat")
+    for _ in range(2):
+        assert "Beach.privat" in owner.get("/").text
+        feed = visitor.get("/feed.atom")
+    with monkeypatch.context() as patch:
+        for name in ("flags", "recent_items"):
+            patch.setattr(photos.Library, name, lambda *_: pytest.fail("made again"))
+        assert "Beach.privat" in owner.get("/").text
+        assert visitor.get("/feed.atom") == feed == owner.get("/feed.atom")
+        etag = feed.headers["etag"]
+        assert visitor.get("/feed.atom", If_None_Match=etag).status == 304
+    (tmp_path / "Trip" / "Beach.privat").rename(tmp_path / "Trip" / "Beach")
+    assert "Beach.privat" not in owner.get("/").text
+    draw(tmp_path / "Trip" / "new.jpg")
+    visitor.get("/album/Trip/")  # reads it
+    assert "new.jpg" in visitor.get("/feed.atom", If_None_Match=feed.headers["etag"]).text
+
+
+def test_a_file_with_a_name_that_is_not_understood_is_flagged_at_the_next_page(
+    tmp_path: Path, site: photos.Site
+) -> None:
+    owner = Client(site)
+    assert owner.log_in("olga").status == 303
+    owner.get("/")
+    path = tmp_path / "Trip" / "Beach" / "sand.jpg"
+    for name in ("sand.jpg.private copy", "notes.arw.private copy"):
+        path = path.rename(path.with_name(name))
+        assert name in owner.get("/").text
 
 
 def test_kept_pages_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
