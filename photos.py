@@ -2839,9 +2839,13 @@ def open_library(
 
 # --- Upkeep ------------------------------------------------------------------
 
-PASS_SECONDS = (
-    30.0  # pause between two background passes over a library that is all rendered
+PASS_SECONDS = 30.0  # between two background passes, while there are changes or visitors
+LONGEST_PAUSE = (
+    600.0  # seconds; each pause without either is twice as long as the one before
 )
+# A copy may stall for so long: until then each pass looks at all files, and not at folders alone.
+CALM_SECONDS = 600.0
+DAY_SECONDS = 86400.0  # after which all files are looked at in any case
 BATCH = 48  # renditions asked for between two looks at what is newest
 
 
@@ -2893,36 +2897,59 @@ def _is_orphan(rendition: str, keys: set[str]) -> bool:
     return key not in keys if is_whole else is_left_over(rendition)
 
 
+class Look(NamedTuple):
+    """What tells whether anything has changed in a library."""
+
+    stamps: Mapping[str, Identity | None]  # of all folders, by path
+    newest: float  # when a file or folder was last changed, s since the epoch
+    resting: int  # files that have taken too long, and are not tried again yet
+    changes: int  # of the index
+
+
 class Upkeep:
     """What keeps a library read, rendered and tidy: the background pass. One thread at a time."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._closed = threading.Event()
-        self._wanted: list[File] = []  # files whose checksums somebody waits for
+        self._is_wanted = threading.Event()  # whether somebody waits
+        self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
+        self._was_visited = threading.Event()
+        self._last_look: Look | None = None
+        self._rest_until = 0.0  # s on the monotonic clock: nothing is to be done until then
+        self._is_stuck = False  # whether the last work was in vain
         # Renditions whose photo was gone at the last call of prune.
         self._orphans: set[str] = set()
         self._identities: set[str] = set()  # of the files that were there then
 
     def want(self, files: Sequence[File]) -> None:
         """Have files read whole before all others: somebody waits for their checksums."""
-        self._wanted = list(files)
+        if files:
+            self._wanted = files
+            self._is_wanted.set()
+            self.wake()
 
     def close(self) -> None:
         """Stop the background pass."""
         self._closed.set()
+        self._is_wanted.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the next pass come soon: somebody looks at the library."""
+        if not self._was_visited.is_set():
+            self._was_visited.set()
 
     def run(self) -> None:
-        """Read and render the whole library again and again until it is closed. Runs in a thread."""
+        """Read and render what is new or changed until the library is closed. Runs in a thread."""
         sweep(self._library.cache)
-
         failure = ""
+        pause = PASS_SECONDS
         while not self._closed.is_set():
+            is_same = True
             try:
                 self.note_wanted()
-                if self._work() or self.note_checksums():
-                    continue
-                self.prune()
+                is_same = self._is_at_rest() or self._tend()
             except Busy:  # closed
                 return
             except OSError as error:
@@ -2931,7 +2958,55 @@ class Upkeep:
                         "the background pass failed and will be tried again: %s", error
                     )
                 failure = str(error)
-            self._closed.wait(PASS_SECONDS)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if self._was_visited.is_set() or not is_same:
+                pause = PASS_SECONDS
+            self._was_visited.clear()
+            self._is_wanted.wait(PASS_SECONDS)
+            self._was_visited.wait(pause - PASS_SECONDS)
+
+    def _is_at_rest(self) -> bool:
+        """Say whether a library that had nothing to do is as it was: one stat a folder."""
+        last = self._last_look
+        if last is None or time.monotonic() > self._rest_until:
+            return False
+        if self._library.index.changes != last.changes:
+            return False
+        return all(identity_of(path) == stamp for path, stamp in last.stamps.items())
+
+    def _tend(self) -> bool:
+        """Do all that there is to do; say whether nothing has changed since the last time."""
+        before = self._last_look
+        self._rest_until = 0.0
+        look = self._look()
+        while (self._work() or self.note_checksums()) and not self._closed.is_set():
+            self.note_wanted()
+            look = self._look()
+        self.prune()
+        self._last_look = look
+        is_calm = is_older(look.newest, CALM_SECONDS)
+        is_anything_left = self._is_stuck or self._orphans or look.resting
+        if is_calm and not is_anything_left:
+            self._rest_until = time.monotonic() + DAY_SECONDS
+        return look == before
+
+    def _look(self) -> Look:
+        """Look at all folders and files."""
+        folders = self._library.walk()
+        files = [file for _, folder in folders for file in folder.files.values()]
+        paths = [os.path.join(self._library.folders.root, *parts) for parts, _ in folders]
+        # Somebody may delete the cache.
+        paths.append(os.path.join(self._library.cache, RENDITIONS_FOLDER))
+        stamps = {path: identity_of(path) for path in paths}
+        moments = [stamp.mtime for stamp in stamps.values() if stamp]
+        moments += [max(file.mtime, file.changed) for file in files]
+        now = time.time()
+        return Look(
+            stamps=stamps,
+            newest=max((moment for moment in moments if moment <= now), default=0.0),
+            resting=sum(map(self._library.rests, files)),
+            changes=self._library.index.changes,
+        )
 
     def _work(self) -> bool:
         """Read all that is new and render a batch; say whether to go on without a pause."""
@@ -2942,7 +3017,19 @@ class Upkeep:
         size = 1 if self._library.is_full else BATCH
         batch = itertools.islice(self.unrendered(SETTLE_SECONDS), size)
         rendered = list(self._library.run(batch, Purpose.ALL))
-        return bool(read or rendered) and self._library.index.changes > changes
+        has_learned = self._library.index.changes > changes
+        is_worth_it = has_learned or any(map(self._is_rendered, rendered))
+        is_done = not read and not rendered
+        self._is_stuck = not is_done and not is_worth_it
+        return not is_done and is_worth_it
+
+    def _is_rendered(self, file: File) -> bool:
+        info = self._library.index.get(file.identity)
+        if info is None:
+            return False
+        return all(
+            is_made(self._library.cache, info.key, name) for name in rendition_names(info)
+        )
 
     def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
@@ -2973,7 +3060,7 @@ class Upkeep:
         """
         deadline = time.monotonic() + seconds
         for file, info in self._settled(SETTLE_SECONDS):
-            if self._closed.is_set() or time.monotonic() > deadline:
+            if self._is_wanted.is_set() or time.monotonic() > deadline:
                 return True
             if info and info.key and info.crc < 0:
                 started = time.monotonic()
@@ -2984,7 +3071,8 @@ class Upkeep:
 
     def note_wanted(self) -> None:
         """Read whole the files that somebody waits for."""
-        wanted, self._wanted = self._wanted, []
+        self._is_wanted.clear()
+        wanted, self._wanted = self._wanted, ()
         unread = [file for file in wanted if self._library.index.get(file.identity) is None]
         for _ in self._library.run(unread, Purpose.FACTS):
             pass
@@ -4675,9 +4763,9 @@ def address_of(path: str) -> Parts:
     return tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/"))
 
 
-def _page_asked() -> int:
-    """Return the number of the page that a request asks for. Raises NotFound where it is none."""
-    text: str = bottle.request.query.get("page", "1")
+def _number_asked(name: str = "page") -> int:
+    """Return the number of the page or part that is asked for. Raises NotFound where it is none."""
+    text: str = bottle.request.query.get(name, "1")
     if text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0:
         return int(text)
     raise NotFound
@@ -4842,6 +4930,7 @@ class Site:
         place = self._library.folders.locate(address, visit.principal)
         if place is None:
             raise NotFound
+        self._upkeep.wake()
         return dataclasses.replace(
             visit, place=place, address=address, has_slash=path.endswith("/")
         )
@@ -5083,7 +5172,7 @@ class Site:
         place = visit.place
         album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
         paging = Paging(len(album.albums), len(album.items))
-        page = _page_asked()
+        page = _number_asked()
         if page > paging.pages:
             raise NotFound
         values = {
@@ -5284,11 +5373,11 @@ class Site:
         version = bottle.request.query.get("v", "")
         if not version:
             return self._show_zip_page(visit, album, takeaway)
-        part = _page_number(bottle.request.query.get("part", "1"))
+        part = _number_asked("part")
         is_ready = not takeaway.contents.unread
         if version != takeaway.whole.key or not is_ready:
             raise Gone("The album has changed since. Open its page for downloading again.")
-        if not 1 <= part <= len(takeaway.parts):
+        if part > len(takeaway.parts):
             raise NotFound
         ending = f" ({part} of {len(takeaway.parts)})" if len(takeaway.parts) > 1 else ""
         return self._send_zip(visit, takeaway.parts[part - 1], f"{title}{ending}.zip")
@@ -5352,7 +5441,7 @@ class Site:
         if visit.place.file:
             raise NotFound
         album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
-        page, links = _page_asked(), visit.links
+        page, links = _number_asked(), visit.links
         end = page * JSON_ITEMS
         start, count = end - JSON_ITEMS, len(album.albums) + len(album.items)
         if start >= max(1, count):

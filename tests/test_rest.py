@@ -1,0 +1,262 @@
+"""Rest: what the background pass does, and leaves alone, while nothing changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawing import draw
+from looking import Open, made, place_at
+from visiting import Client
+
+import photos
+import renditions
+
+
+@pytest.fixture
+def upkeep(open_library: Open, monkeypatch: pytest.MonkeyPatch) -> photos.Upkeep:
+    """The upkeep of a library that was read and rendered, and changed long ago."""
+    for name in ("SETTLE_SECONDS", "CALM_SECONDS", "LISTING_SECONDS"):
+        monkeypatch.setattr(photos, name, 0.0)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    upkeep._tend()
+    assert len(made(opened)) == 12
+    assert upkeep._is_at_rest()
+    return upkeep
+
+
+def infos(upkeep: photos.Upkeep, *address: str) -> photos.Info | None:
+    file = place_at(upkeep._library, *address).file
+    return file and upkeep._library.index.get(file.identity)
+
+
+def test_a_library_at_rest_costs_one_stat_a_folder(
+    upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touch(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was listed or opened")
+
+    asked: list[str] = []
+    stat = os.stat
+    with monkeypatch.context() as patch:
+        for name in ("scandir", "listdir", "open", "utime", "unlink"):
+            patch.setattr(os, name, touch)
+        patch.setattr("builtins.open", touch)
+        patch.setattr(os, "stat", lambda path, **more: asked.append(path) or stat(path))
+        assert upkeep._is_at_rest()
+    below = [os.fspath(path) for path in (library, *library.rglob("*")) if path.is_dir()]
+    cache = upkeep._library.cache / renditions.RENDITIONS_FOLDER
+    assert sorted(asked) == sorted([*below, os.fspath(cache)])
+
+
+def add(library: Path) -> None:
+    draw(library / "Trip" / "new.jpg")
+
+
+def remove(library: Path) -> None:
+    (library / "Trip" / "Beach" / "sand.png").unlink()
+
+
+def rename(library: Path) -> None:
+    (library / "Trip").rename(library / "Trip.private")
+
+
+def add_album(library: Path) -> None:
+    (library / "Trip" / "Beach" / "Empty").mkdir()
+
+
+def lose_cache(library: Path) -> None:
+    shutil.rmtree(library.parent / "state" / "cache" / renditions.RENDITIONS_FOLDER)
+
+
+@pytest.mark.parametrize("change", [add, remove, rename, add_album, lose_cache])
+def test_whatever_changes_a_folder_ends_the_rest(
+    change: Callable[[Path], None],
+    upkeep: photos.Upkeep,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(photos, "BATCH", 2)
+    change(library)
+    assert not upkeep._is_at_rest()
+    assert not upkeep._tend()
+    assert not list(upkeep.unrendered(0))
+    if change is remove:  # renditions go when their photo was gone twice
+        assert not upkeep._is_at_rest()
+        upkeep._tend()
+    assert len(made(upkeep._library)) == {add: 14, remove: 10}.get(change, 12)
+    assert upkeep._is_at_rest()
+
+
+def test_what_a_visitor_finds_in_an_album_is_rendered(
+    upkeep: photos.Upkeep, library: Path
+) -> None:
+    draw(library / "one.jpg", (90, 50)).replace(library.parent / "new.jpg")
+    upkeep._tend()
+    assert upkeep._is_at_rest()
+    content = (library.parent / "new.jpg").read_bytes()
+    (library / "Trip" / "one.jpg").write_bytes(content)
+    assert upkeep._is_at_rest()
+    place = place_at(upkeep._library, "Trip")
+    upkeep._library.album(place, photos.VISITOR, patience=20)
+    assert not upkeep._is_at_rest()
+    upkeep._tend()
+    info = infos(upkeep, "Trip", "one.jpg")
+    assert info and info.width == 90 and info.colour
+
+
+@pytest.mark.parametrize("kind", ["content", "ctime alone"])
+def test_a_file_that_was_changed_in_place_is_noticed_within_a_day(
+    kind: str, upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = library / "Trip" / "one.jpg"
+    before = path.stat()
+    content = draw(library.parent / "new.jpg", (90, 50)).read_bytes()
+    path.write_bytes(content)
+    if kind == "ctime alone":
+        path.write_bytes(content.ljust(before.st_size, b"\0")[: before.st_size])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert upkeep._is_at_rest()
+    later = time.monotonic() + photos.DAY_SECONDS + 1
+    monkeypatch.setattr(photos.time, "monotonic", lambda: later)
+    for _ in range(2):  # the second time, its former renditions go
+        assert not upkeep._is_at_rest()
+        upkeep._tend()
+    info = infos(upkeep, "Trip", "one.jpg")
+    assert info and info.width == 90
+    assert upkeep._is_at_rest()
+
+
+def test_a_copy_that_stalls_is_looked_at_until_it_has_been_calm_for_long(
+    upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "CALM_SECONDS", 600.0)
+    whole = draw(library.parent / "new.jpg").read_bytes()
+    path = library / "Trip" / "new.jpg"
+    path.write_bytes(whole[: len(whole) // 2])
+    upkeep._tend()
+    assert not upkeep._is_at_rest()
+    path.write_bytes(whole)
+    assert not upkeep._tend()
+    info = infos(upkeep, "Trip", "new.jpg")
+    assert info and (info.width, info.problem) == (60, "")
+    for folder, _, names in os.walk(library):
+        for name in names:
+            os.utime(os.path.join(folder, name), (1e9, 1e9))
+    assert not upkeep._tend()
+    assert upkeep._tend()
+    assert not upkeep._is_at_rest(), "ctime tells of a change, too"
+
+
+def test_what_could_not_be_done_keeps_a_library_from_resting(
+    upkeep: photos.Upkeep, library: Path
+) -> None:
+    folder = upkeep._library.cache / renditions.RENDITIONS_FOLDER
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    for _ in range(3):
+        upkeep._tend()
+        assert not upkeep._is_at_rest()
+    folder.unlink()
+    upkeep._tend()
+    assert len(made(upkeep._library)) == 12
+    assert upkeep._is_at_rest()
+
+
+def test_checksums_are_noted_once(
+    upkeep: photos.Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "checksums", lambda *_: pytest.fail("read again"))
+    upkeep._tend()
+    later = time.monotonic() + photos.DAY_SECONDS + 1
+    monkeypatch.setattr(photos.time, "monotonic", lambda: later)
+    upkeep._tend()
+
+
+# Pauses
+
+
+class Visits:
+    """Stands for the event that a visit sets; notes how long it is waited for."""
+
+    def __init__(self, upkeep: photos.Upkeep, visits: list[bool]) -> None:
+        self.upkeep, self.visits = upkeep, visits
+        self.pauses: list[float] = []
+
+    def is_set(self) -> bool:
+        return self.visits[len(self.pauses)]
+
+    def set(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+    def wait(self, seconds: float) -> None:
+        self.pauses.append(seconds + photos.PASS_SECONDS)
+        if len(self.pauses) == len(self.visits):
+            self.upkeep._closed.set()
+
+
+def test_pauses_grow_while_nobody_comes_and_nothing_changes(
+    upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep._closed, "wait", lambda _: None)
+    visits = Visits(upkeep, [False] * 7 + [True] + [False] * 4)
+    monkeypatch.setattr(upkeep, "_was_visited", visits)
+    is_at_rest = upkeep._is_at_rest
+
+    def look() -> bool:
+        if len(visits.pauses) == 10:
+            draw(library / "Trip" / "new.jpg")
+        return is_at_rest()
+
+    monkeypatch.setattr(upkeep, "_is_at_rest", look)
+    upkeep.run()
+    growing = [60, 120, 240, 480, 600, 600, 600]
+    assert visits.pauses == [*growing, 30, 60, 120, 30, 60]
+    assert len(made(upkeep._library)) == 14
+
+
+def test_a_visit_wakes_the_background_pass_and_nothing_else_does(
+    site: photos.Site, visitor: Client
+) -> None:
+    visited = site._upkeep._was_visited
+    for path in (
+        "/healthz",
+        "/login",
+        "/nothing",
+        "/album/Secret/",
+        "/manifest.webmanifest",
+    ):
+        visitor.get(path)
+        assert not visited.is_set(), path
+    for path in ("/", "/album/Trip/", "/thumbnail/Trip/one.jpg", "/api/album"):
+        assert visitor.get(path).status == 200
+        assert visited.is_set(), path
+        visited.clear()
+
+
+def test_a_visit_ends_a_long_pause(
+    upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "PASS_SECONDS", 0.0)
+    passes: list[photos.Upkeep] = []
+
+    def rest() -> bool:
+        passes.append(upkeep)
+        assert len(passes) < 3
+        if len(passes) == 2:
+            upkeep.close()
+        upkeep.wake()
+        return True
+
+    monkeypatch.setattr(upkeep, "_is_at_rest", rest)
+    upkeep.run()
+    assert len(passes) == 2
