@@ -2180,6 +2180,12 @@ class Index:
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
 FEED_ITEMS = 50
+# Seconds until what failed is tried again, at first; four times as long each time. A worker may have
+# been killed where the machine was short of memory, and a full disk may have room in a moment.
+FAILURE_PAUSES = {NEVER: math.inf, AT_START: 120.0, AT_ONCE: 1.0}
+LONGEST_FAILURE = 86400.0
+FAILURES_KEPT = 10_000
+MADE_AHEAD = (Purpose.FACTS, Purpose.THUMBNAILS, Purpose.ALL)
 
 
 def kind_of(file: File, info: Info | None) -> str:
@@ -2388,6 +2394,22 @@ def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
     return info
 
 
+class Failure(NamedTuple):
+    """Why something could not be made of a file, and until when nobody has it tried again."""
+
+    problem: str
+    pause: float  # seconds
+    until: float  # on the monotonic clock
+
+
+def failure_of(info: Info, before: Failure | None) -> Failure:
+    """Return what failed as a worker tells it; `before`: how the same failed the last time."""
+    pause = FAILURE_PAUSES[info.retry]
+    if before:
+        pause = max(pause, min(4 * before.pause, LONGEST_FAILURE))
+    return Failure(info.problem, pause, time.monotonic() + pause)
+
+
 def purpose_of(rendition: str) -> Purpose:
     """Return what a file is read for when somebody waits for one of its renditions."""
     purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
@@ -2443,6 +2465,7 @@ class Library:
         # By folder and by the principal's scope, which together decide what is in an album.
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
         self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
+        self._failures: dict[tuple[str, Purpose], Failure] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
 
     def close(self) -> None:
@@ -2645,6 +2668,8 @@ class Library:
             self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
             info = self.index.get(file.identity)
         if info is None:
+            if self.failure(file, purpose):
+                purpose = Purpose.FACTS
             info = self._wait(self._submit(file, purpose, Urgency.NOW))
             # The worker may have died of the pixels, before it told any facts.
             if info.key == "" and info.retry == AT_START:
@@ -2760,10 +2785,15 @@ class Library:
             self.index.complain(info.unwritten)
         # A problem of this moment, or of a file that is still being copied, is soon outdated.
         is_problem = info.problem != ""
-        if info.retry == AT_ONCE or (is_problem and not is_settled(job.path)):
+        is_changing = is_problem and not is_settled(job.path)
+        if not is_changing:
+            self._note_failure(job, info)
+        if info.retry == AT_ONCE or is_changing:
             return info
         before = self.index.get(job.identity)
         if before and before.key and info.key not in ("", before.key):
+            for purpose in set(Purpose) - {job.purpose}:
+                self._failures.pop((job.identity, purpose), None)
             if job.purpose is Purpose.KEY:
                 self.index.forget(job.identity)  # so that all of it is read next
                 return info
@@ -2773,6 +2803,39 @@ class Library:
         if info != before:
             self.index.put(job.identity, info)
         return info
+
+    def _note_failure(self, job: Job, info: Info) -> None:
+        """Remember that something cannot be made of a file for now, or that it can."""
+        before = self._failures.pop((job.identity, job.purpose), None)
+        is_in_index = info.retry == NEVER and job.purpose is not Purpose.FULL
+        if info.problem and not (info.partial or is_in_index):
+            self._failures[job.identity, job.purpose] = failure_of(info, before)
+        for key in list(self._failures)[:-FAILURES_KEPT]:
+            self._failures.pop(key, None)
+
+    def failure(self, file: File, purpose: Purpose) -> str:
+        """Say why something cannot be made of a file for now; '': it may be tried."""
+        failure = self._failures.get((file.identity, purpose))
+        if failure is None or time.monotonic() > failure.until:
+            return ""
+        return failure.problem
+
+    def is_due(self, file: File, info: Info) -> bool:
+        """Say whether a file whose worker died, or was short of something, is tried again now."""
+        keys = [(file.identity, purpose) for purpose in MADE_AHEAD]
+        failures = [failure for key in keys if (failure := self._failures.get(key))]
+        is_over = all(time.monotonic() > failure.until for failure in failures)
+        return info.problem != "" and info.retry == AT_START and bool(failures) and is_over
+
+    def seconds_until_due(self) -> float:
+        """Return when the next file that failed is tried again; infinite: none is."""
+        now = time.monotonic()
+        pauses = [
+            failure.until - now
+            for (_, purpose), failure in list(self._failures.items())
+            if purpose in MADE_AHEAD and failure.until > now
+        ]
+        return min(pauses, default=math.inf)
 
     def _wait(self, future: Future[Info]) -> Info:
         """Wait for a worker. Raises Busy where too many wait already."""
@@ -2804,10 +2867,14 @@ class Library:
     def rendition(self, item: Item, name: str) -> Path:
         """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
         info = item.facts
-        if info.has_picture and not is_made(self.cache, info.key, name):
+        may_have_one = info.has_picture or self.is_due(item.file, info)
+        if may_have_one and not is_made(self.cache, info.key, name):
+            purpose = purpose_of(name)
+            if problem := self.failure(item.file, purpose):
+                raise NoPicture(problem)
             # A full-size rendition is heavy, and asked for last.
             urgency = Urgency.SOON if name == FULL else Urgency.NOW
-            info = self._wait(self._submit(item.file, purpose_of(name), urgency))
+            info = self._wait(self._submit(item.file, purpose, urgency))
         if not info.has_picture or not is_made(self.cache, info.key, name):
             raise NoPicture(info.problem or "There is no picture of this file.")
         return rendition_path(self.cache, info.key, name)
@@ -2818,7 +2885,8 @@ class Library:
         for item in items:
             if item.info is None or not item.info.has_picture:
                 continue
-            if not is_made(self.cache, item.key, smallest):
+            is_missing = not is_made(self.cache, item.key, smallest)
+            if is_missing and not self.failure(item.file, Purpose.THUMBNAILS):
                 self._submit(item.file, Purpose.THUMBNAILS, Urgency.SOON)
 
 
@@ -2987,7 +3055,8 @@ class Upkeep:
         is_calm = is_older(look.newest, CALM_SECONDS)
         is_anything_left = self._is_stuck or self._orphans or look.resting
         if is_calm and not is_anything_left:
-            self._rest_until = time.monotonic() + DAY_SECONDS
+            pause = min(DAY_SECONDS, self._library.seconds_until_due())
+            self._rest_until = time.monotonic() + pause
         return look == before
 
     def _look(self) -> Look:
@@ -3050,7 +3119,7 @@ class Upkeep:
             if info is None:
                 continue
             names = {f"{info.key}-{name}.webp" for name in rendition_names(info)}
-            if names - made:
+            if names - made or self._library.is_due(file, info):
                 yield file
 
     def note_checksums(self, seconds: float = PASS_SECONDS) -> bool:

@@ -410,7 +410,7 @@ def primary_properties(meta: bytes) -> list[NamedBox]:
 
 # When a file is read again that could not be shown.
 NEVER = ""  # only after the file has changed
-AT_START = "at start"  # when the program starts the next time
+AT_START = "at start"  # when the program starts the next time, or after a long pause
 AT_ONCE = (
     "at once"  # at the next request: what was wrong is the machine's state at that moment
 )
