@@ -2914,7 +2914,7 @@ LONGEST_PAUSE = (
 # A copy may stall for so long: until then each pass looks at all files, and not at folders alone.
 CALM_SECONDS = 600.0
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
-BATCH = 48  # renditions asked for between two looks at what is newest
+BATCH = 48  # files whose renditions are asked for at once
 
 
 # What a process writes before it has its name: `KEY-320.webp.PID` of a worker, `.users.json-PID-…` of
@@ -2969,8 +2969,6 @@ class Look(NamedTuple):
     """What tells whether anything has changed in a library."""
 
     stamps: Mapping[str, Identity | None]  # of all folders, by path
-    newest: float  # when a file or folder was last changed, s since the epoch
-    resting: int  # files that have taken too long, and are not tried again yet
     changes: int  # of the index
 
 
@@ -3052,45 +3050,55 @@ class Upkeep:
             look = self._look()
         self.prune()
         self._last_look = look
-        is_calm = is_older(look.newest, CALM_SECONDS)
-        is_anything_left = self._is_stuck or self._orphans or look.resting
-        if is_calm and not is_anything_left:
+        is_anything_left = self._is_stuck or self._orphans
+        if self._is_calm(look) and not is_anything_left:
             pause = min(DAY_SECONDS, self._library.seconds_until_due())
             self._rest_until = time.monotonic() + pause
         return look == before
 
     def _look(self) -> Look:
-        """Look at all folders and files."""
-        folders = self._library.walk()
-        files = [file for _, folder in folders for file in folder.files.values()]
-        paths = [os.path.join(self._library.folders.root, *parts) for parts, _ in folders]
+        """Look at all folders."""
         # Somebody may delete the cache.
-        paths.append(os.path.join(self._library.cache, RENDITIONS_FOLDER))
-        stamps = {path: identity_of(path) for path in paths}
-        moments = [stamp.mtime for stamp in stamps.values() if stamp]
-        moments += [max(file.mtime, file.changed) for file in files]
-        now = time.time()
-        return Look(
-            stamps=stamps,
-            newest=max((moment for moment in moments if moment <= now), default=0.0),
-            resting=sum(map(self._library.rests, files)),
-            changes=self._library.index.changes,
-        )
+        made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
+        stamps = {made: identity_of(made)}
+        for parts, folder in self._library.walk():
+            path = os.path.join(self._library.folders.root, *parts)
+            stamps[path] = folder.stamp or identity_of(path)
+        return Look(stamps, self._library.index.changes)
+
+    def _is_calm(self, look: Look) -> bool:
+        """Say whether nothing has changed for long, and no file rests that takes too long."""
+        moments = [stamp.mtime for stamp in look.stamps.values() if stamp]
+        for _, folder in self._library.walk():
+            files = folder.files.values()
+            moments += [max(file.mtime, file.changed) for file in files]
+            if any(map(self._library.rests, files)):
+                return False
+        return all(is_older(moment, CALM_SECONDS) for moment in moments)
 
     def _work(self) -> bool:
-        """Read all that is new and render a batch; say whether to go on without a pause."""
+        """Read all that is new, then render for a while; say whether to go on without a pause."""
         changes = self._library.index.changes
-        unread = self.unread(SETTLE_SECONDS)
-        read = list(self._library.run(unread, Purpose.FACTS))
-        # On a full disk, one photo tries whether there is room again.
-        size = 1 if self._library.is_full else BATCH
-        batch = itertools.islice(self.unrendered(SETTLE_SECONDS), size)
-        rendered = list(self._library.run(batch, Purpose.ALL))
+        read = list(self._library.run(self.unread(SETTLE_SECONDS), Purpose.FACTS))
+        rendered = self._render(PASS_SECONDS)
         has_learned = self._library.index.changes > changes
         is_worth_it = has_learned or any(map(self._is_rendered, rendered))
         is_done = not read and not rendered
         self._is_stuck = not is_done and not is_worth_it
         return not is_done and is_worth_it
+
+    def _render(self, seconds: float) -> list[File]:
+        """Render what is missing, for so long; return the files that were tried."""
+        rendered: list[File] = []
+        deadline = time.monotonic() + seconds
+        missing = self.unrendered(SETTLE_SECONDS)
+        # On a full disk, one photo tries whether there is room again.
+        size = 1 if self._library.is_full else BATCH
+        while batch := list(itertools.islice(missing, size)):
+            rendered += self._library.run(batch, Purpose.ALL)
+            if self._library.is_full or time.monotonic() > deadline:
+                break
+        return rendered
 
     def _is_rendered(self, file: File) -> bool:
         info = self._library.index.get(file.identity)
