@@ -471,6 +471,7 @@ NOTHING = ("", "-", "none", "no")  # what people answer to have none
 YES, NO = ("yes", "true", "on"), ("no", "false", "off")
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
 EVERY_HOST = "::"  # of IPv6, and of IPv4 too
+CACHE_SHARE = 20  # percent of its disk; thumbnails and previews of 10,000 photos take 4 GB
 USUAL_PORTS = {"http": "80", "https": "443"}  # browsers leave these out of Origin
 _HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*", re.IGNORECASE | re.ASCII)
 _PUBLIC_ADDRESS = re.compile(
@@ -548,6 +549,15 @@ def parse_proxy(text: str) -> str:
     return str(ipaddress.ip_address(text))
 
 
+def parse_share(text: str) -> int:
+    """Return a share in percent, 1 to 100."""
+    number = text.removesuffix("%").strip()
+    is_number = number.isascii() and number.isdigit()
+    if not is_number or not 1 <= int(number) <= 100:
+        raise ValueError("A share is a number of percent from 1 to 100.")
+    return int(number)
+
+
 def _setting(
     default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = ""
 ) -> Any:
@@ -607,6 +617,11 @@ class Config:
         default=False,
         parse=parse_switch,
         help="whether originals tell everybody where they were taken: true or false",
+    )
+    cache_share: int = _setting(
+        default=CACHE_SHARE,
+        parse=parse_share,
+        help="how much of its disk the cache may take, in percent",
     )
 
     @property
@@ -2454,13 +2469,17 @@ class Library:
         follow_symlinks: bool = False,
         workers: int = WORKERS,
         circumstances: Callable[[], Circumstances] = default_circumstances,
+        cache_share: int = CACHE_SHARE,
     ) -> None:
         self.folders = Folders(
             root, cache.parent, follow_symlinks=follow_symlinks, circumstances=circumstances
         )
         self.cache = cache
         self.index = Index(cache)
+        self.cache_share = cache_share  # percent of its disk
         self.is_full = False  # whether the last rendition could not be written
+        self.renderings = 0  # since the start
+        self.last_used: dict[str, float] = {}  # full-size renditions, s since the epoch
         self._renderer = Renderer(cache, workers, self._learn)
         # By folder and by the principal's scope, which together decide what is in an album.
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
@@ -2781,6 +2800,7 @@ class Library:
         """Remember what a worker replied, and return what is known of the file now."""
         if job.purpose is not Purpose.FACTS:
             self.is_full = info.unwritten != ""
+            self.renderings += 1
         if info.unwritten:
             self.index.complain(info.unwritten)
         # A problem of this moment, or of a file that is still being copied, is soon outdated.
@@ -2877,7 +2897,10 @@ class Library:
             info = self._wait(self._submit(item.file, purpose, urgency))
         if not info.has_picture or not is_made(self.cache, info.key, name):
             raise NoPicture(info.problem or "There is no picture of this file.")
-        return rendition_path(self.cache, info.key, name)
+        path = rendition_path(self.cache, info.key, name)
+        if name == FULL:
+            self.last_used[path.name] = time.time()
+        return path
 
     def expect(self, items: Iterable[Item]) -> None:
         """Have the thumbnails of a page's items made before those of the rest."""
@@ -2902,6 +2925,7 @@ def open_library(
         state / "cache",
         follow_symlinks=config.follow_symlinks,
         circumstances=circumstances,
+        cache_share=config.cache_share,
     )
 
 
@@ -2914,6 +2938,7 @@ LONGEST_PAUSE = (
 # A copy may stall for so long: until then each pass looks at all files, and not at folders alone.
 CALM_SECONDS = 600.0
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
+BUDGET_AHEAD = 0.9  # the part of the cache's budget that pictures made ahead may take
 BATCH = 48  # files whose renditions are asked for at once
 
 
@@ -2965,11 +2990,21 @@ def _is_orphan(rendition: str, keys: set[str]) -> bool:
     return key not in keys if is_whole else is_left_over(rendition)
 
 
+class Rendition(NamedTuple):
+    """A file of the cache; the smaller one goes first where there are too many."""
+
+    rank: int  # of former versions 0, full-size 1, previews 2, thumbnails 3
+    last_used: float  # s since the epoch
+    size: int  # bytes
+    path: str
+
+
 class Look(NamedTuple):
     """What tells whether anything has changed in a library."""
 
     stamps: Mapping[str, Identity | None]  # of all folders, by path
     changes: int  # of the index
+    renderings: int  # of the library
 
 
 class Upkeep:
@@ -2984,6 +3019,8 @@ class Upkeep:
         self._last_look: Look | None = None
         self._rest_until = 0.0  # s on the monotonic clock: nothing is to be done until then
         self._is_stuck = False  # whether the last work was in vain
+        self._has_room = True  # whether the cache's budget lets pictures be made ahead
+        self._renderings_counted = -1  # of the library, at the last call of trim
         # Renditions whose photo was gone at the last call of prune.
         self._orphans: set[str] = set()
         self._identities: set[str] = set()  # of the files that were there then
@@ -3038,6 +3075,8 @@ class Upkeep:
             return False
         if self._library.index.changes != last.changes:
             return False
+        if self._library.renderings != last.renderings:
+            return False
         return all(identity_of(path) == stamp for path, stamp in last.stamps.items())
 
     def _tend(self) -> bool:
@@ -3047,8 +3086,10 @@ class Upkeep:
         look = self._look()
         while (self._work() or self.note_checksums()) and not self._closed.is_set():
             self.note_wanted()
+            self.trim()
             look = self._look()
         self.prune()
+        self.trim()
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
         if self._is_calm(look) and not is_anything_left:
@@ -3064,7 +3105,7 @@ class Upkeep:
         for parts, folder in self._library.walk():
             path = os.path.join(self._library.folders.root, *parts)
             stamps[path] = folder.stamp or identity_of(path)
-        return Look(stamps, self._library.index.changes)
+        return Look(stamps, self._library.index.changes, self._library.renderings)
 
     def _is_calm(self, look: Look) -> bool:
         """Say whether nothing has changed for long, and no file rests that takes too long."""
@@ -3090,6 +3131,8 @@ class Upkeep:
     def _render(self, seconds: float) -> list[File]:
         """Render what is missing, for so long; return the files that were tried."""
         rendered: list[File] = []
+        if not self._has_room:
+            return rendered
         deadline = time.monotonic() + seconds
         missing = self.unrendered(SETTLE_SECONDS)
         # On a full disk, one photo tries whether there is room again.
@@ -3195,6 +3238,60 @@ class Upkeep:
         self._library.index.keep(identities | self._identities)
         self._identities = identities
         self._orphans = orphans - self._orphans
+
+    def trim(self) -> None:
+        """Delete what is beyond the cache's budget, and no more: what is missed least goes first."""
+        if self._renderings_counted == self._library.renderings:
+            return
+        self._renderings_counted = self._library.renderings
+        if self._excess(self._renditions()) <= 0:
+            return
+        try:
+            # Another server over the same cache waits, and then finds less.
+            with locked(self._library.cache / "trim"):
+                self._trim(sorted(self._renditions()))
+        except OSError as error:
+            self._library.index.complain(error.strerror or str(error))
+
+    def _trim(self, renditions: Sequence[Rendition]) -> None:
+        excess = self._excess(renditions)
+        for rendition in renditions:
+            if excess <= 0:
+                break
+            Path(rendition.path).unlink(missing_ok=True)
+            self._library.last_used.pop(os.path.basename(rendition.path), None)
+            excess -= rendition.size
+
+    def _excess(self, renditions: Iterable[Rendition]) -> float:
+        """Return by how many bytes the cache is over its budget; note whether it takes more."""
+        budget = (
+            shutil.disk_usage(self._library.cache).total * self._library.cache_share / 100
+        )
+        sizes: Counter[int] = Counter()
+        for rendition in renditions:
+            sizes[rendition.rank] += rendition.size
+        # What is made ahead must not push out what was made ahead.
+        self._has_room = sizes[2] + sizes[3] < BUDGET_AHEAD * budget
+        return sizes.total() - budget
+
+    def _renditions(self) -> Iterator[Rendition]:
+        """Yield all renditions, those of former versions too."""
+        for folder in self._library.cache.glob("renditions-*/??"):
+            for name in os.listdir(folder):
+                if name.endswith(".webp"):
+                    # another server has just deleted it
+                    with contextlib.suppress(FileNotFoundError):
+                        yield self._rendition(folder / name)
+
+    def _rendition(self, path: Path) -> Rendition:
+        status = path.stat()
+        _, _, name = path.stem.partition("-")
+        rank = {FULL: 1, PREVIEW: 2}.get(name, 3)
+        if path.parent.parent.name != RENDITIONS_FOLDER:
+            rank = 0
+        # Most systems note a reading once a day, some never.
+        last_used = max(status.st_atime, self._library.last_used.get(path.name, 0.0))
+        return Rendition(rank, last_used, status.st_size, os.fspath(path))
 
     def _problems_in(self, folder: Folder) -> Iterator[tuple[str, str]]:
         """Yield names and reasons; the folder itself has the name ''."""

@@ -234,6 +234,10 @@ def test_a_setting_may_be_a_number_or_the_text_of_one() -> None:
         ("follow_symlinks", None),
         ("follow_symlinks", 0),
         ("follow_symlinks", "perhaps"),
+        ("cache_share", 0),
+        ("cache_share", 101),
+        ("cache_share", "half"),
+        ("cache_share", "-5"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_with_its_key(
@@ -259,6 +263,7 @@ def test_all_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
         trusted_proxy="127.0.0.1",
         follow_symlinks=True,
         keep_location=True,
+        cache_share=35,
     )
     assert all(
         getattr(config, name) != field.default for name, field in photos.SETTINGS.items()
