@@ -470,6 +470,7 @@ def serving_version(state: Path) -> str:
 NOTHING = ("", "-", "none", "no")  # what people answer to have none
 YES, NO = ("yes", "true", "on"), ("no", "false", "off")
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
+NO_ADDRESS = "An address looks like https://photos.example.org"
 EVERY_HOST = "::"  # of IPv6, and of IPv4 too
 CACHE_SHARE = 20  # percent of its disk; thumbnails and previews of 10,000 photos take 4 GB
 USUAL_PORTS = {"http": "80", "https": "443"}  # browsers leave these out of Origin
@@ -496,8 +497,13 @@ def parse_public_address(text: str) -> str:
     address = text if "://" in text else f"https://{text}"
     match = _PUBLIC_ADDRESS.fullmatch(address)
     if not match or int(match["port"] or 0) > 65535:
-        raise ValueError("An address looks like https://photos.example.org")
+        raise ValueError(NO_ADDRESS)
     scheme, host, port, path = match.groups()
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host.strip("[]"))
+    except ValueError:
+        raise ValueError(NO_ADDRESS) from None
     origin = f"{scheme}://{host}".lower()
     if port not in (None, USUAL_PORTS[scheme.lower()]):
         origin = f"{origin}:{port}"
@@ -5798,6 +5804,8 @@ MAINTENANCE_SECONDS = 5  # between two looks at who is late
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPTING_PAUSE = 1.0  # seconds, where the system has no descriptor left
 REPEAT_SECONDS = 60.0  # until the log says the same again
+# RFC 3986, 3.2.2 and 3.2.3, without the comma, which stands between two of them.
+_HOST = re.compile(r"(?:[\w.~!$&'()*+;=%-]*|\[[\w.~!$&'()*+;=%:-]+\])(?::\d*)?", re.ASCII)
 
 
 class Parser(waitress.parser.HTTPRequestParser):
@@ -5813,6 +5821,8 @@ class Parser(waitress.parser.HTTPRequestParser):
         So no thread waits for a visitor to read what was asked before.
         """
         consumed: int = super().received(data)
+        if self.completed:  # nothing is to come, or it will not be taken (RFC 9110, 10.1.1)
+            self.expect_continue = False
         if self.completed and not self.empty and consumed < len(data):
             self.headers["CONNECTION"] = "close"
             return len(data)
@@ -5826,8 +5836,13 @@ class Parser(waitress.parser.HTTPRequestParser):
             raise waitress.parser.ParsingError("Bad URI") from None
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise waitress.parser.ParsingError("Both Content-Length and Transfer-Encoding")
-        if "," in self.headers.get("HOST", ""):
-            raise waitress.parser.ParsingError("More than one Host")
+        if self.proxy_netloc:  # GET http://name/ (RFC 9112, 3.2.2)
+            self.headers["HOST"] = self.proxy_netloc
+        is_missing = "HOST" not in self.headers and self.version == "1.1"
+        if is_missing or not _HOST.fullmatch(self.headers.get("HOST", "")):
+            raise waitress.parser.ParsingError(
+                "No Host, more than one, or none that can be"
+            )
 
     def is_late(self) -> bool:
         """Say whether the rest of the request has taken too long."""

@@ -51,9 +51,9 @@ class Attacker:
 
 
 @contextlib.contextmanager
-def serving(state: Path) -> Iterator[int]:
+def serving(state: Path, **settings: Any) -> Iterator[int]:
     """Serve a library from a thread of this process; return the port."""
-    config = photos.Config(port=free_port())
+    config = photos.Config(port=free_port(), **settings)
     app = photos.create_app(state, config=config, background=False)
     server = photos.make_server(app, config)
     ended = threading.Event()
@@ -192,6 +192,40 @@ def test_who_sends_a_byte_now_and_then_is_dropped(
         assert time.monotonic() - started > 0.5
 
 
+NO_HOSTS = (
+    "a/b",
+    "a b",
+    "anna@a",
+    "a?b",
+    "a#b",
+    "a\\b",
+    '"a"',
+    "[::1",
+    "::1",
+    "a:b",
+    "a:1:2",
+    "\xff",
+    "a\x7f",
+)
+NO_HEADERS = ("X: a\0b", "X : a", "X\xff: a", ": a", "nonsense", "X: a\x01")
+NO_REQUESTS = (
+    "get / HTTP/1.1",
+    "G@T / HTTP/1.1",
+    "GET / HTTP/1.11",
+    "GET / HTTX/1.1",
+    "GET /a b HTTP/1.1",
+    "GET /\xe4/ HTTP/1.1",
+    "GET http://[zz]/ HTTP/1.1",
+    "GET http://a/b@c:d/ HTTP/1.1 HTTP/1.1",
+)
+NO_LENGTHS = (
+    "Content-Length: 3\nContent-Length: 3",
+    *(f"Content-Length: {text}" for text in ("3, 3", "+3", "-1", "1_0", "0x3", "", "\xb3")),
+    f"Content-Length: {5000 * '9'}",
+)
+CHUNKED = "POST /login HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n"
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -200,6 +234,12 @@ def test_who_sends_a_byte_now_and_then_is_dropped(
         "GET / HTTP/1.1\nHost: a\nHost: b\n\n",
         "GET / HTTP/1.1\nHost: a, b\n\n",
         "GET / HTTP/1.1\nHost\n\n",
+        "GET / HTTP/1.1\n\n",
+        *(f"GET / HTTP/1.1\nHost: {name}\n\n" for name in NO_HOSTS),
+        *(f"GET / HTTP/1.1\nHost: a\n{line}\n\n" for line in NO_HEADERS),
+        *(f"{line}\nHost: a\n\n" for line in NO_REQUESTS),
+        *(f"POST /login HTTP/1.1\nHost: a\n{line}\n\nabc" for line in NO_LENGTHS),
+        *(f"{CHUNKED}{chunk}\nabc\n0\n\n" for chunk in ("zz", "-3", "0x3", "3 ;")),
         "GET http://[::1/ HTTP/1.1\nHost: a\n\n",
         "GET http://[/ HTTP/1.1\nHost: a\n\n",
         "nonsense\n\n",
@@ -214,6 +254,48 @@ def test_what_a_proxy_may_read_differently_is_refused(
         assert answer.count(b"HTTP/1.") == 1
         for name, value in photos.SECURITY_HEADERS.items():
             assert f"\r\n{name}: {value}\r\n".encode() in answer
+
+
+def test_the_name_in_an_absolute_address_counts_and_no_other(
+    state: Path, connect: Connect
+) -> None:
+    with serving(state, public_address="https://photos.example.org") as port:
+        for target, host, status in (
+            ("http://photos.example.org/healthz", "photos.example.org", 200),
+            ("http://photos.example.org/healthz", "evil.example.org", 200),
+            ("http://evil.example.org/healthz", "photos.example.org", 421),
+            ("/healthz", "evil.example.org", 421),
+        ):
+            head = f"GET {target} HTTP/1.1\nHost: {host}\nConnection: close\n\n"
+            assert f" {status} ".encode() in connect(port).send(head).read()[:20]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET /healthz HTTP/1.1\n", 200),
+        ("POST /login HTTP/1.1\nContent-Length: 0\n", 403),
+        ("POST /login HTTP/1.1\nContent-Length: 99999999\n", 413),
+        ("POST /login HTTP/1.1\nContent-Length: many\n", 400),
+    ],
+)
+def test_nobody_is_told_to_go_on_who_has_nothing_to_send_or_too_much(
+    state: Path, connect: Connect, head: str, status: int
+) -> None:
+    with serving(state) as port:
+        rest = "Host: localhost\nConnection: close\nExpect: 100-continue\n\n"
+        answer = connect(port).send(head + rest).read()
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_who_asks_whether_to_go_on_is_told_so(state: Path, connect: Connect) -> None:
+    with serving(state) as port:
+        head = (
+            "POST /login HTTP/1.1\nHost: localhost\nConnection: close\nContent-Length: 3\n"
+        )
+        attacker = connect(port).send(f"{head}Expect: 100-continue\n\n")
+        assert attacker.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert attacker.send("abc").read().startswith(b"HTTP/1.1 403 ")
 
 
 @pytest.mark.parametrize("size", [100_000, 40_000])
