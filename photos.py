@@ -142,6 +142,10 @@ TITLE_LENGTH = 200  # characters, of the site's title and of an album's
 # and no CPU, so that hundreds of cold thumbnails never keep a page waiting.
 WAITING_THREADS = 240
 
+# Of the answers that take seconds of CPU or megabytes, and are kept nowhere yet. Who asks for more is
+# told to come back.
+HEAVY_AT_ONCE = 2
+
 SESSION_SECONDS = 30 * 86400
 
 log = logging.getLogger("photos")
@@ -217,6 +221,17 @@ class Busy(PhotosError):
 
     status = 503
     retry_after = 1
+
+
+@contextlib.contextmanager
+def place_among(places: threading.BoundedSemaphore, problem: str) -> Iterator[None]:
+    """Keep one of so many places while the block runs. Raises Busy where all are taken."""
+    if not places.acquire(blocking=False):
+        raise Busy(problem)
+    try:
+        yield
+    finally:
+        places.release()
 
 
 class StateError(PhotosError):
@@ -991,6 +1006,8 @@ PAUSE_SECONDS = 10.0  # at first; four times as long each time
 LATE_TIMES = 4  # after which neither grows any more: 8 minutes and 43 minutes
 END_SECONDS = 2.0  # until a worker that is out of patience is noticed and has ended
 TOO_LATE = "the disk or the machine is too slow for it now; it is tried again by itself"
+TOO_MUCH = "Much is being asked. Try again in a moment."
+TOO_MANY_PICTURES = "Too many pictures are being made. Try again in a moment."
 STILL_BEING_MADE = "This picture is still being made. Try again in a moment."
 ATTEMPTS = 2  # somebody may have killed the worker: that is not the photo's fault
 
@@ -2492,6 +2509,7 @@ class Library:
         self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
         self._failures: dict[tuple[str, Purpose], Failure] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
+        self._full_waiting = threading.BoundedSemaphore(HEAVY_AT_ONCE)
 
     def close(self) -> None:
         """Stop the workers; all who wait for a rendition get Busy."""
@@ -2865,15 +2883,12 @@ class Library:
 
     def _wait(self, future: Future[Info]) -> Info:
         """Wait for a worker. Raises Busy where too many wait already."""
-        if not self._threads_waiting.acquire(blocking=False):
-            raise Busy("Too many pictures are being made. Try again in a moment.")
-        try:
-            # Browsers and proxies wait for 30 seconds at least.
-            return future.result(timeout=PATIENCE * RENDER_SECONDS + END_SECONDS)
-        except TimeoutError:
-            raise Busy(STILL_BEING_MADE) from None
-        finally:
-            self._threads_waiting.release()
+        with place_among(self._threads_waiting, TOO_MANY_PICTURES):
+            try:
+                # Browsers and proxies wait for 30 seconds at least.
+                return future.result(timeout=PATIENCE * RENDER_SECONDS + END_SECONDS)
+            except TimeoutError:
+                raise Busy(STILL_BEING_MADE) from None
 
     def _unread(self, folder: Folder) -> list[File]:
         """Return the files of a folder that are not as they were read."""
@@ -2890,6 +2905,13 @@ class Library:
             futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
             wait(futures, timeout=max(0, deadline - time.monotonic()))
 
+    def _render(self, item: Item, name: str) -> Info:
+        """Have a rendition made. Raises Busy."""
+        if name != FULL:
+            return self._wait(self._submit(item.file, purpose_of(name), Urgency.NOW))
+        with place_among(self._full_waiting, TOO_MANY_PICTURES):
+            return self._wait(self._submit(item.file, Purpose.FULL, Urgency.SOON))
+
     def rendition(self, item: Item, name: str) -> Path:
         """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
         info = item.facts
@@ -2898,9 +2920,7 @@ class Library:
             purpose = purpose_of(name)
             if problem := self.failure(item.file, purpose):
                 raise NoPicture(problem)
-            # A full-size rendition is heavy, and asked for last.
-            urgency = Urgency.SOON if name == FULL else Urgency.NOW
-            info = self._wait(self._submit(item.file, purpose, urgency))
+            info = self._render(item, name)
         if not info.has_picture or not is_made(self.cache, info.key, name):
             raise NoPicture(info.problem or "There is no picture of this file.")
         path = rendition_path(self.cache, info.key, name)
@@ -3626,10 +3646,9 @@ class UserStore:
         hashed = self._dummy_hash
         if user:
             hashed = user["password"]
-        if not self._hashes_waiting.acquire(blocking=False):
-            raise Busy("Many people are logging in. Try again in a moment.")
+        too_many = "Many people are logging in. Try again in a moment."
         try:
-            with self._hashes_running:
+            with place_among(self._hashes_waiting, too_many), self._hashes_running:
                 is_right = is_password(password, hashed)
                 if user and is_right and is_outdated(hashed):
                     self._renew(name, hashed, password)
@@ -3641,8 +3660,6 @@ class UserStore:
             raise StateError(
                 f"{self._path} is damaged: the hash of {name}: {error}"
             ) from None
-        finally:
-            self._hashes_waiting.release()
         if user is None or not is_right:
             return None
         return str(user["epoch"])
@@ -5010,6 +5027,7 @@ class Site:
         self._languages = read_texts(folder / "texts.tsv")
         self._kept = KeptPages()
         self._kept_flags: tuple[Album | None, list[tuple[str, Flag]]] = None, []
+        self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._app = bottle.Bottle()
         self._app.default_error_handler = self._show_error
         for route in ROUTES:
@@ -5621,21 +5639,27 @@ class Site:
         if visit.place.file:
             raise NotFound
         album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
-        page, links = _number_asked(), visit.links
-        end = page * JSON_ITEMS
-        start, count = end - JSON_ITEMS, len(album.albums) + len(album.items)
-        if start >= max(1, count):
+        page = _number_asked()
+        if (page - 1) * JSON_ITEMS >= max(1, len(album.albums) + len(album.items)):
             raise NotFound
+        with place_among(self._heavy_answers, TOO_MUCH):
+            body = self._make_json(visit, album, page)
+        return self._make_document(Document(body), "application/json", visit)
+
+    @staticmethod
+    def _make_json(visit: Visit, album: Album, page: int) -> bytes:
+        """Return one page of an album as JSON: child albums, then items."""
+        links = visit.links
+        start, end = (page - 1) * JSON_ITEMS, page * JSON_ITEMS
         first, last = (max(0, at - len(album.albums)) for at in (start, end))
         facts = album_as_json(album, links)
         facts["albums"] = [album_as_json(child, links) for child in album.albums[start:end]]
         facts["items"] = [
             item_as_json(item, links, visit.principal) for item in album.items[first:last]
         ]
-        if end < count:
+        if end < len(album.albums) + len(album.items):
             facts["next"] = links.api(album.address, page + 1)
-        body = json.dumps(facts, ensure_ascii=False, indent=1).encode()
-        return self._make_document(Document(body), "application/json", visit)
+        return json.dumps(facts, ensure_ascii=False, indent=1).encode()
 
     def send_feed(self, visit: Visit) -> Response:
         """What was added last, as Atom (RFC 4287): the same for everybody, as visitors find it."""
