@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import statistics
+import sys
 import threading
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from drawing import draw
 from PIL import Image
 from processes import eventually
 from visiting import Answer, Client
@@ -15,6 +21,47 @@ from visiting import Answer, Client
 import photos
 
 PHOTOS = 150
+HEAD_BYTES = 80  # the first line without the address, and a Host
+LONG = 12_000  # bytes of a header: with the rest of a head, nearly as many as are taken in
+PATHS = (
+    "Many/",
+    "Many/007.jpg",
+    "Secret/",
+    "Nothing/nobody.jpg",
+    "a/" * 1500,
+    "%00",
+    "%ff/",
+)
+QUERIES = ("", "?page=2", "?page=999999", f"?page={'9' * 4000}", f"?{'v=a&w=1&' * 400}")
+PICTURES = ("?w=320", "?w=99999999", "?size=full", f"?v={'a' * 4000}", "?size=%00&w=%ff")
+ADDRESSES = {
+    "/": [f"/{query}" for query in QUERIES],
+    "/static/<name>": [
+        "/static/style.css",
+        "/static/..%2fphotos.py",
+        f"/static/{'a' * 4000}",
+    ],
+    "/login": ["/login", f"/login?next=/{'a' * 4000}", "/login?next=//evil.example.org"],
+} | {
+    rule: [rule, f"{rule}?{'a=b&' * 900}"]
+    for rule in ("/feed.atom", "/manifest.webmanifest", "/healthz", "/api/album")
+}
+HEADERS = (
+    {},
+    {"Accept_Encoding": "gzip"},
+    {"Accept_Encoding": "gzip;q=0.1," * (LONG // 11)},
+    {"Accept_Language": "de-AT;q=0.123, " * (LONG // 15)},
+    {"Cookie": "a=b; " * (LONG // 5)},
+    {"Range": f"bytes={','.join(f'{at}-' for at in range(LONG // 6))}"},
+    {"Range": f"bytes=-{'9' * 4000}"},
+    {"If_None_Match": '"a", ' * (LONG // 5)},
+    {"If_Modified_Since": "Mon, 01 Jan 0001 00:00:00 GMT" * 100, "If_Range": "a" * LONG},
+)
+# What a request may cost: 1 is what an answer of three bytes does. A page of 100 photos that is made
+# afresh costs 90.
+MOST_UNITS = 400
+MOST_UNITS_A_BYTE = 0.01  # of all requests together
+MOST_MEMORY = 3 << 20  # bytes, at the peak of a request
 
 
 @pytest.fixture
@@ -101,3 +148,84 @@ def test_two_full_size_pictures_are_waited_for_at_a_time_and_what_is_ready_is_se
     eventually(lambda: first and second)
     assert first[0].status == second[0].status == 200
     assert visitor.get(address.format("d")).status == 200
+
+
+def addresses_of(route: photos.Route) -> list[str]:
+    """Return what a stranger may ask of a route; a route that is new has to be added above."""
+    start, variable, _ = route.rule.partition("<path")
+    if not variable:
+        return ADDRESSES[route.rule]
+    queries = QUERIES if start in ("/album/", "/api/album/") else PICTURES
+    return [f"{start}{path}{query}" for path in PATHS for query in queries]
+
+
+def strange_requests() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield addresses with headers: all addresses once, and the plainest of each route with each header."""
+    for route in photos.ROUTES:
+        if route.method == "GET":
+            addresses = addresses_of(route)
+            yield from ((address, {}) for address in addresses)
+            yield from ((addresses[0], headers) for headers in HEADERS)
+            yield from ((addresses[-1], headers) for headers in HEADERS)
+
+
+def bytes_of(address: str, headers: dict[str, str]) -> int:
+    """Return how many bytes a stranger sends for a request."""
+    lines = (len(name) + len(value) + 4 for name, value in headers.items())
+    return HEAD_BYTES + len(address) + sum(lines)
+
+
+@pytest.fixture
+def crowd(library: Path, site: photos.Site, patient: None) -> Client:
+    """A stranger before an album of many photos, all of which were read."""
+    first = draw(library / "Many" / "000.jpg")
+    for number in range(1, PHOTOS):
+        picture = first.read_bytes() + str(number).encode()
+        (library / "Many" / f"{number:03}.jpg").write_bytes(picture)
+    stranger = Client(site)
+    assert stranger.get("/album/Many/").status == 200
+    return stranger
+
+
+def cpu_of(ask: Callable[[], Any]) -> float:
+    started = time.thread_time()
+    ask()
+    return time.thread_time() - started
+
+
+def test_no_byte_of_a_stranger_buys_much_of_the_processor(crowd: Client) -> None:
+    unit = statistics.median(cpu_of(lambda: crowd.get("/healthz")) for _ in range(50))
+    costs, total = {}, 0
+    for address, headers in strange_requests():
+        # the first time and the next
+        for _ in range(2):
+            spent = cpu_of(lambda: crowd.get(address, **headers)) / unit  # noqa: B023
+            costs[address[:60], str(headers)[:60], len(costs)] = spent
+            total += bytes_of(address, headers)
+    dear = sorted(((cost, *what) for what, cost in costs.items()), reverse=True)[:5]
+    assert dear[0][0] < MOST_UNITS, dear
+    assert sum(costs.values()) / total < MOST_UNITS_A_BYTE
+
+
+def test_no_request_of_a_stranger_takes_much_memory_or_leaves_anything_open(
+    crowd: Client,
+) -> None:
+    for address, headers in strange_requests():
+        crowd.get(address, **headers)  # what is kept, and workers
+    threads = threading.active_count()
+    open_files = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    tracemalloc.start()
+    try:
+        for address, headers in strange_requests():
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            crowd.get(address, **headers)
+            _, peak = tracemalloc.get_traced_memory()
+            assert peak - before < MOST_MEMORY, (address[:80], str(headers)[:80])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < MOST_MEMORY
+    assert threading.active_count() <= threads
+    if sys.platform == "linux":
+        assert len(os.listdir("/proc/self/fd")) <= open_files
