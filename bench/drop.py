@@ -11,39 +11,14 @@ import itertools
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from html import unescape
 from pathlib import Path
 
-PHOTOS = Path(__file__).resolve().parent.parent / "photos.py"
-
-
-def get(address: str) -> bytes:
-    with urllib.request.urlopen(address, timeout=120) as answer:
-        return answer.read()
-
-
-def memory(pid: int) -> int:
-    """Return the megabytes of a process and all below it."""
-    total = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if pid in (int(folder.name), parent):
-                total += int(
-                    re.search(
-                        r"^Pss:\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M
-                    )[1]
-                )
-        except (OSError, TypeError, ProcessLookupError):
-            continue
-    return total // 1024
+from machine import HERE, Server, get, get_plain, memory, serving
 
 
 def main() -> None:
@@ -51,50 +26,23 @@ def main() -> None:
     photos = sorted(
         path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg")
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    dropped = list(itertools.islice(itertools.cycle(photos), count))
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            PHOTOS,
-            "--library",
-            folder,
-            "serve",
-            "--port",
-            str(port),
-        ]
-        server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        site = f"http://127.0.0.1:{port}"
-        try:
-            measure(
-                server.pid,
-                site,
-                Path(folder),
-                list(itertools.islice(itertools.cycle(photos), count)),
-            )
-        finally:
-            server.terminate()
-            print(f"stopped with status {server.wait(10)}")
+        library = Path(folder)
+        with serving(HERE, library, library / ".photos", "/healthz") as server:
+            measure(server, library, dropped)
 
 
-def measure(pid: int, site: str, library: Path, photos: list[Path]) -> None:
-    while True:
-        try:
-            get(f"{site}/healthz")
-            break
-        except OSError:
-            time.sleep(0.05)
-    print(f"idle server: {memory(pid)} MB")
+def measure(server: Server, library: Path, photos: list[Path]) -> None:
+    pid, site = server
+    print(f"idle server: {memory(pid):.0f} MB")
     drop = library / "incoming"
     drop.mkdir()
     for number, path in enumerate(photos):
         shutil.copyfile(path, drop / f"{number:05} {path.name}")
     drop.rename(library / "Drop")
     start = time.monotonic()
-    page = get(f"{site}/album/Drop/").decode()
+    page = get_plain(f"{site}/album/Drop/")
     print(
         f"first view of the album with {len(photos)} photos: {time.monotonic() - start:.2f} s"
     )
@@ -102,7 +50,7 @@ def measure(pid: int, site: str, library: Path, photos: list[Path]) -> None:
         site + unescape(path)
         for path in re.findall(r'<img src="([^"]*/thumbnail/[^"]*)"', page)
     ]
-    peak, slowest, done = [0], [0.0], threading.Event()
+    peak, slowest, done = [0.0], [0.0], threading.Event()
 
     def watch() -> None:
         while not done.is_set():
@@ -140,7 +88,7 @@ def measure(pid: int, site: str, library: Path, photos: list[Path]) -> None:
     done.set()
     watcher.join()
     print(
-        f"slowest front page meanwhile {slowest[0] * 1000:.0f} ms, most memory {peak[0]} MB"
+        f"slowest front page meanwhile {slowest[0] * 1000:.0f} ms, most memory {peak[0]:.0f} MB"
     )
 
 

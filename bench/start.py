@@ -8,48 +8,22 @@ turns; the figures are medians of user and system time of the server process, s.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from machine import cpu_seconds, free_port, running
 
 
 def cpu_until_ready(command: list[str], library: Path, cache: str) -> float:
     """Return the CPU seconds that a server has used when it answers first."""
     port = free_port()
-    environment = {**os.environ, "PHOTOS_CACHE_DIR": cache}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    with subprocess.Popen(
-        [*command, "--library", os.fspath(library), "--port", str(port)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    ) as server:
-        try:
-            while server.poll() is None:
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(
-                        f"http://127.0.0.1:{port}/healthz", timeout=5
-                    ).close()
-                    break
-                time.sleep(0.01)
-            fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        finally:
-            server.kill()
+    options = ["--library", str(library), "--port", str(port)]
+    environment = {"PHOTOS_CACHE_DIR": cache, "PYTHONDONTWRITEBYTECODE": ""}
+    with running([*command, *options], port, "/healthz", environment) as server:
+        return cpu_seconds(server.pid)
 
 
 def main() -> None:
