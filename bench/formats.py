@@ -11,12 +11,13 @@ import io
 import statistics
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 SIZES = (640, 1920)
-ENCODERS = {
+ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "WebP m0": ("WEBP", {"method": 0}),
     "WebP m2": ("WEBP", {"method": 2}),
     "WebP m4": ("WEBP", {"method": 4}),
@@ -27,7 +28,7 @@ ENCODERS = {
 }
 
 
-def box(values: np.ndarray, window: int = 8) -> np.ndarray:
+def box(values: Any, window: int = 8) -> Any:
     sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     inner = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window]
     return (inner + sums[:-window, :-window]) / window**2
@@ -44,7 +45,7 @@ def ssim(one: Image.Image, other: Image.Image) -> float:
 
 
 def trial(
-    images: list[Image.Image], form: str, options: dict, quality: int
+    images: list[Image.Image], form: str, options: dict[str, Any], quality: int
 ) -> tuple[float, ...]:
     scores, sizes, encoding, decoding = [], [], [], []
     for image in images:
@@ -66,7 +67,7 @@ def trial(
 
 
 def equal_quality(
-    images: list[Image.Image], form: str, options: dict, goal: float
+    images: list[Image.Image], form: str, options: dict[str, Any], goal: float
 ) -> tuple[int, tuple[float, ...]]:
     low, high = 20, 96
     while high - low > 1:
