@@ -676,10 +676,14 @@ def read_config(state: Path) -> Config | None:
     if content is None:
         return None
     values = {}
+    unknown = [
+        f'"{name}" is not a setting'
+        for name in content.keys() - SETTINGS.keys() - {"version"}
+    ]
+    if unknown:
+        log.warning("config.json: %s", ", ".join(sorted(unknown)))
     for name, value in content.items():
         if name not in SETTINGS:
-            if name != "version":
-                log.warning('config.json: "%s" is not a setting', name)
             continue
         try:
             values[name] = parse_setting(name, value)
@@ -4999,6 +5003,15 @@ class Paging(NamedTuple):
         return slice(max(0, first), max(0, first + PAGE_ITEMS))
 
 
+class ErrorLog(io.TextIOBase):
+    """Where Bottle writes what went wrong in the program itself: to the log, which has a budget."""
+
+    def write(self, text: str) -> int:
+        """Log a traceback."""
+        log.error("%s", text.rstrip())
+        return len(text)
+
+
 class Site:
     """The pages and media of a library, as a WSGI application. Thread-safe."""
 
@@ -5045,6 +5058,7 @@ class Site:
             ]
             return start_response(status, headers + missing, exc_info)
 
+        environ["wsgi.errors"] = ErrorLog()
         blocks: Iterable[bytes] = self._app(environ, start)
         return blocks
 
@@ -5830,6 +5844,39 @@ ACCEPTING_PAUSE = 1.0  # seconds, where the system has no descriptor left
 REPEAT_SECONDS = 60.0  # until the log says the same again
 # RFC 3986, 3.2.2 and 3.2.3, without the comma, which stands between two of them.
 _HOST = re.compile(r"(?:[\w.~!$&'()*+;=%-]*|\[[\w.~!$&'()*+;=%:-]+\])(?::\d*)?", re.ASCII)
+
+
+class LogBudget(logging.Filter):
+    """Keeps what strangers send from filling the log: lines of one kind once a minute, with a count."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        # By the place in the code that writes them: until when none is let through, and how many
+        # were held back.
+        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line is let through; a line after others that were not says how many."""
+        with self._lock:
+            missed = self._count(record.pathname, record.lineno)
+        if missed:
+            record.msg = (
+                f"{record.getMessage()} ({missed} more of this kind since the last)"
+            )
+            record.args = ()
+        return missed is not None
+
+    def _count(self, path: str, line: int) -> int | None:
+        """Return how many were held back of a kind that is let through now; None: it is not."""
+        now = self._clock()
+        silent_until, missed = self._kinds.get((path, line), (-math.inf, 0))
+        if now < silent_until:
+            self._kinds[path, line] = silent_until, missed + 1
+            return None
+        self._kinds[path, line] = now + REPEAT_SECONDS, 0
+        return missed
 
 
 class Parser(waitress.parser.HTTPRequestParser):
@@ -6763,6 +6810,14 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
+def set_up_log() -> None:
+    """Write what the owner has to know to stderr, within the log's budget."""
+    handler = logging.StreamHandler()
+    handler.addFilter(LogBudget())
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[handler])
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
 def main(
     arguments: Sequence[str] | None = None,
     *,
@@ -6783,8 +6838,7 @@ def main(
     program = invocation(script) if script else "photos"
     defaults = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)
     args = make_parser().parse_args(arguments, defaults)
-    logging.basicConfig(format="%(levelname)s: %(message)s")
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    set_up_log()
     try:
         args.run(args)
         sys.stdout.flush()

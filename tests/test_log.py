@@ -1,0 +1,125 @@
+"""The log: what strangers send does not fill it, and what the owner has to know is in it."""
+
+from __future__ import annotations
+
+import io
+import logging
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import set_up
+from processes import Server
+from visiting import Client
+
+import photos
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def lines(clock: Clock) -> Iterator[io.StringIO]:
+    """What is written to the log as `main` sets it up."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(photos.LogBudget(clock))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield stream
+    root.removeHandler(handler)
+
+
+def write(text: str) -> None:
+    photos.log.error("Exception while serving %s" % text)  # noqa: UP031
+
+
+def test_lines_of_one_kind_are_written_once_a_minute_with_a_count(
+    clock: Clock, lines: io.StringIO
+) -> None:
+    for number in range(1000):
+        write(f"/{number}")
+    clock.now += 59
+    write("/late")
+    clock.now += 2
+    write("/next")
+    write("/held back")
+    clock.now += 61
+    write("/last")
+    assert lines.getvalue().splitlines() == [
+        "Exception while serving /0",
+        "Exception while serving /next (1000 more of this kind since the last)",
+        "Exception while serving /last (1 more of this kind since the last)",
+    ]
+
+
+def test_other_kinds_are_written_meanwhile(lines: io.StringIO) -> None:
+    for number in range(10):
+        write(f"/{number}")
+    photos.log.warning("%s", "the disk is full")
+    logging.getLogger("waitress").warning("%d threads", 5)
+    assert len(lines.getvalue().splitlines()) == 3
+
+
+def test_three_minutes_of_an_attack_that_finds_a_fault_leave_a_short_log(
+    site: photos.Site, clock: Clock, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos.Library, "album", lambda *_, **__: 1 / 0)
+    visitor = Client(site)
+    for _ in range(900):
+        clock.now += 0.2
+        path = "".join(random.choices("abcdefgh", k=200))
+        assert visitor.get(f"/?{path}").status == 500
+    log = lines.getvalue()
+    assert log.count("ZeroDivisionError") == 3
+    assert "more of this kind" in log
+    assert len(log) < 20_000
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/login", "/static/../x", "/%ff"])
+def test_an_ordinary_request_leaves_no_line(
+    path: str, visitor: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor.get(path)
+    visitor.request("POST", path, b"user=anna&password=wrong")
+    assert caplog.records == []
+
+
+def test_all_settings_that_are_none_are_named(tmp_path: Path, lines: io.StringIO) -> None:
+    (tmp_path / "config.json").write_text('{"version": 1, "titel": "x", "prot": 1}')
+    photos.read_config(tmp_path)
+    line = 'config.json: "prot" is not a setting, "titel" is not a setting\n'
+    assert lines.getvalue() == line
+
+
+FAULTY = """
+import sys
+sys.path.insert(0, {home!r})
+import photos
+photos.Library.album = lambda *_, **__: 1 / 0
+sys.exit(photos.main(script="photos.py"))
+"""
+
+
+def test_the_server_keeps_to_the_budget(library: Path, tmp_path: Path) -> None:
+    set_up(library)
+    program = tmp_path / "faulty.py"
+    program.write_text(FAULTY.format(home=str(Path(photos.__file__).resolve().parent)))
+    server = Server(library, program=program)
+    with pytest.raises(AssertionError, match="ZeroDivisionError"), server:
+        for number in range(50):
+            assert server.get(f"/?{number}")[0] == 500
+    assert server.output.count("ZeroDivisionError") == 1
+    assert len(server.output) < 10_000
