@@ -1010,7 +1010,6 @@ PAUSE_SECONDS = 10.0  # at first; four times as long each time
 LATE_TIMES = 4  # after which neither grows any more: 8 minutes and 43 minutes
 END_SECONDS = 2.0  # until a worker that is out of patience is noticed and has ended
 TOO_LATE = "the disk or the machine is too slow for it now; it is tried again by itself"
-TOO_MUCH = "Much is being asked. Try again in a moment."
 TOO_MANY_PICTURES = "Too many pictures are being made. Try again in a moment."
 STILL_BEING_MADE = "This picture is still being made. Try again in a moment."
 ATTEMPTS = 2  # somebody may have killed the worker: that is not the photo's fault
@@ -4843,6 +4842,7 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
 PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
 JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compression
 PATH_BYTES = 4096  # as long as a path can be on Linux
+TOO_MUCH = "Much is being asked. Try again in a moment."
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
 PAPERS = {"light": "#fcfbf8", "dark": "#121614"}  # the page's colours, --paper in style.css
