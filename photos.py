@@ -2275,6 +2275,11 @@ class Item:
         return self.facts.key
 
     @property
+    def is_live(self) -> bool:
+        """Whether a film belongs to the photo: in a file of its own, or inside the photo's."""
+        return self.film is not None or self.facts.film_bytes > 0
+
+    @property
     def has_picture(self) -> bool:
         """Whether renditions exist or can be made, as far as is known."""
         return self.info is None or self.info.has_picture
@@ -2665,17 +2670,16 @@ class Library:
         folder, facts = place.folder, info or Info()
         shot = folder.shots[file.name]
         films = (folder.files[name] for name in shot.films)
-        pairs = [film for film in films if photo_of(film, folder, self.index) == file.name]
+        pairs = (film for film in films if photo_of(film, folder, self.index) == file.name)
         raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
-        if pairs or raws:
+        if raws:
             now = self.folders.circumstances()
-            pairs = [film for film in pairs if may_find(principal, film.keywords.rule(now))]
             raws = [raw for raw in raws if may_find(principal, raw.keywords.rule(now))]
         return Item(
             address=(*place.address, file.name),
             file=file,
             info=info,
-            film=next(iter(pairs), None),
+            film=next(pairs, None),
             caption=folder.text.captions.get(file.name, facts.caption),
             raws=tuple(raws),
         )
@@ -4037,6 +4041,7 @@ class Media:
     vary: str = ""  # the request's header that decides what is sent
     patches: tuple[Patch, ...] = ()
     patched: File | None = None  # which the patches are for
+    piece: tuple[int, int] | None = None  # offset and size of what is sent; None: the file
 
     @property
     def headers(self) -> dict[str, str]:
@@ -4056,8 +4061,9 @@ class Media:
     def etag(self, status: os.stat_result) -> str:
         """Return the ETag of the file as it is now: what is patched has another one."""
         parts = [f"{status.st_size:x}", f"{status.st_mtime_ns:x}"]
-        if self.patches:
-            digest = hashlib.blake2b(repr(self.patches).encode(), digest_size=4)
+        if self.patches or self.piece:
+            what = repr((self.patches, self.piece)).encode()
+            digest = hashlib.blake2b(what, digest_size=4)
             parts.append(digest.hexdigest())
         return f'"{"-".join(parts)}"'
 
@@ -4726,8 +4732,8 @@ class Links:
         return self._to("photo", item.address, *version_of(item))
 
     def live(self, item: Item) -> str:
-        name = item.film.name if item.film else ""
-        return self._to("photo", (*item.address[:-1], name))
+        """The film of a live photo, wherever it lies."""
+        return self._to("live", item.address, *version_of(item))
 
     def download(self, item: Item) -> str:
         return self._to("download", item.address)
@@ -4811,7 +4817,7 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, An
         facts["preview"] = links.preview(item) if item.kind == PHOTO else None
     if info.problem and principal.is_owner:
         facts["reason"] = info.problem
-    if item.film:
+    if item.is_live:
         facts["live"] = links.live(item)
     if item.raws:
         facts["raw"] = [links.raw(item, raw) for raw in item.raws]
@@ -4886,6 +4892,7 @@ ROUTES = (
     Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
     Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
     Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
+    Route("GET", f"/live/{_PATH}", "send_live", Access.MEDIA),
     Route("GET", f"/zip/{_PATH}", "show_zip", Access.PAGE),
     Route("GET", "/api/album", "send_album", Access.MEDIA),
     Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
@@ -5339,7 +5346,8 @@ class Site:
         if media.patched and not media.patched.is_at(status):
             file.close()
             raise Busy("This file has just changed. Try again in a moment.")
-        size, etag = status.st_size, media.etag(status)
+        offset, size = media.piece or (0, status.st_size)
+        etag = media.etag(status)
         modified = bottle.http_date(plausible(status.st_mtime))
         wanted = dict(visit.headers)
         if bottle.request.method != "GET":
@@ -5354,7 +5362,8 @@ class Site:
         if part.status == 206:
             headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
         headers["Content-Length"] = str(part.end - part.start)
-        body = FilePart(file, part.start, part.end, media.patches)
+        start, end = offset + part.start, offset + part.end
+        body = FilePart(file, start, end, media.patches)
         if part.end - part.start > WRAPPED_BYTES:
             return Response(body.blocks(), part.status, headers)
         return Response(body, part.status, headers)
@@ -5535,8 +5544,15 @@ class Site:
         """Say whether an original would tell a place to somebody who shall not know it."""
         return info.place_kept and self._hides_places(visit)
 
-    def _send_original(self, visit: Visit, file: File, info: Info, name: str) -> Response:
-        """Answer with a file, with patches over its place for all but users. Raises NotFound."""
+    def _send_original(
+        self,
+        visit: Visit,
+        file: File,
+        info: Info,
+        name: str,
+        piece: tuple[int, int] | None = None,
+    ) -> Response:
+        """Answer with a file or a piece of it, with patches over its place for all but users. Raises NotFound."""
         if self._keeps_at_home(visit, info):
             raise NotFound("Only users get this file: it tells where it was taken.")
         media = Media(
@@ -5544,6 +5560,7 @@ class Site:
             media_type=info.media_type or OTHER_TYPE,
             cache_control=cache_control(visit.visibility, versioned=False),
             name=name,
+            piece=piece,
         )
         if info.place or info.place_kept:  # who asks decides what is sent
             caching = cache_control(Visibility.PRIVATE, versioned=False)
@@ -5551,6 +5568,21 @@ class Site:
         if info.place and self._hides_places(visit):
             media = dataclasses.replace(media, patches=info.place, patched=file)
         return self._send_file(visit, media)
+
+    def send_live(self, visit: Visit) -> Response:
+        """The film of a live photo: a file of its own, or a piece of the photo's."""
+        item = self._item(visit)
+        if item.film:
+            read = self._library.read(visit.place._replace(file=item.film))
+            if read is None:
+                raise NotFound
+            return self._send_original(visit, *read, "")
+        info = item.facts
+        if not item.is_live:
+            raise NotFound
+        film = dataclasses.replace(info, media_type="video/mp4")
+        piece = info.film_start, info.film_bytes
+        return self._send_original(visit, item.file, film, "", piece)
 
     def _send_instead(self, visit: Visit, item: Item, name: str) -> Response:
         """Answer with all pixels of a photo whose original is for users alone."""

@@ -6,7 +6,7 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 Contents, top to bottom; names refer upward only:
 
     formats · boxes · facts · dates · metadata · colours · place ·
-    place in files · grids · pixels · videos · renditions · worker
+    place in files · motion photos · checksums · grids · pixels · videos · renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
 """
@@ -419,7 +419,7 @@ LATER = (
 )
 
 
-READER = 2  # counted up when the same file is read to other facts than before
+READER = 3  # counted up when the same file is read to other facts than before
 
 
 LITERAL_BYTES = 32  # of a patch that is no fill
@@ -525,6 +525,8 @@ class Info:
     iso: int = 0  # (EXIF 0x8827)
     focal_length: float = 0  # mm (EXIF 0x920A)
     duration: float = 0  # s
+    film_start: int = 0  # of the film inside a motion photo, bytes from the file's start
+    film_bytes: int = 0  # how long it is; 0: there is none
     content_id: str = ""  # which Apple gives a live photo and its film alike
     latitude: float | None = None  # degrees north
     longitude: float | None = None  # degrees east
@@ -2906,6 +2908,118 @@ def read_place(path: str, head: bytes, info: Info) -> Info:
     return dataclasses.replace(info, place=patches, place_kept=False)
 
 
+# --- Motion photos -----------------------------------------------------------
+#
+# Phones of Google and Samsung keep a short film behind the pixels of a photo, in the same file.
+# Sources: Android's Motion Photo format 1.0 and its forerunner MicroVideo; for Samsung's older
+# trailer, what ExifTool's tag names tell of it.
+
+MOTION_SIGNS = (b"MotionPhoto", b"MicroVideo")  # in XMP
+FILM_BOX_BYTES = 1024  # of a film's first box, at most: it lists brands
+SAMSUNG_FILM = 0x0A30  # the type of that part of the trailer
+SAMSUNG_PARTS = 100
+_MICRO_VIDEO = re.compile(rb"MicroVideoOffset(?:=\"|>)(\d{1,12})")
+_DIRECTORY_ITEM = re.compile(rb"<rdf:li\b.{0,2000}?(?=</rdf:li>|<rdf:li\b)", re.DOTALL)
+_ITEM_LENGTH = re.compile(rb":Length(?:=\"|>)(\d{1,12})")
+_ITEM_PADDING = re.compile(rb":Padding(?:=\"|>)(\d{1,12})")
+
+
+def _length_told(pattern: re.Pattern[bytes], text: bytes) -> int:
+    match = pattern.search(text)
+    return int(match[1]) if match else 0
+
+
+def _told_by_xmp(head: bytes, size: int) -> Iterator[Piece]:
+    """Yield where a film is by what XMP tells: its length, and that of what stands behind it."""
+    offset = _length_told(_MICRO_VIDEO, head)
+    if offset:
+        yield size - offset, offset
+    behind = 0
+    for item in reversed(_DIRECTORY_ITEM.findall(head)):
+        length = _length_told(_ITEM_LENGTH, item)
+        behind += length
+        if b'"MotionPhoto"' in item or b">MotionPhoto<" in item:
+            yield size - behind, length
+            # Samsung counts the padding behind the film as a part of it.
+            yield size - behind, length - _length_told(_ITEM_PADDING, item)
+
+
+def _told_by_samsung(file: IO[bytes], size: int) -> Iterator[Piece]:
+    """Yield where a film is by the directory at the end of a Samsung's file."""
+    file.seek(max(0, size - 8))
+    [length], sign = struct.unpack("<I", file.read(4)), file.read(4)
+    start = size - 8 - length
+    if sign != b"SEFT" or not 12 <= length <= 12 * (SAMSUNG_PARTS + 1) or start < 0:
+        return
+    file.seek(start)
+    directory = file.read(length)
+    for at in range(12, len(directory) - 11, 12):
+        _, type, offset, part_size = struct.unpack_from("<HHII", directory, at)
+        if type != SAMSUNG_FILM or offset > start:
+            continue
+        file.seek(start - offset)
+        header = file.read(8)
+        if len(header) < 8:
+            return
+        # The part begins with its type, and with its name and how long that is.
+        skipped = 8 + int.from_bytes(header[4:], "little")
+        yield start - offset + skipped, part_size - skipped
+
+
+def _told_by_boxes(file: IO[bytes], size: int) -> Iterator[Piece]:
+    """Yield the content of the box for a film behind a HEIC or AVIF photo."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        file.seek(at)
+        header = file.read(16)
+        if len(header) < 16:
+            return
+        length, name = struct.unpack_from(">I4s", header)
+        skipped = 8
+        if length == 1:
+            [length], skipped = struct.unpack_from(">Q", header, 8), 16
+        if length == 0:
+            length = size - at
+        if length < skipped:
+            return
+        if name == b"mpvd":
+            yield at + skipped, length - skipped
+        at += length
+
+
+def _is_film_at(file: IO[bytes], start: int, length: int, size: int) -> bool:
+    """Say whether an MP4 of a length begins there. The film may have been cut off since."""
+    if start <= 0 or length < FILM_BOX_BYTES or start + length > size:
+        return False
+    file.seek(start)
+    box_size, name = struct.unpack(">I4s", file.read(8))
+    is_first_box: bool = name == b"ftyp" and 8 <= box_size <= FILM_BOX_BYTES
+    return is_first_box
+
+
+def film_within(path: str, head: bytes) -> Piece:
+    """Return offset and size of the film inside a motion photo, bytes; (0, 0): there is none.
+
+    Raises OSError.
+    """
+    is_jpeg = head.startswith(b"\xff\xd8")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        pieces: list[Iterator[Piece]] = []
+        if head[4:8] == b"ftyp":
+            pieces.append(_told_by_boxes(file, size))
+        if is_jpeg and any(sign in head for sign in MOTION_SIGNS):
+            pieces.append(_told_by_xmp(head, size))
+        if is_jpeg:
+            pieces.append(_told_by_samsung(file, size))
+        for start, length in itertools.chain(*pieces):
+            if _is_film_at(file, start, length, size):
+                return start, length
+    return 0, 0
+
+
+# --- Checksums ---------------------------------------------------------------
+
 # One piece of memory, which the processor keeps near: new ones would cost as much as the sums.
 CHECKSUM_BYTES = 1 << 18
 
@@ -4452,6 +4566,8 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
         yield info
         return
     info = read_place(path, head, info)
+    film_start, film_bytes = film_within(path, head)
+    info = dataclasses.replace(info, film_start=film_start, film_bytes=film_bytes)
     yield info
     if not head:
         raise ValueError("the file is empty")

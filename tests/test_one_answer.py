@@ -204,10 +204,10 @@ def own_scene(folder: Path, tmp_path: Path) -> Iterator[Scene]:
 
 # The matrix
 
-PAGE_ROUTES, PHOTO_ROUTES, JSON_ROUTES = (
+PAGE_ROUTES, PHOTO_ROUTES, ALBUM_ROUTES = (
     ("/album/",),
     ("/thumbnail/", "/preview/", "/photo/", "/download/"),
-    ("/api/album/",),
+    ("/api/album/", "/zip/"),
 )
 REQUESTS: list[tuple[str, dict[str, str]]] = [
     ("GET", {}),
@@ -227,7 +227,8 @@ def prefixes() -> dict[str, photos.Access]:
 
 
 def test_the_matrix_knows_every_route_with_a_place() -> None:
-    assert set(prefixes()) == {*PAGE_ROUTES, *PHOTO_ROUTES, *JSON_ROUTES}
+    films = {"/live/"}  # none of the photos has one
+    assert set(prefixes()) == {*PAGE_ROUTES, *PHOTO_ROUTES, *ALBUM_ROUTES, *films}
     rest = {
         route.rule
         for route in photos.ROUTES
@@ -262,7 +263,7 @@ def addresses(case: Case) -> Iterator[tuple[str, bool]]:
     full = case.path
     for prefix in prefixes():
         if case.photo:
-            is_for_albums = prefix in (*PAGE_ROUTES, *JSON_ROUTES)
+            is_for_albums = prefix in (*PAGE_ROUTES, *ALBUM_ROUTES)
             yield f"{prefix}{case.address}/", is_for_albums
             yield f"{prefix}{case.address}", is_for_albums
             yield f"{prefix}{full}/", is_for_albums
