@@ -8,7 +8,7 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · HTTP · ZIP · pages · web · server · command line
+    albums · upkeep · users · tokens · HTTP · ZIP · pages · guard · web · server · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -4843,7 +4843,7 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
     }
 
 
-# --- Web ---------------------------------------------------------------------
+# --- Guard -------------------------------------------------------------------
 
 PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
 JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compression
@@ -5019,8 +5019,8 @@ class ErrorLog(io.TextIOBase):
         return len(text)
 
 
-class Site:
-    """The pages and media of a library, as a WSGI application. Thread-safe."""
+class Guard:
+    """Receives requests, and lets through to the handlers of `Site` what may be let through."""
 
     def __init__(
         self, state: Path, config: Config, library: Library, users: UserStore
@@ -5367,6 +5367,13 @@ class Site:
         if part.end - part.start > WRAPPED_BYTES:
             return Response(body.blocks(), part.status, headers)
         return Response(body, part.status, headers)
+
+
+# --- Web ---------------------------------------------------------------------
+
+
+class Site(Guard):
+    """The pages and media of a library, as a WSGI application. Thread-safe."""
 
     # Pages
 
