@@ -4129,7 +4129,8 @@ class Document:
 
     @functools.cached_property
     def digest(self) -> str:
-        return hashlib.blake2b(self.body, digest_size=9).hexdigest()
+        # Of what is compressed anyway: a twelfth of the bytes.
+        return hashlib.blake2b(self.zipped, digest_size=9).hexdigest()
 
     @functools.cached_property
     def zipped(self) -> bytes:
@@ -4671,12 +4672,6 @@ class Statics:
         self.files = {name: Document(content) for name, content in files.items()}
 
 
-def version_of(item: Item) -> Iterator[str]:
-    """Yield the parameter that changes with the content, as far as that was read."""
-    if item.key:
-        yield f"v={item.key}"
-
-
 class Links:
     """Makes every address of the site, below the prefix that a proxy may ask for."""
 
@@ -4685,6 +4680,7 @@ class Links:
         self._statics_key = statics_key
         # A page names each of its photos seven times, and their album with each.
         self._encoded: dict[str, str] = {}
+        self._paths: dict[Parts, str] = {}
 
     def _encode(self, name: str) -> str:
         """Return a name as a part of an address."""
@@ -4692,8 +4688,16 @@ class Links:
             self._encoded[name] = quote(os.fsencode(name), safe="")
         return self._encoded[name]
 
+    def _path(self, parts: Parts) -> str:
+        """Return the names of an address as it has them, each after a slash."""
+        path = self._paths.get(parts)
+        if path is None:
+            path = "".join([f"/{self._encode(name)}" for name in parts])
+            self._paths[parts] = path
+        return path
+
     def _to(self, kind: str, parts: Parts = (), *parameters: str) -> str:
-        address = "/".join((self.prefix, kind, *map(self._encode, parts)))
+        address = f"{self.prefix}/{kind}{self._path(parts)}"
         if parameters:
             return f"{address}?{'&'.join(parameters)}"
         return address
@@ -4710,11 +4714,20 @@ class Links:
     def file_page(self, address: Parts) -> str:
         return self._to("album", address)
 
+    def _content(self, kind: str, item: Item, parameter: str = "") -> str:
+        """Return the address of what changes with an item's content, as far as that was read."""
+        address = f"{self.prefix}/{kind}{self._path(item.address)}"
+        if not item.key:
+            return f"{address}?{parameter}" if parameter else address
+        if not parameter:
+            return f"{address}?v={item.key}"
+        return f"{address}?v={item.key}&{parameter}"
+
     def thumbnail(self, item: Item, width: int) -> str:
-        return self._to("thumbnail", item.address, *version_of(item), f"w={width}")
+        return self._content("thumbnail", item, f"w={width}")
 
     def preview(self, item: Item) -> str:
-        return self._to("preview", item.address, *version_of(item))
+        return self._content("preview", item)
 
     def view(self, item: Item) -> str:
         """What the viewer shows: the preview, or the original where it moves."""
@@ -4725,11 +4738,11 @@ class Links:
     def full_size(self, item: Item) -> str:
         """All pixels, in a format that browsers show."""
         if item.info and not item.info.browser_shows:
-            return self._to("preview", item.address, *version_of(item), f"size={FULL}")
+            return self._content("preview", item, f"size={FULL}")
         return self.original(item)
 
     def original(self, item: Item) -> str:
-        return self._to("photo", item.address, *version_of(item))
+        return self._content("photo", item)
 
     def live(self, item: Item) -> str:
         """The film of a live photo, wherever it lies."""
@@ -5421,7 +5434,8 @@ class Site(Guard):
         album, paging, page = values["album"], values["paging"], values["page"]
         shown = paging.items_on(page)
         items = album.items[shown]
-        self._library.expect(items)
+        # What has a colour has thumbnails, too.
+        self._library.expect(item for item in items if not item.facts.colour)
         return self._render(
             "album",
             visit,

@@ -37,7 +37,7 @@ const details = new Details(part(".panel"), part("[data-do=details]"));
 const strip = new Strip(dialog, { arrive, change: tell });
 const address = new Address({ links: () => strip.source.links, open, shut });
 const titleBefore = document.title;
-const { start } = (photoPage ?? grid.list).dataset; // the first page that has photos
+const { album: start } = (photoPage ?? grid.list).dataset; // the first page that has photos
 let idle;
 
 // --- Going through them
