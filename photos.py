@@ -3836,6 +3836,7 @@ class Tokens:
 # --- HTTP --------------------------------------------------------------------
 
 LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
+LANGUAGES_KEPT = 256  # values of it whose language is remembered: 256 KB at most
 NEXT_BYTES = 4096  # of an address to come back to after login
 YEAR_SECONDS = 31_536_000
 SHARED_SECONDS = (
@@ -4746,7 +4747,7 @@ class Links:
 
     def live(self, item: Item) -> str:
         """The film of a live photo, wherever it lies."""
-        return self._to("live", item.address, *version_of(item))
+        return self._content("live", item)
 
     def download(self, item: Item) -> str:
         return self._to("download", item.address)
@@ -4986,6 +4987,8 @@ def address_of(path: str) -> Parts:
 
 def _number_asked(name: str = "page") -> int:
     """Return the number of the page or part that is asked for. Raises NotFound where it is none."""
+    if not bottle.request.query_string:
+        return 1
     text: str = bottle.request.query.get(name, "1")
     if text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0:
         return int(text)
@@ -5057,7 +5060,11 @@ class Guard:
             for path in folder.iterdir()
             if path.suffix in (".html", ".xml")
         }
-        self._languages = read_texts(folder / "texts.tsv")
+        languages = read_texts(folder / "texts.tsv")
+        # Visitors share few values of Accept-Language; taking one apart costs as much as all other headers.
+        self._texts_for = functools.lru_cache(LANGUAGES_KEPT)(
+            lambda header: choose_language(header, languages)
+        )
         self._kept = KeptPages()
         self._kept_flags: tuple[Album | None, list[tuple[str, Flag]]] = None, []
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
@@ -5121,7 +5128,7 @@ class Guard:
         return Visit(
             headers=headers,
             links=Links(quote(prefix.encode("latin-1")), self._statics.key),
-            texts=choose_language(headers.get("Accept-Language", ""), self._languages),
+            texts=self._texts_for(headers.get("Accept-Language", "")[:LANGUAGES_BYTES]),
             session=session,
             principal=principal,
         )

@@ -271,3 +271,12 @@ def test_why_a_login_failed_is_told_in_the_language_of_the_visitor(
     for answer in answers:
         assert texts.text(f"error_{answer.status}", seconds=1) in answer.text
         assert not english_left(answer.text, texts)
+
+
+def test_what_is_remembered_of_languages_has_a_bound(gallery: Gallery) -> None:
+    visitor = gallery.client()
+    for number in range(photos.LANGUAGES_KEPT + 50):
+        header = f"de-x{number}, {'x,' * number}fr"
+        assert 'lang="de"' in visitor.get("/login", Accept_Language=header).text
+    remembered = gallery.app._texts_for.cache_info()
+    assert remembered.currsize <= photos.LANGUAGES_KEPT
