@@ -3049,6 +3049,7 @@ class Upkeep:
         self._is_wanted = threading.Event()  # whether somebody waits
         self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
         self._was_visited = threading.Event()
+        self._folders: list[tuple[Parts, Folder]] = []  # as the pass sees them now
         self._last_look: Look | None = None
         self._rest_until = 0.0  # s on the monotonic clock: nothing is to be done until then
         self._is_stuck = False  # whether the last work was in vain
@@ -3116,26 +3117,31 @@ class Upkeep:
         """Do all that there is to do; say whether nothing has changed since the last time."""
         before = self._last_look
         self._rest_until = 0.0
-        look = self._look()
-        while (self._work() or self.note_checksums()) and not self._closed.is_set():
-            self.note_wanted()
-            self.trim()
+        try:
             look = self._look()
+            while (self._work() or self.note_checksums()) and not self._closed.is_set():
+                self.note_wanted()
+                self.trim()
+                look = self._look()
+            is_calm = self._is_calm(look)
+        finally:
+            self._folders = []
         self.prune()
         self.trim()
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
-        if self._is_calm(look) and not is_anything_left:
+        if is_calm and not is_anything_left:
             pause = min(DAY_SECONDS, self._library.seconds_until_due())
             self._rest_until = time.monotonic() + pause
         return look == before
 
     def _look(self) -> Look:
-        """Look at all folders."""
+        """Look at all folders and files, once for all that is done next."""
         # Somebody may delete the cache.
         made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
-        for parts, folder in self._library.walk():
+        self._folders = self._library.walk()
+        for parts, folder in self._folders:
             path = os.path.join(self._library.folders.root, *parts)
             stamps[path] = folder.stamp or identity_of(path)
         return Look(stamps, self._library.index.changes, self._library.renderings)
@@ -3143,7 +3149,7 @@ class Upkeep:
     def _is_calm(self, look: Look) -> bool:
         """Say whether nothing has changed for long, and no file rests that takes too long."""
         moments = [stamp.mtime for stamp in look.stamps.values() if stamp]
-        for _, folder in self._library.walk():
+        for _, folder in self._folders:
             files = folder.files.values()
             moments += [max(file.mtime, file.changed) for file in files]
             if any(map(self._library.rests, files)):
@@ -3186,7 +3192,7 @@ class Upkeep:
 
     def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
-        for _, folder in self._library.walk():
+        for _, folder in self._folders or self._library.walk():
             for file in folder.files.values():
                 is_settled = is_older(max(file.mtime, file.changed), seconds)
                 if is_settled and not self._library.rests(file):

@@ -51,7 +51,7 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
 def test_the_background_pass_tries_again_what_took_too_long(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("SETTLE_SECONDS", 0.0), ("RENDER_SECONDS", 0.5), ("BATCH", 1)):
+    for name, value in (("SETTLE_SECONDS", 0.0), ("BATCH", 1)):
         monkeypatch.setattr(photos, name, value)
     opened = open_library()
     upkeep = photos.Upkeep(opened)
@@ -232,6 +232,7 @@ def test_a_state_file_whose_writer_was_killed_leaves_nothing_for_long(
 def test_one_file_that_the_disk_cannot_tell_of_does_not_keep_the_rest_from_being_tidied(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
     opened = read(open_library(workers=0), renditions.Purpose.ALL)
     upkeep = photos.Upkeep(opened)
     before = len(made(opened))
