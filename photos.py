@@ -2226,7 +2226,7 @@ FEED_ITEMS = 50
 FAILURE_PAUSES = {NEVER: math.inf, AT_START: 120.0, AT_ONCE: 1.0}
 LONGEST_FAILURE = 86400.0
 FAILURES_KEPT = 10_000
-MADE_AHEAD = (Purpose.FACTS, Purpose.THUMBNAILS, Purpose.ALL)
+MADE_AHEAD = [purpose for purpose in Purpose if purpose is not Purpose.FULL]
 
 
 def kind_of(file: File, info: Info | None) -> str:
@@ -3037,7 +3037,6 @@ class Look(NamedTuple):
 
     stamps: Mapping[str, Identity | None]  # of all folders, by path
     changes: int  # of the index
-    renderings: int  # of the library
 
 
 class Upkeep:
@@ -3086,6 +3085,7 @@ class Upkeep:
             is_same = True
             try:
                 self.note_wanted()
+                self.trim()
                 is_same = self._is_at_rest() or self._tend()
             except Busy:  # closed
                 return
@@ -3109,8 +3109,6 @@ class Upkeep:
             return False
         if self._library.index.changes != last.changes:
             return False
-        if self._library.renderings != last.renderings:
-            return False
         return all(identity_of(path) == stamp for path, stamp in last.stamps.items())
 
     def _tend(self) -> bool:
@@ -3127,7 +3125,6 @@ class Upkeep:
         finally:
             self._folders = []
         self.prune()
-        self.trim()
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
         if is_calm and not is_anything_left:
@@ -3144,7 +3141,7 @@ class Upkeep:
         for parts, folder in self._folders:
             path = os.path.join(self._library.folders.root, *parts)
             stamps[path] = folder.stamp or identity_of(path)
-        return Look(stamps, self._library.index.changes, self._library.renderings)
+        return Look(stamps, self._library.index.changes)
 
     def _is_calm(self, look: Look) -> bool:
         """Say whether nothing has changed for long, and no file rests that takes too long."""
@@ -3274,6 +3271,7 @@ class Upkeep:
         for name in orphans & self._orphans:
             path = self._library.cache / RENDITIONS_FOLDER / name[:2] / name
             path.unlink(missing_ok=True)
+            self._renderings_counted = -1
         self._library.index.keep(identities | self._identities)
         self._identities = identities
         self._orphans = orphans - self._orphans

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections import namedtuple
 from collections.abc import Callable
@@ -111,16 +112,19 @@ def test_a_full_size_that_was_asked_for_is_counted_at_the_next_pass(
         item = opened.item(place_at(opened, *address))
         assert item
         opened.rendition(item, "full")
-    assert not upkeep._is_at_rest()
-    upkeep._tend()
-    assert upkeep._is_at_rest()
-    after = made(opened)
+    assert len(made(opened)) == 15
+    upkeep.close()
+    monkeypatch.setattr(upkeep._closed, "is_set", iter([False, True]).__next__)
+    upkeep.run()
     assert sum(rendition.size for rendition in upkeep._renditions()) <= sizes / 0.9 + 1
-    assert len({name for name in after if "full" not in name}) == 12
+    assert len({name for name in made(opened) if "full" not in name}) == 12
 
 
 def test_what_is_made_ahead_does_not_push_out_what_was_made_ahead(
-    open_library: Open, set_budget: SetBudget, monkeypatch: pytest.MonkeyPatch
+    library: Path,
+    open_library: Open,
+    set_budget: SetBudget,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("SETTLE_SECONDS", "CALM_SECONDS", "PASS_SECONDS"):
         monkeypatch.setattr(photos, name, 0.0)
@@ -139,6 +143,13 @@ def test_what_is_made_ahead_does_not_push_out_what_was_made_ahead(
     assert upkeep._is_at_rest()
     item = opened.item(place_at(opened, "Trip", "one.jpg"))
     assert item and opened.rendition(item, "preview").exists(), "visitors see all the same"
+    upkeep.trim()
+    set_budget(10**6)
+    shutil.rmtree(library / "Trip")
+    for _ in range(3):
+        upkeep.trim()
+        upkeep._tend()
+    assert len(made(opened)) == 6, "there is room again"
 
 
 def test_two_servers_over_one_cache_delete_no_more_than_one(
