@@ -214,6 +214,7 @@ def test_a_photo_that_waits_for_the_disk_is_not_ready_yet_and_the_next_one_is(
         assert isinstance(again.exception(0), photos.Busy), (
             "it is not read before the pause is over"
         )
+    monkeypatch.undo()
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
 
 
