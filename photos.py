@@ -5946,6 +5946,8 @@ class LogBudget(logging.Filter):
 class Parser(waitress.parser.HTTPRequestParser):
     """A request as it comes in: one at a time, and none that a proxy may have read differently."""
 
+    path = ""  # where the head makes no sense, which waitress asks for all the same
+
     def __init__(self, adj: waitress.adjustments.Adjustments) -> None:
         super().__init__(adj)
         self.since = time.monotonic()

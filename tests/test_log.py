@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import waitress
 from conftest import set_up
 from processes import Server
 from visiting import Client
@@ -95,6 +96,17 @@ def test_an_ordinary_request_leaves_no_line(
     visitor.get(path)
     visitor.request("POST", path, b"user=anna&password=wrong")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"GET http://[::1/ HTTP/1.1", b"\x00\xff", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b"],
+)
+def test_a_request_that_makes_no_sense_has_a_path_for_the_log(head: bytes) -> None:
+    # waitress names the path where somebody leaves before the refusal is sent.
+    parser = photos.Parser(waitress.adjustments.Adjustments())
+    parser.received(head + b"\r\n\r\n")
+    assert parser.error and isinstance(parser.path, str)
 
 
 def test_all_settings_that_are_none_are_named(tmp_path: Path, lines: io.StringIO) -> None:
