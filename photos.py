@@ -119,6 +119,7 @@ from renditions import (
     patches_within,
     rendition_names,
     rendition_path,
+    share_memory,
     worker_command,
     zone_told,
 )
@@ -5902,6 +5903,7 @@ PEER_CONNECTIONS = 64  # of one address: a browser opens six, a household has a 
 HEADER_SECONDS = 20  # for the head of a request
 BODY_SECONDS = 300  # for all of it
 SLOWEST_BODY = 10_000  # bytes/s, when the head's time is over
+MOMENT = 1.0  # s, in which a visitor should ask after connecting, or take some of an answer
 MAINTENANCE_SECONDS = 5  # between two looks at who is late
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPTING_PAUSE = 1.0  # seconds, where the system has no descriptor left
@@ -6005,9 +6007,17 @@ class Channel(waitress.channel.HTTPChannel):
     error_task_class = RefusalTask
 
     @property
-    def order(self) -> tuple[bool, bool, float]:
-        """A sort key: whoever has not finished asking goes first where there is no room."""
-        return self.total_outbufs_len > 0, self.request is None, self.creation_time
+    def order(self) -> tuple[int, float]:
+        """A sort key: where there is no room, whoever has not finished asking goes first.
+
+        Then who does not read what is sent, and then who has only just come.
+        """
+        now = time.time()
+        if self.total_outbufs_len:
+            is_stalled = now - self.last_activity > MOMENT
+            return 1 if is_stalled else 3, self.creation_time
+        is_new = now - self.creation_time < MOMENT
+        return 2 if is_new else 0, self.creation_time
 
     def is_late(self, now: float) -> bool:
         """Say whether nothing has moved for too long, or a request takes too long to come in."""
@@ -6430,6 +6440,7 @@ def run_serve(args: argparse.Namespace) -> None:
     except StateError as error:
         log.error("%s Until then nobody can log in.", error)
     raise_file_limit()
+    share_memory()
     app = create_app(state, config=config, background=False)
     server = make_server(app, config)
     announce(state, build_name(args))

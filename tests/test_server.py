@@ -103,6 +103,7 @@ def connect() -> Iterator[Connect]:
         attacker.socket.close()
 
 
+HEALTH = "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n"
 ORIGINAL = "GET /photo/Album/one.jpg HTTP/1.1\nHost: localhost\nConnection: close\n\n"
 
 
@@ -158,6 +159,21 @@ def test_a_full_server_drops_who_has_not_finished_asking(
         assert request(port, "/healthz")[0] == 200
         eventually(lambda: sum(each.is_closed() for each in attackers) >= 31)
         assert len(reader.read()) > 7_000_000  # who is being answered is left alone
+
+
+def test_a_full_server_drops_who_reads_nothing_before_who_has_only_just_come(
+    state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "PEER_CONNECTIONS", 20)
+    with serving(state) as port:
+        readers = [connect(port).send(ORIGINAL) for _ in range(20)]
+        assert all(each.socket.recv(100).startswith(b"HTTP/1.1 200") for each in readers)
+        time.sleep(photos.MOMENT + 0.5)
+        newcomers = [connect(port) for _ in range(5)]
+        eventually(lambda: sum(each.is_closed() for each in newcomers) == 0)
+        for newcomer in newcomers:
+            newcomer.socket.setblocking(True)
+            assert newcomer.send(HEALTH).read().startswith(b"HTTP/1.1 200")
 
 
 def test_who_no_longer_reads_is_dropped(
@@ -366,9 +382,6 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr(photos.Site, "send_health", wait_and_send)
     yield gate
     gate.set()
-
-
-HEALTH = "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n"
 
 
 def test_threads_are_started_for_those_who_wait_and_end_with_the_rush(
