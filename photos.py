@@ -6764,6 +6764,14 @@ def version_lines(args: argparse.Namespace) -> Iterator[str]:
         yield "Videos have no posters: install ffmpeg."
 
 
+def pillow_lines(args: argparse.Namespace) -> Iterator[str]:
+    """Say where photos.pyz could not bring its own Pillow: what mends that of the machine."""
+    folder = Path(PIL.__file__).parents[1]
+    if args.build and not folder.name.startswith("native-"):  # as the bootstrap names it
+        yield f"Pillow is this machine's own ({folder}), not that of photos.pyz."
+        yield "Keep it up to date: a new photos.pyz does not mend its faults."
+
+
 def open_named(args: argparse.Namespace) -> tuple[Path, Library, UserStore]:
     """Return state folder, library and users, whose names the library knows."""
     state, config = open_state(args)
@@ -6782,7 +6790,8 @@ def run_check(args: argparse.Namespace) -> None:
             principal = principal_named(users, args.view_of)
             print(*view_lines(library, principal, Links("", "")), sep="\n")
             return
-        print(*version_lines(args), *state_lines(args, state), sep="\n")
+        print(*version_lines(args), *pillow_lines(args), sep="\n")
+        print(*state_lines(args, state), sep="\n")
         upkeep = Upkeep(library)
         print(*reach_lines(library, users), *flag_lines(library), sep="\n")
         for line in place_lines(upkeep):

@@ -1027,6 +1027,18 @@ def test_on_another_machine_its_own_pillow_serves(foreign: Machine) -> None:
         renders(server, "first.jpg")
 
 
+def test_check_says_whose_pillow_it_is(machine: Machine) -> None:
+    own = "Pillow is this machine's own"
+    done = machine.run("--library", machine.library, "check")
+    assert done.returncode == 0 and own not in done.stdout, done.stderr
+
+
+def test_check_says_what_mends_the_pillow_of_the_machine(foreign: Machine) -> None:
+    said = foreign.run("--library", foreign.library, "check").stdout
+    assert f"Pillow is this machine's own ({Path(Image.__file__).parents[1]})" in said
+    assert "Keep it up to date" in said
+
+
 def test_on_another_machine_damaged_code_is_repaired_too(foreign: Machine) -> None:
     works(foreign.run("--version"))
     garble_code(foreign.cache)
