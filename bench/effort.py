@@ -17,7 +17,7 @@ class Effort(NamedTuple):
     idle_seconds: int  # long enough for two passes of 30 s
 
 
-FULL = Effort(5, 2, 3, (1_000, 10_000, 100_000), 75)
+FULL = Effort(5, 1, 3, (1_000, 10_000, 100_000), 75)
 QUICK = Effort(3, 1, 2, (1_000, 10_000), 35)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import itertools
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from serving import put_load
 VISITED_PHOTOS = (
     10_000  # of the library that is also read while its front page is asked for
 )
+VISITS = " while the front page is asked for"
+SAMPLES = 20  # photos whose renditions are made; a file can have 65,000 names (ext4)
 SETTLED_SECONDS = 3.0  # until a file that was just written is read
 READING_SECONDS = 150.0  # the longest that reading is waited for
 SEEN_SECONDS = 1.2  # after which a server notices a changed folder
@@ -67,17 +70,45 @@ def read_photos(server: Server, state: Path, photos: int, *, is_visited: bool) -
     return Reading(max(lines, 1), time.monotonic() - started, cpu)
 
 
+def keys_in(state: Path) -> set[str]:
+    """Return the keys that an index names, by which renditions are found."""
+    text = b"".join(path.read_bytes() for path in (state / "cache").glob("index*"))
+    keys = re.findall(rb"(?<![0-9a-f])[0-9a-f]{24}(?![0-9a-f])", text)
+    return {key.decode() for key in keys}
+
+
+def made_renditions(state: Path) -> dict[str, list[Path]]:
+    """Return the renditions that were made, by key."""
+    made: dict[str, list[Path]] = {}
+    for path in (state / "cache").glob("renditions*/??/*-*.*"):
+        made.setdefault(path.name.partition("-")[0], []).append(path)
+    return made
+
+
+def give_renditions(state: Path) -> None:
+    """Let all photos have renditions, links to those of a few: to make them would take minutes."""
+    made = made_renditions(state)
+    most = max(map(len, made.values()))
+    samples = itertools.cycle([paths for paths in made.values() if len(paths) == most])
+    for key in keys_in(state) - made.keys():
+        for path in next(samples):
+            folder = path.parent.with_name(key[:2])
+            folder.mkdir(exist_ok=True)
+            os.link(path, folder / f"{key}-{path.name.partition('-')[2]}")
+
+
 def note_reading(
-    run: Run, library: Path, table: Table, name: str, *, is_visited: bool
+    run: Run, library: Path, table: Table, name: str, visits: str = ""
 ) -> None:
     """Note how fast a server reads the facts of new photos."""
-    row = "new photos read"
-    if is_visited:
-        row = "new photos read while the front page is asked for"
+    row = f"new photos read{visits}"
     photos = sum(1 for _ in library.glob("*/*.jpg"))
     for version, checkout, state in run.states(name):
         with machine.serving(checkout, library, state, "/healthz") as server:
-            reading = read_photos(server, state, photos, is_visited=is_visited)
+            reading = read_photos(server, state, photos, is_visited=bool(visits))
+            while len(made_renditions(state)) < SAMPLES:
+                time.sleep(0.5)
+        give_renditions(state)
         table.note(f"{row}, photos/s", version, reading.photos / reading.seconds)
         cost = reading.cpu / reading.photos * 1000
         table.note(f"{row}, CPU ms a photo", version, cost)
@@ -124,6 +155,7 @@ def note_pages(
         machine.wait_until_quiet(server.pid)
     turns = itertools.product(range(run.effort.starts), paths.items(), servers.items())
     for _, (page, path), (version, server) in turns:
+        get(server.address + path)  # what the turn before changed is seen here
         load = put_load(server, path, 1, run.effort.seconds, HEADERS)
         spent = load.cpu / load.requests * 1000
         table.note(f"{page}, CPU ms, unchanged", version, spent)
@@ -138,9 +170,9 @@ def measure_library(run: Run, photos: int, stack: contextlib.ExitStack) -> Large
     library = run.folder / f"large-{photos}"
     libraries.make_large_library(library, photos)
     time.sleep(SETTLED_SECONDS)
-    note_reading(run, library, table, library.name, is_visited=False)
+    note_reading(run, library, table, library.name)
     if photos == VISITED_PHOTOS:
-        note_reading(run, library, table, "visited", is_visited=True)
+        note_reading(run, library, table, "visited", VISITS)
     servers = start_over(run, library, table, stack.enter_context(contextlib.ExitStack()))
     note_pages(run, library, table, servers)
     return Large(table, servers)

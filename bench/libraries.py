@@ -56,8 +56,7 @@ def write_photo(path: Path, jpeg: bytes, number: int) -> None:
 def make_large_library(root: Path, photos: int) -> None:
     """Write many small files in albums of a hundred.
 
-    A few contents, each file with a time of its own: the program reads the facts of all, and makes
-    the renditions of a few.
+    A few contents, each file with a time of its own: to the program, all are different photos.
     """
     jpegs = [as_jpeg(drawn(SMALL, number), number) for number in range(8)]
     for number in range(photos):
