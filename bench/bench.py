@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -40,8 +41,10 @@ LARGE_PHOTOS = 6  # of a folder of the caller's
 UNIT = "CPU ms a request, shorter is better"
 
 
-def measure_renditions(run: Run) -> Table:
-    table = Table(f"CPU ms a photo of 12 or 24 megapixels, {len(run.photos)} photos")
+def measure_renditions(run: Run) -> None:
+    table = run.new_table(
+        f"CPU ms a photo of 12 or 24 megapixels, {len(run.photos)} photos"
+    )
     script = str(machine.HERE / "bench" / "render.py")
     for _ in range(run.effort.starts):
         for version, checkout in run.checkouts.items():
@@ -52,21 +55,21 @@ def measure_renditions(run: Run) -> Table:
             for way in ("thumbnails", "all"):
                 ratio = statistics.mean(spent[way]) / statistics.mean(spent[f"bare {way}"])
                 table.note(f"{way} ÷ bare loop that makes the same files", version, ratio)
-    return table
 
 
-def measure(run: Run) -> list[Table]:
-    memory = Table("Memory, MB")
-    tables = [measure_first_look(run)]
-    with contextlib.ExitStack() as stack:
-        if machine.needed("wrk"):
+def measure(run: Run) -> None:
+    is_loaded = machine.needed("wrk")
+    measure_first_look(run)
+    if is_loaded:
+        with contextlib.ExitStack() as stack:
             sites = start_all(run, stack)
-            measure_memory(run, sites, memory)
-            tables += [measure_requests(run, sites), measure_originals(run, sites)]
-    tables += [measure_renditions(run), measure_bytes(run)]
-    if machine.needed("wrk"):
-        tables += measure_growth(run)
-    return [*tables, memory]
+            measure_memory(run, sites)
+            measure_requests(run, sites)
+            measure_originals(run, sites)
+    measure_renditions(run)
+    measure_bytes(run)
+    if is_loaded:
+        measure_growth(run)
 
 
 def rows_to_plot(tables: list[Table]) -> Rows:
@@ -154,6 +157,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, and write."""
     arguments, started = parse_arguments(), time.monotonic()
+    # Whoever ends this ends its servers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     checkouts, before = {}, ""
     with tempfile.TemporaryDirectory(prefix="photos-bench-") as name:
         folder = Path(name)
@@ -164,9 +169,12 @@ def main() -> None:
         effort = FULL
         if arguments.quick:
             effort = QUICK
-        tables = measure(Run(folder, checkouts, arguments.copyparty, photos, effort))
-        text = heading(arguments, before, time.monotonic() - started)
-    write_report(arguments.out, text, tables, rows_to_plot(tables), UNIT)
+        run = Run(folder, checkouts, arguments.copyparty, photos, effort, [])
+        try:
+            measure(run)
+        finally:
+            text = heading(arguments, before, time.monotonic() - started)
+            write_report(arguments.out, text, run.tables, rows_to_plot(run.tables), UNIT)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from report import Table
+
 
 class Effort(NamedTuple):
     """How much is measured."""
@@ -29,6 +31,12 @@ class Run(NamedTuple):
     copyparty: str
     photos: list[Path]  # as large as those of cameras
     effort: Effort
+    tables: list[Table]
+
+    def new_table(self, title: str, floor: str = "") -> Table:
+        """Return a table of the report; what it has so far is written even if all ends early."""
+        self.tables.append(Table(title, floor))
+        return self.tables[-1]
 
     def states(self, name: str) -> Iterator[tuple[str, Path, Path]]:
         """Yield each version's name, its checkout, and its state folder of a name."""

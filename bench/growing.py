@@ -166,7 +166,7 @@ def note_pages(
 def measure_library(run: Run, photos: int, stack: contextlib.ExitStack) -> Large:
     """Measure one large library; leave its servers running."""
     albums = max(1, photos // libraries.ALBUM_PHOTOS)
-    table = Table(f"{photos:,} photos in {albums:,} albums")
+    table = run.new_table(f"{photos:,} photos in {albums:,} albums")
     library = run.folder / f"large-{photos}"
     libraries.make_large_library(library, photos)
     time.sleep(SETTLED_SECONDS)
@@ -220,8 +220,7 @@ def note_idle(run: Run, measured: list[Large]) -> None:
         table.note("unchanged, nobody visits: CPU s a pass", version, cost)
 
 
-def measure_growth(run: Run) -> list[Table]:
+def measure_growth(run: Run) -> None:
     with contextlib.ExitStack() as stack:
         measured = [measure_library(run, photos, stack) for photos in run.effort.libraries]
         note_idle(run, measured)
-    return [large.table for large in measured]

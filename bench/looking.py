@@ -95,9 +95,9 @@ def note_bare_look(table: Table, album: Path) -> None:
     table.note("CPU s meanwhile", "bare Pillow loop", sum(each.cpu for each in spent))
 
 
-def measure_first_look(run: Run) -> Table:
+def measure_first_look(run: Run) -> None:
     title = f"From the start to the first album's {FIRST_THUMBNAILS} thumbnails, never seen, of 60 photos of 12 and 24 megapixels"
-    table = Table(title, "bare Pillow loop")
+    table = run.new_table(title, "bare Pillow loop")
     library = run.folder / "trips"
     libraries.make_camera_library(library, run.photos, 3, FIRST_THUMBNAILS)
     album = library / "Trip 0"
@@ -111,7 +111,6 @@ def measure_first_look(run: Run) -> Table:
             note_look(
                 table, COPYPARTY, serving, lambda server: look_at_copyparty(server, album)
             )
-    return table
 
 
 SCREENS: dict[str, dict[str, Any]] = {
@@ -141,13 +140,13 @@ def bytes_of_first_screen(browser: Any, address: str, screen: Mapping[str, Any])
     return int(sum(sizes))
 
 
-def measure_bytes(run: Run) -> Table:
-    table = Table(f"KB of the first screen of an album of {FIRST_THUMBNAILS}")
+def measure_bytes(run: Run) -> None:
+    table = run.new_table(f"KB of the first screen of an album of {FIRST_THUMBNAILS}")
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
         print("playwright is not installed: no bytes of a first screen", file=sys.stderr)
-        return table
+        return
     library = run.folder / "album"
     libraries.make_camera_library(library, run.photos, 1, FIRST_THUMBNAILS)
     with sync_playwright() as playwright:
@@ -158,7 +157,7 @@ def measure_bytes(run: Run) -> Table:
             )
         except Error as error:
             print(f"no bytes of a first screen: {error.message}", file=sys.stderr)
-            return table
+            return
         for version, checkout, state in run.states("album"):
             machine.run_command(machine.photos_command(checkout, library, state, "index"))
             with machine.serving(checkout, library, state) as server:
@@ -167,4 +166,3 @@ def measure_bytes(run: Run) -> Table:
                     size = bytes_of_first_screen(browser, address, screen)
                     table.note(name, version, size / 1000)
         browser.close()
-    return table

@@ -17,7 +17,7 @@ import libraries
 import machine
 from effort import Run
 from machine import HEADERS, Server, free_port, get, get_plain, running
-from report import AFTER, Table
+from report import AFTER
 
 CONNECTIONS, MEDIA_CONNECTIONS, MOST_CONNECTIONS = 16, 4, 64
 LONGEST_LOAD = 60  # for an answer that takes longer than a round, s
@@ -206,27 +206,26 @@ def in_turn(
             yield column, put_load(server, path, connections, run.effort.seconds, headers)
 
 
-def measure_requests(run: Run, sites: Mapping[str, Site]) -> Table:
-    table = Table(f"Requests, {CONNECTIONS} connections", HELLO)
+def measure_requests(run: Run, sites: Mapping[str, Site]) -> None:
+    table = run.new_table(f"Requests, {CONNECTIONS} connections", HELLO)
     for case in PAGES:
         for column, load in in_turn(run, sites, case, CONNECTIONS):
             table.note(f"{case}: CPU ms a request", column, load.cpu / load.requests * 1000)
             table.note(f"{case}: requests/s", column, load.requests / load.seconds)
             table.note(f"{case}: p50, ms", column, load.p50 * 1000)
             table.note(f"{case}: p99, ms", column, load.p99 * 1000)
-    return table
 
 
-def measure_originals(run: Run, sites: Mapping[str, Site]) -> Table:
-    table = Table(f"Originals, {MEDIA_CONNECTIONS} connections", NGINX)
+def measure_originals(run: Run, sites: Mapping[str, Site]) -> None:
+    table = run.new_table(f"Originals, {MEDIA_CONNECTIONS} connections", NGINX)
     for column, load in in_turn(run, sites, ORIGINAL, MEDIA_CONNECTIONS):
         table.note("CPU s a GB", column, load.cpu / load.bytes * 1e9)
         table.note("MB/s", column, load.bytes / load.seconds / 1e6)
-    return table
 
 
-def measure_memory(run: Run, sites: Mapping[str, Site], table: Table) -> None:
+def measure_memory(run: Run, sites: Mapping[str, Site]) -> None:
     """Note the memory of the servers, which have not been asked for much yet, and after load."""
+    table = run.new_table("Memory, MB")
     for column, (server, _) in sites.items():
         table.note("after the start", column, machine.memory(server.pid))
     for case in (ALBUM, THUMBNAIL):
