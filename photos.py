@@ -3003,6 +3003,8 @@ CALM_SECONDS = 600.0
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
 BUDGET_AHEAD = 0.9  # the part of the cache's budget that pictures made ahead may take
 BATCH = 48  # files whose renditions are asked for at once
+# With thumbnails alone there is all to look at after a third of the time.
+RENDERING_ORDER = (Purpose.THUMBNAILS, Purpose.ALL)
 
 
 # What a process writes before it has its name: `KEY-320.webp.PID` of a worker, `.users.json-PID-…` of
@@ -3195,16 +3197,20 @@ class Upkeep:
         return not is_done and is_worth_it
 
     def _render(self, seconds: float) -> list[File]:
-        """Render what is missing, for so long; return the files that were tried."""
+        """Render what is missing, all thumbnails first, for so long; return the files that were tried."""
+        for purpose in RENDERING_ORDER if self._has_room else ():
+            if rendered := self._render_for(purpose, seconds):
+                return rendered
+        return []
+
+    def _render_for(self, purpose: Purpose, seconds: float) -> list[File]:
         rendered: list[File] = []
-        if not self._has_room:
-            return rendered
         deadline = time.monotonic() + seconds
-        missing = self.unrendered(SETTLE_SECONDS)
+        missing = self.unrendered(SETTLE_SECONDS, purpose)
         # On a full disk, one photo tries whether there is room again.
         size = 1 if self._library.is_full else BATCH
         while batch := list(itertools.islice(missing, size)):
-            rendered += self._library.run(batch, Purpose.ALL)
+            rendered += self._library.run(batch, purpose)
             if self._library.is_full or time.monotonic() > deadline:
                 break
         return rendered
@@ -3229,13 +3235,13 @@ class Upkeep:
         """Return the files that are not as they were read, for at least `settled` seconds."""
         return [file for file, info in self._settled(settled) if not file.is_as_read(info)]
 
-    def unrendered(self, settled: float) -> Iterator[File]:
-        """Yield the files that lack renditions, newest albums first."""
+    def unrendered(self, settled: float, purpose: Purpose = Purpose.ALL) -> Iterator[File]:
+        """Yield the files that lack renditions that a purpose needs, newest albums first."""
         made = self._made()
         for file, info in self._settled(settled):
             if info is None:
                 continue
-            names = {f"{info.key}-{name}.webp" for name in rendition_names(info)}
+            names = {f"{info.key}-{name}.webp" for name in rendition_names(info, purpose)}
             if names - made or self._library.is_due(file, info):
                 yield file
 
@@ -6189,6 +6195,7 @@ def raise_file_limit() -> None:
 # --- Command line ------------------------------------------------------------
 
 STOP_SECONDS = 1.5  # that answers in progress get when the server is stopped
+STEPS = {Purpose.THUMBNAILS: "Making thumbnails of", Purpose.ALL: "Making previews of"}
 INDEX_ROUNDS = 3  # of the command index, for files that are still being copied
 BAR_LENGTH = 30  # characters
 # Addresses that nobody has (RFC 5737, RFC 3849).
@@ -6640,7 +6647,9 @@ def run_index(args: argparse.Namespace) -> None:
         library.index.is_quiet = True  # said at the end
         for _ in range(INDEX_ROUNDS):
             run_with_progress(library, "Reading", upkeep.unread(0), Purpose.FACTS)
-            run_with_progress(library, "Rendering", list(upkeep.unrendered(0)), Purpose.ALL)
+            for purpose in RENDERING_ORDER:
+                unrendered = list(upkeep.unrendered(0, purpose))
+                run_with_progress(library, STEPS[purpose], unrendered, purpose)
             is_done = not upkeep.unread(0) and not any(upkeep.unrendered(0))
             if is_done or library.index.problem:
                 break

@@ -433,6 +433,8 @@ def test_index_makes_every_rendition_and_names_each_skipped_file(
     first = command("index")
     assert first.status == 0 and first.err == ""
     assert "All done: 8 photos, 0 videos." in first.out
+    thumbnails = first.out.index("Making thumbnails of 6 files")
+    assert thumbnails < first.out.index("Making previews of 6 files")
     assert "  Trip/letter.jpg: its content is not a picture" in first.out
     assert "  Secret.private/empty.png: the file is empty" in first.out
 
@@ -440,7 +442,7 @@ def test_index_makes_every_rendition_and_names_each_skipped_file(
     made = sorted(path.name for path in renditions.rglob("*.webp"))
     assert len(made) == 6 * 2  # narrow photos: one thumbnail, one preview
     second = command("index")
-    assert "Rendering" not in second.out and "Reading" not in second.out
+    assert "Making" not in second.out and "Reading" not in second.out
     assert "Trip/letter.jpg" in second.out
     shutil.rmtree(ready / ".photos" / "cache")
     assert command("index").status == 0

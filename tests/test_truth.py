@@ -161,7 +161,7 @@ def test_a_full_disk_is_told_once_and_tried_with_one_photo_at_a_time(
     def submit_it(
         renderer: photos.Renderer, identity: str, path: str, purpose: Any, *rest: Any
     ) -> Any:
-        if purpose is renditions.Purpose.ALL:
+        if purpose is renditions.Purpose.THUMBNAILS:
             submitted.append(path)
         return submit(renderer, identity, path, purpose, *rest)
 

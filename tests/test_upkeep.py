@@ -48,6 +48,31 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     assert list(upkeep.unrendered(0)) == []
 
 
+def test_the_background_pass_makes_all_thumbnails_before_the_first_preview(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SETTLE_SECONDS", 0.0), ("PASS_SECONDS", 0.02), ("BATCH", 1)):
+        monkeypatch.setattr(photos, name, value)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    purposes: list[str] = []
+    ask = photos.Worker._ask
+
+    def note(worker: photos.Worker, path: str, purpose: Any) -> Any:
+        purposes.append(purpose)
+        return ask(worker, path, purpose)
+
+    monkeypatch.setattr(photos.Worker, "_ask", note)
+    background = threading.Thread(target=upkeep.run)
+    background.start()
+    eventually(lambda: len(made(opened)) == 12)
+    upkeep.close()
+    opened.close()
+    background.join(5)
+    rendering = [purpose for purpose in purposes if purpose != renditions.Purpose.FACTS]
+    assert rendering == [renditions.Purpose.THUMBNAILS] * 6 + [renditions.Purpose.ALL] * 6
+
+
 def test_the_background_pass_tries_again_what_took_too_long(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
