@@ -2952,13 +2952,14 @@ class Library:
     def rendition(self, item: Item, name: str) -> Path:
         """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
         info = item.facts
-        may_have_one = info.has_picture or self.is_due(item.file, info)
-        if may_have_one and not is_made(self.cache, info.key, name):
+        is_there = info.has_picture and is_made(self.cache, info.key, name)
+        if not is_there and (info.has_picture or self.is_due(item.file, info)):
             purpose = purpose_of(name)
             if problem := self.failure(item.file, purpose):
                 raise NoPicture(problem)
             info = self._render(item, name)
-        if not info.has_picture or not is_made(self.cache, info.key, name):
+            is_there = info.has_picture and is_made(self.cache, info.key, name)
+        if not is_there:
             raise NoPicture(info.problem or "There is no picture of this file.")
         path = rendition_path(self.cache, info.key, name)
         if name == FULL:
@@ -4017,7 +4018,9 @@ def is_unchanged(headers: Mapping[str, str], etag: str, modified: str) -> bool:
     """Evaluate the conditions of a GET; If-None-Match goes first (RFC 9110, 13.2.2)."""
     if "If-None-Match" in headers:
         return is_current(headers["If-None-Match"], etag)
-    since = bottle.parse_date(headers.get("If-Modified-Since", ""))
+    if "If-Modified-Since" not in headers:
+        return False
+    since = bottle.parse_date(headers["If-Modified-Since"])
     return since is not None and bottle.parse_date(modified) <= since
 
 
@@ -4071,6 +4074,14 @@ def attachment(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
 
 
+def exact_identity(status: os.stat_result) -> tuple[int, ...]:
+    """Return what differs after each change of a file, also where its mtime was put back.
+
+    Servers that share a library agree on it: it holds no number of a device.
+    """
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 @dataclasses.dataclass(frozen=True)
 class Media:
     """A file to send: a rendition, or an original with the patches that take its place away."""
@@ -4101,7 +4112,7 @@ class Media:
 
     def etag(self, status: os.stat_result) -> str:
         """Return the ETag of the file as it is now: what is patched has another one."""
-        parts = [f"{status.st_size:x}", f"{status.st_mtime_ns:x}"]
+        parts = [f"{number:x}" for number in exact_identity(status)]
         if self.patches or self.piece:
             what = repr((self.patches, self.piece)).encode()
             digest = hashlib.blake2b(what, digest_size=4)
@@ -4109,31 +4120,55 @@ class Media:
         return f'"{"-".join(parts)}"'
 
 
-class FilePart:
-    """A part of an open file, as a file, so that no server's file wrapper sends a byte too much.
+class LateFile:
+    """A file that is opened when its first byte is sent."""
 
-    `patches` are laid over what is read. Raises OSError where the file is written meanwhile, so
-    that the connection ends: what was sent would be parts of two files.
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._opened: io.FileIO | None = None
+
+    def fileno(self) -> int:
+        if self._opened is None:
+            self._opened = open(self._path, "rb", buffering=0)
+        return self._opened.fileno()
+
+    def close(self) -> None:
+        if self._opened:
+            self._opened.close()
+
+
+class FilePart:
+    """A part of a file, as a file, so that no server's file wrapper sends a byte too much.
+
+    `patches` are laid over what is read. Raises OSError where the file's exact identity
+    is another by now, so that the connection ends: what was sent would be parts of two files.
     """
 
     def __init__(
-        self, file: io.BufferedReader, start: int, end: int, patches: tuple[Patch, ...] = ()
+        self,
+        file: io.BufferedReader | LateFile,
+        start: int,
+        end: int,
+        patches: tuple[Patch, ...] = (),
+        identity: tuple[int, ...] = (),
     ) -> None:
         self._file = file
         self._start = start
         self._end = end
+        self._at = start
         self._patches = patches
-        self._identity = identity_of(file.fileno())
-        file.seek(start)
+        self._identity = identity or exact_identity(os.fstat(file.fileno()))
 
     def read(self, size: int = -1) -> bytes:
-        offset = self._file.tell()
-        remaining = max(0, self._end - offset)
+        remaining = max(0, self._end - self._at)
         wanted = min(size, remaining) if size >= 0 else remaining
-        block = self._file.read(wanted)
-        is_whole = len(block) == wanted
-        if not is_whole or identity_of(self._file.fileno()) != self._identity:
-            raise OSError(errno.ESTALE, "the file was written while it was sent")
+        if wanted == 0:
+            return b""
+        handle = self._file.fileno()
+        os.lseek(handle, self._at, os.SEEK_SET)
+        block = os.read(handle, wanted)
+        self._check(is_whole=len(block) == wanted)
+        offset, self._at = self._at, self._at + wanted
         if not self._patches:
             return block
         content = bytearray(block)
@@ -4141,16 +4176,17 @@ class FilePart:
         patch_block(content, offset, within)
         return bytes(content)
 
+    def _check(self, *, is_whole: bool) -> None:
+        if not is_whole or exact_identity(os.fstat(self._file.fileno())) != self._identity:
+            raise OSError(errno.ESTALE, "the file was written while it was sent")
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        bases = {
-            os.SEEK_SET: self._start,
-            os.SEEK_CUR: self._file.tell(),
-            os.SEEK_END: self._end,
-        }
-        return self._file.seek(bases[whence] + offset) - self._start
+        bases = {os.SEEK_SET: self._start, os.SEEK_CUR: self._at, os.SEEK_END: self._end}
+        self._at = bases[whence] + offset
+        return self.tell()
 
     def tell(self) -> int:
-        return self._file.tell() - self._start
+        return self._at - self._start
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the bytes, for a server whose file wrapper cannot hold so large a part."""
@@ -4904,6 +4940,9 @@ JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compres
 PATH_BYTES = 4096  # as long as a path can be on Linux
 TOO_MUCH = "Much is being asked. Try again in a moment."
 GZIP_BYTES = 1000  # a smaller document is not worth the work
+SMALL_BYTES = 65536  # of a file that is read at once, such as a thumbnail
+NO_FILE = "The file is gone, or cannot be read."
+JUST_CHANGED = "This file has just changed. Try again in a moment."
 WRAPPED_BYTES = sys.maxsize  # the longest that waitress can send as a file: 2 GB on 32 bits
 PAPERS = {"light": "#fcfbf8", "dark": "#121614"}  # the page's colours, --paper in style.css
 SECURITY_HEADERS = {
@@ -5398,14 +5437,12 @@ class Guard:
     def _send_file(self, visit: Visit, media: Media) -> Response:
         """Answer with a file or a range of it (RFC 9110, 13 and 14)."""
         try:
-            file = open(media.path, "rb")
-            status = os.fstat(file.fileno())
+            status = os.stat(media.path)
         except OSError:
-            raise NotFound("The file is gone, or cannot be read.") from None
+            raise NotFound(NO_FILE) from None
         # Patches are right for the bytes alone for which they were made.
         if media.patched and not media.patched.is_at(status):
-            file.close()
-            raise Busy("This file has just changed. Try again in a moment.")
+            raise Busy(JUST_CHANGED)
         offset, size = media.piece or (0, status.st_size)
         etag = media.etag(status)
         modified = bottle.http_date(plausible(status.st_mtime))
@@ -5417,16 +5454,34 @@ class Guard:
         if part.status == 416:
             headers = {"Content-Range": f"bytes */{size}", "Cache-Control": "no-store"}
         if part.status in (304, 416):
-            file.close()
             return Response(status=part.status, headers=headers)
         if part.status == 206:
             headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
         headers["Content-Length"] = str(part.end - part.start)
-        start, end = offset + part.start, offset + part.end
-        body = FilePart(file, start, end, media.patches)
-        if part.end - part.start > WRAPPED_BYTES:
-            return Response(body.blocks(), part.status, headers)
+        body = self._body_of(media, exact_identity(status), part)
         return Response(body, part.status, headers)
+
+    def _body_of(
+        self, media: Media, identity: tuple[int, ...], part: Part
+    ) -> bytes | FilePart | Iterator[bytes]:
+        """Return the bytes of a part of a file, or of a longer one what reads them later."""
+        offset, _ = media.piece or (0, 0)
+        start, end = offset + part.start, offset + part.end
+        body = FilePart(LateFile(media.path), start, end, media.patches, identity)
+        length = end - start
+        try:
+            if length <= SMALL_BYTES:
+                with contextlib.closing(body):
+                    return body.read()
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                raise Busy(JUST_CHANGED) from None
+            raise NotFound(NO_FILE) from None
+        if not os.access(media.path, os.R_OK):
+            raise NotFound(NO_FILE)
+        if length > WRAPPED_BYTES:
+            return body.blocks()
+        return body
 
 
 # --- Web ---------------------------------------------------------------------

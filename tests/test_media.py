@@ -58,6 +58,67 @@ def test_a_download_keeps_its_name(gallery: Gallery, name: bytes) -> None:
     assert match[1].endswith(name[-4:].decode())
 
 
+def test_a_file_changed_in_place_has_another_etag_although_its_time_was_put_back(
+    library: Path, visitor: Client
+) -> None:
+    path = library / "Trip" / "one.jpg"
+    status = path.stat()
+    first = visitor.get("/photo/Trip/one.jpg")
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\0")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    etag = first.headers["etag"]
+    again = visitor.get("/photo/Trip/one.jpg", If_None_Match=etag)
+    assert (again.status, again.body) == (200, path.read_bytes())
+    assert again.headers["etag"] != etag
+    part = visitor.get("/photo/Trip/one.jpg", If_Range=etag, Range="bytes=9-")
+    assert (part.status, part.body) == (200, path.read_bytes())
+
+
+@pytest.mark.parametrize("kind", ["photo", "download", "thumbnail", "preview"])
+def test_what_is_unchanged_is_not_opened(
+    visitor: Client, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    address = f"/{kind}/Trip/one.jpg"
+    etag = visitor.get(address).headers["etag"]
+    monkeypatch.setattr(photos.LateFile, "fileno", lambda _: pytest.fail("was opened"))
+    assert visitor.get(address, If_None_Match=etag).status == 304
+    assert visitor.get(address, Range="bytes=999999999-").status == 416
+
+
+@pytest.mark.parametrize("size", [1000, photos.SMALL_BYTES + 1000])
+@pytest.mark.parametrize(("change", "status"), [("write", 503), ("remove", 404)])
+def test_a_file_that_changes_before_it_is_opened_is_not_half_of_two(
+    library: Path,
+    visitor: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    change: str,
+    status: int,
+) -> None:
+    path = library / "Trip" / "one.jpg"
+    with path.open("ab") as file:
+        file.write(bytes(size))
+    visitor.get("/photo/Trip/one.jpg")
+    body_of = photos.Site._body_of
+
+    def change_first(*arguments: Any) -> Any:
+        if change == "remove":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:-1] + b"1")
+        return body_of(*arguments)
+
+    monkeypatch.setattr(photos.Site, "_body_of", change_first)
+    if size > photos.SMALL_BYTES and change == "write":
+        # It is on the way already: the connection ends.
+        with pytest.raises(OSError, match="written while"):
+            visitor.get("/photo/Trip/one.jpg")
+    else:
+        assert visitor.get("/photo/Trip/one.jpg").status == status
+
+
 # Renditions
 
 
