@@ -22,6 +22,7 @@ export async function localize(root) {
   for (const [nth, time] of root.querySelectorAll("time").entries()) {
     if (nth && nth % AT_ONCE === 0) await new Promise((resolve) => setTimeout(resolve));
     time.textContent = text(time);
+    time.dir = "auto"; // a date of words from right to left, within words from left to right
   }
 }
 

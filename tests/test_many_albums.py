@@ -64,6 +64,7 @@ def test_albums_are_appended_and_then_photos(gallery: Server, open_window: Any) 
     assert (
         len(set(times)) == 1
     )  # those that were appended are in the visitor's language, too
+    assert page.locator(".albums time:not([dir=auto])").count() == 0
     page.locator(".grid a[href$='/129.jpg']").click()
     eventually(lambda: place(page) == f"130 / {PHOTOS}")
     page.go_back()
@@ -99,6 +100,8 @@ def test_pages_of_albums_are_links_without_javascript(
     following = page.get_by_role("link", name="Next page")
     count = lambda: (page.locator(".card").count(), page.locator(".grid a").count())  # noqa: E731
     seen = [count()]
+    middle = page.locator(".pages span").bounding_box()
+    assert following.bounding_box()["x"] > middle["x"] + middle["width"]
     while following.count():
         following.click()
         seen.append(count())
