@@ -5443,7 +5443,7 @@ class Guard:
         # Patches are right for the bytes alone for which they were made.
         if media.patched and not media.patched.is_at(status):
             raise Busy(JUST_CHANGED)
-        offset, size = media.piece or (0, status.st_size)
+        _, size = media.piece or (0, status.st_size)
         etag = media.etag(status)
         modified = bottle.http_date(plausible(status.st_mtime))
         wanted = dict(visit.headers)

@@ -45,6 +45,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from PIL import (
+    ExifTags,
     Image,
     ImageCms,
     ImageFile,
@@ -540,6 +541,7 @@ class Info:
     crc: int = -1  # CRC-32 of the file; -1: unknown
     crc_without_place: int = -1  # CRC-32 of the file with its patches
     colour: str = ""  # the mean, '#rrggbb', once rendered
+    sketch: str = ""  # 3 x 2 colours, row by row, each 'rgb' in hexadecimal
     problem: str = ""
     partial: bool = False
     no_poster: bool = False  # of a video: there is no picture of it, but it may well play
@@ -554,12 +556,23 @@ class Info:
         return is_shown and not self.no_poster
 
     @property
+    def tone(self) -> str:
+        """The colour to show until the picture is there, '#rrggbb'; '' where none is known."""
+        if self.colour or not self.sketch:
+            return self.colour
+        levels = [int(digit, 16) for digit in self.sketch]
+        sums = (sum(levels[channel::3]) for channel in range(3))
+        # 17 brings 15, the most that a digit can say, to 255.
+        return "#" + "".join(f"{17 * total * 3 // len(levels):02x}" for total in sums)
+
+    @property
     def browser_shows(self) -> bool:
         """Whether browsers show the original itself, and as it is meant."""
         return self.media_type in BROWSER_TYPES and not self.differs
 
 
 FIELDS = tuple(Info.__dataclass_fields__)
+SKETCH = re.compile("(?:[0-9a-f]{18})?")
 
 
 def _types_of(field: str) -> tuple[type, ...]:
@@ -585,6 +598,8 @@ def info_from(fields: Mapping[str, Any]) -> Info:
     for name in ("taken", "written"):
         if date := values.get(name):
             dt.datetime.fromisoformat(date)
+    if not SKETCH.fullmatch(values.get("sketch", "")):
+        raise ValueError(f"sketch is {values['sketch']!r}")
     for name in ("crc", "crc_without_place"):
         if not -1 <= int(values.get(name, -1)) < 1 << 32:
             raise ValueError(f"{name} is {values[name]!r}")
@@ -1624,6 +1639,9 @@ class Span:
             at = max(0, at - size)
 
     def read(self, at: int, length: int) -> bytes:
+        if len(self.pieces) == 1:  # as nearly always
+            [(offset, size)] = self.pieces
+            return self.file.read(offset + at, max(0, min(size - at, length)))
         blocks = []
         for offset, size in self.cut(at, length):
             block = self.file.read(offset, size)
@@ -3442,11 +3460,12 @@ def _heif_orientation(image: Picture, properties: Sequence[NamedBox]) -> Any:
 
 
 def _orientation_tag(image: Image.Image) -> Any:
+    if image.format != "AVIF":
+        return _getexif(image)[0x0112]
+    # Boxes alone turn it (MIAF, ISO/IEC 23000-22, 7.3.6.7); Pillow tells them as EXIF.
     holder = Image.new("1", (1, 1))
     holder.info = dict(image.info)
-    if image.format == "AVIF":
-        # Boxes alone turn it (MIAF, ISO/IEC 23000-22, 7.3.6.7); Pillow tells them as EXIF.
-        holder.info.pop("xmp", None)
+    holder.info.pop("xmp", None)
     return _getexif(holder)[0x0112]
 
 
@@ -3815,6 +3834,53 @@ def decode(image: Photo, path: str, look: Look, side: int) -> Decoded:
     return picture, _turned(full, look.orientation)
 
 
+EXIF_MARK = b"Exif\0\0"
+SKETCH_SIZE = (3, 2)  # colours
+SKETCH_SOURCE = (
+    20,
+    15,
+)  # pixels: what a decoder makes of 160 x 120 at an eighth of the work
+EXIF_THUMBNAIL_SIDE = 1024  # pixels; cameras write 160 to 512
+
+
+def sketch_of(picture: Image.Image) -> str:
+    """Return 3 x 2 colours of an upright sRGB picture, as Info holds them."""
+    colours = picture.resize(SKETCH_SIZE, Image.Resampling.BOX)
+    return "".join(f"{round(level / 17):x}" for level in colours.tobytes())
+
+
+def _exif_thumbnail(image: Photo) -> bytes:
+    """Return the JPEG that a camera puts beside a photo (EXIF 2.32, 4.6.5). Raises METADATA_ERRORS."""
+    directory = _getexif(image).get_ifd(ExifTags.IFD.IFD1)
+    start = len(EXIF_MARK) + directory[0x0201]
+    exif: bytes = image.info["exif"]
+    return exif[start : start + directory[0x0202]]
+
+
+def _without_bars(thumbnail: Picture, shape: Size) -> tuple[float, float, float, float]:
+    """Return which part of a thumbnail is the photo: cameras fill up to 4 : 3 with black bars."""
+    width, height = thumbnail.size
+    photo_width, photo_height = shape
+    shown_width = min(width, height * photo_width / photo_height)
+    shown_height = min(height, width * photo_height / photo_width)
+    left, top = (width - shown_width) / 2, (height - shown_height) / 2
+    return left, top, left + shown_width, top + shown_height
+
+
+def read_sketch(image: Photo, orientation: int) -> str:
+    """Return the sketch of an open JPEG by its embedded thumbnail. Raises METADATA_ERRORS."""
+    content = io.BytesIO(_exif_thumbnail(image))
+    with Image.open(content, formats=["JPEG"]) as thumbnail:
+        if max(thumbnail.size) > EXIF_THUMBNAIL_SIDE:
+            return ""
+        thumbnail.draft("RGB", SKETCH_SOURCE)
+        size = _turned(SKETCH_SIZE, orientation)
+        shown = _without_bars(thumbnail, image.size)
+        colours = thumbnail.convert("RGB").resize(size, Image.Resampling.BOX, shown)
+    _upright(colours, orientation)
+    return sketch_of(colours)
+
+
 def _metadata_of(image: Photo) -> dict[str, Any]:
     """Return the fields of Info that metadata tell: of a TIFF those of its first page."""
     page = image.tell()
@@ -3837,8 +3903,12 @@ def read_photo(image: Photo, look: Look, info: Info) -> Info:
     name = (image.format or "").lower()
     if name == "mpo":
         name = "jpeg"
+    sketch = ""
+    if name == "jpeg":
+        sketch = _read_or_none(read_sketch, image, look.orientation) or ""
     return dataclasses.replace(
         info,
+        sketch=sketch,
         kind=PHOTO,
         media_type=f"image/{name}",
         width=width,
@@ -4364,21 +4434,28 @@ def mean_colour(image: Image.Image) -> str:
     return "#" + mean.tobytes().hex()
 
 
-def colour_of_thumbnail(cache: Path, info: Info) -> str:
-    """Return the mean colour of a thumbnail that was made before; '': there is none."""
+def add_colours(info: Info, picture: Image.Image) -> Info:
+    """Add to the facts of a photo or film what a small sRGB picture tells of its colours."""
+    return dataclasses.replace(info, colour=mean_colour(picture), sketch=sketch_of(picture))
+
+
+def add_colours_of_thumbnail(info: Info, cache: Path) -> Info:
+    """Add what a thumbnail tells that was made before, if it is there."""
     path = rendition_path(cache, info.key, str(THUMBNAIL_WIDTHS[0]))
     with contextlib.suppress(OSError), Image.open(path, formats=["WEBP"]) as image:
-        return mean_colour(image.convert("RGB"))
-    return ""
+        return add_colours(info, image.convert("RGB"))
+    return info
 
 
-def save_renditions(image: Image.Image, cache: Path, key: str, names: Sequence[str]) -> str:
-    """Make renditions of an upright sRGB picture, which shrinks; return its mean colour, '#rrggbb'."""
+def save_renditions(
+    image: Image.Image, cache: Path, info: Info, names: Sequence[str]
+) -> Info:
+    """Make renditions of an upright sRGB picture, which shrinks; add its colours to the facts."""
     for name, size in RENDITION_SIZES.items():
         image.thumbnail(size, RESAMPLING, reducing_gap=1.5)
         if name in names:
-            _save(image, rendition_path(cache, key, name))
-    return mean_colour(image)
+            _save(image, rendition_path(cache, info.key, name))
+    return add_colours(info, image)
 
 
 def _largest_side(info: Info, names: Sequence[str]) -> int:
@@ -4422,15 +4499,10 @@ def render_photo(
     except METADATA_ERRORS as error:
         problem = f"damaged, shown as far as it goes: {error}"
         picture, size = _decode_damaged(path, head, look, side)
-    colour = save_renditions(picture, cache, info.key, names)
+    info = save_renditions(picture, cache, info, names)
     width, height = size
     return dataclasses.replace(
-        info,
-        width=width,
-        height=height,
-        colour=colour,
-        problem=problem,
-        partial=bool(problem),
+        info, width=width, height=height, problem=problem, partial=bool(problem)
     )
 
 
@@ -4467,9 +4539,7 @@ def develop_huge_webp(
     yield info
     if names := missing_renditions(cache, info, purpose):
         picture = ffmpeg_frame(path, "webp_pipe")
-        yield dataclasses.replace(
-            info, colour=save_renditions(picture, cache, info.key, names)
-        )
+        yield save_renditions(picture, cache, info, names)
 
 
 def render_poster(
@@ -4481,8 +4551,7 @@ def render_poster(
             picture = video_frame(path, container, look, at)
         except OSError:  # it may be shorter than it says, or hold sound alone
             continue
-        colour = save_renditions(picture, cache, info.key, names)
-        return dataclasses.replace(info, colour=colour)
+        return save_renditions(picture, cache, info, names)
     return dataclasses.replace(info, no_poster=True)
 
 
@@ -4611,7 +4680,7 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         is_rendered = purpose not in (Purpose.KEY, Purpose.FACTS)
         if is_rendered and info.has_picture and not info.colour:
             # All was made before, of a copy or by a server that lost its index.
-            info = dataclasses.replace(info, colour=colour_of_thumbnail(cache, info))
+            info = add_colours_of_thumbnail(info, cache)
     except UnwrittenError as error:
         problem = f"its thumbnails cannot be written: {error}"
         return dataclasses.replace(

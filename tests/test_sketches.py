@@ -1,0 +1,114 @@
+"""Sketches: the few colours that stand for a photo from its embedded thumbnail on."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+from looking import Open, read
+from making import encode, quarters
+from PIL import Image, ImageOps
+from visiting import Client
+
+import photos
+import renditions
+from renditions import Purpose
+
+SIZE = (60, 40)
+
+
+def with_thumbnail(thumbnail: bytes, orientation: int = 1, length: int = -1) -> bytes:
+    """Return an EXIF block that holds a thumbnail, as cameras write it."""
+    if length < 0:
+        length = len(thumbnail)
+    first = struct.pack("<H HHII I", 1, 0x0112, 3, 1, orientation, 26)
+    second = struct.pack("<H HHII HHII I", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, length, 0)
+    return b"Exif\0\0II*\0\x08\0\0\0" + first + second + thumbnail
+
+
+def make(path: Path, image: Image.Image, exif: bytes) -> Path:
+    """Save a photo as a camera does, whose pixels lie as its sensor saw them."""
+    image.save(path, exif=exif, quality=95)
+    return path
+
+
+def sketch(path: Path, purpose: Purpose) -> str:
+    return renditions.develop(os.fspath(path), purpose, path.parent / "cache").sketch
+
+
+def differs(one: str, other: str) -> int:
+    """Return by how much two sketches differ where they differ most; 15 is the most."""
+    pairs = zip(one, other, strict=True)
+    return max(abs(int(a, 16) - int(b, 16)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_sketch_of_the_embedded_thumbnail_is_that_of_the_photo(
+    tmp_path: Path, orientation: int
+) -> None:
+    photo = quarters(size=SIZE)
+    thumbnail = encode(photo.resize((160, 106)), "JPEG")
+    path = make(tmp_path / "a.jpg", photo, with_thumbnail(thumbnail, orientation))
+    early = sketch(path, Purpose.FACTS)
+    assert len(early) == 18
+    assert differs(early, sketch(path, Purpose.THUMBNAILS)) <= 1
+
+
+@pytest.mark.parametrize("size", [(90, 30), (60, 90)])
+def test_black_bars_of_a_thumbnail_are_no_part_of_the_sketch(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    photo = Image.new("RGB", size, "#ffcc99")
+    thumbnail = encode(ImageOps.pad(photo, (160, 120), color="black"), "JPEG")
+    path = make(tmp_path / "a.jpg", photo, with_thumbnail(thumbnail))
+    assert differs(sketch(path, Purpose.FACTS), "fc9" * 6) <= 1
+
+
+@pytest.mark.parametrize(
+    ("thumbnail", "length"),
+    [
+        (b"", 0),
+        (b"no picture", -1),
+        (b"no picture", 2**32 - 1),
+        (encode(quarters(), "PNG"), -1),
+        (encode(quarters(), "JPEG")[:200], -1),
+        (encode(Image.new("RGB", (1025, 8)), "JPEG"), -1),
+    ],
+)
+def test_a_bad_thumbnail_costs_the_sketch_alone(
+    tmp_path: Path, thumbnail: bytes, length: int
+) -> None:
+    exif = with_thumbnail(thumbnail, 6, length)
+    path = make(tmp_path / "a.jpg", quarters(size=SIZE), exif)
+    info = renditions.develop(os.fspath(path), Purpose.FACTS, tmp_path)
+    assert (info.sketch, info.tone, info.problem) == ("", "", "")
+    assert (info.width, info.height) == (40, 60)
+
+
+def test_the_tone_is_the_mean_of_the_sketch_until_the_picture_is_there() -> None:
+    info = renditions.Info(sketch="f00f00f00000000000")
+    assert info.tone == "#7f0000"
+    assert renditions.Info(sketch="fff" * 6).tone == "#ffffff"
+    assert renditions.Info(sketch="fff" * 6, colour="#123456").tone == "#123456"
+    assert renditions.Info().tone == ""
+
+
+@pytest.mark.parametrize("sketch", ["ff", "f" * 17, "F" * 18, "g" * 18, "f" * 19, 5])
+def test_a_sketch_that_makes_no_sense_is_not_read(sketch: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        renditions.info_from({"sketch": sketch})
+
+
+def test_a_photo_that_is_only_read_shows_its_tone(
+    library: Path, open_library: Open, site: photos.Site, visitor: Client
+) -> None:
+    photo = Image.new("RGB", SIZE, "#ffcc99")
+    exif = with_thumbnail(encode(photo, "JPEG"))
+    make(library / "Trip" / "tinted.jpg", photo, exif)
+    read(site._library)
+    assert (
+        '<rect width="100%" height="100%" fill="#ffcc99"/>'
+        in visitor.get("/album/Trip/").text
+    )
