@@ -112,3 +112,21 @@ def test_a_photo_that_is_only_read_shows_its_tone(
         '<rect width="100%" height="100%" fill="#ffcc99"/>'
         in visitor.get("/album/Trip/").text
     )
+
+
+def test_a_preview_made_after_the_thumbnails_is_the_same_and_leaves_them(
+    tmp_path: Path,
+) -> None:
+    path = make(tmp_path / "a.jpg", quarters(size=(2400, 1600)), b"")
+    once = renditions.develop(os.fspath(path), Purpose.ALL, tmp_path / "once")
+    first = renditions.develop(os.fspath(path), Purpose.THUMBNAILS, tmp_path / "twice")
+    thumbnail = renditions.rendition_path(tmp_path / "twice", first.key, "320")
+    before = thumbnail.stat()
+    second = renditions.develop(os.fspath(path), Purpose.ALL, tmp_path / "twice")
+    assert thumbnail.stat() == before
+    assert max(differs(info.sketch, once.sketch) for info in (first, second)) <= 1
+    previews = [
+        renditions.rendition_path(tmp_path / folder, once.key, "preview").read_bytes()
+        for folder in ("once", "twice")
+    ]
+    assert previews[0] == previews[1]
