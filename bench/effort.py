@@ -16,11 +16,12 @@ class Effort(NamedTuple):
     seconds: int  # of load, a round
     starts: int  # rounds of what starts a server
     libraries: tuple[int, ...]  # photos
+    visited: int  # photos of the library that is also read while it is visited
     idle_seconds: int  # long enough for two passes of 30 s
 
 
-FULL = Effort(5, 1, 3, (1_000, 10_000, 100_000), 75)
-QUICK = Effort(3, 1, 2, (1_000, 10_000), 35)
+FULL = Effort(5, 1, 3, (1_000, 10_000, 100_000), 10_000, 75)
+QUICK = Effort(3, 1, 2, (1_000, 10_000), 1_000, 35)
 
 
 class Run(NamedTuple):

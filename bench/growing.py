@@ -20,9 +20,6 @@ from machine import HEADERS, Server, get
 from report import Table
 from serving import put_load
 
-VISITED_PHOTOS = (
-    10_000  # of the library that is also read while its front page is asked for
-)
 VISITS = " while the front page is asked for"
 SAMPLES = 20  # photos whose renditions are made; a file can have 65,000 names (ext4)
 SETTLED_SECONDS = 3.0  # until a file that was just written is read
@@ -171,7 +168,7 @@ def measure_library(run: Run, photos: int, stack: contextlib.ExitStack) -> Large
     libraries.make_large_library(library, photos)
     time.sleep(SETTLED_SECONDS)
     note_reading(run, library, table, library.name)
-    if photos == VISITED_PHOTOS:
+    if photos == run.effort.visited:
         note_reading(run, library, table, "visited", VISITS)
     servers = start_over(run, library, table, stack.enter_context(contextlib.ExitStack()))
     note_pages(run, library, table, servers)
