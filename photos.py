@@ -3888,6 +3888,7 @@ PAGES_AT_ONCE = 16  # that can be made at the same moment
 GZIP_LEVEL = 5  # of a page: as small as with 6, in two thirds of the time
 # Sent at a time where a server's file wrapper cannot hold so large a part.
 BLOCK_BYTES = 1 << 18
+SENT_BYTES = 1 << 20  # by the system, before another connection has its turn
 # A video that is opened alone is a page that loads itself, which needs an origin; scripts stay
 # forbidden.
 MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
@@ -4157,6 +4158,7 @@ class FilePart:
         self._end = end
         self._at = start
         self._patches = patches
+        self._may_send_uncopied = hasattr(os, "sendfile") and not patches
         self._identity = identity or exact_identity(os.fstat(file.fileno()))
 
     def read(self, size: int = -1) -> bytes:
@@ -4175,6 +4177,37 @@ class FilePart:
         within = patches_within(self._patches, offset, offset + wanted)
         patch_block(content, offset, within)
         return bytes(content)
+
+    def send(self, connection: socket.socket) -> int:
+        """Send some of the next bytes and stay where it is; return how many, 0: none for now.
+
+        The system sends pages as they are on disk when they leave. So the head of a file, which
+        may tell a place, is copied, and so is the end, which nobody gets of a file that changed.
+        """
+        at = self._at
+        is_amid = BLOCK_BYTES <= at < self._end - BLOCK_BYTES
+        if is_amid and self._may_send_uncopied:
+            return self._send_uncopied(connection)
+        block = self.read(BLOCK_BYTES)
+        self._at = at
+        try:
+            return connection.send(block)
+        except BlockingIOError:
+            return 0
+
+    def _send_uncopied(self, connection: socket.socket) -> int:
+        count = min(SENT_BYTES, self._end - BLOCK_BYTES - self._at)
+        try:
+            sent = os.sendfile(connection.fileno(), self._file.fileno(), self._at, count)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                raise
+            self._may_send_uncopied = False  # some file systems cannot
+            return 0
+        self._check(is_whole=sent > 0)
+        return sent
 
     def _check(self, *, is_whole: bool) -> None:
         if not is_whole or exact_identity(os.fstat(self._file.fileno())) != self._identity:
@@ -6090,11 +6123,49 @@ class RefusalTask(waitress.task.ErrorTask):
         super().execute()
 
 
+class FileBuffer(waitress.buffers.ReadOnlyFileBasedBuffer):
+    """A file that waits to be sent."""
+
+    def get(self, numbytes: int = -1, skip: bool = False) -> Any:
+        """Return the file itself, which the channel sends from where it is."""
+        if isinstance(self.file, FilePart):
+            return self.file
+        return super().get(numbytes, skip)
+
+
+class Task(waitress.task.WSGITask):
+    """The answer to a request, by the application."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ["wsgi.file_wrapper"] = FileBuffer
+        return environ
+
+
 class Channel(waitress.channel.HTTPChannel):
     """A connection."""
 
     parser_class = Parser
+    task_class = Task
     error_task_class = RefusalTask
+
+    may_send_file = False
+
+    def handle_write(self) -> None:
+        """Send some of what waits; of a file one block, so that other connections have a turn."""
+        self.may_send_file = True
+        super().handle_write()
+        self.may_send_file = False
+
+    def send(self, data: Any, do_close: bool = True) -> int:
+        """Send what the network takes now; return how many bytes. A file is left to `handle_write`."""
+        if not isinstance(data, FilePart):
+            sent: int = super().send(data, do_close)
+            return sent
+        if not self.may_send_file:
+            return 0
+        self.may_send_file = False
+        return data.send(self.socket)
 
     @property
     def order(self) -> tuple[int, float]:

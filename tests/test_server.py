@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
+import os
 import resource
 import socket
 import subprocess
@@ -425,3 +427,122 @@ def test_a_machine_without_a_thread_left_answers_with_those_that_there_are(
         eventually(lambda: answering_threads() >= 50)
         gate.set()
         assert all(b" 200 OK" in each.read() for each in waiting)
+
+
+# Originals
+
+
+@pytest.fixture
+def film(state: Path) -> Path:
+    """A photo of many megabytes, each of them different, beside the other."""
+    path = state.parent / "Album" / "long.jpg"
+    draw(path, size=(64, 48))
+    with path.open("ab") as file:
+        file.writelines(bytes([number]) * 1_000_003 for number in range(48))
+    return path
+
+
+WHOLE = ORIGINAL.replace("one.jpg", "long.jpg")
+
+
+def count_sendfile(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many bytes the system sends at each call."""
+    sent: list[int] = []
+    sendfile = os.sendfile
+
+    def note(*arguments: Any) -> int:
+        sent.append(sendfile(*arguments))
+        return sent[-1]
+
+    monkeypatch.setattr(os, "sendfile", note)
+    return sent
+
+
+def refuse(*_: object) -> int:
+    raise OSError(errno.EINVAL, "not on this file system")
+
+
+@pytest.mark.parametrize("way", ["uncopied", "refused", "not there"])
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("", slice(None)),
+        ("bytes=0-", slice(None)),
+        ("bytes=3-9", slice(3, 10)),
+        ("bytes=1000-30000000", slice(1000, 30_000_001)),
+        ("bytes=-2000000", slice(-2_000_000, None)),
+    ],
+)
+def test_an_original_arrives_byte_for_byte(
+    film: Path,
+    state: Path,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    asked: str,
+    part: slice,
+) -> None:
+    sent = count_sendfile(monkeypatch)
+    if way == "refused":
+        monkeypatch.setattr(os, "sendfile", refuse)
+    if way == "not there":
+        monkeypatch.delattr(os, "sendfile")
+    wanted = film.read_bytes()[part]
+    ask = WHOLE.replace("\n\n", f"\nRange: {asked}\n\n") if asked else WHOLE
+    with serving(state) as port:
+        head, _, body = connect(port).send(ask).read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 206" if asked else b"HTTP/1.1 200")
+    assert body == wanted
+    is_long = len(wanted) > 2 * photos.BLOCK_BYTES
+    assert (sum(sent) > len(wanted) / 2) == (way == "uncopied" and is_long)
+
+
+@pytest.mark.parametrize("way", ["uncopied", "refused"])
+@pytest.mark.parametrize("change", ["write", "write and put the time back", "cut", "empty"])
+def test_a_file_that_changes_while_it_is_sent_ends_the_connection(
+    film: Path,
+    state: Path,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    change: str,
+) -> None:
+    if way == "refused":
+        monkeypatch.setattr(os, "sendfile", refuse)
+    status = film.stat()
+    with serving(state) as port:
+        reader = connect(port).send(WHOLE)
+        assert reader.socket.recv(100).startswith(b"HTTP/1.1 200")
+        with film.open("r+b") as file:
+            file.seek(-100_000, os.SEEK_END)
+            file.write(b"other")
+        if change == "write and put the time back":
+            os.utime(film, ns=(status.st_atime_ns, status.st_mtime_ns))
+        elif change != "write":
+            os.truncate(film, {"cut": 20_000_000, "empty": 0}[change])
+        assert len(reader.read()) < status.st_size
+        assert request(port, "/healthz")[0] == 200
+
+
+def test_a_file_is_open_only_while_it_is_sent(
+    film: Path, state: Path, connect: Connect
+) -> None:
+    def is_open() -> bool:
+        links = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+        with contextlib.suppress(OSError):
+            return any(link.is_symlink() and link.readlink() == film for link in links)
+        return True
+
+    with serving(state) as port:
+        reader = connect(port).send(WHOLE)
+        reader.socket.recv(100)
+        eventually(is_open)
+        reader.read()
+        eventually(lambda: not is_open())
+        reader = connect(port).send(WHOLE.replace("GET", "HEAD"))
+        assert reader.read().startswith(b"HTTP/1.1 200")
+        assert not is_open()
+        reader = connect(port).send(WHOLE)
+        reader.socket.recv(100)
+        reader.socket.close()  # who goes leaves nothing open
+        eventually(lambda: not is_open())
