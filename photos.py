@@ -1894,7 +1894,7 @@ class Folders:
         own_name = os.path.basename(os.path.abspath(root))
         self._root_keywords = keywords_of((self.real_root.name, own_name))
         self._listings: dict[Parts, tuple[Folder, float]] = {}  # with the time of listing
-        self._listing_lock = threading.Lock()
+        self._listing_locks: dict[Parts, threading.Lock] = {}
 
     def listing(self, parts: Parts, *, fresh: bool = False) -> Folder:
         """List a folder where it may have changed.
@@ -1904,7 +1904,12 @@ class Folders:
         path = os.path.join(self._path, *parts)
         if folder := self._unchanged(parts, path, fresh=fresh):
             return folder
-        with self._listing_lock:  # a hundred thumbnails ask for the same new album at once
+        asked_at = time.time()
+        # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
+        with self._listing_locks.setdefault(parts, threading.Lock()):
+            folder, listed_at = self._listings.get(parts, (None, 0.0))
+            if folder and listed_at >= asked_at:
+                return folder
             if folder := self._unchanged(parts, path, fresh=fresh):
                 return folder
             return self._list_again(parts, path)
@@ -2130,6 +2135,7 @@ class Folders:
             waiting += [(*parts, name) for name in folder.albums]
         for parts in set(self._listings) - walked.keys():
             self._listings.pop(parts, None)
+            self._listing_locks.pop(parts, None)
         return sorted(walked.items(), key=lambda pair: pair[1].last_written, reverse=True)
 
 
@@ -2546,6 +2552,7 @@ class Library:
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
         self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
         self._failures: dict[tuple[str, Purpose], Failure] = {}
+        self._deriving_locks: dict[tuple[Parts, str], threading.Lock] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
         self._full_waiting = threading.BoundedSemaphore(HEAVY_AT_ONCE)
 
@@ -2634,13 +2641,15 @@ class Library:
 
     def _own_album(self, place: Place, principal: Principal, now: Circumstances) -> Album:
         """Return an album without those below it, derived again only after a change."""
-        infos = [self.index.get(file.identity) for file in place.folder.files.values()]
-        derived = self._derived.get((place.parts, principal.scope))
-        if derived and derived.is_current(place, now, infos):
-            return derived.album
-        album = self._derive(place, infos, principal, now)
-        self._derived[place.parts, principal.scope] = DerivedAlbum(place, now, infos, album)
-        return album
+        key = place.parts, principal.scope
+        with self._deriving_locks.setdefault(key, threading.Lock()):
+            infos = [self.index.get(file.identity) for file in place.folder.files.values()]
+            derived = self._derived.get(key)
+            if derived and derived.is_current(place, now, infos):
+                return derived.album
+            album = self._derive(place, infos, principal, now)
+            self._derived[key] = DerivedAlbum(place, now, infos, album)
+            return album
 
     def _derive(
         self,
@@ -2780,6 +2789,7 @@ class Library:
         for key in list(self._derived):
             if key[0] not in remaining:
                 self._derived.pop(key, None)
+                self._deriving_locks.pop(key, None)
         return folders
 
     def flags(self) -> list[tuple[str, Flag]]:
