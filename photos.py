@@ -2145,7 +2145,12 @@ class Folders:
 INDEX_SECONDS = 30 * 86400
 
 
-def _index_line(identity: str, info: Info) -> str:
+def _index_line(identity: str, info: Info | str) -> str:
+    """Return what the file holds of an entry: nothing of what is to be tried again."""
+    if isinstance(info, str):
+        return info
+    if info.retry != NEVER:
+        return ""
     fields = {
         name: value for name, value in vars(info).items() if value != getattr(Info, name)
     }
@@ -2174,7 +2179,7 @@ class Index:
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / _index_name()
-        self._infos: dict[str, Info] = {}
+        self._infos: dict[str, Info | str] = {}  # or the line of the file
         self._lock = threading.Lock()
         self.problem = ""  # why the cache cannot be written
         self.is_quiet = False  # whether the log has said so, or somebody else will
@@ -2193,22 +2198,39 @@ class Index:
             remove_former_renditions(self._path.parent, INDEX_SECONDS)
 
     def _load(self) -> None:
+        """Find the lines of the file. Each is understood when somebody asks for it: start waits for none."""
         with open(self._path, encoding="ascii", errors="replace") as lines:
             with contextlib.suppress(OSError):  # a cache that is read only
                 os.utime(self._path)
             for line in lines:
                 # a killed server left half a line
-                with contextlib.suppress(ValueError, TypeError, RecursionError):
-                    identity, fields = json.loads(line)
-                    self._infos[identity] = info_from(fields)
+                if line.startswith('["') and line.endswith("}]\n"):
+                    self._infos[line[2 : line.index('"', 2)]] = line
 
     def get(self, identity: str) -> Info | None:
-        return self._infos.get(identity)
+        info = self._infos.get(identity)
+        if isinstance(info, str):
+            return self._understand(identity)
+        return info
+
+    def _understand(self, identity: str) -> Info | None:
+        """Read the line of a file, once. A line that makes no sense is forgotten."""
+        with self._lock:
+            line = self._infos.get(identity)
+            if not isinstance(line, str):
+                return line
+            try:
+                info = info_from(json.loads(line)[1])
+            except (ValueError, TypeError, RecursionError):
+                del self._infos[identity]
+                return None
+            self._infos[identity] = info
+            return info
 
     def put(self, identity: str, info: Info) -> None:
         """Remember what a file is; what is to be tried again, only while the program runs."""
+        before = self.get(identity)
         with self._lock:
-            before = self._infos.get(identity)
             self._infos[identity] = info
             self.changes += 1
             if info.retry == NEVER and info != before:
@@ -2231,8 +2253,7 @@ class Index:
             if self._infos.keys() <= identities:
                 return
             self._infos = {name: i for name, i in self._infos.items() if name in identities}
-            lasting = {name: i for name, i in self._infos.items() if i.retry == NEVER}
-            lines = (_index_line(name, info) for name, info in lasting.items())
+            lines = (_index_line(name, info) for name, info in self._infos.items())
             with self._warning():
                 write_atomically(self._path, "".join(lines).encode("ascii"))
 

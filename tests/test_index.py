@@ -87,6 +87,36 @@ def test_a_senseless_line_of_the_index_is_dropped(damage: str, tmp_path: Path) -
     assert (index.get("one"), index.get("two")) == (KNOWN, None)
 
 
+def test_a_line_of_the_index_is_understood_when_it_is_asked_for_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = photos.Index(tmp_path)
+    for name in ("one", "two", "three"):
+        index.put(name, KNOWN)
+    asked = []
+
+    def understand(fields: dict[str, object]) -> renditions.Info:
+        asked.append(fields)
+        return renditions.info_from(fields)
+
+    monkeypatch.setattr(photos, "info_from", understand)
+    index = photos.Index(tmp_path)
+    assert not asked and not index.is_empty
+    assert [index.get("one") for _ in range(3)] == [KNOWN] * 3
+    assert len(asked) == 1
+    index.keep({"one", "two"})  # without a look at them
+    assert len(asked) == 1
+    index = photos.Index(tmp_path)
+    assert [index.get(name) for name in ("one", "two", "three")] == [KNOWN, KNOWN, None]
+
+
+def test_what_is_as_usual_takes_no_memory(tmp_path: Path) -> None:
+    photos.Index(tmp_path).put("one", KNOWN)
+    known = photos.Index(tmp_path).get("one")
+    assert known == KNOWN
+    assert vars(known).keys() == {"key", "kind", "width", "taken", "latitude"}
+
+
 def test_each_version_keeps_an_index_of_its_own_until_it_is_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
