@@ -251,6 +251,8 @@ EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
 
 def display(name: str) -> str:
     """Return a file name as text that can be encoded; bytes that are not UTF-8 become U+FFFD."""
+    if name.isascii():
+        return name
     return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -1331,8 +1333,7 @@ def natural(name: str) -> tuple[Any, ...]:
 
     A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
     """
-    shown = os.fsencode(name).decode("utf-8", "replace")
-    text = unicodedata.normalize("NFC", shown).casefold()
+    text = unicodedata.normalize("NFC", display(name)).casefold()
     stem = _SUFFIX.sub("", text)
     ordered = _COPY.sub("-(", stem).replace("/", "\0")
     return _counted(ordered), _counted(text[len(stem) :]), name
@@ -1480,7 +1481,7 @@ def skipped_among(names: Mapping[str, str]) -> dict[str, Skipped]:
     originals = {unicodedata.normalize("NFC", name).casefold() for name in names}
     skipped = {}
     for name, plain in names.items():
-        is_copy = is_leftover(name) or is_leftover(plain)
+        is_copy = any(map(is_leftover, {name, plain}))
         if is_copy or original_of_conflict(name) in originals:
             skipped[name] = Skipped.COPY
         elif os.path.splitext(plain)[1].lower() in IGNORED_SUFFIXES:
@@ -1565,6 +1566,9 @@ class Shot(NamedTuple):
     edited: list[str]  # photos made of the shot, which count where it has no other
 
 
+NO_SHOT = Shot([], [], [], [])
+
+
 def _group_shots(names: Mapping[str, str]) -> dict[str, Shot]:
     shots: dict[str, Shot] = {}
     for name, plain in sorted(names.items()):
@@ -1604,11 +1608,10 @@ def parse_file_name(name: str) -> Name:
 
 def identity_text(status: os.stat_result) -> str:
     """Return the identity of a file as the index has it; a renamed folder changes none of it."""
-    numbers = (status.st_ino, status.st_size, status.st_mtime_ns)
-    return "-".join(f"{number:x}" for number in numbers)
+    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class File:
     """A file as a folder's listing tells it. `identity` differs when it is written or replaced."""
 
@@ -1630,7 +1633,7 @@ class File:
         """Say whether a file is as it was read; else its key has to be looked at again."""
         return info is not None and info.changed in (0, self.changed)
 
-    @functools.cached_property
+    @property
     def plain_name(self) -> str:
         """The name without keywords: x.jpg of x.jpg.private and of x.private.jpg."""
         if self.keywords is NO_KEYWORDS:
@@ -1643,7 +1646,7 @@ def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) ->
     return File(
         name=name,
         path=path,
-        identity=identity_text(status),
+        identity=sys.intern(identity_text(status)),  # the index has it, too
         size=status.st_size,
         mtime=plausible(status.st_mtime),
         changed=status.st_ctime,
@@ -1715,10 +1718,14 @@ class Folder:
         return list(dict.fromkeys(names))
 
     @functools.cached_property
-    def shots(self) -> dict[str, Shot]:
-        """What may be one shot with a file, by the name of each file."""
+    def _shots(self) -> dict[str, Shot]:
         files = {**self.files, **self.others}
-        return shots_among({name: file.plain_name for name, file in files.items()})
+        shots = shots_among({name: file.plain_name for name, file in files.items()})
+        return {name: shot for name, shot in shots.items() if sum(map(len, shot)) > 1}
+
+    def shot(self, name: str) -> Shot:
+        """Return what may be one shot with a file; most files are alone."""
+        return self._shots.get(name, NO_SHOT)
 
 
 class Place(NamedTuple):
@@ -2205,7 +2212,7 @@ class Index:
             for line in lines:
                 # a killed server left half a line
                 if line.startswith('["') and line.endswith("}]\n"):
-                    self._infos[line[2 : line.index('"', 2)]] = line
+                    self._infos[sys.intern(line[2 : line.index('"', 2)])] = line
 
     def get(self, identity: str) -> Info | None:
         info = self._infos.get(identity)
@@ -2292,7 +2299,7 @@ def kind_of(file: File, info: Info | None) -> str:
     return kind or expected_kind(file.plain_name)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Item:
     """A photo or video of an album; with `film`, a live photo. `info` is None until it was read.
 
@@ -2352,7 +2359,7 @@ class Item:
         if self.facts.written:
             yield dt.datetime.fromisoformat(self.facts.written)
 
-    @functools.cached_property
+    @property
     def taken(self) -> dt.datetime:
         """When it was taken, local time, best first: as its metadata tell, its name, EXIF's DateTime.
 
@@ -2413,7 +2420,7 @@ def is_pair(photo: File, film: File, index: Index) -> bool:
 
 def photo_of(film: File, folder: Folder, index: Index) -> str:
     """Return the name of the live photo whose film a file is; '': it is an item of its own."""
-    shot = folder.shots[film.name]
+    shot = folder.shot(film.name)
     names = (shot.photos or shot.edited) if film.name in shot.films else ()
     pairs = (name for name in names if is_pair(folder.files[name], film, index))
     return next(pairs, "")
@@ -2444,6 +2451,24 @@ def instant(date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
     if date.tzinfo:
         return date
     return date.replace(tzinfo=zone)
+
+
+def name_order(item: Item) -> tuple[Any, ...]:
+    """Return a sort key by which items are in the natural order of their names."""
+    return natural(item.file.name)
+
+
+def sort_by_date(items: Sequence[Item]) -> Iterator[Item]:
+    """Yield items, the oldest first; those of one moment by their names."""
+    zone = usual_zone(items)
+    moments: dict[dt.datetime, list[Item]] = {}
+    for item in items:
+        moments.setdefault(instant(item.taken, zone), []).append(item)
+    for moment in sorted(moments):
+        together = moments[moment]
+        if len(together) > 1:
+            together.sort(key=name_order)
+        yield from together
 
 
 def last_instant(album: Album) -> dt.datetime:
@@ -2713,22 +2738,20 @@ class Library:
             is_item = item.is_shown and not photo_of(file, folder, self.index)
             if is_item and may_find(principal, file.keywords.rule(now)):
                 items.append(item)
-        zone = told_zone(items)
-        for at, item in enumerate(items):
-            if item.kind == VIDEO:
-                items[at] = dataclasses.replace(item, zone=zone)
-        items.sort(key=lambda item: natural(item.file.name))
-        if not folder.text.is_sorted_by_name:
-            zone = usual_zone(items)
-            items.sort(key=lambda item: instant(item.taken, zone))
-        return tuple(items)
+        films = [at for at, item in enumerate(items) if item.kind == VIDEO]
+        zone = told_zone(items) if films else None
+        for at in films:
+            items[at] = dataclasses.replace(items[at], zone=zone)
+        if folder.text.is_sorted_by_name:
+            return tuple(sorted(items, key=name_order))
+        return tuple(sort_by_date(items))
 
     def _item_of(
         self, place: Place, file: File, info: Info | None, principal: Principal
     ) -> Item:
         """Return the item that a file of an album is. album.txt goes before the file's own caption."""
         folder, facts = place.folder, info or Info()
-        shot = folder.shots[file.name]
+        shot = folder.shot(file.name)
         films = (folder.files[name] for name in shot.films)
         pairs = (film for film in films if photo_of(film, folder, self.index) == file.name)
         raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
@@ -3409,7 +3432,7 @@ class Upkeep:
             elif info and kind_of(file, info):
                 yield name, info.problem
         for name, file in folder.others.items():
-            shot = folder.shots[name]
+            shot = folder.shot(name)
             if not (name in shot.raws and shot.photos):
                 yield name, other_picture(file.plain_name)
 
