@@ -1876,6 +1876,24 @@ def component_of(name: str, place: Place, principal: Principal, now: Circumstanc
     return name
 
 
+class Listing(NamedTuple):
+    """A folder as it was listed."""
+
+    folder: Folder
+    listed_at: float  # s since the epoch
+    is_certain: bool  # whether the folder's mtime tells of each change since
+
+
+def is_certain(folder: Folder, listed_at: float) -> bool:
+    """Say whether a folder's mtime tells of each change after a listing."""
+    stamp = folder.stamp
+    if stamp is None or folder.has_links:  # what links lead to changes elsewhere
+        return False
+    keeps_fractions = stamp.mtime_ns % 1_000_000_000 != 0
+    tick = TICK if keeps_fractions else WHOLE_SECOND_TICK
+    return listed_at - stamp.mtime > tick
+
+
 class Folders:
     """The folders below the library's root, as they are at each call. Thread-safe.
 
@@ -1900,7 +1918,7 @@ class Folders:
         self._follow_symlinks = follow_symlinks
         own_name = os.path.basename(os.path.abspath(root))
         self._root_keywords = keywords_of((self.real_root.name, own_name))
-        self._listings: dict[Parts, tuple[Folder, float]] = {}  # with the time of listing
+        self._listings: dict[Parts, Listing] = {}
         self._listing_locks: dict[Parts, threading.Lock] = {}
 
     def listing(self, parts: Parts, *, fresh: bool = False) -> Folder:
@@ -1914,37 +1932,35 @@ class Folders:
         asked_at = time.time()
         # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
         with self._listing_locks.setdefault(parts, threading.Lock()):
-            folder, listed_at = self._listings.get(parts, (None, 0.0))
-            if folder and listed_at >= asked_at:
-                return folder
+            listing = self._listings.get(parts)
+            if listing and listing.listed_at >= asked_at:
+                return listing.folder
             if folder := self._unchanged(parts, path, fresh=fresh):
                 return folder
             return self._list_again(parts, path)
 
+    def is_current(self, place: Place) -> bool:
+        """Say whether the folder of a place is still as it was listed: one stat."""
+        return self.listing(place.parts) is place.folder
+
     def _unchanged(self, parts: Parts, path: str, *, fresh: bool) -> Folder | None:
         """Return the last listing if the folder is as it was; None: it has to be listed."""
-        folder, listed_at = self._listings.get(parts, (None, 0.0))
-        if folder is None or folder.has_links:  # what links lead to changes elsewhere
+        listing = self._listings.get(parts)
+        if listing is None or not listing.is_certain:
             return None
-        if fresh and is_older(listed_at, LISTING_SECONDS):
+        if fresh and is_older(listing.listed_at, LISTING_SECONDS):
             return None
-        stamp = identity_of(path)
-        if stamp is None or stamp != folder.stamp:
+        if identity_of(path) != listing.folder.stamp:
             return None
-        keeps_fractions = stamp.mtime_ns % 1_000_000_000 != 0
-        tick = TICK if keeps_fractions else WHOLE_SECOND_TICK
-        is_certain = listed_at - stamp.mtime > tick
-        if not is_certain:
-            return None
-        return folder
+        return listing.folder
 
     def _list_again(self, parts: Parts, path: str) -> Folder:
-        before, _ = self._listings.get(parts, (None, 0.0))
+        before = self._listings.get(parts)
         listed_at = time.time()
         folder = self._read_folder(parts, path)
-        if before == folder:
-            folder = before  # what was derived from it stays valid
-        self._listings[parts] = folder, listed_at
+        if before and before.folder == folder:
+            folder = before.folder  # what was derived from it stays valid
+        self._listings[parts] = Listing(folder, listed_at, is_certain(folder, listed_at))
         return folder
 
     def _read_folder(self, parts: Parts, path: str) -> Folder:
@@ -2640,9 +2656,7 @@ class Library:
         is_known = kept.changes == self.index.changes and kept.now == now
         if not is_known or place.folder is not kept.place.folder or place != kept.place:
             return False
-        return all(
-            self.folders.listing(below.parts) is below.folder for below in kept.visited
-        )
+        return all(map(self.folders.is_current, kept.visited))
 
     def _with_albums(
         self,
