@@ -66,7 +66,7 @@ import threading
 import time
 import unicodedata
 import uuid
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
@@ -2166,6 +2166,7 @@ class Folders:
 
 # How long the index of another version is kept: somebody may go back to it.
 INDEX_SECONDS = 30 * 86400
+CHANGES_KEPT = 10_000  # by which an album knows whether it has to be derived again
 
 
 def _index_line(identity: str, info: Info | str) -> str:
@@ -2207,6 +2208,7 @@ class Index:
         self.problem = ""  # why the cache cannot be written
         self.is_quiet = False  # whether the log has said so, or somebody else will
         self.changes = 0  # since the start
+        self._last_changed: deque[str] = deque(maxlen=CHANGES_KEPT)
         with contextlib.suppress(OSError):
             self._remove_outdated()
         with contextlib.suppress(OSError):
@@ -2255,10 +2257,19 @@ class Index:
         before = self.get(identity)
         with self._lock:
             self._infos[identity] = info
+            self._last_changed.append(identity)
             self.changes += 1
             if info.retry == NEVER and info != before:
                 with self._warning(), open(self._path, "a", encoding="ascii") as file:
                     file.write(_index_line(identity, info))
+
+    def changed_since(self, changes: int) -> set[str] | None:
+        """Return the files of which something else is known since so many changes; None: too many."""
+        with self._lock:
+            count = self.changes - changes
+            if count > len(self._last_changed):
+                return None
+            return set(itertools.islice(reversed(self._last_changed), count))
 
     @property
     def is_empty(self) -> bool:
@@ -2268,6 +2279,7 @@ class Index:
         """Forget a file that holds something else by now."""
         with self._lock:
             self._infos.pop(identity, None)
+            self._last_changed.append(identity)
             self.changes += 1
 
     def keep(self, identities: set[str]) -> None:
@@ -2565,16 +2577,20 @@ class DerivedAlbum(NamedTuple):
 
     place: Place
     now: Circumstances
-    infos: list[Info | None]
+    changes: int  # of the index, up to which the album is as if it were derived anew
     album: Album
 
     def is_current(
-        self, place: Place, now: Circumstances, infos: list[Info | None]
+        self, place: Place, now: Circumstances, changed: set[str] | None
     ) -> bool:
+        """Say whether the album is as it was; `changed`: files whose facts were told since."""
         is_same_folder = self.place.folder is place.folder
         is_same_address = self.place.address == place.address
         is_same = is_same_folder and is_same_address and self.now == now
-        return is_same and self.infos == infos
+        if not is_same or changed is None:
+            return False
+        files = place.folder.files.values() if changed else ()
+        return all(file.identity not in changed for file in files)
 
 
 class KeptAlbum(NamedTuple):
@@ -2703,25 +2719,23 @@ class Library:
         """Return an album without those below it, derived again only after a change."""
         key = place.parts, principal.scope
         with self._deriving_locks.setdefault(key, threading.Lock()):
-            infos = [self.index.get(file.identity) for file in place.folder.files.values()]
             derived = self._derived.get(key)
-            if derived and derived.is_current(place, now, infos):
-                return derived.album
-            album = self._derive(place, infos, principal, now)
-            self._derived[key] = DerivedAlbum(place, now, infos, album)
+            changes = self.index.changes
+            changed = self.index.changed_since(derived.changes) if derived else None
+            if derived and derived.is_current(place, now, changed):
+                album = derived.album
+            else:
+                album = self._derive(place, principal, now)
+            self._derived[key] = DerivedAlbum(place, now, changes, album)
             return album
 
-    def _derive(
-        self,
-        place: Place,
-        infos: list[Info | None],
-        principal: Principal,
-        now: Circumstances,
-    ) -> Album:
+    def _derive(self, place: Place, principal: Principal, now: Circumstances) -> Album:
+        infos = [self.index.get(file.identity) for file in place.folder.files.values()]
         items = self._items(place, infos, principal, now)
         photos = sum(item.kind == PHOTO for item in items)
-        zone = usual_zone(items)
-        dates = sorted((item.taken for item in items), key=lambda date: instant(date, zone))
+        by_date: Sequence[Item] = items
+        if place.folder.text.is_sorted_by_name:
+            by_date = [*sort_by_date(items)]
         return Album(
             address=place.address,
             title=self.folders.title(place.parts),
@@ -2731,8 +2745,8 @@ class Library:
             albums=(),
             photos=photos,
             videos=len(items) - photos,
-            first=next(iter(dates), None),
-            last=next(reversed(dates), None),
+            first=next((item.taken for item in by_date), None),
+            last=next((item.taken for item in reversed(by_date)), None),
             last_added=max((item.added for item in items), default=0),
             cover=choose_cover(items, place.folder.text.cover),
         )

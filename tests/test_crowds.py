@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from drawing import draw
+from looking import look, place_at, read
 from processes import eventually
 
 import photos
+import renditions
 
 
 def open_folders(root: Path) -> photos.Folders:
@@ -46,3 +49,37 @@ def test_a_folder_that_takes_long_to_list_keeps_nobody_from_another(
             may_go_on.set()
         assert [list(future.result(20).files) for future in long] == [["one.jpg"]] * 3
     assert listed.count(("Long",)) < 3, "those who wait take what was listed meanwhile"
+
+
+def test_what_is_learned_of_one_photo_derives_its_own_album_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("One/a.jpg", "Two/b.jpg", "Three/c.jpg"):
+        draw(tmp_path / name)
+    library = photos.Library(tmp_path, tmp_path / photos.STATE_FOLDER / "cache", workers=0)
+    try:
+        read(library)
+        assert look(library).photos == 3
+        derived: list[photos.Parts] = []
+        derive = library._derive
+
+        def note(
+            place: photos.Place, principal: photos.Principal, now: photos.Circumstances
+        ) -> photos.Album:
+            derived.append(place.parts)
+            return derive(place, principal, now)
+
+        monkeypatch.setattr(library, "_derive", note)
+        file = place_at(library, "Two", "b.jpg").file
+        assert file
+        for width in (7, 8):
+            library.index.put(file.identity, renditions.Info(kind="photo", width=width))
+            assert look(library).photos == 3
+            [item] = look(library, "Two").items
+            assert item.facts.width == width
+        assert derived == [("Two",)] * 2
+        monkeypatch.setattr(library.index, "_last_changed", deque(maxlen=0))
+        library.index.put(file.identity, renditions.Info(kind="photo", width=9))
+        assert [item.facts.width for item in look(library, "Two").items] == [9]
+    finally:
+        library.close()
