@@ -2952,7 +2952,7 @@ def read_place(path: str, head: bytes, info: Info) -> Info:
 MOTION_SIGNS = (b"MotionPhoto", b"MicroVideo")  # in XMP
 FILM_BOX_BYTES = 1024  # of a film's first box, at most: it lists brands
 SAMSUNG_FILM = 0x0A30  # the type of that part of the trailer
-SAMSUNG_PARTS = 100
+SAMSUNG_BYTES = 1212  # of the trailer's directory, at most: it lists 100 parts
 _MICRO_VIDEO = re.compile(rb"MicroVideoOffset(?:=\"|>)(\d{1,12})")
 _DIRECTORY_ITEM = re.compile(rb"<rdf:li\b.{0,2000}?(?=</rdf:li>|<rdf:li\b)", re.DOTALL)
 _ITEM_LENGTH = re.compile(rb":Length(?:=\"|>)(\d{1,12})")
@@ -2973,23 +2973,29 @@ def _told_by_xmp(head: bytes, size: int) -> Iterator[Piece]:
     for item in reversed(_DIRECTORY_ITEM.findall(head)):
         length = _length_told(_ITEM_LENGTH, item)
         behind += length
-        if b'"MotionPhoto"' in item or b">MotionPhoto<" in item:
-            yield size - behind, length
+        is_attribute = b'"MotionPhoto"' in item
+        is_element = b">MotionPhoto<" in item
+        if is_attribute or is_element:
+            start = size - behind
+            padding = _length_told(_ITEM_PADDING, item)
+            yield start, length
             # Samsung counts the padding behind the film as a part of it.
-            yield size - behind, length - _length_told(_ITEM_PADDING, item)
+            yield start, length - padding
 
 
 def _told_by_samsung(file: IO[bytes], size: int) -> Iterator[Piece]:
     """Yield where a film is by the directory at the end of a Samsung's file."""
     file.seek(max(0, size - 8))
-    [length], sign = struct.unpack("<I", file.read(4)), file.read(4)
+    length, sign = struct.unpack("<I4s", file.read(8))
     start = size - 8 - length
-    if sign != b"SEFT" or not 12 <= length <= 12 * (SAMSUNG_PARTS + 1) or start < 0:
+    is_directory = sign == b"SEFT" and start >= 0
+    if not is_directory or length > SAMSUNG_BYTES:
         return
     file.seek(start)
     directory = file.read(length)
     for at in range(12, len(directory) - 11, 12):
-        _, type, offset, part_size = struct.unpack_from("<HHII", directory, at)
+        entry = struct.unpack_from("<HHII", directory, at)
+        _, type, offset, part_size = entry
         if type != SAMSUNG_FILM or offset > start:
             continue
         file.seek(start - offset)
