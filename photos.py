@@ -2590,7 +2590,7 @@ class DerivedAlbum(NamedTuple):
         if not is_same or changed is None:
             return False
         files = place.folder.files.values() if changed else ()
-        return all(file.identity not in changed for file in files)
+        return changed.isdisjoint(file.identity for file in files)
 
 
 class KeptAlbum(NamedTuple):
