@@ -777,6 +777,7 @@ class Keywords:
     mentioned: frozenset[str] = frozenset()
     until: dt.date | None = None  # the last day of being hidden
     is_understood: bool = True
+    is_inbox: bool = False
 
     def rule(self, circumstances: Circumstances) -> Rule:
         """Return what the keywords mean on that day, with those users."""
@@ -811,6 +812,7 @@ def strictest(several: Iterable[Keywords]) -> Keywords:
         mentioned=frozenset().union(*(keywords.mentioned for keywords in several)),
         until=min(dates, default=None),
         is_understood=all(keywords.is_understood for keywords in several),
+        is_inbox=any(keywords.is_inbox for keywords in several),
     )
 
 
@@ -879,8 +881,8 @@ def _parse_keywords(text: str) -> tuple[Keywords, str]:
             said.append(Keywords(Visibility.HIDDEN, until=until))
         elif match["hidden"]:
             said.append(Keywords(Visibility.HIDDEN))
-        else:  # .private, or .inbox, which users see until guests have links
-            said.append(Keywords(Visibility.PRIVATE))
+        else:
+            said.append(Keywords(Visibility.PRIVATE, is_inbox=match["inbox"] is not None))
     if rest.strip():
         said.append(CLOSED)
     return strictest(said), rest.strip()
@@ -980,28 +982,45 @@ def flag_of(name: str, now: Circumstances) -> Flag | None:
 
 @dataclasses.dataclass(frozen=True)
 class Principal:
-    """Who is asking: a visitor, a user, or the owner."""
+    """Who is asking: a visitor, a guest, a user, or the owner.
+
+    A guest takes the share's album for the library: its own keywords, and those on the way to it,
+    count for nothing, since the share is a decision of its own.
+    """
 
     user: str = ""  # the name; '' of a visitor
     is_owner: bool = False
+    share: str = ""  # the id of a guest's share
+    root: tuple[str, ...] = ()  # a guest's library: the names on disk down to it
+    only_adds: bool = False  # a guest of an inbox, who sees nothing of what others added
 
     @property
     def is_user(self) -> bool:
         return self.user != ""
 
     @property
+    def is_guest(self) -> bool:
+        return self.share != ""
+
+    @property
     def scope(self) -> str:
         """Principals with one scope find the same; derived albums are kept by it."""
         if self.is_owner:
             return "owner"
+        if self.is_guest:
+            return f"share {self.share}"
         return f"user {self.user}" if self.is_user else "visitor"
 
 
 VISITOR = Principal()
+# Any owner: all of them find everything.
+OWNER_PRINCIPAL = Principal("owner", is_owner=True)
 
 
 def may_open(principal: Principal, rule: Rule) -> bool:
     """Decide whether somebody who knows the address of a place may open it."""
+    if principal.only_adds:
+        return False
     if principal.is_owner or rule.visibility < Visibility.PRIVATE:
         return True
     if not principal.is_user:
@@ -1013,7 +1032,7 @@ def may_find(principal: Principal, rule: Rule) -> bool:
     """Decide whether somebody finds something in lists, counts, dates and covers."""
     if principal.is_user:
         return may_open(principal, rule)
-    return rule.visibility == Visibility.PUBLIC
+    return rule.visibility == Visibility.PUBLIC and not principal.only_adds
 
 
 # --- Workers -----------------------------------------------------------------
@@ -2072,16 +2091,23 @@ class Folders:
             return keywords_of(Path(real).parts)
         return None
 
-    def _keywords_on_disk(self, place: Place) -> Keywords | None:
+    def _keywords_on_disk(self, place: Place, principal: Principal) -> Keywords | None:
         """Return the keywords along the real path of a place as it is now; None: it is not shown.
 
         Not from the listings: of a chain of links, one farther on may point elsewhere by now.
+        For a guest, those from the share's album on.
         """
         real = real_path(os.path.join(self._path, *place.parts))
         is_as_named = real == os.path.join(self._real_path, *place.parts)
         if is_as_named and not self._is_state(real):
             return place.keywords  # which are those of its names
-        return self._keywords_along(real)
+        keywords = self._keywords_along(real)
+        if keywords is None or not principal.is_guest:
+            return keywords
+        shared = real_path(os.path.join(self._path, *principal.root))
+        if not is_within(real, shared):
+            return keywords
+        return keywords_of(list(filter(None, real[len(shared) :].split(os.sep))))
 
     def locate(self, address: Parts, principal: Principal) -> Place | None:
         """Return what is at an address now; None: nothing that this principal may open.
@@ -2090,23 +2116,27 @@ class Folders:
         time of the answer tells one from the other.
         """
         now = self.circumstances()
-        place = self.root_place(now)
+        place = self.root_place(now, principal)
         for component in address:
             step = self._step(place, component, principal, now)
             if step is None:
                 return None
             place = step
-        real = self._keywords_on_disk(place)
+        real = self._keywords_on_disk(place, principal)
         if real is None:
             return None
         keywords = strictest((place.keywords, real))
         rule = keywords.rule(now)
-        if not may_open(principal, rule):
+        is_own_album = principal.is_guest and not address
+        if not is_own_album and not may_open(principal, rule):
             return None
         return place._replace(keywords=keywords, rule=rule)
 
-    def root_place(self, now: Circumstances) -> Place:
-        """Return the place of the library itself."""
+    def root_place(self, now: Circumstances, principal: Principal = VISITOR) -> Place:
+        """Return the place of the library itself; of a guest, that of the share's album."""
+        if principal.is_guest:
+            root = principal.root
+            return Place(root, (), NO_KEYWORDS, Rule(), self.listing(root))
         keywords = self._root_keywords
         return Place((), (), keywords, keywords.rule(now), self.listing(()))
 
@@ -6409,8 +6439,6 @@ BAR_LENGTH = 30  # characters
 # Addresses that nobody has (RFC 5737, RFC 3849).
 NOBODY = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
-# Any owner: all of them find everything.
-OWNER_PRINCIPAL = Principal("owner", is_owner=True)
 
 
 def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = "") -> Any:
