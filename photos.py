@@ -8,7 +8,8 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · HTTP · ZIP · pages · guard · web · server · command line
+    albums · upkeep · users · tokens · shares · HTTP · ZIP · pages · guard · web · server ·
+    command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -16,6 +17,7 @@ On disk, all of it below the state folder (`.photos/` in the library, or --state
 
     config.json   title, host, port, public address …    text, hand-editable
     users.json    password hashes, sessions ended early   text, mode 0600
+    shares.json   links for guests                        text, mode 0600
     secret.key    32 random bytes, made once, mode 0600
     cache/        index and renditions; always safe to delete
 
@@ -244,7 +246,8 @@ class StateError(PhotosError):
 # --- Files -------------------------------------------------------------------
 
 PROBE_BYTES = 1 << 20  # more than most pictures need
-STATE_VERSION = 1  # of config.json and users.json; a newer one is refused, never rewritten
+SECRET_FILES = ("users.json", "shares.json", "secret.key")
+STATE_VERSION = 1  # of all state files; a newer one is refused, never rewritten
 # The years 1 to 9999, with some days to spare, in seconds since the epoch.
 EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
 
@@ -412,7 +415,7 @@ def state_problem(state: Path) -> str:
     except OSError as error:
         problem = f"The disk of {state} has no locks ({error.strerror})."
         return f"{problem} Give one command at a time, or {other}"
-    paths = [state / name for name in ("users.json", "secret.key")]
+    paths = [state / name for name in SECRET_FILES]
     exposed = [path.name for path in paths if path.exists() and path.stat().st_mode & 0o077]
     if exposed and sys.platform != "win32":
         problem = (
@@ -3660,54 +3663,68 @@ def _owners(users: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [name for name, user in users.items() if user.get("role") == OWNER]
 
 
-class UserStore:
-    """The registered users, in users.json. Thread-safe, and safe with other processes.
+Entries: TypeAlias = dict[str, dict[str, Any]]  # of a state file, by name or id
+
+
+class Store:
+    """The entries of a state file. Thread-safe, and safe with other processes.
 
     A change by another process is noticed at the next call (by stat). All methods raise StateError
-    where the file is damaged; the writing ones UserExists or NoSuchUser.
+    where the file is damaged.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._path = state / "users.json"
+    def __init__(
+        self, path: Path, key: str, is_entry: Callable[[Any], bool], need: str
+    ) -> None:
+        self._path = path
+        self._key = key
+        self._is_entry = is_entry
+        self._need = need  # what each entry has, for the owner
         self._identity: Identity | None = None  # of the file as it was read
-        self._users: dict[str, dict[str, Any]] = {}
+        self._entries: Entries = {}
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()  # for disks without locks
+
+    def _read(self) -> Entries:
+        with self._read_lock:
+            identity = identity_of(self._path)
+            if identity is None or identity != self._identity:
+                self._entries = self._load()
+                self._identity = identity
+            return self._entries
+
+    def _load(self) -> Entries:
+        state = read_state(self._path)
+        if state is None:
+            return {}
+        entries = state.get(self._key)
+        if not isinstance(entries, dict) or not all(map(self._is_entry, entries.values())):
+            raise StateError(f"{self._path} is damaged: {self._need}")
+        return entries
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[Entries]:
+        """Read, change and write as one step."""
+        try:
+            with self._write_lock, locked(self._path):
+                entries = self._load()
+                yield entries
+                write_state(self._path, {self._key: entries})
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
+
+
+class UserStore(Store):
+    """The registered users, in users.json; the writing methods raise UserExists or NoSuchUser."""
+
+    def __init__(self, state: Path) -> None:
+        need = "each user needs a password and an epoch."
+        super().__init__(state / "users.json", "users", _is_user, need)
         self._hashes_running = threading.BoundedSemaphore(HASHES_AT_ONCE)
         self._hashes_waiting = threading.BoundedSemaphore(HASHES_WAITING)
         # Checked for an unknown name, so that the time of the answer does not tell which names exist.
         salt, digest = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(DIGEST_BYTES)
         self._dummy_hash = encode_hash(salt, digest)
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        with self._read_lock:
-            identity = identity_of(self._path)
-            if identity is None or identity != self._identity:
-                self._users = self._load()
-                self._identity = identity
-            return self._users
-
-    def _load(self) -> dict[str, dict[str, Any]]:
-        state = read_state(self._path)
-        if state is None:
-            return {}
-        users = state.get("users")
-        if not isinstance(users, dict) or not all(map(_is_user, users.values())):
-            raise StateError(
-                f"{self._path} is damaged: each user needs a password and an epoch."
-            )
-        return users
-
-    @contextlib.contextmanager
-    def _change(self) -> Iterator[dict[str, dict[str, Any]]]:
-        """Read, change and write as one step."""
-        try:
-            with self._write_lock, locked(self._path):
-                users = self._load()
-                yield users
-                write_state(self._path, {"users": users})
-        except OSError as error:
-            raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
 
     def names(self) -> list[str]:
         """Return the names of all users, sorted."""
@@ -3806,23 +3823,28 @@ class UserStore:
         hashed = self._dummy_hash
         if user:
             hashed = user["password"]
+        is_right = self.check_password(password, hashed, self._path, name)
+        if user is None or not is_right:
+            return None
+        if is_outdated(hashed):
+            self._renew(name, hashed, password)
+        return str(user["epoch"])
+
+    def check_password(self, password: bytes, hashed: str, path: Path, name: str) -> bool:
+        """Say whether a password is right, of a user or of a share; few are checked at a time.
+
+        `path` and `name` tell the owner which hash is damaged. Raises Busy, StateError.
+        """
         too_many = "Many people are logging in. Try again in a moment."
         try:
             with place_among(self._hashes_waiting, too_many), self._hashes_running:
-                is_right = is_password(password, hashed)
-                if user and is_right and is_outdated(hashed):
-                    self._renew(name, hashed, password)
+                return is_password(password, hashed)
         except ValueError as error:
             if "malloc" in str(error):  # what OpenSSL says where 32 MB are not to be had
                 raise Busy(
                     "The server is short of memory. Try again in a moment."
                 ) from None
-            raise StateError(
-                f"{self._path} is damaged: the hash of {name}: {error}"
-            ) from None
-        if user is None or not is_right:
-            return None
-        return str(user["epoch"])
+            raise StateError(f"{path} is damaged: the hash of {name}: {error}") from None
 
     def _renew(self, name: str, hashed: str, password: bytes) -> None:
         """Store a hash with today's parameters, unless somebody changed the password meanwhile."""
@@ -3924,12 +3946,16 @@ class LoginLimits:
 RENEW_SECONDS = 86400
 TOKEN_BYTES = 4096
 AUDIENCE = "photos session"
+UNLOCKING = "photos unlock"  # the audience of who told a share's password
 CLAIMS = ["exp", "iat", "sub", "aud", "jti", "epoch"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """A login as its token tells it; `jti` stays the same when the token is renewed."""
+    """A login as its token tells it; `jti` stays the same when the token is renewed.
+
+    Where a share was unlocked, `user` is the share's id, and the epoch that of its password.
+    """
 
     user: str
     epoch: str
@@ -3943,11 +3969,12 @@ class Session:
 
 
 class Tokens:
-    """Signs and reads session tokens (JWT, RFC 7519; HS256 alone)."""
+    """Signs and reads tokens (JWT, RFC 7519; HS256 alone), for one purpose."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, audience: str = AUDIENCE) -> None:
+        self._audience = audience
         # each purpose its own key
-        self._key = hmac.digest(secret, AUDIENCE.encode(), "sha256")
+        self._key = hmac.digest(secret, audience.encode(), "sha256")
         # In the name of the cookie: of two sites on one host, browsers send it to both.
         self.site = hmac.digest(secret, b"photos cookie", "sha256")[:4].hex()
 
@@ -3958,7 +3985,7 @@ class Tokens:
             "sub": user,
             "epoch": epoch,
             "jti": jti or secrets.token_urlsafe(16),
-            "aud": AUDIENCE,
+            "aud": self._audience,
             "iat": now,
             "exp": now + SESSION_SECONDS,
         }
@@ -3973,7 +4000,7 @@ class Tokens:
                 token,
                 self._key,
                 algorithms=["HS256"],
-                audience=AUDIENCE,
+                audience=self._audience,
                 options={"require": CLAIMS},
             )
             epoch, jti, issued = (
@@ -3984,6 +4011,321 @@ class Tokens:
             return Session(claims["sub"], epoch, jti, issued)
         except (jwt.PyJWTError, ValueError, TypeError):
             return None
+
+
+# --- Shares ------------------------------------------------------------------
+
+SHARE_DAYS = 365  # that a share lasts unless the owner says otherwise
+LONGEST_DAYS = 36500
+LABEL_LENGTH = 100  # characters
+TOKEN_KEY = b"photos share"
+TOKEN_BITS = 128  # 22 characters of Base64
+MARKS = 16  # of an album, so that no other folder is taken for it
+SEARCH_SECONDS = 2.0  # before an album that is gone is searched for again
+
+
+class NoSuchShare(PhotosError):
+    """There is no such share."""
+
+    status = 404
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"There is no link for {label}. To list the links:")
+        self.command = "shares"
+
+
+class ShareExists(PhotosError):
+    """There is a link to that album for the same people already."""
+
+    status = 409
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"There is a link to this album for {label} already. It is among:")
+        self.command = "shares"
+
+
+def parse_label(text: str) -> str:
+    """Return for whom a share is: 1 to 100 characters on one line."""
+    label = " ".join(text.split())
+    has_controls = any(unicodedata.category(c) in ("Cc", "Cs") for c in label)
+    if has_controls or not 1 <= len(label) <= LABEL_LENGTH:
+        raise ValueError(f"Say for whom the link is, in 1 to {LABEL_LENGTH} characters.")
+    return label
+
+
+def parse_days(text: str) -> int:
+    """Return for how many days a share lasts."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 6
+    if not is_number or not 1 <= int(text) <= LONGEST_DAYS:
+        raise ValueError(f"The days are a number from 1 to {LONGEST_DAYS}.")
+    return int(text)
+
+
+def share_token(secret: bytes, share_id: str) -> str:
+    """Return the 22 characters of a share's address: an HMAC of its id by a key of its own."""
+    key = hmac.digest(secret, TOKEN_KEY, "sha256")
+    digest = hmac.digest(key, share_id.encode(), "sha256")[: TOKEN_BITS // 8]
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A link for one guest or household to one album and what is in it."""
+
+    label: str  # for whom
+    album: str  # its address, with slashes; '' is the library
+    device: int  # of the album's folder
+    inode: int
+    marks: tuple[
+        str, ...
+    ]  # of what was in the folder, so that no other one is taken for it
+    since: dt.date
+    until: dt.date | None  # the last day, server's time; None: no end
+    password: str = ""  # the hash; '': none is asked
+    may_add: bool = False
+    creator: str = ""  # an owner; '': made on the command line
+    used: dt.date | None = None  # the last day
+    id: str = ""
+
+    @property
+    def epoch(self) -> str:
+        """Differs when the password does."""
+        return hashlib.blake2b(self.password.encode(), digest_size=8).hexdigest()
+
+    @property
+    def address(self) -> Parts:
+        return tuple(filter(None, self.album.split("/")))
+
+
+def _day(text: str | None) -> dt.date | None:
+    return None if text is None else dt.date.fromisoformat(text)
+
+
+SHARE_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("label", "album", "password", "creator"), str),
+    **dict.fromkeys(("device", "inode"), int),
+    **dict.fromkeys(("since", "until", "used"), (str, type(None))),
+    "marks": list,
+    "may_add": bool,
+}
+
+
+def share_from(share_id: str, entry: Mapping[str, Any]) -> Share:
+    """Return the share that an entry of shares.json is. Raises ValueError, KeyError."""
+    values = {name: entry[name] for name in SHARE_TYPES}
+    if not all(isinstance(values[name], kind) for name, kind in SHARE_TYPES.items()):
+        raise ValueError("a value is of another type")
+    values |= {name: _day(values[name]) for name in ("since", "until", "used")}
+    return Share(**{**values, "id": share_id, "marks": tuple(map(str, values["marks"]))})
+
+
+def _is_share(entry: Any) -> bool:
+    """Say whether an entry of shares.json is one."""
+    try:
+        return isinstance(entry, dict) and share_from("", entry).since is not None
+    except (ValueError, KeyError):
+        return False
+
+
+def entry_of(share: Share) -> dict[str, Any]:
+    """Return a share as shares.json has it."""
+    entry = {name: getattr(share, name) for name in SHARE_TYPES}
+    for name in ("since", "until", "used"):
+        entry[name] = entry[name] and entry[name].isoformat()
+    return {**entry, "marks": list(share.marks)}
+
+
+class ShareStore(Store):
+    """The links for guests, in shares.json."""
+
+    def __init__(self, state: Path) -> None:
+        need = "its links are not as this program writes them."
+        super().__init__(state / "shares.json", "shares", _is_share, need)
+        self._secret = read_secret(state)
+        self._by_token: tuple[Entries, dict[str, Share]] = ({}, {})
+
+    def token(self, share: Share) -> str:
+        """Return what stands for a share in its address."""
+        return share_token(self._secret, share.id)
+
+    def _tokens(self) -> dict[str, Share]:
+        """Return the shares by token, made again after a change."""
+        entries = self._read()
+        if self._by_token[0] is not entries:
+            shares = (share_from(share_id, entry) for share_id, entry in entries.items())
+            self._by_token = entries, {self.token(share): share for share in shares}
+        return self._by_token[1]
+
+    def all(self) -> list[Share]:
+        """Return the shares, by label."""
+        return sorted(
+            self._tokens().values(), key=lambda share: (natural(share.label), share.id)
+        )
+
+    def at(self, token: str) -> Share | None:
+        """Return the share of a token, be it dead or alive; None: there is none."""
+        return self._tokens().get(token)
+
+    def named(self, share_id: str) -> Share:
+        """Return a share by its id. Raises NoSuchShare."""
+        for share in self.all():
+            if share.id == share_id:
+                return share
+        raise NoSuchShare(share_id)
+
+    def labelled(self, label: str) -> list[Share]:
+        """Return the shares for somebody. Raises NoSuchShare."""
+        folded = _folded(label)
+        shares = [share for share in self.all() if _folded(share.label) == folded]
+        if not shares:
+            raise NoSuchShare(label)
+        return shares
+
+    def make(self, share: Share) -> Share:
+        """Add a share; return it with its id. Raises ShareExists."""
+        share_id = secrets.token_hex(8)
+        with self._change() as entries:
+            for entry in entries.values():
+                is_same = _folded(entry["label"]) == _folded(share.label)
+                if is_same and entry["album"] == share.album:
+                    raise ShareExists(share.label)
+            entries[share_id] = entry_of(share)
+        return dataclasses.replace(share, id=share_id)
+
+    def end(self, share_id: str) -> None:
+        """End a share. Raises NoSuchShare."""
+        with self._change() as entries:
+            if share_id not in entries:
+                raise NoSuchShare(share_id)
+            del entries[share_id]
+
+    def update(self, share: Share) -> None:
+        """Note where a share's album is now and when the share was used last, unless it has ended."""
+        with self._change() as entries:
+            if share.id in entries:
+                after = entry_of(share)
+                names = ("album", "device", "inode", "marks", "used")
+                entries[share.id] |= {name: after[name] for name in names}
+
+
+class Guests:
+    """Finds out which album a share opens now. Thread-safe."""
+
+    def __init__(self, store: ShareStore, users: UserStore, folders: Folders) -> None:
+        self.store = store
+        self._users = users
+        self._folders = folders
+        self._missed: dict[str, float] = {}  # when an album was searched for in vain
+
+    def is_alive(self, share: Share) -> bool:
+        """Say whether a share has neither expired nor lost the owner who made it."""
+        today = self._folders.circumstances().today
+        if share.until and today > share.until:
+            return False
+        if not share.creator:
+            return True
+        try:
+            return self._users.is_owner(share.creator)
+        except StateError:  # nobody knows who is an owner
+            return False
+
+    def share_at(self, token: str) -> Share | None:
+        """Return the share of a token; None: it has ended, or never was. Raises StateError."""
+        share = self.store.at(token)
+        if share is None or not self.is_alive(share):
+            return None
+        return share
+
+    def made(self, place: Place, **terms: Any) -> Share:
+        """Return a new share of the album at a place; `terms` are fields of Share."""
+        today = self._folders.circumstances().today
+        share = Share(album="", device=0, inode=0, marks=(), since=today, **terms)
+        return self.store.make(self._moved(share, place))
+
+    def principal(self, share: Share) -> Principal | None:
+        """Return the guest of a share; None: its album is gone."""
+        place = self.album(share)
+        if place is None:
+            return None
+        own_name = parse_name(place.parts[-1]) if place.parts else Name("")
+        only_adds = own_name.keywords.is_inbox
+        return Principal(share=share.id, root=place.parts, only_adds=only_adds)
+
+    def album(self, share: Share) -> Place | None:
+        """Return the album of a share; where it was renamed or moved, note its new address.
+
+        The folder itself goes first, since another one may have its address by now; else what is
+        at the address, such as a copy that was put back.
+        """
+        place = self._folders.locate(share.address, OWNER_PRINCIPAL)
+        if place and place.file:
+            place = None
+        if place and self._folder_id(place) == (share.device, share.inode):
+            return place
+        place = self._search(share) or place
+        if place:
+            with contextlib.suppress(StateError):  # it is found again all the same
+                self.store.update(self._moved(share, place))
+        return place
+
+    def note_use(self, share: Share) -> None:
+        """Note that a share was used today, at most once a day."""
+        today = self._folders.circumstances().today
+        place = self.album(share)
+        if place and share.used != today:
+            with contextlib.suppress(StateError):
+                self.store.update(
+                    dataclasses.replace(self._moved(share, place), used=today)
+                )
+
+    def _moved(self, share: Share, place: Place) -> Share:
+        """Return a share with an album's address, and with what tells its folder from others."""
+        device, inode = self._folder_id(place)
+        return dataclasses.replace(
+            share,
+            album="/".join(place.address),
+            device=device,
+            inode=inode,
+            marks=tuple(itertools.islice(self._marks(place.parts), MARKS)),
+        )
+
+    def _folder_id(self, place: Place) -> tuple[int, int]:
+        try:
+            status = os.stat(os.path.join(self._folders.root, *place.parts))
+        except OSError:
+            return 0, 0
+        return status.st_dev, status.st_ino
+
+    def _marks(self, parts: Parts) -> Iterator[str]:
+        """Yield what tells the content of a folder from that of others."""
+        folder = self._folders.listing(parts)
+        for file in folder.files.values():
+            yield file.identity
+        for name in folder.albums:
+            if identity := identity_of(os.path.join(self._folders.root, *parts, name)):
+                yield f"{identity.inode:x}"
+
+    def _search(self, share: Share) -> Place | None:
+        """Return the album of a share by its folder, wherever that is now."""
+        now = time.monotonic()
+        if now - self._missed.get(share.id, -SEARCH_SECONDS) < SEARCH_SECONDS:
+            return None
+        for parts, folder in self._folders.walk():
+            if folder.stamp and folder.stamp.inode == share.inode:
+                place = self._is_same(share, parts)
+                if place:
+                    return place
+        self._missed[share.id] = now
+        return None
+
+    def _is_same(self, share: Share, parts: Parts) -> Place | None:
+        """Return the place of a folder; None: it is another one, which got the number of one deleted."""
+        place = self._folders.locate(parts, OWNER_PRINCIPAL)
+        if place is None or self._folder_id(place) != (share.device, share.inode):
+            return None
+        marks = set(self._marks(parts))
+        is_same = bool(marks & set(share.marks)) or not (marks or share.marks)
+        return place if is_same else None
 
 
 # --- HTTP --------------------------------------------------------------------
@@ -6987,7 +7329,7 @@ def mode_lines(state: Path) -> Iterator[str]:
     """Say whether others can read the state files."""
     if sys.platform == "win32":
         return
-    for name in ("", "config.json", "users.json", "secret.key"):
+    for name in ("", "config.json", *SECRET_FILES):
         path, mode = state / name, 0o600
         if path == state:
             mode = 0o700

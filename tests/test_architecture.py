@@ -38,6 +38,7 @@ SECTIONS = [
         "Upkeep",
         "Users",
         "Tokens",
+        "Shares",
         "HTTP",
         "ZIP",
         "Pages",
