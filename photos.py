@@ -8,8 +8,8 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · shares · HTTP · ZIP · pages · guard · web · server ·
-    command line
+    albums · upkeep · users · tokens · shares · HTTP · ZIP · pages · routes · guard · web ·
+    server · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -175,6 +175,12 @@ class NotFound(PhotosError):
 
 class LoginFailed(PhotosError):
     """The name or the password is wrong."""
+
+    status = 401
+
+
+class Locked(PhotosError):
+    """The share has a password, which this browser has not told yet."""
 
     status = 401
 
@@ -996,6 +1002,7 @@ class Principal:
     share: str = ""  # the id of a guest's share
     root: tuple[str, ...] = ()  # a guest's library: the names on disk down to it
     only_adds: bool = False  # a guest of an inbox, who sees nothing of what others added
+    is_discreet: bool = False  # nothing of a guest's album is for those who preview a link
 
     @property
     def is_user(self) -> bool:
@@ -4248,8 +4255,12 @@ class Guests:
         if place is None:
             return None
         own_name = parse_name(place.parts[-1]) if place.parts else Name("")
-        only_adds = own_name.keywords.is_inbox
-        return Principal(share=share.id, root=place.parts, only_adds=only_adds)
+        return Principal(
+            share=share.id,
+            root=place.parts,
+            only_adds=own_name.keywords.is_inbox,
+            is_discreet=share.password != "" or place.rule.visibility == Visibility.PRIVATE,
+        )
 
     def album(self, share: Share) -> Place | None:
         """Return the album of a share; where it was renamed or moved, note its new address.
@@ -4271,8 +4282,8 @@ class Guests:
     def note_use(self, share: Share) -> None:
         """Note that a share was used today, at most once a day."""
         today = self._folders.circumstances().today
-        place = self.album(share)
-        if place and share.used != today:
+        place = self.album(share) if share.used != today else None
+        if place:
             with contextlib.suppress(StateError):
                 self.store.update(
                     dataclasses.replace(self._moved(share, place), used=today)
@@ -4596,7 +4607,8 @@ class FilePart:
     """A part of a file, as a file, so that no server's file wrapper sends a byte too much.
 
     `patches` are laid over what is read. Raises OSError where the file's exact identity
-    is another by now, so that the connection ends: what was sent would be parts of two files.
+    is another by now, so that the connection ends: what was sent would be parts of two files; and
+    where somebody may not read on.
     """
 
     def __init__(
@@ -4606,7 +4618,9 @@ class FilePart:
         end: int,
         patches: tuple[Patch, ...] = (),
         identity: tuple[int, ...] = (),
+        may_read_on: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_read_on = may_read_on
         self._file = file
         self._start = start
         self._end = end
@@ -4666,6 +4680,8 @@ class FilePart:
     def _check(self, *, is_whole: bool) -> None:
         if not is_whole or exact_identity(os.fstat(self._file.fileno())) != self._identity:
             raise OSError(errno.ESTALE, "the file was written while it was sent")
+        if not self._may_read_on():
+            raise OSError(errno.EACCES, "the share ended while the file was sent")
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         bases = {os.SEEK_SET: self._start, os.SEEK_CUR: self._at, os.SEEK_END: self._end}
@@ -5337,6 +5353,18 @@ class Links:
     def feed(self) -> str:
         return self._to("feed.atom")
 
+    def unlock(self) -> str:
+        return self._to("unlock")
+
+    def share(self, address: Parts) -> str:
+        return self._to("share", address or ("",))
+
+    def shares(self, share_id: str = "") -> str:
+        return self._to("shares", (), *([f"show={share_id}"] if share_id else []))
+
+    def end(self, share_id: str) -> str:
+        return self._to("shares", (share_id, "end"))
+
     def login(self, target: str = "") -> str:
         parameters = [urlencode({"next": target})] if target else []
         return self._to("login", (), *parameters)
@@ -5420,7 +5448,7 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
     }
 
 
-# --- Guard -------------------------------------------------------------------
+# --- Routes ------------------------------------------------------------------
 
 PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
 JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compression
@@ -5441,6 +5469,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# Of answers below a share's address, which tell nobody where they lie.
+GUEST_HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+_SHARE = re.compile(r"/s/([^/]*)(?=/|\Z)")
 HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 
 Response: TypeAlias = bottle.HTTPResponse
@@ -5450,6 +5481,9 @@ class Access(enum.Enum):
     """What the guard asks before a handler runs, and what somebody without access gets."""
 
     ANYONE = "anyone"
+    OUTSIDE = "anyone, and 404 below a share"
+    GUEST = "404 unless below a share"
+    OWNER = "404 as if nothing were there, with the log-in form, for all but owners"
     PAGE = "404 as if nothing were there, with the log-in form"
     MEDIA = "404 as if nothing were there"
 
@@ -5477,9 +5511,10 @@ ROUTES = (
     Route("GET", "/api/album", "send_album", Access.MEDIA),
     Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
     Route("GET", "/feed.atom", "send_feed", Access.MEDIA),
-    Route("GET", "/login", "show_login", Access.ANYONE),
-    Route("POST", "/login", "log_in", Access.ANYONE),
-    Route("POST", "/logout", "log_out", Access.ANYONE),
+    Route("GET", "/login", "show_login", Access.OUTSIDE),
+    Route("POST", "/login", "log_in", Access.OUTSIDE),
+    Route("POST", "/logout", "log_out", Access.OUTSIDE),
+    Route("POST", "/unlock", "unlock", Access.GUEST),
     Route("GET", "/static/<name>", "send_static", Access.ANYONE),
     Route("GET", "/manifest.webmanifest", "send_manifest", Access.ANYONE),
     Route("GET", "/healthz", "send_health", Access.ANYONE),
@@ -5502,9 +5537,13 @@ class Visit:
     place: Place = NOWHERE
     address: Parts = ()  # as it was asked for; that of the place may be another
     has_slash: bool = False  # whether the path ended with one
+    token: str | None = None  # of a share, below whose address it was asked; None: outside
+    share: Share | None = None  # None: there is none, or it is dead
 
     @property
     def visibility(self) -> Visibility:
+        if self.token is not None:
+            return Visibility.PRIVATE
         return self.place.rule.visibility
 
 
@@ -5539,6 +5578,14 @@ def _redirect(target: str) -> Response:
     return Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
 
 
+def _field(name: str) -> str:
+    """Return a field of a form. Raises BadForm for a form of another kind."""
+    form_type = bottle.request.environ.get("CONTENT_TYPE", "")
+    if form_type and not form_type.startswith("application/x-www-form-urlencoded"):
+        raise BadForm
+    return bottle.request.forms.getunicode(name) or ""
+
+
 def address_of(path: str) -> Parts:
     """Return the address that a path is, as WSGI has it: the one place where a path becomes names.
 
@@ -5549,6 +5596,15 @@ def address_of(path: str) -> Parts:
     if not path:
         return ()
     return tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/"))
+
+
+def enter_share(environ: dict[str, Any]) -> None:
+    """Take `/s/TOKEN` from a path as its prefix, as if the site were mounted there (PEP 3333)."""
+    path = environ.get("PATH_INFO", "")
+    if match := _SHARE.match(path):
+        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "").rstrip("/") + match[0]
+        environ["PATH_INFO"] = path[match.end() :]
+        environ["photos.share"] = match[1]
 
 
 def _number_asked(name: str = "page") -> int:
@@ -5601,6 +5657,9 @@ class ErrorLog(io.TextIOBase):
         return len(text)
 
 
+# --- Guard -------------------------------------------------------------------
+
+
 class Guard:
     """Receives requests, and lets through to the handlers of `Site` what may be let through."""
 
@@ -5617,6 +5676,9 @@ class Guard:
         self._users = users
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits(registered=users.registered)
+        self._unlocking = Tokens(read_secret(state), UNLOCKING)
+        self._shares = ShareStore(state)
+        self._guests = Guests(self._shares, users, library.folders)
         self._last_trouble = ""
         self._has_advised = False
         folder = template_folder()
@@ -5643,11 +5705,15 @@ class Guard:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer one request; every response has the security headers."""
+        enter_share(environ)
+        own_headers = SECURITY_HEADERS
+        if "photos.share" in environ:
+            own_headers = {**SECURITY_HEADERS, **GUEST_HEADERS}
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             present = {name.lower() for name, _ in headers}
             missing = [
-                pair for pair in SECURITY_HEADERS.items() if pair[0].lower() not in present
+                pair for pair in own_headers.items() if pair[0].lower() not in present
             ]
             return start_response(status, headers + missing, exc_info)
 
@@ -5677,6 +5743,7 @@ class Guard:
             visit = self._receive()
             try:
                 self._check_host(visit)
+                self._check_share(route, visit)
                 self._check_origin(route, visit)
                 visit = self._locate(route, visit)
                 return self._finish(handler(visit), route, visit)
@@ -5690,14 +5757,58 @@ class Guard:
         environ = bottle.request.environ
         headers = headers_of(environ)
         prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
-        session, principal = self._identify(headers.get("Cookie", ""))
-        return Visit(
+        visit = Visit(
             headers=headers,
             links=Links(quote(prefix.encode("latin-1")), self._statics.key),
             texts=self._texts_for(headers.get("Accept-Language", "")[:LANGUAGES_BYTES]),
-            session=session,
-            principal=principal,
+            session=None,
+            principal=VISITOR,
+            token=environ.get("photos.share"),
         )
+        if visit.token is not None:
+            return self._receive_guest(visit)
+        session, principal = self._identify(headers.get("Cookie", ""))
+        return dataclasses.replace(visit, session=session, principal=principal)
+
+    def _receive_guest(self, visit: Visit) -> Visit:
+        """Find out which share somebody asks for; who is also logged in sees what the guest sees."""
+        share = principal = None
+        try:
+            share = self._guests.share_at(visit.token or "")
+        except StateError as error:
+            self._log_once(error, "no link for guests opens")
+        if share:
+            principal = self._guests.principal(share)
+        if share and principal:
+            return dataclasses.replace(visit, share=share, principal=principal)
+        # A page about nothing has its styles from outside.
+        outside = visit.links.prefix.rpartition("/s/")[0]
+        return dataclasses.replace(visit, links=Links(outside, self._statics.key))
+
+    def _check_share(self, route: Route, visit: Visit) -> None:
+        """Raise NotFound below a share that is dead, and Locked below one that wants a password."""
+        is_below = visit.token is not None
+        misplaced = (Access.OUTSIDE, Access.OWNER) if is_below else (Access.GUEST,)
+        if route.access in misplaced or (is_below and visit.share is None):
+            raise NotFound
+        is_content = route.access in (Access.PAGE, Access.MEDIA)
+        if visit.share and is_content and not self._is_unlocked(visit, visit.share):
+            raise Locked("This album has a password.")
+
+    def _is_unlocked(self, visit: Visit, share: Share) -> bool:
+        token = cookie_value(visit.headers.get("Cookie", ""), self._unlock_name())
+        unlocked = self._unlocking.read(token)
+        if share.password == "":
+            return True
+        return unlocked is not None and (unlocked.user, unlocked.epoch) == (
+            share.id,
+            share.epoch,
+        )
+
+    def _unlock_name(self) -> str:
+        """Name the cookie of who told a share's password; its path is the share's prefix."""
+        name = f"photos-unlock-{self._tokens.site}"
+        return f"__Secure-{name}" if self._is_secure() else name
 
     def _check_host(self, visit: Visit) -> None:
         """Raise WrongHost where the site has a public address and was asked for by another name."""
@@ -5770,11 +5881,11 @@ class Guard:
             return None, VISITOR
         return session, Principal(session.user, is_owner)
 
-    def _log_once(self, error: StateError) -> None:
-        trouble = str(error)
+    def _log_once(self, error: StateError, consequence: str = "nobody can log in") -> None:
+        trouble = f"{error} Until then {consequence}."
         if trouble != self._last_trouble:
             self._last_trouble = trouble
-            log.error("%s Until then nobody can log in.", trouble)
+            log.error("%s", trouble)
 
     def _set_cookie(self, response: Response, token: str) -> None:
         """Set the session's cookie; '' takes it away."""
@@ -5793,6 +5904,9 @@ class Guard:
     def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
         if visit.visibility == Visibility.HIDDEN:
             response.set_header("X-Robots-Tag", "noindex")
+        # A browser that goes on from a page of the share: a robot that opens a link changes nothing.
+        if visit.share and visit.headers.get("Sec-Fetch-Site") == "same-origin":
+            self._guests.note_use(visit.share)
         session = visit.session
         if route.access is Access.PAGE and session and session.is_old:
             token = self._tokens.issue(session.user, session.epoch, session.jti)
@@ -5815,16 +5929,22 @@ class Guard:
             message = str(error) or http.HTTPStatus(error.status).phrase
             response = Response(f"{message}\n", error.status, {"Content-Type": TEXT})
             return _mark(response, error)
+        if isinstance(error, Locked):
+            return self._ask_to_unlock(visit, self._here(visit))
         target = ""
-        if isinstance(error, NotFound) and route.access is Access.PAGE:
+        if isinstance(error, NotFound) and route.access in (Access.PAGE, Access.OWNER):
             target = self._target_of(visit)
         page = self._make_error_page(visit, error.status, error.retry_after, target)
         return _mark(page, error)
 
     def _target_of(self, visit: Visit) -> str:
         """Return where a visitor shall be led after log-in: here; '': a user is logged in already."""
-        if visit.principal.is_user:
+        if visit.principal.is_user or visit.token is not None:
             return ""
+        return self._here(visit)
+
+    def _here(self, visit: Visit) -> str:
+        """Return the address that was asked for, to come back to."""
         environ, query = bottle.request.environ, bottle.request.query_string
         path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
         target = quote(path.encode("latin-1"))
@@ -5871,6 +5991,8 @@ class Guard:
             "url": visit.links,
             "origin": self._config.origin,
             "user": visit.principal.user,
+            "is_guest": visit.token is not None,
+            "is_discreet": visit.principal.is_discreet,
             "is_owner": visit.principal.is_owner,
             "place": visit.place,
             "lang": visit.texts.language,
@@ -5945,16 +6067,18 @@ class Guard:
         if part.status == 206:
             headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
         headers["Content-Length"] = str(part.end - part.start)
-        body = self._body_of(media, exact_identity(status), part)
+        body = self._body_of(visit, media, exact_identity(status), part)
         return Response(body, part.status, headers)
 
     def _body_of(
-        self, media: Media, identity: tuple[int, ...], part: Part
+        self, visit: Visit, media: Media, identity: tuple[int, ...], part: Part
     ) -> bytes | FilePart | Iterator[bytes]:
         """Return the bytes of a part of a file, or of a longer one what reads them later."""
         offset, _ = media.piece or (0, 0)
         start, end = offset + part.start, offset + part.end
-        body = FilePart(LateFile(media.path), start, end, media.patches, identity)
+        may_read_on = functools.partial(self._may_read_on, visit)
+        file = LateFile(media.path)
+        body = FilePart(file, start, end, media.patches, identity, may_read_on)
         length = end - start
         try:
             if length <= SMALL_BYTES:
@@ -5969,6 +6093,14 @@ class Guard:
         if length > WRAPPED_BYTES:
             return body.blocks()
         return body
+
+    def _may_read_on(self, visit: Visit) -> bool:
+        """Say whether what is being sent may go on: a share may end in the middle of a download."""
+        if visit.share is None:
+            return True
+        with contextlib.suppress(StateError):
+            return self._guests.share_at(visit.token or "") is not None
+        return False
 
 
 # --- Web ---------------------------------------------------------------------
@@ -6086,10 +6218,13 @@ class Site(Guard):
 
     def _trail(self, visit: Visit) -> list[tuple[str, str]]:
         """Return title and address of each album on the way to a place, the library left out."""
-        place = visit.place
+        place, above = visit.place, len(visit.principal.root)
         return [
-            (self._title(place.parts[:depth]), visit.links.album(place.address[:depth]))
-            for depth in range(1, len(place.parts))
+            (
+                self._title(place.parts[: above + depth]),
+                visit.links.album(place.address[:depth]),
+            )
+            for depth in range(1, len(place.address))
         ]
 
     def _flags(self, visit: Visit, album: Album) -> list[tuple[str, Flag]]:
@@ -6318,19 +6453,21 @@ class Site(Guard):
         return json.dumps(facts, ensure_ascii=False, indent=1).encode()
 
     def send_feed(self, visit: Visit) -> Response:
-        """What was added last, as Atom (RFC 4287): the same for everybody, as visitors find it."""
-        links = visit.links
+        """What was added last, as Atom (RFC 4287): the same for everybody outside a share."""
+        links, principal, below = visit.links, VISITOR, ""
+        if visit.share:
+            principal, below = visit.principal, f"/s/{visit.token}"
         if self._config.public_address:
-            links = Links(self._config.public_address, self._statics.key)
-        # Whatever was added, the album that all visitors find is another one.
-        album = self._library.album(visit.place, VISITOR)
+            links = Links(f"{self._config.public_address}{below}", self._statics.key)
+        # Whatever was added, the album that the principal finds is another one.
+        album = self._library.album(visit.place, principal)
         inputs = album, self.read_title()
-        make = functools.partial(self._make_feed, visit, links)
+        make = functools.partial(self._make_feed, visit, links, principal)
         document = self._kept.page(("feed", links.prefix), inputs, make)
         return self._make_document(document, "application/atom+xml; charset=utf-8", visit)
 
-    def _make_feed(self, visit: Visit, links: Links) -> bytes:
-        items = self._library.recent_items(visit.place, VISITOR)
+    def _make_feed(self, visit: Visit, links: Links, principal: Principal) -> bytes:
+        items = self._library.recent_items(visit.place, principal)
         text = self._render(
             "feed", visit, url=links, items=items, urn=urn, utc_text=utc_text
         )
@@ -6389,12 +6526,8 @@ class Site(Guard):
 
     def log_in(self, visit: Visit) -> Response:
         """Check name and password; start a session and go to where the visitor came from."""
-        form_type = bottle.request.environ.get("CONTENT_TYPE", "")
-        if form_type and not form_type.startswith("application/x-www-form-urlencoded"):
-            raise BadForm
-        form = bottle.request.forms
-        target = safe_next(form.getunicode("next") or "", visit.links.prefix)
-        name, password = form.getunicode("user") or "", form.getunicode("password") or ""
+        target = safe_next(_field("next"), visit.links.prefix)
+        name, password = _field("user"), _field("password")
         try:
             user, epoch = self._check_password(name, password)
         except (LoginFailed, TooManyAttempts, Busy) as error:
@@ -6412,23 +6545,28 @@ class Site(Guard):
 
         Raises LoginFailed, TooManyAttempts, Busy, StateError.
         """
-        address = ""
-        if self._config.trusted_proxy:
-            address = bottle.request.environ.get("REMOTE_ADDR", "")
         try:
             user, secret = parse_user(name), parse_password(password)
         except ValueError:
             raise LoginFailed from None
-        self._limits.attempt(user, address)
+        verify = functools.partial(self._users.verify, user, secret)
+        return user, self._check(user, verify)
+
+    def _check(self, account: str, verify: Callable[[], str | None]) -> str:
+        """Return what `verify` does, within the limits of an account. Raises as `_check_password`."""
+        address = ""
+        if self._config.trusted_proxy:
+            address = bottle.request.environ.get("REMOTE_ADDR", "")
+        self._limits.attempt(account, address)
         try:
-            epoch = self._users.verify(user, secret)
+            verified = verify()
         except (Busy, StateError):
-            self._limits.withdraw(user, address)
+            self._limits.withdraw(account, address)
             raise
-        if epoch is None:
+        if verified is None:
             raise LoginFailed
-        self._limits.succeeded(user, address)
-        return user, epoch
+        self._limits.succeeded(account, address)
+        return verified
 
     def log_out(self, visit: Visit) -> Response:
         """End this session everywhere it was copied to."""
@@ -6442,6 +6580,59 @@ class Site(Guard):
         self._set_cookie(response, "")
         response.set_header("Clear-Site-Data", '"cache"')
         return response
+
+    # Shares
+
+    def _ask_to_unlock(
+        self, visit: Visit, target: str, error: PhotosError | None = None
+    ) -> Response:
+        """Answer with the form for a share's password."""
+        message = ""
+        if isinstance(error, LoginFailed):
+            message = visit.texts.text("wrong_password")
+        elif error:
+            message = visit.texts.error(error.status, error.retry_after)
+        error = error or Locked()
+        body = self._render("unlock", visit, target=target, error=message)
+        page = self._make_page(Document(body), visit, error.status, is_kept=False)
+        return _mark(page, error)
+
+    def unlock(self, visit: Visit) -> Response:
+        """Check a share's password; remember in this browser that it was told."""
+        target = safe_next(_field("next"), visit.links.prefix)
+        share, password = visit.share, _field("password")
+        if share is None:
+            raise NotFound
+        try:
+            self._check(
+                f"share {share.id}", functools.partial(self._verify, share, password)
+            )
+        except (LoginFailed, TooManyAttempts, Busy) as error:
+            return self._ask_to_unlock(visit, target, error)
+        self._guests.note_use(share)
+        response = _redirect(target)
+        response.set_cookie(
+            self._unlock_name(),
+            self._unlocking.issue(share.id, share.epoch),
+            path=visit.links.prefix,
+            secure=self._is_secure(),
+            httponly=True,
+            samesite="lax",
+            max_age=SESSION_SECONDS,
+        )
+        return response
+
+    def _verify(self, share: Share, text: str) -> str | None:
+        """Return the epoch of a share's password; None: the text is another one."""
+        try:
+            password = parse_password(text)
+        except ValueError:
+            return None
+        path = self._state / "shares.json"
+        is_right = share.password == "" or self._users.check_password(
+            password, share.password, path, share.label
+        )
+        return share.epoch if is_right else None
 
 
 def create_app(

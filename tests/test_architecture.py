@@ -42,6 +42,7 @@ SECTIONS = [
         "HTTP",
         "ZIP",
         "Pages",
+        "Routes",
         "Guard",
         "Web",
         "Server",
@@ -379,8 +380,9 @@ def routes_of_the_design(*, with_new: bool) -> set[tuple[str, str]]:
                 has_path = False
             else:
                 has_path = True
+                path = path.removeprefix("/s/TOKEN")
                 routes |= {
-                    (each, re.split("ADDRESS|NAME|[?]", path)[0]) for each in methods
+                    (each, re.split("ADDRESS|NAME|ID|[?]", path)[0]) for each in methods
                 }
     return routes
 
