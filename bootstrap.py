@@ -597,7 +597,7 @@ def place(
 CANNOT_START = 3  # exit status
 # All packages and modules that photos.pyz brings.
 PACKAGES = frozenset(
-    "PIL _pillow_heif bottle jwt photos pillow_heif renditions waitress".split()
+    "PIL _pillow_heif bottle jwt photos pillow_heif renditions segno waitress".split()
 )
 OLDEST_PILLOW = (11, 1)  # of the machine's own, that photos.py can run with
 PILLOW_FEATURES = (

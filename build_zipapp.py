@@ -131,7 +131,7 @@ def platform_tags(which: str) -> list[str]:
 
 DOWNLOADS = 4  # at a time
 # What pip is asked for. The lock file has these names with underscores, as wheels have them.
-PACKAGES = ("bottle", "pillow", "pillow-heif", "pyjwt", "waitress")
+PACKAGES = ("bottle", "pillow", "pillow-heif", "pyjwt", "segno", "waitress")
 
 
 class Wheel(NamedTuple):
