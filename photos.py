@@ -517,6 +517,8 @@ ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
 NO_ADDRESS = "An address looks like https://photos.example.org"
 EVERY_HOST = "::"  # of IPv6, and of IPv4 too
 CACHE_SHARE = 20  # percent of its disk; thumbnails and previews of 10,000 photos take 4 GB
+# Addresses that nobody has (RFC 5737, RFC 3849).
+NOBODY = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 USUAL_PORTS = {"http": "80", "https": "443"}  # browsers leave these out of Origin
 _HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*", re.IGNORECASE | re.ASCII)
 _PUBLIC_ADDRESS = re.compile(
@@ -735,6 +737,43 @@ def library_root(state: Path, config: Config) -> Path:
         advice = "Is its disk connected? Another one: --library FOLDER"
         raise StateError(f"There is no folder {root}. {advice}")
     return root
+
+
+def network_host(family: socket.AddressFamily = socket.AF_INET) -> str | None:
+    """Return this machine's address in its network; None: it has none."""
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        # This sends nothing: it asks which of our addresses faces the network.
+        probe.connect((NOBODY[family], 9))
+        host: str = probe.getsockname()[0]
+        return host
+    return None
+
+
+def addresses(config: Config) -> list[str]:
+    """Return the addresses to open, the public one last."""
+    hosts: list[str | None] = [config.host]
+    if config.host in (ANY_HOST, EVERY_HOST):
+        hosts = [OWN_HOST, network_host()]
+    if config.host == EVERY_HOST:
+        hosts += ["::1", network_host(socket.AF_INET6)]
+    addresses = []
+    for host in filter(None, hosts):
+        bracketed = host
+        if ":" in host:
+            zoned = host.replace("%", "%25")  # RFC 6874
+            bracketed = f"[{zoned}]"
+        addresses.append(f"http://{bracketed}:{config.port}{config.prefix}/")
+    if config.public_address:
+        addresses.append(f"{config.public_address}/")
+    return addresses
+
+
+def address_for_others(config: Config) -> str:
+    """Return the address at which other people reach the site, as far as the settings tell."""
+    own, *others = addresses(config)
+    if config.public_address:
+        return config.public_address
+    return next(iter(others), own).removesuffix("/")
 
 
 # --- Permissions -------------------------------------------------------------
@@ -4105,7 +4144,9 @@ class Share:
 
 
 def _day(text: str | None) -> dt.date | None:
-    return None if text is None else dt.date.fromisoformat(text)
+    if text is None:
+        return None
+    return dt.date.fromisoformat(text)
 
 
 SHARE_TYPES: dict[str, Any] = {
@@ -4148,12 +4189,16 @@ class ShareStore(Store):
     def __init__(self, state: Path) -> None:
         need = "its links are not as this program writes them."
         super().__init__(state / "shares.json", "shares", _is_share, need)
-        self._secret = read_secret(state)
+        self._state = state
         self._by_token: tuple[Entries, dict[str, Share]] = ({}, {})
 
     def token(self, share: Share) -> str:
         """Return what stands for a share in its address."""
         return share_token(self._secret, share.id)
+
+    @functools.cached_property
+    def _secret(self) -> bytes:
+        return read_secret(self._state)
 
     def _tokens(self) -> dict[str, Share]:
         """Return the shares by token, made again after a change."""
@@ -4206,6 +4251,12 @@ class ShareStore(Store):
                 raise NoSuchShare(share_id)
             del entries[share_id]
 
+    def end_all_of(self, creator: str) -> None:
+        """End the shares that an owner made, so that no later user of that name has them."""
+        for share in self.all():
+            if share.creator == creator:
+                self.end(share.id)
+
     def update(self, share: Share) -> None:
         """Note where a share's album is now and when the share was used last, unless it has ended."""
         with self._change() as entries:
@@ -4213,6 +4264,19 @@ class ShareStore(Store):
                 after = entry_of(share)
                 names = ("album", "device", "inode", "marks", "used")
                 entries[share.id] |= {name: after[name] for name in names}
+
+
+def share_link(config: Config, token: str) -> str:
+    """Return the complete address of a share."""
+    return f"{address_for_others(config)}/s/{token}/"
+
+
+def qr_code(link: str) -> Any:
+    """Return the QR code of a link (ISO/IEC 18004), as segno makes it."""
+    # Here, since it loads much of Python's network code, 55 ms, and is needed once in a while.
+    import segno
+
+    return segno.make(link, error="m", micro=False)
 
 
 class Guests:
@@ -4226,8 +4290,7 @@ class Guests:
 
     def is_alive(self, share: Share) -> bool:
         """Say whether a share has neither expired nor lost the owner who made it."""
-        today = self._folders.circumstances().today
-        if share.until and today > share.until:
+        if self._is_over(share):
             return False
         if not share.creator:
             return True
@@ -4235,6 +4298,20 @@ class Guests:
             return self._users.is_owner(share.creator)
         except StateError:  # nobody knows who is an owner
             return False
+
+    def why_dead(self, share: Share) -> str:
+        """Say why a share opens nothing: expired, no_owner or no_album; '': it opens its album."""
+        if self._is_over(share):
+            return "expired"
+        if not self.is_alive(share):
+            return "no_owner"
+        if self.album(share) is None:
+            return "no_album"
+        return ""
+
+    def _is_over(self, share: Share) -> bool:
+        today = self._folders.circumstances().today
+        return share.until is not None and today > share.until
 
     def share_at(self, token: str) -> Share | None:
         """Return the share of a token; None: it has ended, or never was. Raises StateError."""
@@ -4282,8 +4359,9 @@ class Guests:
     def note_use(self, share: Share) -> None:
         """Note that a share was used today, at most once a day."""
         today = self._folders.circumstances().today
-        place = self.album(share) if share.used != today else None
-        if place:
+        if share.used == today:
+            return
+        if place := self.album(share):
             with contextlib.suppress(StateError):
                 self.store.update(
                     dataclasses.replace(self._moved(share, place), used=today)
@@ -4335,8 +4413,10 @@ class Guests:
         if place is None or self._folder_id(place) != (share.device, share.inode):
             return None
         marks = set(self._marks(parts))
-        is_same = bool(marks & set(share.marks)) or not (marks or share.marks)
-        return place if is_same else None
+        is_empty = not marks and not share.marks
+        if is_empty or marks & set(share.marks):
+            return place
+        return None
 
 
 # --- HTTP --------------------------------------------------------------------
@@ -6969,8 +7049,6 @@ STOP_SECONDS = 1.5  # that answers in progress get when the server is stopped
 STEPS = {Purpose.THUMBNAILS: "Making thumbnails of", Purpose.ALL: "Making previews of"}
 INDEX_ROUNDS = 3  # of the command index, for files that are still being copied
 BAR_LENGTH = 30  # characters
-# Addresses that nobody has (RFC 5737, RFC 3849).
-NOBODY = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -7190,35 +7268,6 @@ def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Pa
     raise PhotosError(f"There are no settings in {state}. {advice}")
 
 
-def network_host(family: socket.AddressFamily = socket.AF_INET) -> str | None:
-    """Return this machine's address in its network; None: it has none."""
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        # This sends nothing: it asks which of our addresses faces the network.
-        probe.connect((NOBODY[family], 9))
-        host: str = probe.getsockname()[0]
-        return host
-    return None
-
-
-def addresses(config: Config) -> list[str]:
-    """Return the addresses to open, the public one last."""
-    hosts: list[str | None] = [config.host]
-    if config.host in (ANY_HOST, EVERY_HOST):
-        hosts = [OWN_HOST, network_host()]
-    if config.host == EVERY_HOST:
-        hosts += ["::1", network_host(socket.AF_INET6)]
-    addresses = []
-    for host in filter(None, hosts):
-        bracketed = host
-        if ":" in host:
-            zoned = host.replace("%", "%25")  # RFC 6874
-            bracketed = f"[{zoned}]"
-        addresses.append(f"http://{bracketed}:{config.port}{config.prefix}/")
-    if config.public_address:
-        addresses.append(f"{config.public_address}/")
-    return addresses
-
-
 def stop_by_signals(app: Site) -> None:
     """Have Ctrl-C and SIGTERM stop the server."""
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -7305,10 +7354,120 @@ def run_passwd(args: argparse.Namespace) -> None:
 
 
 def run_remove(args: argparse.Namespace) -> None:
-    """Remove a user; ends that user's sessions."""
+    """Remove a user; ends that user's sessions and links for guests."""
     name = parse_user(args.user)
     open_users(args).remove(name)
+    ShareStore(state_folder(args)).end_all_of(name)
     print(f"Removed {name}.")
+
+
+class Sharing(NamedTuple):
+    """What the commands about links for guests work on."""
+
+    config: Config
+    folders: Folders
+    guests: Guests
+
+
+def open_sharing(args: argparse.Namespace) -> Sharing:
+    """Return settings, folders and shares. Raises PhotosError before the first run."""
+    state, config = open_state(args)
+    users = UserStore(state)
+    folders = Folders(
+        library_root(state, config),
+        state,
+        follow_symlinks=config.follow_symlinks,
+        circumstances=lambda: Circumstances(dt.date.today(), users.registered()),
+    )
+    return Sharing(config, folders, Guests(ShareStore(state), users, folders))
+
+
+def album_named(folders: Folders, text: str) -> Place:
+    """Return the album of an address, or of a path on disk; `.` is the library. Raises NotFound."""
+    path = Path(text)
+    if path.is_absolute() and path.is_relative_to(folders.root):
+        path = path.relative_to(folders.root)
+    place = folders.locate(path.parts, OWNER_PRINCIPAL)
+    if place is None or place.file:
+        raise NotFound(f"There is no album {display(text)} in {folders.root}.")
+    return place
+
+
+def last_day(args: argparse.Namespace) -> dt.date | None:
+    """Return the last day of a new share; None: it has no end."""
+    if args.forever:
+        return None
+    return dt.date.today() + dt.timedelta(days=parse_days(str(args.days)))
+
+
+DEAD_TEXTS = {
+    "expired": "opens nothing any more, since its last day is over",
+    "no_owner": "opens nothing, since who made it is no owner any more",
+    "no_album": "opens nothing, since its album is gone",
+}
+
+
+def share_lines(sharing: Sharing, share: Share) -> Iterator[str]:
+    """Say what a share opens and how long, and name its link."""
+    guests = sharing.guests
+    facts = [DEAD_TEXTS.get(guests.why_dead(share), "")]
+    if facts == [""] and (place := guests.album(share)):
+        path = display("/".join(place.parts)) or "the whole library"
+        facts = [f"opens {path}"]
+        if place.rule.visibility == Visibility.PRIVATE:
+            facts.append("which is private otherwise")
+    facts.append(f"until {share.until}" if share.until else "without an end")
+    if share.password:
+        facts.append("with a password")
+    if share.may_add:
+        facts.append("may add photos")
+    facts.append(f"last used {share.used}" if share.used else "not used yet")
+    yield f"{share.label}: {', '.join(facts)}."
+    yield f"  {share_link(sharing.config, guests.store.token(share))}"
+
+
+def all_share_lines(sharing: Sharing) -> Iterator[str]:
+    """Say of each share what it opens."""
+    try:
+        shares = sharing.guests.store.all()
+    except StateError as error:
+        yield f"No link for guests opens: {error}"
+        return
+    if shares:
+        yield "Links for guests, who need no account:"
+    for share in shares:
+        yield from share_lines(sharing, share)
+
+
+def run_share(args: argparse.Namespace) -> None:
+    """Make a link by which somebody without an account opens one album and what is in it."""
+    sharing, label = open_sharing(args), parse_label(args.whom)
+    place, until = album_named(sharing.folders, args.album), last_day(args)
+    hashed = ""
+    if args.password or args.password_stdin:
+        hashed = hash_password(new_password(args))
+    share = sharing.guests.made(
+        place, label=label, until=until, password=hashed, may_add=args.add
+    )
+    print(*share_lines(sharing, share), sep="\n")
+    if is_terminal():
+        link = share_link(sharing.config, sharing.guests.store.token(share))
+        qr_code(link).terminal(compact=True)
+
+
+def run_shares(args: argparse.Namespace) -> None:
+    """List the links for guests, with what they open."""
+    sharing = open_sharing(args)
+    for share in sharing.guests.store.all():
+        print(*share_lines(sharing, share), sep="\n")
+
+
+def run_unshare(args: argparse.Namespace) -> None:
+    """End all links for somebody, at once."""
+    store = open_sharing(args).guests.store
+    for share in store.labelled(args.whom):
+        store.end(share.id)
+        print(f"Ended the link for {share.label} to {share.album or 'the whole library'}.")
 
 
 def with_role(users: UserStore, name: str) -> str:
@@ -7482,13 +7641,33 @@ def flag_lines(library: Library) -> Iterator[str]:
             yield f"{path}: {problem}. To mend that, {rename}"
 
 
-def principal_named(users: UserStore, name: str) -> Principal:
-    """Return the principal that `check --as` means. Raises NoSuchUser."""
+class View(NamedTuple):
+    """As whom `check --as` looks; `principal` is None where a share opens nothing."""
+
+    principal: Principal | None
+    links: Links
+    why_dead: str = ""
+
+
+def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
+    """Yield as whom `check --as` looks: one person, or the guest of each share with that label.
+
+    Raises NoSuchUser.
+    """
+    folded = unicodedata.normalize("NFC", name).strip().casefold()
     if name == "visitor":
-        return VISITOR
-    user = parse_user(name)
-    users.require(user)
-    return Principal(user, users.is_owner(user))
+        yield View(VISITOR, Links("", ""))
+    elif folded in users.names():
+        yield View(Principal(folded, users.is_owner(folded)), Links("", ""))
+    else:
+        try:
+            shares = guests.store.labelled(name)
+        except NoSuchShare:
+            raise NoSuchUser(name) from None
+        for share in shares:
+            links = Links(f"/s/{guests.store.token(share)}", "")
+            why_dead = guests.why_dead(share)
+            yield View(None if why_dead else guests.principal(share), links, why_dead)
 
 
 def tree_lines(album: Album, links: Links, depth: int = 0) -> Iterator[str]:
@@ -7499,8 +7678,12 @@ def tree_lines(album: Album, links: Links, depth: int = 0) -> Iterator[str]:
         yield from tree_lines(child, links, depth + 1)
 
 
-def view_lines(library: Library, principal: Principal, links: Links) -> Iterator[str]:
+def view_lines(library: Library, view: View) -> Iterator[str]:
     """Draw what somebody finds, and below it what opens without being found."""
+    principal, links, why_dead = view
+    if principal is None:
+        yield f"This link {DEAD_TEXTS.get(why_dead, 'opens nothing')}."
+        return
     root = library.folders.locate((), principal)
     if root is None:
         yield "Nothing: the library's own name makes all of it private."
@@ -7593,14 +7776,17 @@ def run_check(args: argparse.Namespace) -> None:
     """Say in plain words who can see what, and what is wrong."""
     state, library, users = open_named(args)
     with contextlib.closing(library):
+        sharing = open_sharing(args)
         if args.view_of:
-            principal = principal_named(users, args.view_of)
-            print(*view_lines(library, principal, Links("", "")), sep="\n")
+            for view in views_named(users, sharing.guests, args.view_of):
+                print(*view_lines(library, view), sep="\n")
             return
         print(*version_lines(args), *pillow_lines(args), sep="\n")
         print(*state_lines(args, state), sep="\n")
         upkeep = Upkeep(library)
         print(*reach_lines(library, users), *flag_lines(library), sep="\n")
+        for line in all_share_lines(sharing):
+            print(line)
         for line in place_lines(upkeep):
             print(line)
         print_problems(upkeep, how_to(args, "index"))
@@ -7614,6 +7800,9 @@ COMMANDS = {
     "owner": run_owner,
     "remove": run_remove,
     "users": run_users,
+    "share": run_share,
+    "shares": run_shares,
+    "unshare": run_unshare,
     "index": run_index,
     "check": run_check,
 }
@@ -7650,6 +7839,39 @@ def _add_setting_flags(command: argparse.ArgumentParser) -> None:
             command.add_argument(option_of(name), metavar=name.upper(), help=help)
 
 
+def _add_share_flags(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("album", metavar="ALBUM", help="the album's folder, or . for the whole library")
+    add("--for", dest="whom", metavar="WHOM", required=True, help="for whom the link is")
+    duration = command.add_mutually_exclusive_group()
+    help = f"for how many days it opens (default: {SHARE_DAYS})"
+    duration.add_argument("--days", metavar="N", default=SHARE_DAYS, help=help)
+    duration.add_argument("--forever", action="store_true", help="it has no end")
+    add("--password", action="store_true", help="ask for a password that guests need")
+    add("--add", action="store_true", help="guests may add photos")
+
+
+def _add_flags(command: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of the command of a name."""
+    if name in ("serve", "init"):
+        _add_setting_flags(command)
+    if name == "check":
+        help = "show the albums as that person finds them: visitor, a user's name, or for whom a link is"
+        command.add_argument("--as", dest="view_of", metavar="WHO", default="", help=help)
+    if name == "register":
+        help = "make the user an owner, who sees everything"
+        command.add_argument("--owner", action="store_true", help=help)
+    if name in ("register", "passwd", "owner", "remove"):
+        command.add_argument("user", metavar="USER", help="the user's name")
+    if name == "share":
+        _add_share_flags(command)
+    if name == "unshare":
+        command.add_argument("whom", metavar="WHOM", help="for whom the link is")
+    if name in ("register", "passwd", "share"):
+        help = "read the password from stdin"
+        command.add_argument("--password-stdin", action="store_true", help=help)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; the flags of settings come from Config."""
     folders = _folder_flags()
@@ -7673,21 +7895,7 @@ def make_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.set_defaults(run=run)
-        if name in ("serve", "init"):
-            _add_setting_flags(command)
-        if name == "check":
-            help = "show the albums as that person finds them: visitor, or a user's name"
-            command.add_argument(
-                "--as", dest="view_of", metavar="WHO", default="", help=help
-            )
-        if name == "register":
-            help = "make the user an owner, who sees everything"
-            command.add_argument("--owner", action="store_true", help=help)
-        if name in ("register", "passwd", "owner", "remove"):
-            command.add_argument("user", metavar="USER", help="the user's name")
-        if name in ("register", "passwd"):
-            help = "read the password from stdin"
-            command.add_argument("--password-stdin", action="store_true", help=help)
+        _add_flags(command, name)
     return parser
 
 
