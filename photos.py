@@ -3892,6 +3892,16 @@ class UserStore(Store):
                 ) from None
             raise StateError(f"{path} is damaged: the hash of {name}: {error}") from None
 
+    def hash_password(self, password: bytes) -> str:
+        """Return the hash of a new password, one of few at a time. Raises Busy."""
+        if not self._hashes_waiting.acquire(blocking=False):
+            raise Busy("Many people are logging in. Try again in a moment.")
+        try:
+            with self._hashes_running:
+                return hash_password(password)
+        finally:
+            self._hashes_waiting.release()
+
     def _renew(self, name: str, hashed: str, password: bytes) -> None:
         """Store a hash with today's parameters, unless somebody changed the password meanwhile."""
         renewed = hash_password(password)
@@ -4068,6 +4078,10 @@ TOKEN_KEY = b"photos share"
 TOKEN_BITS = 128  # 22 characters of Base64
 MARKS = 16  # of an album, so that no other folder is taken for it
 SEARCH_SECONDS = 2.0  # before an album that is gone is searched for again
+
+
+DURATIONS = (1, 7, 30, SHARE_DAYS)  # days, of which the form lets choose
+FOREVER = "forever"
 
 
 class NoSuchShare(PhotosError):
@@ -4277,6 +4291,16 @@ def qr_code(link: str) -> Any:
     import segno
 
     return segno.make(link, error="m", micro=False)
+
+
+class SharedAlbum(NamedTuple):
+    """A share as its owner's list shows it."""
+
+    share: Share
+    title: str  # of the album; '' where it is gone
+    address: Parts
+    why_dead: str
+    link: str
 
 
 class Guests:
@@ -5595,6 +5619,10 @@ ROUTES = (
     Route("POST", "/login", "log_in", Access.OUTSIDE),
     Route("POST", "/logout", "log_out", Access.OUTSIDE),
     Route("POST", "/unlock", "unlock", Access.GUEST),
+    Route("GET", f"/share/{_PATH}", "show_share_form", Access.OWNER),
+    Route("POST", f"/share/{_PATH}", "make_share", Access.OWNER),
+    Route("GET", "/shares", "show_shares", Access.OWNER),
+    Route("POST", "/shares/<id>/end", "end_share", Access.OWNER),
     Route("GET", "/static/<name>", "send_static", Access.ANYONE),
     Route("GET", "/manifest.webmanifest", "send_manifest", Access.ANYONE),
     Route("GET", "/healthz", "send_health", Access.ANYONE),
@@ -5922,7 +5950,9 @@ class Guard:
             raise NotFound
         if route.access is Access.ANYONE:
             return visit
-        address = address_of(path)
+        if route.access is Access.OWNER and not visit.principal.is_owner:
+            raise NotFound
+        address = address_of(path) if _PATH in route.rule else ()
         place = self._library.folders.locate(address, visit.principal)
         if place is None:
             raise NotFound
@@ -6713,6 +6743,79 @@ class Site(Guard):
             password, share.password, path, share.label
         )
         return share.epoch if is_right else None
+
+    def _album_to_share(self, visit: Visit) -> str:
+        """Return the title of the album that an owner shares. Raises NotFound."""
+        if visit.place.file:
+            raise NotFound
+        return self._title(visit.place.parts)
+
+    def show_share_form(
+        self, visit: Visit, message: str = "", status: int = 200
+    ) -> Response:
+        """Ask for whom a link is, and on which terms."""
+        body = self._render(
+            "share",
+            visit,
+            album=self._album_to_share(visit),
+            label=_field("label"),
+            durations=DURATIONS,
+            usual=SHARE_DAYS,
+            forever=FOREVER,
+            error=message,
+        )
+        return self._make_page(Document(body), visit, status, is_kept=False)
+
+    def make_share(self, visit: Visit) -> Response:
+        """Make a link for guests, and lead to it."""
+        self._album_to_share(visit)
+        creator = visit.principal.user
+        try:
+            share = self._guests.made(visit.place, creator=creator, **self._terms())
+        except ValueError:
+            return self.show_share_form(visit, visit.texts.text("share_refused"), 400)
+        except ShareExists as error:
+            message = visit.texts.text("share_exists")
+            return self.show_share_form(visit, message, error.status)
+        return _redirect(visit.links.shares(share.id))
+
+    def _terms(self) -> dict[str, Any]:
+        """Return the terms of a new share as the form says. Raises ValueError."""
+        terms: dict[str, Any] = {"label": parse_label(_field("label")), "until": None}
+        if _field("days") != FOREVER:
+            days = dt.timedelta(days=parse_days(_field("days")))
+            terms["until"] = self._library.folders.circumstances().today + days
+        if password := _field("password"):
+            terms["password"] = self._users.hash_password(parse_password(password))
+        terms["may_add"] = _field("add") != ""
+        return terms
+
+    def _shared_album(self, share: Share) -> SharedAlbum:
+        why_dead = self._guests.why_dead(share)
+        place = self._guests.album(share)
+        link = share_link(self._config, self._shares.token(share))
+        if place is None:
+            return SharedAlbum(share, "", (), why_dead, link)
+        return SharedAlbum(share, self._title(place.parts), place.address, why_dead, link)
+
+    def show_shares(self, visit: Visit) -> Response:
+        """List the links for guests, and show one with its code."""
+        shared = [self._shared_album(share) for share in self._shares.all()]
+        wanted = bottle.request.query.get("show")
+        shown = next((row for row in shared if row.share.id == wanted), None)
+        code = ""
+        if shown:
+            code = qr_code(shown.link).svg_inline(border=4, light="#fff", omitsize=True)
+        body = self._render("shares", visit, shared=shared, shown=shown, code=code)
+        return self._make_page(Document(body), visit, is_kept=False)
+
+    def end_share(self, visit: Visit) -> Response:
+        """End a link for guests, at once."""
+        try:
+            self._shares.end(bottle.request.url_args["id"])
+        except NoSuchShare:
+            log.info("The link had ended already.")
+        return _redirect(visit.links.shares())
 
 
 def create_app(
