@@ -6075,6 +6075,20 @@ class Guard:
         )
         return self._make_page(Document(body), visit, status, is_kept=False)
 
+    def _ask_to_unlock(
+        self, visit: Visit, target: str, error: PhotosError | None = None
+    ) -> Response:
+        """Answer with the form for a share's password."""
+        message = ""
+        if isinstance(error, LoginFailed):
+            message = visit.texts.text("wrong_password")
+        elif error:
+            message = visit.texts.error(error.status, error.retry_after)
+        error = error or Locked()
+        body = self._render("unlock", visit, target=target, error=message)
+        page = self._make_page(Document(body), visit, error.status, is_kept=False)
+        return _mark(page, error)
+
     def _show_error(self, error: bottle.HTTPError) -> Response:
         """Answer the errors that Bottle finds itself: no such route, wrong method, a bug."""
         response = self._make_error_page(self._receive(), error.status_code)
@@ -6693,20 +6707,6 @@ class Site(Guard):
 
     # Shares
 
-    def _ask_to_unlock(
-        self, visit: Visit, target: str, error: PhotosError | None = None
-    ) -> Response:
-        """Answer with the form for a share's password."""
-        message = ""
-        if isinstance(error, LoginFailed):
-            message = visit.texts.text("wrong_password")
-        elif error:
-            message = visit.texts.error(error.status, error.retry_after)
-        error = error or Locked()
-        body = self._render("unlock", visit, target=target, error=message)
-        page = self._make_page(Document(body), visit, error.status, is_kept=False)
-        return _mark(page, error)
-
     def unlock(self, visit: Visit) -> Response:
         """Check a share's password; remember in this browser that it was told."""
         target = safe_next(_field("next"), visit.links.prefix)
@@ -6806,7 +6806,10 @@ class Site(Guard):
         code = ""
         if shown:
             code = qr_code(shown.link).svg_inline(border=4, light="#fff", omitsize=True)
-        body = self._render("shares", visit, shared=shared, shown=shown, code=code)
+        is_at_home = not self._config.public_address
+        body = self._render(
+            "shares", visit, shared=shared, shown=shown, code=code, is_at_home=is_at_home
+        )
         return self._make_page(Document(body), visit, is_kept=False)
 
     def end_share(self, visit: Visit) -> Response:
