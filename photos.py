@@ -4380,6 +4380,18 @@ class Guests:
                 self.store.update(self._moved(share, place))
         return place
 
+    def below(self, share: Share, address: Parts) -> Parts | None:
+        """Return an address of the library as one below a share, so that both do.
+
+        None: it lies elsewhere, or would tell a guest how private albums above are called.
+        """
+        own = share.address
+        if not own or address[: len(own)] != own:
+            return None
+        if self._folders.locate(own[:-1], VISITOR) is None:
+            return None
+        return address[len(own) :]
+
     def note_use(self, share: Share) -> None:
         """Note that a share was used today, at most once a day."""
         today = self._folders.circumstances().today
@@ -5930,6 +5942,11 @@ class Guard:
             return
         scheme = bottle.request.environ["wsgi.url_scheme"]
         own_origin = f"{scheme}://{visit.headers.get('Host', '')}"
+        # A page without a referrer sends no origin (Fetch, 3.2.5), and on a home network nothing else
+        # either. Another site does not know a share's address, which is as good as a secret in a form.
+        has_no_origin = visit.headers.get("Origin", "null") == "null"
+        if visit.share and has_no_origin and "Sec-Fetch-Site" not in visit.headers:
+            return
         if not is_same_origin(visit.headers, (own_origin, self._config.origin)):
             advice = advice_about_proxy(visit.headers, own_origin)
             if advice and not self._has_advised:
@@ -5954,6 +5971,10 @@ class Guard:
             raise NotFound
         address = address_of(path) if _PATH in route.rule else ()
         place = self._library.folders.locate(address, visit.principal)
+        if place is None and visit.share:
+            below = self._guests.below(visit.share, address)
+            if below is not None:
+                place = self._library.folders.locate(below, visit.principal)
         if place is None:
             raise NotFound
         self._upkeep.wake()
@@ -6015,7 +6036,8 @@ class Guard:
         if visit.visibility == Visibility.HIDDEN:
             response.set_header("X-Robots-Tag", "noindex")
         # A browser that goes on from a page of the share: a robot that opens a link changes nothing.
-        if visit.share and visit.headers.get("Sec-Fetch-Site") == "same-origin":
+        is_from_page = visit.headers.get("Sec-Fetch-Site") == "same-origin"
+        if visit.share and is_from_page and route.access in (Access.PAGE, Access.MEDIA):
             self._guests.note_use(visit.share)
         session = visit.session
         if route.access is Access.PAGE and session and session.is_old:

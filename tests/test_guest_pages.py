@@ -38,7 +38,9 @@ def share(site: photos.Site, library: Path) -> MakeShare:
     guests = photos.Guests(store, photos.UserStore(library / ".photos"), folders)
 
     def make(album: str = "Secret", password: str = "", **terms: Any) -> str:
-        place = folders.locate(tuple(filter(None, [album])), photos.OWNER_PRINCIPAL)
+        place = folders.locate(
+            tuple(filter(None, album.split("/"))), photos.OWNER_PRINCIPAL
+        )
         assert place
         if password:
             terms["password"] = photos.hash_password(photos.parse_password(password))
@@ -343,6 +345,108 @@ def test_a_token_of_one_purpose_never_does_for_another(
     assert stranger.get("/album/Secret/").status == 404
     stranger.cookies = {session_name: prefix.removeprefix("/s/")}
     assert stranger.get("/album/Secret/").status == 404
+
+
+def test_a_password_is_taken_from_a_page_without_a_referrer_on_a_home_network(
+    share: MakeShare, visitor: Client
+) -> None:
+    prefix = share(password=SECRET)
+    form = urlencode({"password": SECRET}).encode()
+    foreign = {"Origin": "https://evil.example"}
+    assert visitor.request("POST", f"{prefix}/unlock", form, **foreign).status == 403
+    assert visitor.request("POST", f"{prefix}/unlock", form, Origin="null").status == 303
+    assert visitor.request("POST", "/login", form, Origin="null").status == 403
+
+
+# The matrix
+
+# Address below the share: whether a guest opens it, and whether it is an album.
+PLACES = {
+    "": (True, True),
+    "Sub": (True, True),
+    "Sub/deep.jpg": (True, False),
+    "faces.jpg": (True, False),
+    "Drafts": (True, True),
+    "Drafts/sketch.jpg": (True, False),
+    "Quartz": (False, True),
+    "Quartz/zebra.jpg": (False, False),
+    "Quartz.private/zebra.jpg": (False, False),
+    "Nothing": (False, True),
+    "Nothing/x.jpg": (False, False),
+    "../Trip": (False, True),
+    "../Trip/one.jpg": (False, False),
+    "Trip": (False, True),
+    "Trip/one.jpg": (False, False),
+    "loose.jpg": (False, False),
+}
+GUESTS = ("open", "unlocked", "locked", "ended", "expired", "dead by its album", "never")
+ALBUM_ROUTES, ITEM_ROUTES = (
+    ("/album/", "/api/album/"),
+    ("/album/", *(f"/{kind}/" for kind in KINDS)),
+)
+
+
+def test_the_matrix_of_guests_knows_every_route_with_a_place() -> None:
+    starts = {
+        route.rule.partition("<")[0]
+        for route in photos.ROUTES
+        if route.access in (photos.Access.PAGE, photos.Access.MEDIA) and "<" in route.rule
+    }
+    assert starts == {*ALBUM_ROUTES, *ITEM_ROUTES}
+
+
+@pytest.mark.parametrize("kind", GUESTS)
+def test_each_guest_opens_what_the_share_opens_and_nothing_else(
+    share: MakeShare, library: Path, visitor: Client, user: Client, kind: str
+) -> None:
+    password = SECRET if kind in ("unlocked", "locked") else ""
+    yesterday = dt.date.today() - dt.timedelta(days=1)
+    prefix = share(password=password, until=yesterday if kind == "expired" else None)
+    for client in (visitor, user):
+        if kind == "unlocked":
+            assert unlock(client, prefix).status == 303
+    if kind == "ended":
+        end_all(library)
+    if kind == "never":
+        prefix = NEVER_WAS
+    if kind == "dead by its album":
+        (library / "Secret.private").rename(library.parent / "away")
+    opens = kind in ("open", "unlocked")
+    for place, (is_open, is_album) in PLACES.items():
+        for start in ALBUM_ROUTES if is_album else ITEM_ROUTES:
+            slash = "/" if is_album and start == "/album/" and place else ""
+            for method, headers in (
+                ("GET", {}),
+                ("HEAD", {}),
+                ("GET", {"If_None_Match": "*"}),
+                ("GET", {"Range": "bytes=0-9"}),
+            ):
+                for client in (visitor, user):
+                    address = f"{prefix}{start}{place}{slash}"
+                    status = client.request(method, address, **headers).status
+                    expected = (200, 206, 303, 304) if opens and is_open else (404,)
+                    if kind == "locked":
+                        expected = (401,)
+                    assert status in expected, (method, address, headers)
+
+
+def test_an_address_of_the_library_leads_to_its_place_below_a_share(
+    share: MakeShare, visitor: Client
+) -> None:
+    prefix = share("Trip/Beach")
+    answer = visitor.get(f"{prefix}/album/Trip/Beach/sand.png")
+    assert answer.headers["location"] == f"{prefix}/album/sand.png"
+    assert visitor.get(f"{prefix}/photo/Trip/Beach/sand.png").status == 200
+    assert visitor.get(f"{prefix}/album/Trip/one.jpg").status == 404
+    assert visitor.get(f"{prefix}/album/Trip/").status == 404
+
+
+def test_a_guest_cannot_guess_how_private_albums_above_are_called(
+    share: MakeShare, visitor: Client
+) -> None:
+    prefix = share("Secret/Sub")
+    for path in ("photo/Secret/Sub/deep.jpg", "album/Secret/Sub/", "album/Guess/Sub/"):
+        assert visitor.get(f"{prefix}/{path}").status == 404
 
 
 # Robots
