@@ -5451,13 +5451,13 @@ class Links:
         return self._to("download", (*item.address[:-1], raw.name))
 
     def zip_page(self, address: Parts) -> str:
-        return self._to("zip", address)
+        return self._to("zip", address or ("",))
 
     def zip(self, address: Parts, version: str, part: int = 1) -> str:
         parameters = [f"v={version}"]
         if part > 1:
             parameters.append(f"part={part}")
-        return self._to("zip", address, *parameters)
+        return self._to("zip", address or ("",), *parameters)
 
     def api(self, address: Parts, page: int = 1) -> str:
         parameters = [f"page={page}"] if page > 1 else []
@@ -5965,7 +5965,7 @@ class Guard:
         # Bottle drops bytes that are no UTF-8 when it matches; such a path is none of ours.
         if not raw_path.startswith(start) or (path and not variable):
             raise NotFound
-        if route.access is Access.ANYONE:
+        if route.access in (Access.ANYONE, Access.OUTSIDE):
             return visit
         if route.access is Access.OWNER and not visit.principal.is_owner:
             raise NotFound
