@@ -7,8 +7,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
+import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -251,3 +254,35 @@ def test_the_day_of_use_is_noted_once_a_day(scene: Scene) -> None:
     scene.store.end(share.id)
     scene.guests.note_use(share)
     assert scene.store.all() == []
+
+
+# Crashes
+
+KILLS = 200
+
+
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # of threads of others
+def test_a_crash_leaves_the_old_or_the_new_file(scene: Scene) -> None:
+    """A process makes and ends links until it is killed, at a random moment, again and again."""
+    kept = scene.share(label="kept")
+    random = Random(12)
+    for _ in range(KILLS):
+        child = os.fork()
+        if child == 0:
+            try:
+                for number in range(1000):
+                    scene.store.end(scene.share("Other", label=f"link {number}").id)
+            finally:
+                os._exit(0)
+        time.sleep(random.uniform(0, 0.012))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        shares = photos.ShareStore(scene.state).all()
+        assert kept in shares and len(shares) <= 2 + KILLS
+        for share in shares:
+            if share != kept:
+                scene.store.end(share.id)
+    assert photos.ShareStore(scene.state).all() == [kept]
+    assert len(list((scene.root / "Other.private").iterdir())) == 3
