@@ -1057,7 +1057,7 @@ class Principal:
         if self.is_owner:
             return "owner"
         if self.is_guest:
-            return f"share {self.share}"
+            return f"guest of {self.root}, only adds: {self.only_adds}"
         return f"user {self.user}" if self.is_user else "visitor"
 
 
@@ -4311,6 +4311,7 @@ class Guests:
         self._users = users
         self._folders = folders
         self._missed: dict[str, float] = {}  # when an album was searched for in vain
+        self._noted: dict[str, dt.date] = {}  # when a day of use was last written
 
     def is_alive(self, share: Share) -> bool:
         """Say whether a share has neither expired nor lost the owner who made it."""
@@ -4395,8 +4396,9 @@ class Guests:
     def note_use(self, share: Share) -> None:
         """Note that a share was used today, at most once a day."""
         today = self._folders.circumstances().today
-        if share.used == today:
+        if today in (share.used, self._noted.get(share.id)):
             return
+        self._noted[share.id] = today  # a page asks for many pictures at once
         if place := self.album(share):
             with contextlib.suppress(StateError):
                 self.store.update(
@@ -4435,15 +4437,18 @@ class Guests:
         now = time.monotonic()
         if now - self._missed.get(share.id, -SEARCH_SECONDS) < SEARCH_SECONDS:
             return None
-        for parts, folder in self._folders.walk():
-            if folder.stamp and folder.stamp.inode == share.inode:
-                place = self._is_same(share, parts)
-                if place:
-                    return place
+        waiting: list[Parts] = [()]
+        while waiting:
+            parts = waiting.pop()
+            folder = self._folders.listing(parts)
+            waiting += [(*parts, name) for name in folder.albums]
+            may_be = folder.stamp and folder.stamp.inode == share.inode
+            if may_be and (place := self._same_folder(share, parts)):
+                return place
         self._missed[share.id] = now
         return None
 
-    def _is_same(self, share: Share, parts: Parts) -> Place | None:
+    def _same_folder(self, share: Share, parts: Parts) -> Place | None:
         """Return the place of a folder; None: it is another one, which got the number of one deleted."""
         place = self._folders.locate(parts, OWNER_PRINCIPAL)
         if place is None or self._folder_id(place) != (share.device, share.inode):

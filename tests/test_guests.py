@@ -113,7 +113,15 @@ def test_a_share_of_a_library_that_is_private_itself_opens(tmp_path: Path) -> No
     ]
 
 
-def test_each_share_finds_for_itself() -> None:
-    scopes = {photos.Principal(share=share).scope for share in ("s1", "s2")}
-    scopes |= {photos.VISITOR.scope, photos.Principal("s1").scope}
-    assert len(scopes) == 4
+def test_who_finds_something_else_has_another_scope() -> None:
+    guests = [
+        photos.Principal(share="s1", root=("a",)),
+        photos.Principal(share="s1", root=("a", "b")),
+        photos.Principal(share="s1", root=("a",), only_adds=True),
+        photos.Principal(share="s1"),
+        photos.Principal("s1"),
+        photos.VISITOR,
+    ]
+    assert len({guest.scope for guest in guests}) == len(guests)
+    twin = photos.Principal(share="s2", root=("a",))
+    assert twin.scope == guests[0].scope  # thousands of photos are kept once
