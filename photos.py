@@ -3353,16 +3353,16 @@ class Upkeep:
         read = list(self._library.run(self.unread(SETTLE_SECONDS), Purpose.FACTS))
         rendered = self._render(PASS_SECONDS)
         has_learned = self._library.index.changes > changes
-        is_worth_it = has_learned or any(map(self._is_rendered, rendered))
+        is_worth_it = has_learned or any(itertools.starmap(self._is_rendered, rendered))
         is_done = not read and not rendered
         self._is_stuck = not is_done and not is_worth_it
         return not is_done and is_worth_it
 
-    def _render(self, seconds: float) -> list[File]:
-        """Render what is missing, all thumbnails first, for so long; return the files that were tried."""
+    def _render(self, seconds: float) -> list[tuple[File, Purpose]]:
+        """Render what is missing, all thumbnails first, for so long; return what was tried."""
         for purpose in RENDERING_ORDER if self._has_room else ():
             if rendered := self._render_for(purpose, seconds):
-                return rendered
+                return [(file, purpose) for file in rendered]
         return []
 
     def _render_for(self, purpose: Purpose, seconds: float) -> list[File]:
@@ -3377,13 +3377,12 @@ class Upkeep:
                 break
         return rendered
 
-    def _is_rendered(self, file: File) -> bool:
+    def _is_rendered(self, file: File, purpose: Purpose) -> bool:
         info = self._library.index.get(file.identity)
         if info is None:
             return False
-        return all(
-            is_made(self._library.cache, info.key, name) for name in rendition_names(info)
-        )
+        names = rendition_names(info, purpose)
+        return all(is_made(self._library.cache, info.key, name) for name in names)
 
     def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""

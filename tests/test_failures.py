@@ -156,7 +156,7 @@ def test_the_background_pass_tries_again_after_minutes_what_a_killed_worker_was_
     machine.passed += 70
     assert not upkeep._is_at_rest()
     upkeep._tend()
-    assert machine.asked == [Purpose.ALL]
+    assert machine.asked == [Purpose.THUMBNAILS, Purpose.ALL]
     machine.passed += 100
     assert upkeep._is_at_rest()
     machine.passed += 600
