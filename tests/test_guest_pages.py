@@ -450,6 +450,34 @@ def test_a_guest_cannot_guess_how_private_albums_above_are_called(
         assert visitor.get(f"{prefix}/{path}").status == 404
 
 
+def test_a_private_library_has_guests_and_a_login(
+    tmp_path: Path, site: photos.Site
+) -> None:
+    root = tmp_path / "All.private"
+    draw(root / "Trip" / "a.jpg")
+    state = root / ".photos"
+    photos.make_state_folder(state)
+    users = photos.UserStore(state)
+    users.register("olga", photos.parse_password(SECRET), owner=True)
+    guests = photos.Guests(photos.ShareStore(state), users, photos.Folders(root, state))
+    place = photos.Folders(root, state).locate((), photos.OWNER_PRINCIPAL)
+    assert place
+    made = guests.made(
+        place, label="Grandma", until=None, password=photos.hash_password(b"open sesame")
+    )
+    prefix = f"/s/{guests.store.token(made)}"
+    app = photos.create_app(state, background=False)
+    client = Client(app)
+    assert unlock(client, prefix, "open sesame").status == 303
+    statuses = [
+        client.get(path).status
+        for path in (f"{prefix}/", f"{prefix}/photo/Trip/a.jpg", "/")
+    ]
+    assert statuses == [200, 200, 404]
+    assert client.log_in("olga", SECRET).status == 303
+    app.close()
+
+
 # Robots
 
 
