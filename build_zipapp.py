@@ -375,6 +375,10 @@ def app_files() -> Files:
 # --- Licences ----------------------------------------------------------------
 
 LICENCE = re.compile(r"[^/]+\.dist-info/(?:licenses/)?((?:LICEN|COPYING|AUTHORS).*)")
+LICENCE_NAMED = re.compile(
+    r"^(?:License(?:-Expression)?: |Classifier: License :: OSI Approved :: )(.+)$",
+    re.MULTILINE,
+)
 NOTICE = (
     "photos.pyz holds works of several authors; "
     "their licences are in licenses/ of this archive.\n\n"
@@ -407,7 +411,7 @@ def terms_of(wheel: Wheel) -> str:
     with zipfile.ZipFile(wheel.path) as archive:
         name, *_ = fnmatch.filter(archive.namelist(), "*.dist-info/METADATA")
         metadata = archive.read(name).decode()
-    match = re.search(r"^License(?:-Expression)?: (.+)$", metadata, re.MULTILINE)
+    match = LICENCE_NAMED.search(metadata)
     return match[1].strip() if match else "its own"
 
 
