@@ -5969,7 +5969,7 @@ class Guard:
         # Bottle drops bytes that are no UTF-8 when it matches; such a path is none of ours.
         if not raw_path.startswith(start) or (path and not variable):
             raise NotFound
-        if route.access in (Access.ANYONE, Access.OUTSIDE):
+        if route.access not in (Access.PAGE, Access.MEDIA, Access.OWNER):
             return visit
         if route.access is Access.OWNER and not visit.principal.is_owner:
             raise NotFound
