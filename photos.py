@@ -8,8 +8,8 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · shares · HTTP · ZIP · pages · routes · guard · web ·
-    server · command line
+    albums · upkeep · users · tokens · shares · HTTP · ZIP · adding · pages · routes · guard ·
+    web · server · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -32,11 +32,13 @@ import base64
 import bisect
 import codecs
 import contextlib
+import copy
 import dataclasses
 import datetime as dt
 import difflib
 import enum
 import errno
+import filecmp
 import functools
 import getpass
 import gzip
@@ -201,6 +203,10 @@ class WrongHost(PhotosError):
     """A browser was led here by a name that is not this site's (RFC 9110, 15.5.20)."""
 
     status = 421
+
+
+class BadRequest(PhotosError):
+    """A request makes no sense; the message says why."""
 
 
 class Gone(PhotosError):
@@ -805,6 +811,7 @@ class Rule:
     visibility: Visibility = Visibility.PUBLIC
     people: frozenset[str] | None = None
     is_understood: bool = True
+    is_inbox: bool = False  # those who may open it may add photos
 
 
 HIDDEN = Rule(Visibility.HIDDEN)
@@ -832,8 +839,8 @@ class Keywords:
         if not self.is_understood or not self.mentioned <= circumstances.users:
             return OWNER_ONLY
         if self.until and circumstances.today > self.until:
-            return Rule(Visibility.PRIVATE, self.people)
-        return Rule(self.visibility, self.people)
+            return Rule(Visibility.PRIVATE, self.people, is_inbox=self.is_inbox)
+        return Rule(self.visibility, self.people, is_inbox=self.is_inbox)
 
     @property
     def strictness(self) -> tuple[bool, Visibility, bool]:
@@ -1082,6 +1089,11 @@ def may_find(principal: Principal, rule: Rule) -> bool:
     if principal.is_user:
         return may_open(principal, rule)
     return rule.visibility == Visibility.PUBLIC and not principal.only_adds
+
+
+def may_add(principal: Principal, rule: Rule) -> bool:
+    """Decide whether somebody may add photos to an album that this principal may open."""
+    return principal.is_owner or (principal.is_user and rule.is_inbox)
 
 
 # --- Workers -----------------------------------------------------------------
@@ -3126,6 +3138,11 @@ class Library:
         if name == FULL:
             self.last_used[path.name] = time.time()
         return path
+
+    def look_into(self, path: str) -> Info:
+        """Return what a file holds that is in no album yet. Raises Busy, OSError."""
+        file = file_of(os.path.basename(path), path, os.stat(path), NO_KEYWORDS)
+        return self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
 
     def expect(self, items: Iterable[Item]) -> None:
         """Have the thumbnails of a page's items made before those of the rest."""
@@ -5219,6 +5236,239 @@ class Takeaways:
         return Sending(archive.blocks(start, end), self._places)
 
 
+# --- Adding ------------------------------------------------------------------
+#
+# Photos from phones: they come in pieces, wait in the state folder until they are whole, and are
+# laid into an album without ever replacing anything.
+
+INCOMING = "incoming"  # in the state folder
+PIECE_BYTES = 1 << 20
+FREE_BYTES = 1 << 30  # which the disk keeps in any case
+FREE_SHARE = 0.05  # of the disk, likewise
+LEFT_SECONDS = 7 * 86400.0  # until an upload that nobody goes on with is deleted
+NAMES_TRIED = 10_000
+NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
+# For files that come without a suffix; phones give all others one.
+SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/heic": ".heic",
+    "image/heif": ".heif",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/avif": ".avif",
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
+}
+
+
+class Conflict(PhotosError):
+    """A piece does not begin where the upload ends."""
+
+    status = 409
+
+
+class TooLarge(PhotosError):
+    """A piece or a file is larger than may be."""
+
+    status = 413
+
+
+class Unwanted(PhotosError):
+    """What was sent is neither a photo nor a film that is shown here; the message says why."""
+
+    status = 422
+
+
+class NoRoom(PhotosError):
+    """The disk is too full for what somebody wants to add."""
+
+    status = 507
+
+
+class Upload(NamedTuple):
+    """A file that somebody is adding to an album, as its sender tells of it."""
+
+    who: str  # the principal's scope
+    folder: str  # the album's path
+    name: str
+    size: int  # bytes
+    modified: float  # s since the epoch; 0: not told
+
+
+class Added(NamedTuple):
+    """What became of an upload."""
+
+    name: str  # in the album
+    is_new: bool  # False: the same bytes were there already
+
+
+def name_to_add(name: str, media_type: str) -> str:
+    """Return the name under which a file is added: one that is shown, whoever chose it.
+
+    Neither keywords nor `cover` count in it: these are the owner's words.
+    """
+    name = safe_name(name).lstrip(".@~#") or "_"
+    if not expected_kind(name):
+        name += SUFFIXES.get(media_type, "")
+    stem, suffix = os.path.splitext(name)
+    if parse_file_name(name).keywords is not NO_KEYWORDS:
+        stem = re.sub(r"\W", "_", stem)
+        name = f"{stem}{suffix}"
+    if stem.casefold() == "cover" or is_ignored(name) or is_leftover(name):
+        name = f"photo {name}"
+    return name
+
+
+def _sync(path: str) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Give a file a further name. Raises FileExistsError where that is taken, other OSErrors."""
+    try:
+        os.link(source, target)
+        return
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+    folder = os.path.dirname(target)
+    handle, copy = tempfile.mkstemp(dir=folder, prefix=".incoming-")
+    os.close(handle)
+    try:
+        shutil.copy2(source, copy)
+        _sync(copy)
+        # Nobody else has the name once this has it, so that the copy replaces nothing.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        os.replace(copy, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(copy)
+
+
+def lay_into(source: str, folder: str, name: str) -> str:
+    """Give a file a name in a folder that no other has there; return the name."""
+    stem, suffix = os.path.splitext(name)
+    for number in range(2, NAMES_TRIED):
+        target = os.path.join(folder, name)
+        try:
+            _link_or_copy(source, target)
+        except FileExistsError:
+            name = f"{stem} ({number}){suffix}"
+            continue
+        _sync_folder(Path(folder))
+        return name
+    raise Busy("There are too many files of this name.")
+
+
+class Incoming:
+    """The uploads that are not whole yet, each a file in the state folder. Thread-safe."""
+
+    def __init__(self, library: Library, state: Path, secret: bytes) -> None:
+        self._library = library
+        self._folder = state / INCOMING
+        self._key = hmac.digest(secret, b"photos upload", "sha256")
+
+    def _path(self, upload: Upload) -> str:
+        """Return where an upload waits: the same whenever the same is sent again."""
+        digest = hmac.digest(self._key, repr(upload).encode(), "sha256")
+        suffix = os.path.splitext(upload.name)[1].lower()
+        if not expected_kind(suffix and f"x{suffix}"):
+            suffix = ""
+        return os.fspath(self._folder / f"{digest[:12].hex()}{suffix}")
+
+    def receive(self, upload: Upload, offset: int, piece: bytes) -> int | Added:
+        """Append a piece of an upload; return how much of it is there, or what became of it.
+
+        An empty piece asks where to go on. Raises Conflict, TooLarge, Unwanted, NoRoom, Busy, OSError.
+        """
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._path(upload)
+        file = try_lock(Path(path))
+        if file is None:
+            raise Busy("Another piece of this file is just being received.")
+        is_over = False
+        try:
+            size = os.fstat(file).st_size
+            if piece:
+                size = self._append(file, upload, offset, piece)
+            if size < upload.size:
+                return size
+            os.fsync(file)
+            is_over = True
+            return self._finish(upload, path)
+        except (Busy, OSError):
+            is_over = False
+            raise
+        finally:
+            os.close(file)
+            if is_over:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+
+    def _append(self, file: int, upload: Upload, offset: int, piece: bytes) -> int:
+        size = os.fstat(file).st_size
+        if offset != size:
+            raise Conflict(f"The file goes on at byte {size}.")
+        if size + len(piece) > upload.size:
+            raise TooLarge("The file is longer than was told.")
+        self._check_room(upload.size - size)
+        try:
+            os.lseek(file, size, os.SEEK_SET)
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        except OSError as error:
+            os.ftruncate(file, size)  # so that the last good piece counts
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoRoom("The disk is full.") from None
+            raise
+        return size + len(piece)
+
+    def _check_room(self, size: int) -> None:
+        """Raise NoRoom where so many bytes would leave too little of the disk."""
+        disk = shutil.disk_usage(self._folder)
+        if disk.free - size < max(FREE_BYTES, FREE_SHARE * disk.total):
+            raise NoRoom("There is too little room on the disk.")
+
+    def _finish(self, upload: Upload, path: str) -> Added:
+        """Look into a file that is whole, and lay it into its album."""
+        folder = os.stat(upload.folder)
+        os.chmod(path, stat.S_IMODE(folder.st_mode) & 0o666)
+        if 0 < upload.modified < time.time() + DAY_SECONDS:
+            os.utime(path, (time.time(), upload.modified))
+        info = self._library.look_into(path)
+        if info.kind not in (PHOTO, VIDEO) or info.problem:
+            raise Unwanted(info.problem or "This is neither a photo nor a film.")
+        if same := self._same_in(upload.folder, path):
+            return Added(same, is_new=False)
+        name = lay_into(path, upload.folder, name_to_add(upload.name, info.media_type))
+        return Added(name, is_new=True)
+
+    @staticmethod
+    def _same_in(folder: str, path: str) -> str:
+        """Return the name of a file with the same bytes; '': there is none."""
+        size = os.stat(path).st_size
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_alike = entry.is_file() and entry.stat().st_size == size
+                if is_alike and filecmp.cmp(entry.path, path, shallow=False):
+                    return entry.name
+        return ""
+
+    def sweep(self) -> None:
+        """Delete the uploads that nobody went on with for a week."""
+        with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                if is_older(entry.stat().st_mtime, LEFT_SECONDS):
+                    os.unlink(entry.path)
+
+
 # --- Pages -------------------------------------------------------------------
 
 
@@ -5454,6 +5704,9 @@ class Links:
     def raw(self, item: Item, raw: File) -> str:
         return self._to("download", (*item.address[:-1], raw.name))
 
+    def add(self, address: Parts) -> str:
+        return self._to("add", address)
+
     def zip_page(self, address: Parts) -> str:
         return self._to("zip", address or ("",))
 
@@ -5572,6 +5825,8 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
 
 PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
 JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compression
+REFUSALS = (404, 413, 422, 507)  # after which a file is not sent again
+_DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 PATH_BYTES = 4096  # as long as a path can be on Linux
 TOO_MUCH = "Much is being asked. Try again in a moment."
 GZIP_BYTES = 1000  # a smaller document is not worth the work
@@ -5605,7 +5860,14 @@ class Access(enum.Enum):
     GUEST = "404 unless below a share"
     OWNER = "404 as if nothing were there, with the log-in form, for all but owners"
     PAGE = "404 as if nothing were there, with the log-in form"
+    ADD_PAGE = "the same for all who may not add photos"
+    ADD = "404 as if nothing were there for all who may not add photos"
     MEDIA = "404 as if nothing were there"
+
+
+PAGES = (Access.PAGE, Access.OWNER, Access.ADD_PAGE)
+PLACELESS = (Access.ANYONE, Access.OUTSIDE, Access.GUEST)  # about no place
+CONTENT = (Access.PAGE, Access.MEDIA, Access.ADD_PAGE, Access.ADD)  # which a share may lock
 
 
 class Route(NamedTuple):
@@ -5628,6 +5890,9 @@ ROUTES = (
     Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
     Route("GET", f"/live/{_PATH}", "send_live", Access.MEDIA),
     Route("GET", f"/zip/{_PATH}", "show_zip", Access.PAGE),
+    Route("GET", f"/add/{_PATH}", "show_add", Access.ADD_PAGE),
+    Route("POST", f"/add/{_PATH}", "add_form", Access.ADD_PAGE),
+    Route("PUT", f"/add/{_PATH}", "add_piece", Access.ADD),
     Route("GET", "/api/album", "send_album", Access.MEDIA),
     Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
     Route("GET", "/feed.atom", "send_feed", Access.MEDIA),
@@ -5797,6 +6062,7 @@ class Guard:
         self._upkeep = Upkeep(library)
         limit = PARTS_BYTES if config.public_address else math.inf
         self._takeaways = Takeaways(library, limit)
+        self._incoming = Incoming(library, state, read_secret(state))
         self._users = users
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits(registered=users.registered)
@@ -5915,7 +6181,7 @@ class Guard:
         misplaced = (Access.OUTSIDE, Access.OWNER) if is_below else (Access.GUEST,)
         if route.access in misplaced or (is_below and visit.share is None):
             raise NotFound
-        is_content = route.access in (Access.PAGE, Access.MEDIA)
+        is_content = route.access in CONTENT
         if visit.share and is_content and not self._is_unlocked(visit, visit.share):
             raise Locked("This album has a password.")
 
@@ -5969,7 +6235,7 @@ class Guard:
         # Bottle drops bytes that are no UTF-8 when it matches; such a path is none of ours.
         if not raw_path.startswith(start) or (path and not variable):
             raise NotFound
-        if route.access not in (Access.PAGE, Access.MEDIA, Access.OWNER):
+        if route.access in PLACELESS:
             return visit
         if route.access is Access.OWNER and not visit.principal.is_owner:
             raise NotFound
@@ -5980,6 +6246,9 @@ class Guard:
             if below is not None:
                 place = self._library.folders.locate(below, visit.principal)
         if place is None:
+            raise NotFound
+        is_for_adding = route.access in (Access.ADD, Access.ADD_PAGE)
+        if is_for_adding and (place.file or not may_add(visit.principal, place.rule)):
             raise NotFound
         self._upkeep.wake()
         return dataclasses.replace(
@@ -6044,7 +6313,7 @@ class Guard:
         if visit.share and is_from_page and route.access in (Access.PAGE, Access.MEDIA):
             self._guests.note_use(visit.share)
         session = visit.session
-        if route.access is Access.PAGE and session and session.is_old:
+        if route.access in PAGES and session and session.is_old:
             token = self._tokens.issue(session.user, session.epoch, session.jti)
             self._set_cookie(response, token)
         return response
@@ -6061,14 +6330,14 @@ class Guard:
             }
             placeholder = self._statics.files["placeholder.svg"].body
             return _mark(Response(placeholder, error.status, headers), error)
-        if route.access is Access.MEDIA:
+        if route.access in (Access.MEDIA, Access.ADD):
             message = str(error) or http.HTTPStatus(error.status).phrase
             response = Response(f"{message}\n", error.status, {"Content-Type": TEXT})
             return _mark(response, error)
         if isinstance(error, Locked):
             return self._ask_to_unlock(visit, self._here(visit))
         target = ""
-        if isinstance(error, NotFound) and route.access in (Access.PAGE, Access.OWNER):
+        if isinstance(error, NotFound) and route.access in PAGES:
             target = self._target_of(visit)
         page = self._make_error_page(visit, error.status, error.retry_after, target)
         return _mark(page, error)
@@ -6293,6 +6562,7 @@ class Site(Guard):
             "paging": paging,
             "trail": self._trail(visit),
             "flags": self._flags(visit, album),
+            "may_add": place.parts != () and may_add(visit.principal, place.rule),
             "is_away": not place.parts and self._library.is_away,
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
@@ -6664,6 +6934,70 @@ class Site(Guard):
         """A word for whoever watches the server."""
         return Response("ok\n", headers={"Content-Type": TEXT, "Cache-Control": "no-store"})
 
+    # Adding
+
+    def show_add(self, visit: Visit) -> Response:
+        """The page on which photos are added to an album."""
+        place = visit.place
+        if visit.address != place.address or visit.has_slash:
+            return self._lead_to(visit.links.add(place.address))
+        return self._make_add_page(visit)
+
+    def _make_add_page(self, visit: Visit, status: int = 200, **said: Any) -> Response:
+        body = self._render(
+            "add",
+            visit,
+            title=self._title(visit.place.parts),
+            trail=self._trail(visit),
+            piece=PIECE_BYTES,
+            errors={status: visit.texts.error(status) for status in REFUSALS},
+            **said,
+        )
+        return self._make_page(Document(body), visit, status, is_kept=False)
+
+    def add_form(self, visit: Visit) -> Response:
+        """Add one small photo, for browsers without JavaScript."""
+        sent = bottle.request.files.get("photo")
+        if sent is None:
+            raise BadForm
+        content = sent.file.read(PIECE_BYTES + 1)
+        if len(content) > PIECE_BYTES:
+            raise TooLarge("Without JavaScript, a photo may have 1 MB.")
+        upload = self._upload(visit, sent.raw_filename, len(content), 0)
+        try:
+            added = self._incoming.receive(upload, 0, content)
+        except (Unwanted, NoRoom) as error:
+            text = visit.texts.error(error.status)
+            return self._make_add_page(visit, error.status, error=text)
+        name = added.name if isinstance(added, Added) else ""
+        return self._make_add_page(visit, added=name)
+
+    def add_piece(self, visit: Visit) -> Response:
+        """Take a piece of a file: a JSON answer says how much is there, or what became of it."""
+        query = bottle.request.query
+        sizes = (query.get("size"), query.get("offset"), query.get("modified"))
+        if not all(text and _DIGITS.fullmatch(text) for text in sizes):
+            raise BadRequest("A piece needs size, offset and modified.")
+        size, offset, modified = (int(text or 0) for text in sizes)
+        upload = self._upload(visit, query.getunicode("name") or "", size, modified / 1000)
+        if size == 0:
+            raise Unwanted("The file is empty.")
+        piece = bottle.request.body.read(PIECE_BYTES + 1)
+        if len(piece) > PIECE_BYTES:
+            raise TooLarge("A piece may have 1 MB.")
+        state = self._incoming.receive(upload, offset, piece)
+        facts: dict[str, Any] = {"offset": state}
+        if isinstance(state, Added):
+            self._upkeep.wake()
+            facts = {"name": display(state.name), "new": state.is_new}
+        return self._make_document(
+            Document(json.dumps(facts).encode()), "application/json", visit, is_kept=False
+        )
+
+    def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
+        folder = os.fspath(self._library.folders.root.joinpath(*visit.place.parts))
+        return Upload(visit.principal.scope, folder, name, size, modified)
+
     # Login
 
     def show_login(self, visit: Visit) -> Response:
@@ -6875,7 +7209,8 @@ def create_app(
 
 ANSWER_THREADS = 16
 HEADER_BYTES = 16384
-BODY_BYTES = 65536  # a login form is the largest thing that anyone may send
+BODY_BYTES = 65536  # a login form is the largest thing that anyone may send elsewhere
+ADD_BODY_BYTES = PIECE_BYTES + BODY_BYTES  # of a photo in a form, or a piece of it
 CONNECTIONS = 1000
 FILES = 4096  # open at the same time: each connection may have one
 IDLE_CONNECTION_SECONDS = 30
@@ -6932,6 +7267,7 @@ class Parser(waitress.parser.HTTPRequestParser):
 
     def __init__(self, adj: waitress.adjustments.Adjustments) -> None:
         super().__init__(adj)
+        self.adj = adj
         self.since = time.monotonic()
 
     def received(self, data: bytes) -> int:
@@ -6955,6 +7291,10 @@ class Parser(waitress.parser.HTTPRequestParser):
             raise waitress.parser.ParsingError("Bad URI") from None
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise waitress.parser.ParsingError("Both Content-Length and Transfer-Encoding")
+        has_body = self.chunked or self.content_length > 0
+        if has_body and "/add/" not in self.path:
+            self.adj = copy.copy(self.adj)
+            self.adj.max_request_body_size = BODY_BYTES
         if self.proxy_netloc:  # GET http://name/ (RFC 9112, 3.2.2)
             self.headers["HOST"] = self.proxy_netloc
         is_missing = "HOST" not in self.headers and self.version == "1.1"
@@ -7151,7 +7491,7 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
         cleanup_interval=MAINTENANCE_SECONDS,
         ident=None,
         log_socket_errors=False,
-        max_request_body_size=BODY_BYTES,
+        max_request_body_size=ADD_BODY_BYTES,
         max_request_header_size=HEADER_BYTES,
         trusted_proxy=config.trusted_proxy,
         trusted_proxy_headers=headers,

@@ -41,6 +41,7 @@ SECTIONS = [
         "Shares",
         "HTTP",
         "ZIP",
+        "Adding",
         "Pages",
         "Routes",
         "Guard",
@@ -374,7 +375,7 @@ def routes_of_the_design(*, with_new: bool) -> set[tuple[str, str]]:
     for row in rows:
         methods: list[str] = []
         has_path = False
-        for method, path in re.findall(r"\b(GET|POST)\b|`([^`]+)`", row.split("|")[1]):
+        for method, path in re.findall(r"\b(GET|POST|PUT)\b|`([^`]+)`", row.split("|")[1]):
             if method:
                 methods = [method] if has_path else [*methods, method]
                 has_path = False

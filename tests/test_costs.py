@@ -44,7 +44,7 @@ ADDRESSES = {
     "/login": ["/login", f"/login?next=/{'a' * 4000}", "/login?next=//evil.example.org"],
 } | {
     rule: [rule, f"{rule}?{'a=b&' * 900}"]
-    for rule in ("/feed.atom", "/manifest.webmanifest", "/healthz", "/api/album")
+    for rule in ("/shares", "/feed.atom", "/manifest.webmanifest", "/healthz", "/api/album")
 }
 HEADERS = (
     {},

@@ -38,7 +38,12 @@ class Client:
         self.cookies: dict[str, str] = {}
 
     def request(
-        self, method: str, address: str, body: bytes = b"", **headers: str
+        self,
+        method: str,
+        address: str,
+        body: bytes = b"",
+        type: str = "application/x-www-form-urlencoded",
+        **headers: str,
     ) -> Answer:
         """Send a request; `address` is a path with percent-encoding; headers as `If_None_Match`."""
         parts = urlsplit(address)
@@ -53,7 +58,7 @@ class Client:
             **self._environ,
         }
         if body:
-            environ["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+            environ["CONTENT_TYPE"] = type
         if self.cookies:
             environ["HTTP_COOKIE"] = "; ".join(
                 f"{name}={value}" for name, value in self.cookies.items()

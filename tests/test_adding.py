@@ -1,0 +1,333 @@
+"""Adding photos: in pieces, resumed, checked, and laid into an album without ever replacing anything."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from drawing import draw
+from visiting import OWN, PASSWORD, Answer, Client, Page
+
+import photos
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+MEGABYTE = 1 << 20
+MODIFIED = 1_600_000_000_000  # ms, as browsers tell it
+
+
+@pytest.fixture
+def inbox(library: Path) -> Path:
+    """The folder of an album to which users may add."""
+    folder = library / "Party.inbox"
+    draw(folder / "first.jpg", colour="#101010")
+    return folder
+
+
+@pytest.fixture
+def ben(site: photos.Site, library: Path) -> Client:
+    """A user who is not the owner."""
+    store = photos.UserStore(library / ".photos")
+    store.register("ben", PASSWORD.encode())
+    store.make_owner("anna")
+    client = Client(site)
+    assert client.log_in("ben").status == 303
+    return client
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> bytes:
+    """A photo of more than two pieces."""
+    return draw(tmp_path / "drawn.jpg").read_bytes() + bytes(2 * MEGABYTE)
+
+
+def put(
+    client: Client,
+    name: str,
+    content: bytes,
+    offset: int = 0,
+    piece: bytes | None = None,
+    **more: Any,
+) -> Answer:
+    query = {
+        "name": name,
+        "size": len(content),
+        "modified": MODIFIED,
+        "offset": offset,
+        **more,
+    }
+    if piece is None:
+        piece = content[offset : offset + MEGABYTE]
+    return client.request("PUT", f"/add/Party?{urlencode(query)}", piece, **OWN)
+
+
+def add(client: Client, name: str, content: bytes) -> dict[str, Any]:
+    """Add a file as the page does: ask where to go on, then send piece after piece."""
+    state = json.loads(put(client, name, content, piece=b"").text)
+    while "offset" in state:
+        answer = put(client, name, content, state["offset"])
+        assert answer.status == 200, answer.text
+        state = json.loads(answer.text)
+    return dict(state)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_photo_is_added_in_pieces(ben: Client, inbox: Path, picture: bytes) -> None:
+    assert add(ben, "IMG_1.jpg", picture) == {"name": "IMG_1.jpg", "new": True}
+    added = inbox / "IMG_1.jpg"
+    assert added.read_bytes() == picture
+    assert added.stat().st_mtime == MODIFIED / 1000
+    assert added.stat().st_nlink == 1
+    assert added.stat().st_mode & 0o777 == inbox.stat().st_mode & 0o666
+    assert "IMG_1.jpg" in ben.get("/album/Party/").text
+    assert not list((inbox.parent / ".photos" / photos.INCOMING).iterdir())
+
+
+def test_an_interrupted_upload_goes_on_where_it_ended(
+    ben: Client, inbox: Path, picture: bytes
+) -> None:
+    put(ben, "IMG_1.jpg", picture)
+    state = json.loads(put(ben, "IMG_1.jpg", picture, piece=b"").text)
+    assert state == {"offset": MEGABYTE}
+    assert names_in(inbox) == {"first.jpg"}  # nothing that is half of something
+    assert add(ben, "IMG_1.jpg", picture)["new"]
+    assert (inbox / "IMG_1.jpg").read_bytes() == picture
+
+
+@pytest.mark.parametrize("offset", [0, 5, MEGABYTE - 1, MEGABYTE + 1, 3 * MEGABYTE])
+def test_a_piece_that_does_not_fit_changes_nothing(
+    ben: Client, inbox: Path, picture: bytes, offset: int
+) -> None:
+    put(ben, "IMG_1.jpg", picture)
+    assert put(ben, "IMG_1.jpg", picture, offset, b"x" * 10).status == 409
+    assert add(ben, "IMG_1.jpg", picture)["new"]
+    assert (inbox / "IMG_1.jpg").read_bytes() == picture
+
+
+def test_the_same_photo_is_there_once(ben: Client, inbox: Path, picture: bytes) -> None:
+    add(ben, "IMG_1.jpg", picture)
+    assert add(ben, "IMG_1.jpg", picture) == {"name": "IMG_1.jpg", "new": False}
+    assert add(ben, "another name.jpg", picture) == {"name": "IMG_1.jpg", "new": False}
+    assert names_in(inbox) == {"first.jpg", "IMG_1.jpg"}
+
+
+def test_another_photo_of_the_same_name_replaces_nothing(
+    ben: Client, inbox: Path, picture: bytes, tmp_path: Path
+) -> None:
+    others = [
+        draw(tmp_path / "b.jpg", colour=colour).read_bytes() for colour in ("red", "blue")
+    ]
+    names = [add(ben, "IMG_1.jpg", content)["name"] for content in (picture, *others)]
+    assert names == ["IMG_1.jpg", "IMG_1 (2).jpg", "IMG_1 (3).jpg"]
+    assert (inbox / "IMG_1.jpg").read_bytes() == picture
+    page = ben.get("/album/Party/").text
+    assert all(quote(name) in page for name in names)
+
+
+@pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP])
+def test_a_disk_without_links_gets_a_copy(
+    ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(error, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    draw(inbox / "IMG_1.jpg", colour="#aabbcc")
+    before = (inbox / "IMG_1.jpg").read_bytes()
+    assert add(ben, "IMG_1.jpg", picture)["name"] == "IMG_1 (2).jpg"
+    assert (inbox / "IMG_1.jpg").read_bytes() == before
+    assert (inbox / "IMG_1 (2).jpg").read_bytes() == picture
+    assert names_in(inbox) == {"first.jpg", "IMG_1.jpg", "IMG_1 (2).jpg"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("virus.exe", b"MZ" + bytes(500)),
+        ("page.html", b"<script>alert(1)</script>"),
+        ("picture.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("album.txt", b"Our title\ncover: first.jpg\n"),
+        ("broken.jpg", b"\xff\xd8\xff\xe0 and nothing more"),
+        ("named.jpg", b"no picture at all"),
+    ],
+)
+def test_what_is_no_photo_is_refused_and_gone(
+    ben: Client, inbox: Path, name: str, content: bytes
+) -> None:
+    assert put(ben, name, content).status == 422
+    assert names_in(inbox) == {"first.jpg"}
+    assert not list((inbox.parent / ".photos" / photos.INCOMING).iterdir())
+
+
+NAMES = {
+    "../../outside.jpg": "_.._outside.jpg",
+    "/etc/passwd.jpg": "_etc_passwd.jpg",
+    ".hidden.jpg": "hidden.jpg",
+    "@eaDir.jpg": "eaDir.jpg",
+    "x.private.jpg": "x_private.jpg",
+    "x.hidden-until-2030-01-01.jpg": "x_hidden_until_2030_01_01.jpg",
+    "x.jpg.private": None,
+    "cover.jpg": "photo cover.jpg",
+    "no suffix": "no suffix.jpg",
+    "CON.jpg": "_CON.jpg",
+    "a:b?.jpg": "a_b_.jpg",
+    "x.jpg~": None,
+    "x.jpg.part": None,
+    "שלום.jpg": "שלום.jpg",
+    "照片.jpg": "照片.jpg",
+    "": None,
+    "x" * 400 + ".jpg": None,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_made_one_that_is_shown_and_nothing_else(
+    name: str, ben: Client, inbox: Path, library: Path, tmp_path: Path
+) -> None:
+    content = draw(tmp_path / "drawn.jpg").read_bytes()
+    added = add(ben, name, content)["name"]
+    assert NAMES[name] in (None, added)
+    assert (inbox / added).read_bytes() == content
+    assert names_in(inbox) == {"first.jpg", added}
+    items = json.loads(ben.get("/api/album/Party").text)["items"]
+    assert {item["name"] for item in items} == {"first.jpg", added}
+    assert not (library / "outside.jpg").exists()
+
+
+@pytest.mark.parametrize("address", ["Trip", "Trip/Beach", "Drafts", "Secret", "", "Party"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_nobody_adds_where_the_owner_did_not_allow_it(
+    visitor: Client, ben: Client, inbox: Path, address: str, method: str
+) -> None:
+    clients = (
+        {"visitor": visitor} if address == "Party" else {"visitor": visitor, "user": ben}
+    )
+    query = urlencode({"name": "a.jpg", "size": 5, "modified": 0, "offset": 0})
+    for client in clients.values():
+        answer = client.request(method, f"/add/{address}?{query}", b"", **OWN)
+        nothing = client.request(method, f"/add/Nothing?{query}", b"", **OWN)
+        assert answer.status == nothing.status == 404
+        assert answer.headers.keys() == nothing.headers.keys()
+
+
+def test_another_site_cannot_have_a_browser_add(ben: Client, inbox: Path) -> None:
+    query = urlencode({"name": "a.jpg", "size": 5, "modified": 0, "offset": 0})
+    answer = ben.request(
+        "PUT", f"/add/Party?{query}", b"12345", Sec_Fetch_Site="cross-site"
+    )
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"size": "x"},
+        {"size": "-1", "offset": 0, "modified": 0},
+        {"size": "9" * 40, "offset": 0, "modified": 0},
+        {"size": 5, "offset": "٣", "modified": 0},
+    ],
+)
+def test_a_request_without_sense_is_told_so(
+    ben: Client, inbox: Path, query: dict[str, Any]
+) -> None:
+    answer = ben.request("PUT", f"/add/Party?{urlencode(query)}", b"12345", **OWN)
+    assert answer.status == 400
+    assert (
+        ben.request("PUT", "/add/Party?size=0&offset=0&modified=0", b"", **OWN).status
+        == 422
+    )
+
+
+def test_a_piece_is_a_megabyte_at_most_and_a_file_as_long_as_told(
+    ben: Client, inbox: Path, picture: bytes
+) -> None:
+    assert put(ben, "a.jpg", picture, 0, bytes(MEGABYTE + 1)).status == 413
+    assert put(ben, "a.jpg", b"12345", 0, b"123456").status == 413
+    assert names_in(inbox) == {"first.jpg"}
+
+
+def test_the_disk_keeps_room(
+    ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = shutil.disk_usage(inbox)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: disk._replace(free=photos.FREE_BYTES)
+    )
+    assert put(ben, "a.jpg", picture).status == 507
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(total=100 << 40))
+    assert put(ben, "a.jpg", picture).status == 507
+    assert names_in(inbox) == {"first.jpg"}
+
+
+def test_a_full_disk_keeps_the_last_good_piece(
+    ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(ben, "a.jpg", picture)
+    with monkeypatch.context() as full:
+        write = os.write
+
+        def refuse(file: int, content: bytes) -> int:
+            if len(content) < MEGABYTE:
+                raise OSError(errno.ENOSPC, "full")
+            return write(file, content[: MEGABYTE // 2])
+
+        full.setattr(os, "write", refuse)
+        assert put(ben, "a.jpg", picture, MEGABYTE).status == 507
+    assert add(ben, "a.jpg", picture)["new"]
+    assert (inbox / "a.jpg").read_bytes() == picture
+
+
+def test_what_nobody_goes_on_with_is_swept_after_a_week(
+    ben: Client, inbox: Path, picture: bytes, site: photos.Site
+) -> None:
+    put(ben, "old.jpg", picture)
+    put(ben, "new.jpg", picture)
+    folder = inbox.parent / ".photos" / photos.INCOMING
+    old = min(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    week_ago = time.time() - 8 * 86400
+    os.utime(old, (week_ago, week_ago))
+    site._incoming.sweep()
+    assert len(list(folder.iterdir())) == 1
+    assert not old.exists()
+
+
+def send_form(client: Client, name: str, content: bytes) -> Answer:
+    head = f'--b\r\nContent-Disposition: form-data; name="photo"; filename="{name}"\r\n'
+    body = head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + content + b"\r\n--b--\r\n"
+    return client.request(
+        "POST", "/add/Party", body, type="multipart/form-data; boundary=b", **OWN
+    )
+
+
+def test_without_javascript_a_form_adds_one_small_photo(
+    ben: Client, inbox: Path, tmp_path: Path
+) -> None:
+    page = Page(ben.get("/add/Party").text)
+    assert "/add/Party" in page.actions
+    content = draw(tmp_path / "drawn.jpg").read_bytes()
+    answer = send_form(ben, "IMG_1.jpg", content)
+    assert answer.status == 200 and "IMG_1.jpg" in answer.text
+    assert (inbox / "IMG_1.jpg").read_bytes() == content
+    assert send_form(ben, "a.jpg", b"no picture").status == 422
+    assert send_form(ben, "a.jpg", content + bytes(MEGABYTE)).status == 413
+    assert names_in(inbox) == {"first.jpg", "IMG_1.jpg"}
+
+
+def test_users_find_the_page_where_they_may_add(
+    ben: Client, visitor: Client, inbox: Path
+) -> None:
+    assert "/add/Party" in Page(ben.get("/album/Party/").text).links
+    assert "/add/Trip" not in Page(ben.get("/album/Trip/").text).links
+    assert "/add/Trip" not in Page(visitor.get("/album/Trip/").text).links
+    assert ben.get("/add/Party.inbox").headers["location"] == "/add/Party"
