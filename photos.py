@@ -7219,6 +7219,8 @@ HEADER_SECONDS = 20  # for the head of a request
 BODY_SECONDS = 300  # for all of it
 SLOWEST_BODY = 10_000  # bytes/s, when the head's time is over
 MOMENT = 1.0  # s, in which a visitor should ask after connecting, or take some of an answer
+# Of an answer that comes in blocks. From 1 MB on, waitress writes what waits to a temporary file.
+WAITING_BYTES = 500_000
 MAINTENANCE_SECONDS = 5  # between two looks at who is late
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPTING_PAUSE = 1.0  # seconds, where the system has no descriptor left
@@ -7347,6 +7349,18 @@ class Channel(waitress.channel.HTTPChannel):
     error_task_class = RefusalTask
 
     may_send_file = False
+    writing_since = (
+        math.inf
+    )  # s on the monotonic clock, while a thread waits for the visitor
+
+    def write_soon(self, data: Any) -> int:
+        """Take in what a thread has for the visitor, who may have to read something first."""
+        self.writing_since = time.monotonic()
+        try:
+            written: int = super().write_soon(data)
+            return written
+        finally:
+            self.writing_since = math.inf
 
     def handle_write(self) -> None:
         """Send some of what waits; of a file one block, so that other connections have a turn."""
@@ -7380,7 +7394,7 @@ class Channel(waitress.channel.HTTPChannel):
     def is_late(self, now: float) -> bool:
         """Say whether nothing has moved for too long, or a request takes too long to come in."""
         if self.requests:  # it is being answered
-            return False
+            return time.monotonic() - self.writing_since > SLOWEST_BLOCK_SECONDS
         is_idle = now - self.last_activity > IDLE_CONNECTION_SECONDS
         return is_idle or (self.request is not None and self.request.is_late())
 
@@ -7493,6 +7507,7 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
         log_socket_errors=False,
         max_request_body_size=ADD_BODY_BYTES,
         max_request_header_size=HEADER_BYTES,
+        outbuf_high_watermark=WAITING_BYTES,
         trusted_proxy=config.trusted_proxy,
         trusted_proxy_headers=headers,
         clear_untrusted_proxy_headers=True,

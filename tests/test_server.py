@@ -546,3 +546,49 @@ def test_a_file_is_open_only_while_it_is_sent(
         reader.socket.recv(100)
         reader.socket.close()  # who goes leaves nothing open
         eventually(lambda: not is_open())
+
+
+def temporary_files() -> list[str]:
+    """Return the files without a name that this process has open."""
+    targets = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            targets.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [target for target in targets if target.endswith("(deleted)")]
+
+
+@pytest.mark.parametrize("bytes_read", [0, 1], ids=["nothing", "a byte now and then"])
+def test_who_takes_too_little_of_what_a_thread_sends_is_dropped(
+    film: Path,
+    state: Path,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    bytes_read: int,
+) -> None:
+    monkeypatch.setattr(photos, "WRAPPED_BYTES", 0)  # sent in blocks, as a ZIP is
+    monkeypatch.setattr(photos, "SLOWEST_BLOCK_SECONDS", 0.3)
+    monkeypatch.setattr(photos, "MAINTENANCE_SECONDS", 0.1)
+    ended = threading.Event()
+    close = photos.FilePart.close
+    monkeypatch.setattr(photos.FilePart, "close", lambda part: (close(part), ended.set()))
+    with serving(state) as port:
+        attacker = connect(port).send(WHOLE)
+        deadline = time.monotonic() + 15
+        while not ended.is_set() and time.monotonic() < deadline:
+            attacker.socket.recv(bytes_read)
+            time.sleep(0.05)
+        assert ended.is_set()
+        assert len(attacker.read()) < film.stat().st_size
+
+
+def test_what_waits_for_a_slow_reader_is_not_written_to_disk(
+    film: Path, state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "WRAPPED_BYTES", 0)
+    before = temporary_files()
+    with serving(state) as port:
+        reader = connect(port).send(WHOLE)
+        time.sleep(1)
+        assert temporary_files() == before
+        _, _, body = reader.read().partition(b"\r\n\r\n")
+    assert body == film.read_bytes()
