@@ -4925,6 +4925,9 @@ FILE_MODE = (stat.S_IFREG | 0o644) << 16  # as Unix has it in the external attri
 MEMBER_OVERHEAD = 4000  # at most, of a file's headers: its path stands in both
 ZIPS_AT_ONCE = 4  # each has a thread of its own
 TAKEAWAYS_KEPT = 4  # of 70,000 files one takes 30 MB
+RIGHTS_SECONDS = (
+    1.0  # until the rights of somebody who downloads an album are looked at again
+)
 SLOWEST_BLOCK_SECONDS = 60.0  # for 256 KB: who is slower gives up the place
 MEMBER_NAME_BYTES = 200  # 255 with what makes it unique and an ending
 # Names that Windows keeps for devices, whatever follows the first dot.
@@ -5013,11 +5016,15 @@ class Member(NamedTuple):
         )
 
     def blocks(self, start: int) -> Iterator[bytes]:
-        """Yield the file's bytes from `start` on. Raises OSError where it changed since."""
+        """Yield the file's bytes from `start` on. Raises OSError where it changed or moved since."""
         with open(self.file.path, "rb") as opened:
             if not self.file.is_at(os.fstat(opened.fileno())):
                 raise OSError(errno.ESTALE, "the file has changed since")
-            yield from FilePart(opened, start, self.size, self.patches).blocks()
+            for block in FilePart(opened, start, self.size, self.patches).blocks():
+                yield block
+                # A folder that is renamed may be private by now.
+                if not self.file.is_at(os.stat(self.file.path)):
+                    raise OSError(errno.ESTALE, "the file has changed since")
 
 
 def _end_of(count: int, size: int, offset: int) -> bytes:
@@ -5100,13 +5107,21 @@ class Archive:
 class Sending:
     """Bytes on their way to somebody, who has one of few places until they are sent or given up."""
 
-    def __init__(self, blocks: Iterator[bytes], places: threading.BoundedSemaphore) -> None:
+    def __init__(
+        self,
+        blocks: Iterator[bytes],
+        places: threading.BoundedSemaphore,
+        may_go_on: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._blocks = blocks
+        self._may_go_on = may_go_on
         self._places: threading.BoundedSemaphore | None = places
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes. Raises TimeoutError where they are taken too slowly."""
-        before = time.monotonic()
+        """Yield the bytes. Raises TimeoutError where they are taken too slowly, and NotFound
+        where whoever asked may no longer have them.
+        """
+        before = checked = time.monotonic()
         try:
             for block in self._blocks:
                 yield block
@@ -5114,6 +5129,10 @@ class Sending:
                 if now - before > SLOWEST_BLOCK_SECONDS:
                     raise TimeoutError("an album was downloaded too slowly")
                 before = now
+                if now - checked >= RIGHTS_SECONDS:
+                    checked = now
+                    if not self._may_go_on():
+                        raise NotFound
         finally:
             self.close()
 
@@ -5229,11 +5248,11 @@ class Takeaways:
                 self._kept.popitem(last=False)
         return takeaway
 
-    def send(self, archive: Archive, start: int, end: int) -> Sending:
+    def send(self, blocks: Iterator[bytes], may_go_on: Callable[[], bool]) -> Sending:
         """Return bytes of a ZIP to be sent. Raises Busy where too many are on their way."""
         if not self._places.acquire(blocking=False):
             raise Busy("Too many albums are being downloaded. Try again in a minute.")
-        return Sending(archive.blocks(start, end), self._places)
+        return Sending(blocks, self._places, may_go_on)
 
 
 # --- Adding ------------------------------------------------------------------
@@ -6272,18 +6291,23 @@ class Guard:
         """Return the session that nobody has ended, and whose it is."""
         tokens = (cookie_value(cookies, name) for name in self._cookie_names())
         session = next(filter(None, map(self._tokens.read, tokens)), None)
+        principal = self._principal_of(session)
+        return session if principal.is_user else None, principal
+
+    def _principal_of(self, session: Session | None) -> Principal:
+        """Return whose session it is; where it was ended, a visitor."""
         if session is None:
-            return None, VISITOR
+            return VISITOR
         try:
             if self._users.epoch(session.user) != session.epoch:
-                return None, VISITOR
+                return VISITOR
             if self._users.is_revoked(session.user, session.jti):
-                return None, VISITOR
+                return VISITOR
             is_owner = self._users.is_owner(session.user)
         except StateError as error:
             self._log_once(error)
-            return None, VISITOR
-        return session, Principal(session.user, is_owner)
+            return VISITOR
+        return Principal(session.user, is_owner)
 
     def _log_once(self, error: StateError, consequence: str = "nobody can log in") -> None:
         trouble = f"{error} Until then {consequence}."
@@ -6842,8 +6866,16 @@ class Site(Guard):
         headers["Content-Length"] = str(part.end - part.start)
         if is_head:
             return Response(b"", part.status, headers)
-        body = self._takeaways.send(archive, part.start, part.end)
+        blocks = archive.blocks(part.start, part.end)
+        body = self._takeaways.send(blocks, functools.partial(self._is_still_open, visit))
         return Response(body, part.status, headers)
+
+    def _is_still_open(self, visit: Visit) -> bool:
+        """Say whether the one who asked for a place would be led to it once more."""
+        if self._principal_of(visit.session) != visit.principal:
+            return False
+        place = self._library.folders.locate(visit.place.address, visit.principal)
+        return place is not None and place.parts == visit.place.parts
 
     def send_album(self, visit: Visit) -> Response:
         """A part of an album as JSON: first its albums, then its items; `next` leads to the rest."""

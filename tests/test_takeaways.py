@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
 import re
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 from conftest import set_up
 from drawing import draw, exif
 from processes import Server, eventually
-from visiting import Answer, Client, Page
+from visiting import OWN, Answer, Client, Page
 
 import photos
 
@@ -237,6 +239,54 @@ def test_who_gives_up_or_is_too_slow_gives_the_place_back(
     with pytest.raises(TimeoutError):
         next(slow)
     assert places.acquire(blocking=False)
+
+
+def blocks_of(site: photos.Site, client: Client, link: str) -> Iterator[bytes]:
+    """Yield an answer's blocks one by one, as a server would take them."""
+    path, _, query = link.partition("?")
+    environ = {
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "HTTP_COOKIE": "; ".join(f"{name}={text}" for name, text in client.cookies.items()),
+    }
+    setup_testing_defaults(environ)
+    answer = site(environ, lambda *_: None)
+    with contextlib.closing(answer):
+        yield from answer
+
+
+@pytest.mark.parametrize("change", ["album", "inner", "amid a file", "log out", "remove"])
+def test_what_is_private_by_now_is_sent_no_further(
+    site: photos.Site,
+    user: Client,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    monkeypatch.setattr(photos, "RIGHTS_SECONDS", 0)
+    monkeypatch.setattr(photos, "BLOCK_BYTES", 500)
+    whole = download(user, site)
+    (link,) = links_to_zips(user.get("/zip/Trip"))
+    blocks = blocks_of(site, user, link)
+    sent = next(blocks)
+    assert b"one.jpg" in sent
+    if change == "amid a file":
+        sent += next(blocks)
+    if change in ("album", "amid a file"):
+        (library / "Trip").rename(library / "Trip.private")
+    elif change == "inner":
+        (library / "Trip" / "Beach").rename(library / "Trip" / "Beach.private")
+    elif change == "log out":
+        cookies = dict(user.cookies)
+        user.request("POST", "/logout", **OWN)
+        user.cookies = cookies
+    else:
+        photos.UserStore(library / ".photos").remove("anna")
+    with pytest.raises((OSError, photos.NotFound)):
+        for block in blocks:
+            sent += block
+    assert sent.count(b"PK\3\4") <= (2 if change != "inner" else 3)
+    assert whole.body.startswith(sent)
 
 
 def test_what_cannot_be_read_is_left_out_and_counted(
