@@ -222,7 +222,7 @@ def test_an_empty_library_and_a_count_are_told_in_the_language_of_the_visitor(
             415,
             "error_400",
         ),
-        ("POST", "/login", b"x" * 200_000, OWN, {}, 413, "error_400"),
+        ("POST", "/login", b"x" * 200_000, OWN, {}, 413, "error_413"),
         ("POST", "/album/Trip/", b"", OWN, {}, 405, "error_400"),
         ("GET", "/static/nothing.css", b"", {}, {}, 404, "error_404"),
         ("GET", "/?page=9", b"", {}, {}, 404, "error_404"),
