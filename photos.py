@@ -4158,7 +4158,7 @@ class Share:
     since: dt.date
     until: dt.date | None  # the last day, server's time; None: no end
     password: str = ""  # the hash; '': none is asked
-    may_add: bool = False
+    may_add: bool = False  # for later versions; a guest adds nothing yet
     creator: str = ""  # an owner; '': made on the command line
     used: dt.date | None = None  # the last day
     id: str = ""
@@ -7179,7 +7179,6 @@ class Site(Guard):
             terms["until"] = self._library.folders.circumstances().today + days
         if password := _field("password"):
             terms["password"] = self._users.hash_password(parse_password(password))
-        terms["may_add"] = _field("add") != ""
         return terms
 
     def _shared_album(self, share: Share) -> SharedAlbum:
@@ -7938,8 +7937,6 @@ def share_lines(sharing: Sharing, share: Share) -> Iterator[str]:
     facts.append(f"until {share.until}" if share.until else "without an end")
     if share.password:
         facts.append("with a password")
-    if share.may_add:
-        facts.append("may add photos")
     facts.append(f"last used {share.used}" if share.used else "not used yet")
     yield f"{share.label}: {', '.join(facts)}."
     yield f"  {share_link(sharing.config, guests.store.token(share))}"
@@ -7965,9 +7962,7 @@ def run_share(args: argparse.Namespace) -> None:
     hashed = ""
     if args.password or args.password_stdin:
         hashed = hash_password(new_password(args))
-    share = sharing.guests.made(
-        place, label=label, until=until, password=hashed, may_add=args.add
-    )
+    share = sharing.guests.made(place, label=label, until=until, password=hashed)
     print(*share_lines(sharing, share), sep="\n")
     if is_terminal():
         link = share_link(sharing.config, sharing.guests.store.token(share))
@@ -8367,7 +8362,6 @@ def _add_share_flags(command: argparse.ArgumentParser) -> None:
     duration.add_argument("--days", metavar="N", default=SHARE_DAYS, help=help)
     duration.add_argument("--forever", action="store_true", help="it has no end")
     add("--password", action="store_true", help="ask for a password that guests need")
-    add("--add", action="store_true", help="guests may add photos")
 
 
 def _add_flags(command: argparse.ArgumentParser, name: str) -> None:

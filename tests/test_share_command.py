@@ -67,10 +67,9 @@ def test_share_prints_a_link_that_opens_the_album(command: Command, root: Path) 
         (("--days", "3"), f"until {dt.date.today() + dt.timedelta(days=3)}"),
         (("--forever",), "without an end"),
         (("--password-stdin",), "with a password"),
-        (("--add",), "may add photos"),
     ],
 )
-def test_share_takes_how_long_a_password_and_whether_to_add(
+def test_share_takes_how_long_and_a_password(
     command: Command, words: tuple[str, ...], told: str
 ) -> None:
     status, out, _ = command("share", "Trip", "--for", "Aunt May", *words)

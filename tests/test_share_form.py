@@ -66,12 +66,12 @@ def test_a_stray_click_makes_no_link(
     assert store.all() == []
 
 
-def test_the_form_says_how_long_with_which_password_and_whether_to_add(
+def test_the_form_says_how_long_and_with_which_password(
     owner: Client, store: photos.ShareStore, visitor: Client
 ) -> None:
-    assert make(owner, days="forever", password=PASSWORD, add="yes").status == 303
+    assert make(owner, days="forever", password=PASSWORD).status == 303
     (share,) = store.all()
-    assert (share.until, share.may_add) == (None, True)
+    assert share.until is None
     assert share.password.startswith("scrypt$") and PASSWORD not in share.password
     assert visitor.get(f"/s/{store.token(share)}/").status == 401
 
