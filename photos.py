@@ -6872,7 +6872,10 @@ class Site(Guard):
 
     def _is_still_open(self, visit: Visit) -> bool:
         """Say whether the one who asked for a place would be led to it once more."""
-        if self._principal_of(visit.session) != visit.principal:
+        is_somebody_else = self._principal_of(visit.session) != visit.principal
+        if visit.share is None and is_somebody_else:
+            return False
+        if not self._may_read_on(visit):
             return False
         place = self._library.folders.locate(visit.place.address, visit.principal)
         return place is not None and place.parts == visit.place.parts
