@@ -2985,7 +2985,9 @@ def _told_by_xmp(head: bytes, size: int) -> Iterator[Piece]:
 
 def _told_by_samsung(file: IO[bytes], size: int) -> Iterator[Piece]:
     """Yield where a film is by the directory at the end of a Samsung's file."""
-    file.seek(max(0, size - 8))
+    if size < 8:
+        return
+    file.seek(size - 8)
     length, sign = struct.unpack("<I4s", file.read(8))
     start = size - 8 - length
     is_directory = sign == b"SEFT" and start >= 0
@@ -3021,7 +3023,7 @@ def _told_by_boxes(file: IO[bytes], size: int) -> Iterator[Piece]:
             [length], skipped = struct.unpack_from(">Q", header, 8), 16
         if length == 0:
             length = size - at
-        if length < skipped:
+        if not skipped <= length <= size - at:
             return
         if name == b"mpvd":
             yield at + skipped, length - skipped

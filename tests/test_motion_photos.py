@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -148,6 +149,27 @@ def test_a_damaged_trailer_is_no_film(trailer: bytes, jpeg: bytes, tmp_path: Pat
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg + trailer)
     assert facts_of(path).film_bytes == 0
+
+
+@pytest.mark.parametrize("length", [0, 15, 1000, 2**62, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("name", [b"mpvd", b"free"])
+def test_a_box_that_claims_any_length_harms_nothing(
+    name: bytes, length: int, samples: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.heic"
+    box = struct.pack(">I4sQ", 1, name, length)
+    path.write_bytes((samples / "heic" / "iphone7.heic").read_bytes() + box)
+    with path.open("rb") as file:
+        head = file.read(100)
+    assert renditions.film_within(os.fspath(path), head) == (0, 0)
+
+
+@pytest.mark.parametrize("length", range(2, 9))
+def test_what_is_shorter_than_a_trailer_has_none(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    content = b"\xff\xd8\xff".ljust(length)[:length]
+    path.write_bytes(content)
+    assert renditions.film_within(os.fspath(path), content) == (0, 0)
 
 
 @pytest.mark.parametrize(
