@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import html
 import io
+import random
 import re
 import shutil
+import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import pytest
-from conftest import set_up
+from conftest import needed, set_up
 from drawing import draw, exif
 from processes import Server, eventually
 from visiting import OWN, Answer, Client, Page
@@ -336,3 +338,32 @@ def test_a_real_server_prepares_and_sends_it(tmp_path: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(body)) as opened:
             assert opened.testzip() is None
             assert len(opened.namelist()) == 30
+
+
+@pytest.mark.whole
+def test_a_download_that_is_cut_at_twenty_places_goes_on_with_curl(tmp_path: Path) -> None:
+    needed("curl")
+    library = tmp_path / "Album"
+    for number in range(30):
+        draw(library / "Trip" / f"{number}.jpg", (300, 200), f"#{number:02}8899")
+    part = tmp_path / "part.zip"
+    with Server(set_up(library)) as server:
+
+        def ready() -> list[str]:
+            return re.findall(
+                r'href="([^"]*/zip/Trip\?v=[^"]*)"', server.get("/zip/Trip")[2].decode()
+            )
+
+        (link,) = eventually(ready, 60)
+        address = f"{server.address}{html.unescape(link)}"
+        whole = server.get(html.unescape(link))[2]
+        resume = ["curl", "-sf", "-C", "-", "-o", str(part), address]
+        chance = random.Random(3)
+        for cut in sorted(chance.randrange(1, len(whole)) for _ in range(20)):
+            subprocess.run(resume, check=True, timeout=60)
+            assert part.read_bytes() == whole
+            part.write_bytes(whole[:cut])
+        subprocess.run(resume, check=True, timeout=60)
+    assert part.read_bytes() == whole
+    with zipfile.ZipFile(part) as opened:
+        assert opened.testzip() is None
