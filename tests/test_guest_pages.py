@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import re
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from urllib.parse import urlencode, urljoin
 import jwt
 import pytest
 from drawing import draw
+from test_takeaways import blocks_of
 from visiting import OWN, Answer, Client, Page, everything
 
 import photos
@@ -546,3 +549,43 @@ def test_below_a_proxy_the_prefix_of_a_share_comes_behind_its_own(
     client = Client(site, SCRIPT_NAME="/photos")
     links = Page(client.get(f"{prefix}/").text).links
     assert links and all(link.startswith(f"/photos{prefix}/") for link in links)
+
+
+def take_home(site: photos.Site, visitor: Client, prefix: str) -> tuple[str, Answer]:
+    """Open the page of the share's download, wait, download it; return link and answer."""
+    assert f"{prefix}/zip/" in Page(visitor.get(f"{prefix}/").text).links
+    visitor.get(f"{prefix}/zip/")
+    site._upkeep.note_wanted()
+    links = Page(visitor.get(f"{prefix}/zip/").text).links
+    (link,) = [link for link in links if "?v=" in link and "/zip/" in link]
+    return link, visitor.get(link)
+
+
+def test_a_guest_takes_the_album_home_without_what_is_not_there_for_guests(
+    site: photos.Site, share: MakeShare, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "RIGHTS_SECONDS", 0)
+    monkeypatch.setattr(photos, "BLOCK_BYTES", 500)
+    _, answer = take_home(site, visitor, share())
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as opened:
+        assert opened.testzip() is None
+        assert opened.namelist() == ["Secret/faces.jpg", "Secret/Sub/deep.jpg"]
+
+
+def test_a_download_ends_with_its_share(
+    site: photos.Site,
+    share: MakeShare,
+    visitor: Client,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(photos, "RIGHTS_SECONDS", 0)
+    monkeypatch.setattr(photos, "BLOCK_BYTES", 500)
+    link, whole = take_home(site, visitor, share())
+    blocks = blocks_of(site, visitor, link)
+    sent = next(blocks)
+    end_all(library)
+    with pytest.raises((OSError, photos.NotFound)):
+        for block in blocks:
+            sent += block
+    assert len(sent) < len(whole.body)
