@@ -572,7 +572,7 @@ def test_a_guest_takes_the_album_home_without_what_is_not_there_for_guests(
         assert opened.namelist() == ["Secret/faces.jpg", "Secret/Sub/deep.jpg"]
 
 
-def test_a_download_ends_with_its_share(
+def test_a_zip_ends_with_its_share(
     site: photos.Site,
     share: MakeShare,
     visitor: Client,
