@@ -1608,6 +1608,7 @@ def other_picture(name: str) -> str:
 
 
 LIVE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mp")  # of the films of live photos
+SHOT_SUFFIXES = (*LIVE_SUFFIXES, *RAW_SUFFIXES)
 # What Pixel phones put behind the name of a shot: PXL_1.MP.jpg, PXL_1.RAW-01.MP.COVER.jpg and
 # PXL_1.RAW-02.ORIGINAL.dng.
 _PIXEL_TAGS = re.compile(r"(?:\.raw-\d\d)?(?:\.mp)?(?:\.(?:cover|original))?$")
@@ -1649,11 +1650,11 @@ class Shot(NamedTuple):
 NO_SHOT = Shot([], [], [], [])
 
 
-def _group_shots(names: Mapping[str, str]) -> dict[str, Shot]:
+def _group_shots(names: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Shot]:
     shots: dict[str, Shot] = {}
     for name, plain in sorted(names.items()):
         suffix = os.path.splitext(plain)[1].lower()
-        shot = shots.setdefault(shot_of(plain), Shot([], [], [], []))
+        shot = shots.setdefault(keys[name], Shot([], [], [], []))
         if suffix in PHOTO_SUFFIXES:
             shot.photos.append(name)
         elif suffix in RAW_SUFFIXES:
@@ -1668,13 +1669,14 @@ def shots_among(names: Mapping[str, str]) -> dict[str, Shot]:
 
     `names` tells of each name how it would be without keywords.
     """
-    shots = _group_shots(names)
+    keys = {name: shot_of(plain) for name, plain in names.items()}
+    shots = _group_shots(names, keys)
     for key, shot in list(shots.items()):
         original = shots.get(_EDITED.sub(r"\g<apple>", key))
         if original and original is not shot and not original.photos:
             original.edited.extend(shot.photos)
             shots[key] = shot._replace(films=shot.films or original.films)
-    return {name: shots[shot_of(plain)] for name, plain in names.items()}
+    return {name: shots[key] for name, key in keys.items()}
 
 
 def parse_file_name(name: str) -> Name:
@@ -1800,7 +1802,11 @@ class Folder:
     @functools.cached_property
     def _shots(self) -> dict[str, Shot]:
         files = {**self.files, **self.others}
-        shots = shots_among({name: file.plain_name for name, file in files.items()})
+        names = {name: file.plain_name for name, file in files.items()}
+        # Photos alone are no shot. Most folders hold nothing else.
+        if not any(plain.lower().endswith(SHOT_SUFFIXES) for plain in names.values()):
+            return {}
+        shots = shots_among(names)
         return {name: shot for name, shot in shots.items() if sum(map(len, shot)) > 1}
 
     def shot(self, name: str) -> Shot:
@@ -2579,11 +2585,15 @@ def name_order(item: Item) -> tuple[Any, ...]:
 
 def sort_by_date(items: Sequence[Item]) -> Iterator[Item]:
     """Yield items, the oldest first; those of one moment by their names."""
-    zone = usual_zone(items)
+    dates = [item.taken for item in items]
+    zone: dt.tzinfo = dt.UTC
+    if not all(date.tzinfo for date in dates):
+        zone = usual_zone(items)
     moments: dict[dt.datetime, list[Item]] = {}
-    for item in items:
-        moments.setdefault(instant(item.taken, zone), []).append(item)
-    for moment in sorted(moments):
+    for item, date in zip(items, dates, strict=True):
+        moments.setdefault(instant(date, zone), []).append(item)
+    # Numbers: two dates with zones of their own take ten times as long to compare.
+    for moment in sorted(moments, key=dt.datetime.timestamp):
         together = moments[moment]
         if len(together) > 1:
             together.sort(key=name_order)
