@@ -207,7 +207,7 @@ class Visits:
 def test_pauses_grow_while_nobody_comes_and_nothing_changes(
     upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep._closed, "wait", lambda _: None)
+    monkeypatch.setattr(upkeep._is_wanted, "wait", lambda _: None)
     visits = Visits(upkeep, [False] * 7 + [True] + [False] * 4)
     monkeypatch.setattr(upkeep, "_was_visited", visits)
     is_at_rest = upkeep._is_at_rest
