@@ -3387,10 +3387,12 @@ class Upkeep:
 
     def _render(self, seconds: float) -> list[tuple[File, Purpose]]:
         """Render what is missing, all thumbnails first, for so long; return what was tried."""
+        tried: list[tuple[File, Purpose]] = []
         for purpose in RENDERING_ORDER if self._has_room else ():
-            if rendered := self._render_for(purpose, seconds):
-                return [(file, purpose) for file in rendered]
-        return []
+            tried += [(file, purpose) for file in self._render_for(purpose, seconds)]
+            if any(itertools.starmap(self._is_rendered, tried)):
+                break
+        return tried
 
     def _render_for(self, purpose: Purpose, seconds: float) -> list[File]:
         rendered: list[File] = []
@@ -3451,7 +3453,8 @@ class Upkeep:
 
     def note_wanted(self) -> None:
         """Read whole the files that somebody waits for."""
-        self._is_wanted.clear()
+        if self._wanted:  # else the pass is being closed
+            self._is_wanted.clear()
         wanted, self._wanted = self._wanted, ()
         unread = [file for file in wanted if self._library.index.get(file.identity) is None]
         for _ in self._library.run(unread, Purpose.FACTS):

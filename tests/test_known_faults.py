@@ -57,7 +57,10 @@ def test_the_libraries_are_listed_in_the_versions_that_the_wheel_has() -> None:
     assert set(heif.libheif_info()["decoders"]) == {"libde265"}  # as SECURITY.md has it
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.part} {row.mended}")
+FAULTS = [row for row in rows() if row.names != "none"]
+
+
+@pytest.mark.parametrize("row", FAULTS, ids=lambda row: f"{row.part} {row.mended}")
 def test_no_listed_fault_is_open_but_those_that_security_md_tells_of(row: Row) -> None:
     assert re.fullmatch(r"((CVE-\d{4}-\d{4,}|GHSA(-[a-z0-9]{4}){3})( |$))+", row.names)
     is_open = numbers(row.version) < numbers(row.mended)
