@@ -6147,6 +6147,7 @@ class Guard:
         """Start to render ahead, in the background; log what does not work in the state folder."""
         if problem := state_problem(self._state):
             log.warning("%s", problem)
+        self._incoming.sweep()
         threading.Thread(target=self._upkeep.run, name="upkeep", daemon=True).start()
 
     def close(self) -> None:
@@ -6989,6 +6990,7 @@ class Site(Guard):
         place = visit.place
         if visit.address != place.address or visit.has_slash:
             return self._lead_to(visit.links.add(place.address))
+        self._incoming.sweep()
         return self._make_add_page(visit)
 
     def _make_add_page(self, visit: Visit, status: int = 200, **said: Any) -> Response:
