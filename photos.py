@@ -5497,7 +5497,8 @@ class Incoming:
         """Delete the uploads that nobody went on with for a week."""
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
-                if is_older(entry.stat().st_mtime, LEFT_SECONDS):
+                # Not by mtime: that of what is whole is the phone's.
+                if is_older(entry.stat().st_ctime, LEFT_SECONDS):
                     os.unlink(entry.path)
 
 
