@@ -2263,6 +2263,7 @@ class Folders:
 
 # How long the index of another version is kept: somebody may go back to it.
 INDEX_SECONDS = 30 * 86400
+INFOS_KEPT = 25_000  # understood, in memory; of other files, the lines are
 CHANGES_KEPT = 10_000  # by which an album knows whether it has to be derived again
 
 
@@ -2275,7 +2276,15 @@ def _index_line(identity: str, info: Info | str) -> str:
     fields = {
         name: value for name, value in vars(info).items() if value != getattr(Info, name)
     }
-    return f"\n{json.dumps([identity, fields])}\n"  # also after half a line
+    return f"{json.dumps([identity, fields])}\n"
+
+
+def _info_of(line: str) -> Info | None:
+    """Return what a line of the index says; None: it makes no sense."""
+    try:
+        return info_from(json.loads(line)[1])
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def _index_name() -> str:
@@ -2300,7 +2309,8 @@ class Index:
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / _index_name()
-        self._infos: dict[str, Info | str] = {}  # or the line of the file
+        self._infos: dict[str, Info | str] = {}  # or the line of the file, which is smaller
+        self._understand = functools.lru_cache(INFOS_KEPT)(_info_of)
         self._lock = threading.Lock()
         self.problem = ""  # why the cache cannot be written
         self.is_quiet = False  # whether the log has said so, or somebody else will
@@ -2330,35 +2340,30 @@ class Index:
                     self._infos[sys.intern(line[2 : line.index('"', 2)])] = line
 
     def get(self, identity: str) -> Info | None:
-        info = self._infos.get(identity)
-        if isinstance(info, str):
-            return self._understand(identity)
+        entry = self._infos.get(identity)
+        if not isinstance(entry, str):
+            return entry
+        info = self._understand(entry)
+        if info is None:
+            with self._lock:
+                if self._infos.get(identity) is entry:
+                    del self._infos[identity]
         return info
-
-    def _understand(self, identity: str) -> Info | None:
-        """Read the line of a file, once. A line that makes no sense is forgotten."""
-        with self._lock:
-            line = self._infos.get(identity)
-            if not isinstance(line, str):
-                return line
-            try:
-                info = info_from(json.loads(line)[1])
-            except (ValueError, TypeError, RecursionError):
-                del self._infos[identity]
-                return None
-            self._infos[identity] = info
-            return info
 
     def put(self, identity: str, info: Info) -> None:
         """Remember what a file is; what is to be tried again, only while the program runs."""
         before = self.get(identity)
+        line = _index_line(identity, info)
+        entry: Info | str = info
+        if self._understand(line) == info:
+            entry = line
         with self._lock:
-            self._infos[identity] = info
+            self._infos[identity] = entry
             self._last_changed.append(identity)
             self.changes += 1
-            if info.retry == NEVER and info != before:
+            if line and info != before:
                 with self._warning(), open(self._path, "a", encoding="ascii") as file:
-                    file.write(_index_line(identity, info))
+                    file.write(f"\n{line}")  # also after half a line
 
     def changed_since(self, changes: int) -> set[str] | None:
         """Return the files of which something else is known since so many changes; None: too many."""
@@ -2410,6 +2415,7 @@ class Index:
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
 FEED_ITEMS = 50
+ALBUMS_LISTED = 64  # with their items in memory
 # Seconds until what failed is tried again, at first; four times as long each time. A worker may have
 # been killed where the machine was short of memory, and a full disk may have room in a moment.
 FAILURE_PAUSES = {NEVER: math.inf, AT_START: 120.0, AT_ONCE: 1.0}
@@ -2493,15 +2499,21 @@ class Item:
         return first_date(self._told_dates()) or local_time(self.file.mtime)
 
 
+ListItems: TypeAlias = Callable[[], tuple[Item, ...]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Album:
-    """An album as somebody finds it: counts, dates and cover hold only what that principal may find."""
+    """An album as somebody finds it: counts, dates and cover hold only what that principal may find.
+
+    `list_items` is another one after each change.
+    """
 
     address: Parts
     title: str
     description: str
     rule: Rule
-    items: tuple[Item, ...]  # oldest first, or by name
+    list_items: ListItems  # oldest first, or by name
     albums: tuple[Album, ...]  # newest first
     photos: int  # with those of all albums below
     videos: int
@@ -2511,6 +2523,11 @@ class Album:
         int  # when the last item came into the library, s since the epoch; 0: none did
     )
     cover: Item | None
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The photos and videos of the album itself: in memory, or listed now."""
+        return self.list_items()
 
     @property
     def is_empty(self) -> bool:
@@ -2549,13 +2566,6 @@ def photo_of(film: File, folder: Folder, index: Index) -> str:
     names = (shot.photos or shot.edited) if film.name in shot.films else ()
     pairs = (name for name in names if is_pair(folder.files[name], film, index))
     return next(pairs, "")
-
-
-def items_below(album: Album) -> Iterator[Item]:
-    """Yield the items of an album and of all albums in it."""
-    yield from album.items
-    for child in album.albums:
-        yield from items_below(child)
 
 
 def told_zone(items: Iterable[Item]) -> dt.tzinfo | None:
@@ -2730,6 +2740,8 @@ class Library:
         # By folder and by the principal's scope, which together decide what is in an album.
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
         self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
+        # How the items of an album are listed, and the items; the albums asked for last stand last.
+        self._listed: dict[tuple[Parts, str], tuple[ListItems, tuple[Item, ...]]] = {}
         self._failures: dict[tuple[str, Purpose], Failure] = {}
         self._deriving_locks: dict[tuple[Parts, str], threading.Lock] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
@@ -2831,8 +2843,10 @@ class Library:
             return album
 
     def _derive(self, place: Place, principal: Principal, now: Circumstances) -> Album:
-        infos = [self.index.get(file.identity) for file in place.folder.files.values()]
-        items = self._items(place, infos, principal, now)
+        list_again = functools.partial(self._items, place, principal, now)
+        key = place.parts, principal.scope
+        list_items = functools.partial(self._list_items, key, list_again)
+        items = list_items()
         photos = sum(item.kind == PHOTO for item in items)
         by_date: Sequence[Item] = items
         if place.folder.text.is_sorted_by_name:
@@ -2842,7 +2856,7 @@ class Library:
             title=self.folders.title(place.parts),
             description=place.folder.text.description,
             rule=place.rule,
-            items=items,
+            list_items=list_items,
             albums=(),
             photos=photos,
             videos=len(items) - photos,
@@ -2852,18 +2866,26 @@ class Library:
             cover=choose_cover(items, place.folder.text.cover),
         )
 
+    def _list_items(
+        self, key: tuple[Parts, str], list_again: ListItems
+    ) -> tuple[Item, ...]:
+        """Return the items of an album from memory where it was asked for lately, or list them."""
+        former, items = self._listed.pop(key, (None, ()))
+        if former is not list_again:
+            items = list_again()
+        self._listed[key] = list_again, items
+        for other in list(self._listed)[:-ALBUMS_LISTED]:
+            self._listed.pop(other, None)
+        return items
+
     def _items(
-        self,
-        place: Place,
-        infos: Iterable[Info | None],
-        principal: Principal,
-        now: Circumstances,
+        self, place: Place, principal: Principal, now: Circumstances
     ) -> tuple[Item, ...]:
         """Return the photos and videos of a folder, oldest first, as far as they were read."""
         folder = place.folder
         items = []
-        for file, info in zip(folder.files.values(), infos, strict=True):
-            item = self._item_of(place, file, info, principal)
+        for file in folder.files.values():
+            item = self._item_of(place, file, self.index.get(file.identity), principal)
             is_item = item.is_shown and not photo_of(file, folder, self.index)
             if is_item and may_find(principal, file.keywords.rule(now)):
                 items.append(item)
@@ -2951,9 +2973,17 @@ class Library:
 
         Only what was read counts.
         """
-        items = items_below(self.album(place, principal))
-        read = (item for item in items if item.info)
-        return heapq.nlargest(FEED_ITEMS, read, key=lambda item: item.added)
+        newest: list[Item] = []
+        waiting = [self.album(place, principal)]
+        while waiting:
+            waiting.sort(key=lambda album: album.last_added)
+            album = waiting.pop()
+            if len(newest) == FEED_ITEMS and newest[-1].added >= album.last_added:
+                break
+            waiting += album.albums
+            read = [item for item in album.items if item.info]
+            newest = heapq.nlargest(FEED_ITEMS, newest + read, key=lambda item: item.added)
+        return newest
 
     def walk(self) -> list[tuple[Parts, Folder]]:
         """Return all folders, each file looked at again, those with the newest files first."""

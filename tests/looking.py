@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -42,6 +42,13 @@ def look(library: photos.Library, *address: str, user: bool = False) -> photos.A
     """Return an album as a visitor or a user finds it."""
     place = place_at(library, *address, user=user)
     return library.album(place, USER if user else photos.VISITOR)
+
+
+def items_below(album: photos.Album) -> Iterator[photos.Item]:
+    """Yield the items of an album and of all albums in it."""
+    yield from album.items
+    for child in album.albums:
+        yield from items_below(child)
 
 
 def names(album: photos.Album) -> list[str]:

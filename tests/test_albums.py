@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from drawing import draw, exif
-from looking import Open, albums, look, made, names, place_at, read, tree
+from looking import Open, albums, items_below, look, made, names, place_at, read, tree
 from PIL import Image
 from processes import eventually
 
@@ -78,6 +78,12 @@ def mixed(library: Path) -> Path:
     return library
 
 
+def told_by(album: photos.Album) -> dict[str, object]:
+    """Return all that an album tells, with its items and the albums below."""
+    children = [told_by(child) for child in album.albums]
+    return {**vars(album), "list_items": album.items, "albums": children}
+
+
 def test_a_visitor_finds_public_albums_and_counts_dates_and_covers_of_these_alone(
     mixed: Path, quiet: Open
 ) -> None:
@@ -95,7 +101,7 @@ def test_a_visitor_finds_public_albums_and_counts_dates_and_covers_of_these_alon
         "one.jpg",
         "home.jpg",
     ]
-    told = repr(dataclasses.astuple(front))
+    told = repr(told_by(front))
     assert not [
         word
         for word in ("private", "hidden", "faces", "(2090", "(2091", "(1990")
@@ -122,10 +128,7 @@ def test_the_newest_moment_of_an_album_is_of_what_somebody_may_see(
     seen, known = look(opened), look(opened, user=True)
     assert known.last_added == known.albums[1].last_added == added(late)
     assert (
-        0
-        < seen.last_added
-        == max(item.added for item in photos.items_below(seen))
-        < added(late)
+        0 < seen.last_added == max(item.added for item in items_below(seen)) < added(late)
     )
     assert {item.file.name: item.added for item in known.items} == {
         "loose.jpg": added(mixed / "loose.jpg")
@@ -145,6 +148,39 @@ def recent(library: photos.Library) -> list[str]:
     """Return the names of what was added last, as a visitor finds it."""
     items = library.recent_items(place_at(library), photos.VISITOR)
     return [item.file.name for item in items]
+
+
+def test_the_newest_are_those_of_all_albums_in_any_order(
+    mixed: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "FEED_ITEMS", 3)
+    opened = quiet()
+    items = list(items_below(look(opened)))
+    for turn in range(len(items)):
+        for at, item in enumerate(items):
+            added = 1e9 + (3 * at + turn) % len(items)
+            info = dataclasses.replace(item.facts, added=added)
+            opened.index.put(item.file.identity, info)
+        all_items = sorted(items_below(look(opened)), key=lambda item: -item.added)
+        assert recent(opened) == [item.file.name for item in all_items[:3]]
+
+
+def test_only_the_items_of_the_albums_asked_for_last_stay_in_memory(
+    mixed: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = quiet()
+    before = [item.file.name for item in items_below(look(opened))]
+    monkeypatch.setattr(photos, "ALBUMS_LISTED", 1)
+    for _ in range(2):
+        assert [item.file.name for item in items_below(look(opened))] == before
+        assert len(opened._listed) == 1
+    monkeypatch.setattr(photos, "ALBUMS_LISTED", 64)
+    for number in range(3):  # what was listed before a change is forgotten
+        for item in items_below(look(opened)):
+            info = dataclasses.replace(item.facts, colour=f"#00000{number}")
+            opened.index.put(item.file.identity, info)
+        assert {item.facts.colour for item in items_below(look(opened))} == {info.colour}
+        assert set(opened._listed) <= set(opened._derived)
 
 
 def test_the_newest_are_of_what_a_visitor_finds_and_the_last_added_goes_first(

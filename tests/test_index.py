@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from drawing import draw
-from looking import Open, look, place_at
+from looking import Open, items_below, look, place_at
 from processes import eventually
 
 import photos
@@ -20,6 +20,26 @@ import renditions
 KNOWN = renditions.Info(
     key="k", kind="photo", width=3, taken="2024-05-06T07:08:09", latitude=-0.5
 )
+
+
+def test_facts_that_no_line_can_tell_are_known_until_a_restart(tmp_path: Path) -> None:
+    index = photos.Index(tmp_path)
+    odd = dataclasses.replace(KNOWN, taken="some day")
+    index.put("file", odd)
+    assert index.get("file") == odd
+    assert photos.Index(tmp_path).get("file") is None
+
+
+def test_what_is_known_of_many_files_is_understood_again_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "INFOS_KEPT", 2)
+    index = photos.Index(tmp_path)
+    for iso in range(9):
+        index.put(f"file{iso}", dataclasses.replace(KNOWN, iso=iso))
+    for known in (index, photos.Index(tmp_path)):
+        infos = [known.get(f"file{iso}") for iso in range(9)]
+        assert infos == [dataclasses.replace(KNOWN, iso=iso) for iso in range(9)]
 
 
 def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
@@ -247,7 +267,7 @@ def work(opened: photos.Library) -> None:
 def facts(opened: photos.Library) -> dict[str, tuple[int, renditions.Info]]:
     """Return when each photo was added, and its facts without the ctime."""
     place = opened.folders.root_place(photos.default_circumstances())
-    items = photos.items_below(opened.album(place, photos.Principal("anna", is_owner=True)))
+    items = items_below(opened.album(place, photos.Principal("anna", is_owner=True)))
     return {
         item.file.name: (item.added, dataclasses.replace(item.facts, changed=0))
         for item in items

@@ -118,10 +118,18 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.parametrize("listed", [photos.ALBUMS_LISTED, 1])
 @pytest.mark.parametrize("change", CHANGES)
 def test_after_a_change_a_kept_page_is_as_if_it_were_made_anew(
-    tmp_path: Path, site: photos.Site, clock: Clock, change: str
+    tmp_path: Path,
+    site: photos.Site,
+    clock: Clock,
+    change: str,
+    listed: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    plenty = photos.ALBUMS_LISTED
+    monkeypatch.setattr(photos, "ALBUMS_LISTED", listed)
     clients = [Client(site) for _ in WHO]
     for client, name in zip(clients, WHO, strict=True):
         if name:
@@ -133,6 +141,7 @@ def test_after_a_change_a_kept_page_is_as_if_it_were_made_anew(
     first = see_all(clients)
     assert first != before
     after = see_all(clients)  # with what was read meanwhile
+    monkeypatch.setattr(photos, "ALBUMS_LISTED", plenty)
     anew = photos.create_app(
         tmp_path / photos.STATE_FOLDER,
         config=photos.read_config(site._state) or photos.Config(),

@@ -193,7 +193,7 @@ def test_renditions_of_removed_photos_go_at_the_second_look(
     assert len(made(opened)) == 13
     upkeep.prune()
     assert len(made(opened)) == 6
-    assert len(opened.index._path.read_text().split("\n\n")) == 3
+    assert len(opened.index._path.read_text().splitlines()) == 3
 
 
 def dead_pid() -> int:
