@@ -874,6 +874,7 @@ def test_index_shows_progress_and_an_estimate_at_a_terminal(ready: Path) -> None
         assert "[##############################] 6/6, about 0 s left" in terminal.screen
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("lines", [1, 5000])
 def test_check_ends_silently_where_nobody_reads_on(lines: int, library: Path) -> None:
     set_up(library)

@@ -193,6 +193,7 @@ def cpu_of(ask: Callable[[], Any]) -> float:
     return time.thread_time() - started
 
 
+@pytest.mark.whole
 def test_no_byte_of_a_stranger_buys_much_of_the_processor(crowd: Client) -> None:
     unit = statistics.median(cpu_of(lambda: crowd.get("/healthz")) for _ in range(50))
     costs, total = {}, 0
@@ -207,6 +208,7 @@ def test_no_byte_of_a_stranger_buys_much_of_the_processor(crowd: Client) -> None
     assert sum(costs.values()) / total < MOST_UNITS_A_BYTE
 
 
+@pytest.mark.whole
 def test_no_request_of_a_stranger_takes_much_memory_or_leaves_anything_open(
     crowd: Client,
 ) -> None:

@@ -19,6 +19,8 @@ from visiting import PASSWORD, Client
 
 import photos
 
+pytestmark = pytest.mark.whole
+
 # Starts the program on a machine where calls of the system fail: each as MODULE.NAME=ERRNO.
 ODD_MACHINE = """
 import importlib, os, sys

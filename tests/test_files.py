@@ -203,6 +203,7 @@ def test_a_write_that_cannot_take_its_name_leaves_nothing(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.whole
 @posix
 def test_a_killed_writer_leaves_a_whole_file_and_readers_never_see_half_of_one(
     tmp_path: Path, start_python: StartPython

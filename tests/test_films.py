@@ -73,6 +73,7 @@ def poster(info: renditions.Info, cache: Path) -> Image.Image:
         return image.convert("RGB")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("suffix", KINDS)
 def test_a_film_has_size_duration_media_type_and_poster_whatever_it_is_called(
     suffix: str,
@@ -143,6 +144,7 @@ LEADS = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("lead", LEADS)
 @pytest.mark.parametrize("after", [b"ftyp", b"moov"])
 def test_quicktime_may_begin_with_other_atoms(
@@ -252,6 +254,7 @@ def test_what_is_brighter_than_white_keeps_its_steps(transfer: str) -> None:
 HALVES = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=2:r=5,drawbox=w=32:c=blue:t=fill")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("pixel", "size"),
     [("4/3", (85, 48)), ("16/15", (68, 48)), ("1/2", (64, 96)), ("1/1", (64, 48))],
@@ -322,6 +325,7 @@ def turn(path: Path, degrees: int) -> Path:
     return path
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
 @pytest.mark.parametrize(
     ("degrees", "size", "blue"),

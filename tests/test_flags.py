@@ -314,6 +314,7 @@ def fill(root: Path) -> None:
     (root / "Link").symlink_to("Drafts.hidden")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("who", ["visitor", "anna", "ben", "olga"])
 def test_check_as_somebody_equals_a_crawl_of_the_pages_as_that_person(
     who: str, scene: Scene, capsys: pytest.CaptureFixture[str]

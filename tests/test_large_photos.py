@@ -187,6 +187,7 @@ def test_200_megapixels_need_little_memory(tmp_path: Path, worker: photos.Worker
     assert peak(worker) < 200
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("places", [1, 100, 1 << 30])
 def test_tiles_that_are_not_where_they_should_be_are_reported(
     places: int, tmp_path: Path, worker: photos.Worker
@@ -197,6 +198,7 @@ def test_tiles_that_are_not_where_they_should_be_are_reported(
     assert info.problem and (info.width, info.height) == (8064, 6048)
 
 
+@pytest.mark.whole
 def test_threads_of_a_worker_share_their_memory(
     worker: photos.Worker, tmp_path: Path
 ) -> None:

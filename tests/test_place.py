@@ -98,6 +98,7 @@ def is_kept(path: Path) -> bool:
     return renditions.read_place(str(path), b"", info).place_kept
 
 
+@pytest.mark.whole
 def test_no_real_file_tells_its_place_and_all_tell_the_rest(
     samples: Path, read_tags: ReadTags, tmp_path: Path
 ) -> None:
@@ -289,6 +290,7 @@ def packets(path: Path) -> str:
 LOCATED = ("-metadata", "location=+52.5163+013.3777/", "-metadata", "title=Kept")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "options"),
     [

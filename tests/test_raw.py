@@ -171,6 +171,7 @@ def test_pictures_that_are_not_shown_are_named_with_what_to_do(
     assert len(photos.Upkeep(opened).skipped()[photos.Skipped.OTHER]) == 1  # doc.pdf
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("suffix", sorted(photos.OTHER_PICTURES))
 def test_a_picture_of_another_format_is_no_page_whatever_it_holds(
     suffix: str, library: Path, visitor: Client

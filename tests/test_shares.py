@@ -261,6 +261,7 @@ def test_the_day_of_use_is_noted_once_a_day(scene: Scene) -> None:
 KILLS = 200
 
 
+@pytest.mark.whole
 @pytest.mark.filterwarnings(
     "ignore:This process:DeprecationWarning"
 )  # of threads of others

@@ -104,6 +104,7 @@ def block_index(library: Path) -> Path:
     return path
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("block", [block_renditions, block_index])
 def test_index_says_what_it_could_not_write_and_fails(
     block: Callable[[Path], Path], library: Path
@@ -118,6 +119,7 @@ def test_index_says_what_it_could_not_write_and_fails(
     assert blocked.exists()
 
 
+@pytest.mark.whole
 def test_index_says_that_the_disk_is_full(library: Path) -> None:
     set_up(library)
     Image.effect_noise((900, 900), 90).save(library / "Trip" / "noise.jpg")

@@ -218,6 +218,7 @@ def test_a_photo_that_waits_for_the_disk_is_not_ready_yet_and_the_next_one_is(
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
 
 
+@pytest.mark.whole
 def test_a_photo_that_comes_slowly_is_shown_in_the_end(
     tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +284,7 @@ def test_the_cpu_time_of_one_photo_does_not_count_for_the_next(
     assert min(limits) >= renditions.RENDER_SECONDS
 
 
+@pytest.mark.whole
 def test_ffmpeg_that_computes_for_ever_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +302,7 @@ def test_ffmpeg_that_computes_for_ever_is_ended(
     assert (info.problem, info.retry) == (renditions.TOO_SLOW, renditions.AT_START)
 
 
+@pytest.mark.whole
 def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -> None:
     # 100 megapixels of grey with transparency, almost all of it a hole on the disk.
     width, height = 10_000, 9_999
@@ -424,6 +427,7 @@ def group_of(leader: int) -> list[int]:
     return members
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 @pytest.mark.parametrize(
     "work", ["starts", "decodes", "waits", "is stopped", "runs ffmpeg"]

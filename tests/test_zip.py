@@ -101,6 +101,7 @@ def test_any_piece_of_it_is_the_same_piece(three: photos.Archive) -> None:
         assert b"".join(three.blocks(start, end)) == content[start:end]
 
 
+@pytest.mark.whole
 def test_a_file_of_five_gigabytes_and_one_behind_it(tmp_path: Path) -> None:
     large, small = tmp_path / "large.mp4", tmp_path / "small.jpg"
     with large.open("wb") as opened:
@@ -127,6 +128,7 @@ def test_a_file_of_five_gigabytes_and_one_behind_it(tmp_path: Path) -> None:
         assert b"".join(archive.blocks(start, archive.size)) == opened.read()
 
 
+@pytest.mark.whole
 def test_seventy_thousand_files(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"picture")
