@@ -5534,6 +5534,9 @@ class Incoming:
 
 # --- Pages -------------------------------------------------------------------
 
+MAP = "https://www.openstreetmap.org/"  # shows users where a photo was taken
+NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
+
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
@@ -5551,6 +5554,29 @@ class Texts:
             return ""
         form = "one" if count == 1 else "many"
         return self.text(f"{key}_{form}", count=count)
+
+    def date(self, form: str, date: dt.datetime, until: int = 1) -> str:
+        """Write a date in one of the forms of the table; `until`: the month that a range ends with."""
+        months = self.texts["months"].split("|")
+        weekdays = self.texts["weekdays"].split("|")
+        return self.text(
+            form,
+            weekday=weekdays[date.weekday()],
+            day=date.day,
+            month=months[date.month - 1],
+            until=months[until - 1],
+            year=date.year,
+        )
+
+    def dates(self, first: dt.datetime, last: dt.datetime) -> str:
+        """Write a range of dates as short as it can be: 14 April 2024, April – June 2024, 2019 – 2024."""
+        if first.year != last.year:
+            return f"{first.year} – {last.year}"
+        if first.month != last.month:
+            return self.date("date_months", first, last.month)
+        if first.day != last.day:
+            return self.date("date_month", first)
+        return self.date("date_day", first)
 
     def error(self, status: int, seconds: int | None = None) -> str:
         """Say what an error means; a status without a text of its own is a request without sense."""
@@ -5576,22 +5602,11 @@ def read_texts(path: Path) -> dict[str, Texts]:
     return languages
 
 
-def date_text(date: dt.datetime) -> str:
-    """Return a date as text that every language knows (ISO 8601): 2024-04-14."""
-    return date.date().isoformat()
-
-
-def dates_text(first: dt.datetime, last: dt.datetime) -> str:
-    """Return a range of dates as short as it can be: 2024-04-14, 2024-04 – 2024-06, 2019 – 2024."""
-    start, end = date_text(first), date_text(last)
-    if start == end:
-        return start
-    if first.year != last.year:
-        return f"{first.year:04} – {last.year:04}"
-    start_month, end_month = start[:7], end[:7]
-    if start_month == end_month:
-        return start_month
-    return f"{start_month} – {end_month}"
+def zone_text(taken: dt.datetime, around: Sequence[Item]) -> str:
+    """Return the time zone of a date where it is not that of the photos around: UTC+09:00."""
+    if taken.tzinfo in (None, told_zone(around)):
+        return ""
+    return f"UTC{taken.isoformat()[-6:]}"
 
 
 def duration_text(seconds: float) -> str:
@@ -5635,6 +5650,12 @@ def exposure_text(info: Info) -> str:
 def utc_text(moment: int) -> str:
     """Return a moment, s since the epoch, as feeds write it (RFC 3339)."""
     return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat()
+
+
+def map_address(info: Info) -> str:
+    """Return the address of a map with the place of a photo; nothing is fetched from there by itself."""
+    place = f"{info.latitude:.5f}/{info.longitude:.5f}"
+    return f"{MAP}?mlat={info.latitude:.5f}&mlon={info.longitude:.5f}#map=14/{place}"
 
 
 def grid_span(item: Item) -> int:
@@ -6488,8 +6509,8 @@ class Guard:
             "counted": visit.texts.counted,
             "widths": THUMBNAIL_WIDTHS,
             "papers": PAPERS,
-            "date_text": date_text,
-            "dates_text": dates_text,
+            "date": visit.texts.date,
+            "dates": visit.texts.dates,
             "duration_text": duration_text,
             "Visibility": Visibility,
         }
@@ -6683,6 +6704,8 @@ class Site(Guard):
             back=visit.links.album(album, paging.page_of(max(0, at))),
             start=visit.links.album(album, paging.start),
             trail=self._trail(visit),
+            zone=zone_text(item.taken, items[max(0, at - NEIGHBOURS) : at + NEIGHBOURS]),
+            map=map_address(info) if info.latitude is not None else "",
             exposure=exposure_text(info),
             size=size_text(item.file.size),
             size_shown=preview_size(info),

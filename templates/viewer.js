@@ -62,6 +62,8 @@ function aim() {
   zoom.take(frame, Math.max(3, strip.here.wide / (frame?.offsetWidth || 1) || 0));
 }
 
+const film = () => strip.here.querySelector("video:not(.over)");
+
 function tell() {
   const { link } = strip.here;
   const { title } = link.dataset;
@@ -96,10 +98,17 @@ function shut() {
   const close = () => {
     dialog.close();
     document.title = titleBefore;
-    link?.focus({ preventScroll: true });
-    link?.scrollIntoView({ block: "nearest" });
+    if (link) comeBack(link);
   };
   morph(strip.here.querySelector(".frame"), close, () => link?.querySelector("img"));
+}
+
+// Shows where in the album the visitor is now: within the screen, with a short glow.
+function comeBack(link) {
+  link.focus({ preventScroll: true });
+  const { top, bottom } = link.getBoundingClientRect();
+  if (top < 0 || bottom > innerHeight) scrollBy({ top: top - innerHeight / 3, behavior: "instant" });
+  link.animate({ filter: ["brightness(1.5)", "none"], outline: ["var(--gap) solid var(--leaf)", "var(--gap) solid transparent"] }, 1500);
 }
 
 grid.list?.addEventListener("click", (event) => {
@@ -109,7 +118,11 @@ grid.list?.addEventListener("click", (event) => {
   if (event.detail > 1) return; // the second of a double click
   strip.take(grid);
   address.enter(link.href);
-  morph(link.querySelector("img"), () => open(link), () => strip.here.querySelector(".frame"));
+  const start = () => {
+    open(link);
+    film()?.play().catch(() => {}); // a tap is enough
+  };
+  morph(link.querySelector("img"), start, () => strip.here.querySelector(".frame"));
 });
 
 // --- Slideshow
@@ -121,7 +134,7 @@ const player = new Slideshow(part("[data-interval]"), showNext, (plays) => {
 });
 
 async function showNext() {
-  const video = strip.here.querySelector("video:not(.over)");
+  const video = film();
   if (video && !video.paused && !video.ended) return;
   if (strip.isAtEnd) await strip.more("next");
   const isLast = strip.isAtEnd;
@@ -134,8 +147,8 @@ async function showNext() {
     strip.take(source);
     strip.show(slide);
   });
-  const film = strip.here.querySelector("video:not(.over)");
-  if (film) Object.assign(film, { muted: true }).play().catch(() => {});
+  const next = film();
+  if (next) Object.assign(next, { muted: true }).play().catch(() => {});
 }
 
 // After the last photo comes the first, of the album as it is now.
@@ -215,6 +228,7 @@ dialog.addEventListener("cancel", (event) => {
   if (event.target !== dialog) return; // the list of keys closes by itself
   event.preventDefault();
   if (player.plays) player.stop();
+  else if (!details.panel.hidden) details.toggle(false);
   else address.leave();
 });
 for (const name of ["pointermove", "pointerdown"]) dialog.addEventListener(name, wake);

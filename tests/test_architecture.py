@@ -180,10 +180,13 @@ def keys_of_calls(tree: ast.Module, function: str) -> set[str]:
 
 def used_texts() -> set[str]:
     """Return the keys of all texts that pages show, those of errors left out."""
-    used = keys_of_calls(TREE, "visit.texts.text")
+    used = keys_of_calls(TREE, "visit.texts.text") | keys_of_calls(TREE, "self.date")
+    parts = [node for node in ast.walk(TREE) if isinstance(node, ast.Subscript)]
+    own = [part.slice for part in parts if ast.unparse(part.value) == "self.texts"]
+    used |= {key.value for key in own if isinstance(key, ast.Constant)}
     for template in map(code_of, TEMPLATES):
         counted = keys_of_calls(template, "counted")
-        used |= keys_of_calls(template, "text")
+        used |= keys_of_calls(template, "text") | keys_of_calls(template, "date")
         used |= {f"{key}_{form}" for key in counted for form in ("one", "many")}
     return used
 

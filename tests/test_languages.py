@@ -137,8 +137,12 @@ def english_left(page: str, texts: photos.Texts) -> list[str]:
     texts_and_patterns = [
         (english, re.sub(r"\\{\w+\\}", r"\\d+", re.escape(english)))
         for key, english in TEXTS["en"].texts.items()
-        if texts.texts[key] != english
+        if texts.texts[key] != english and not key.startswith("date_")
     ]
+    # The order of a date is no word; its month and its day are.
+    for key in ("months", "weekdays"):
+        names = set(TEXTS["en"].texts[key].split("|")) - set(texts.texts[key].split("|"))
+        texts_and_patterns += [(name, name) for name in names]
     return [
         text
         for text, pattern in texts_and_patterns
@@ -175,9 +179,6 @@ def test_a_page_is_in_the_language_of_the_visitor(
     assert answer.headers["vary"] == "Cookie, Accept-Encoding, Accept-Language"
     assert not [key for key in keys if texts.text(key) not in answer.text]
     assert not english_left(answer.text, texts)
-    assert not re.search(
-        "January|February|April|August|September|October|November", answer.text
-    )
 
 
 @pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)

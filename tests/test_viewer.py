@@ -333,7 +333,7 @@ def test_a_photo_opens_over_the_album_and_history_opens_and_closes_it(
     shared.goto(permalink)
     Viewer(shared).shows("c.jpg", "3 / 6")
     Viewer(shared).has_preview()
-    assert shared.locator("main h1").text_content() == "c.jpg"
+    assert "c.jpg" in shared.locator("main .details").text_content()
     page.go_back()
     viewer.is_closed("/album/Trip/")
 
@@ -570,7 +570,7 @@ def test_swipes_leaf_close_and_open_details(
 
     fingers.swipe((200, 600), (205, 350))
     viewer.dialog.locator(".panel h1").wait_for()
-    assert viewer.dialog.locator(".panel h1").inner_text() == "c.jpg"
+    assert "c.jpg" in viewer.dialog.locator(".panel dl").inner_text()
     page.keyboard.press(
         "i"
     )  # Chromium takes a tap soon after a swipe for one that stops it
@@ -1058,13 +1058,8 @@ def test_videos_play_in_place_and_stop_when_they_are_left(
     viewer = Viewer(page)
     viewer.shows("film.mp4", "1 / 4")
     video = viewer.dialog.locator("video")
-    assert (
-        video.evaluate("video => [video.controls, video.paused, Boolean(video.poster)]")
-        == [True] * 3
-    )
-    video.evaluate(
-        "async video => { video.muted = video.loop = true; await video.play(); }"
-    )
+    assert video.evaluate("video => [video.controls, Boolean(video.poster)]") == [True] * 2
+    video.evaluate("video => { video.muted = video.loop = true; }")
     eventually(lambda: video.evaluate("video => video.currentTime > 0"))
     page.evaluate("window.film = document.querySelector('dialog.viewer video')")
     page.keyboard.press("ArrowRight")
@@ -1327,9 +1322,11 @@ def test_after_a_photo_frame_addresses_follow_the_photos_again(
 @pytest.mark.parametrize(
     ("locale", "date"),
     [
-        ("en-GB", r"Friday,? 3 May 2024 at 18:30 \(UTC\+09:00\)"),
-        ("de-DE", r"Freitag, 3\. Mai 2024 um 18:30 \(UTC\+09:00\)"),
-        ("ja-JP", r"2024年5月3日金曜日 18:30 \(UTC\+09:00\)"),
+        ("en-GB", r"Friday, 3 May 2024 · 18:30"),
+        ("en-US", r"Friday, May 3, 2024 at 6:30.PM"),
+        ("de-DE", r"Freitag, 3\. Mai 2024 · 18:30"),
+        ("it-IT", r"venerdì 3 maggio 2024 (alle ore |alle |ore )?18:30"),
+        ("ja-JP", r"2024年5月3日金曜日 · 18:30"),
     ],
 )
 def test_dates_are_in_the_visitors_language_and_of_the_photos_zone(
@@ -1356,10 +1353,11 @@ def test_details_follow_the_photo_and_tell_where_it_was_to_users_alone(
         viewer = view(page, "Real", "south_east.jpg")
         page.keyboard.press("i")
         panel = viewer.dialog.locator(".panel")
-        panel.get_by_text("south_east.jpg").last.wait_for()
+        panel.get_by_text("south_east.jpg").wait_for()  # once
         terms = panel.locator("dt").all_inner_texts()
         assert {"File", "Dimensions", "Size"} <= set(terms)
         assert ("Location" in terms) is is_user
+        assert panel.locator("a.place").count() == is_user
         page.keyboard.press("ArrowRight")
         panel.get_by_text("south_east.jpg").first.wait_for(state="detached")
         assert panel.locator("h1").count() == 1
