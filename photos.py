@@ -840,6 +840,11 @@ class Keywords:
             return OWNER_ONLY
         if self.until and circumstances.today > self.until:
             return Rule(Visibility.PRIVATE, self.people, is_inbox=self.is_inbox)
+        return self._rule
+
+    @functools.cached_property
+    def _rule(self) -> Rule:
+        """What they mean while nothing of that is over."""
         return Rule(self.visibility, self.people, is_inbox=self.is_inbox)
 
     @property
@@ -2223,17 +2228,26 @@ class Folders:
         name = first_openable(names, place, principal, now)
         if name is None:
             return None
+        if place.folder.albums[name].title == component:
+            # The title led here, so it is the address: no file, and no other album, came first.
+            return self._place_at(component, place, name, now)
         return self.album_place(place, name, principal, now)
 
     def album_place(
         self, place: Place, name: str, principal: Principal, now: Circumstances
     ) -> Place:
         """Return the place of an album that lies in another, by its name."""
+        return self._place_at(component_of(name, place, principal, now), place, name, now)
+
+    def _place_at(
+        self, component: str, place: Place, name: str, now: Circumstances
+    ) -> Place:
+        """Return the place of an album in another, by the part of an address that leads there."""
         keywords = strictest((place.keywords, place.folder.albums[name].keywords))
         parts = (*place.parts, name)
         return Place(
             parts=parts,
-            address=(*place.address, component_of(name, place, principal, now)),
+            address=(*place.address, component),
             keywords=keywords,
             rule=keywords.rule(now),
             folder=self.listing(parts),
@@ -5998,15 +6012,14 @@ ROUTES = (
 NOWHERE = Place((), (), NO_KEYWORDS, Rule(), Folder(None, {}, {}))
 
 
-@dataclasses.dataclass(frozen=True)
-class Visit:
+class Visit(NamedTuple):
     """One request: who asks, in which language, and for which place."""
 
     headers: Mapping[str, str]
     links: Links
     texts: Texts
-    session: Session | None
-    principal: Principal
+    session: Session | None = None
+    principal: Principal = VISITOR
     place: Place = NOWHERE
     address: Parts = ()  # as it was asked for; that of the place may be another
     has_slash: bool = False  # whether the path ended with one
@@ -6185,10 +6198,8 @@ class Guard:
             own_headers = {**SECURITY_HEADERS, **GUEST_HEADERS}
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            present = {name.lower() for name, _ in headers}
-            missing = [
-                pair for pair in own_headers.items() if pair[0].lower() not in present
-            ]
+            present = dict(headers)  # Bottle writes each name in one way
+            missing = [pair for pair in own_headers.items() if pair[0] not in present]
             return start_response(status, headers + missing, exc_info)
 
         environ["wsgi.errors"] = ErrorLog()
@@ -6236,14 +6247,12 @@ class Guard:
             headers=headers,
             links=Links(quote(prefix.encode("latin-1")), self._statics.key),
             texts=self._texts_for(headers.get("Accept-Language", "")[:LANGUAGES_BYTES]),
-            session=None,
-            principal=VISITOR,
             token=environ.get("photos.share"),
         )
         if visit.token is not None:
             return self._receive_guest(visit)
         session, principal = self._identify(headers.get("Cookie", ""))
-        return dataclasses.replace(visit, session=session, principal=principal)
+        return visit._replace(session=session, principal=principal)
 
     def _receive_guest(self, visit: Visit) -> Visit:
         """Find out which share somebody asks for; who is also logged in sees what the guest sees."""
@@ -6255,10 +6264,10 @@ class Guard:
         if share:
             principal = self._guests.principal(share)
         if share and principal:
-            return dataclasses.replace(visit, share=share, principal=principal)
+            return visit._replace(share=share, principal=principal)
         # A page about nothing has its styles from outside.
         outside = visit.links.prefix.rpartition("/s/")[0]
-        return dataclasses.replace(visit, links=Links(outside, self._statics.key))
+        return visit._replace(links=Links(outside, self._statics.key))
 
     def _check_share(self, route: Route, visit: Visit) -> None:
         """Raise NotFound below a share that is dead, and Locked below one that wants a password."""
@@ -6336,9 +6345,8 @@ class Guard:
         if is_for_adding and (place.file or not may_add(visit.principal, place.rule)):
             raise NotFound
         self._upkeep.wake()
-        return dataclasses.replace(
-            visit, place=place, address=address, has_slash=path.endswith("/")
-        )
+        has_slash = path.endswith("/")
+        return visit._replace(place=place, address=address, has_slash=has_slash)
 
     def _is_secure(self) -> bool:
         """Whether the visitor's browser speaks HTTPS, with this server or with the public address."""
