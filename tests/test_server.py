@@ -396,7 +396,8 @@ def test_threads_are_started_for_those_who_wait_and_end_with_the_rush(
     with serving(state) as port:
         for _ in range(10):
             assert request(port, "/feed.atom")[0] == 200
-        assert answering_threads() - before <= 2
+        # One that has answered may not rest yet when the next request comes.
+        assert answering_threads() - before <= 4
         gate.clear()
         waiting = [connect(port).send(HEALTH) for _ in range(photos.ANSWER_THREADS + 34)]
         most = photos.ANSWER_THREADS + photos.WAITING_THREADS

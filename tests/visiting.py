@@ -12,6 +12,8 @@ from urllib.parse import unquote, unquote_to_bytes, urlencode, urljoin, urlsplit
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
+import photos
+
 PASSWORD = "correct horse battery"
 OWN = {"Sec_Fetch_Site": "same-origin"}  # what a browser says of a form of the same site
 
@@ -124,11 +126,13 @@ class Page(HTMLParser):
         ]
         sources += [found.get("poster", ""), found.get("src", "") if tag == "img" else ""]
         self.images += filter(None, sources)
-        self.links += [
+        links = [
             each
             for each in (found.get("href"), found.get("src"), *sources)
             if each and each[0] != "#"
         ]
+        # The map is the only place outside that a page may lead to, at a tap.
+        self.links += [link for link in links if not link.startswith(photos.MAP)]
         self.items += [found["href"]] if "grid" in self.tags and tag == "a" else []
         self.tags |= {tag} | ({"grid"} if found.get("class") == "grid" else set())
         self.actions += [found["action"]] if "action" in found else []
