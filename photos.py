@@ -249,6 +249,30 @@ def place_among(places: threading.BoundedSemaphore, problem: str) -> Iterator[No
         places.release()
 
 
+class Conflict(PhotosError):
+    """A piece does not begin where the upload ends."""
+
+    status = 409
+
+
+class TooLarge(PhotosError):
+    """A piece or a file is larger than may be."""
+
+    status = 413
+
+
+class Unwanted(PhotosError):
+    """What was sent is neither a photo nor a film that is shown here; the message says why."""
+
+    status = 422
+
+
+class NoRoom(PhotosError):
+    """The disk is too full for what somebody wants to add."""
+
+    status = 507
+
+
 class StateError(PhotosError):
     """A file of the state folder cannot be used; the message says which and what to do."""
 
@@ -262,6 +286,13 @@ SECRET_FILES = ("users.json", "shares.json", "secret.key")
 STATE_VERSION = 1  # of all state files; a newer one is refused, never rewritten
 # The years 1 to 9999, with some days to spare, in seconds since the epoch.
 EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
+NAME_BYTES = 200  # 255 with what makes it unique and an ending
+# Names that Windows keeps for devices, whatever follows the first dot.
+DEVICES = frozenset(
+    ["con", "prn", "aux", "nul"]
+    + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
+)
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ufffd]')
 
 
 def display(name: str) -> str:
@@ -274,6 +305,30 @@ def display(name: str) -> str:
 def plausible(mtime: float) -> float:
     """Return a file's time as one that a calendar of 1 to 9999 can show, seconds since the epoch."""
     return min(max(mtime, EARLIEST), LATEST)
+
+
+def safe_name(name: str) -> str:
+    """Return a file name that every system takes, as close to `name` as can be."""
+    text = unicodedata.normalize("NFC", display(name))
+    text = _NOT_IN_NAMES.sub("_", text).strip().rstrip(". ")
+    if text.partition(".")[0].rstrip().casefold() in DEVICES:
+        text = f"_{text}"
+    stem, ending = os.path.splitext(text)
+    while len(f"{stem}{ending}".encode()) > NAME_BYTES:
+        stem, ending = (stem[:-1], ending) if stem else (ending[:-1], "")
+    return f"{stem}{ending}" or "_"
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """Return a name that differs from those taken, whatever their case; note it as taken."""
+    stem, ending = os.path.splitext(name)
+    for number in itertools.count(2):
+        folded = unicodedata.normalize("NFC", name.casefold())
+        if folded not in taken:
+            break
+        name = f"{stem} ({number}){ending}"
+    taken.add(folded)
+    return name
 
 
 class Identity(NamedTuple):
@@ -337,6 +392,14 @@ def give_to_owner(path: str) -> None:
         # Some disks, such as FAT, have one owner for all files.
         with contextlib.suppress(OSError):
             os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _sync_file(path: str) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _sync_folder(path: Path) -> None:
@@ -4986,37 +5049,6 @@ RIGHTS_SECONDS = (
     1.0  # until the rights of somebody who downloads an album are looked at again
 )
 SLOWEST_BLOCK_SECONDS = 60.0  # for 256 KB: who is slower gives up the place
-MEMBER_NAME_BYTES = 200  # 255 with what makes it unique and an ending
-# Names that Windows keeps for devices, whatever follows the first dot.
-DEVICES = frozenset(
-    ["con", "prn", "aux", "nul"]
-    + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
-)
-_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ufffd]')
-
-
-def safe_name(name: str) -> str:
-    """Return a file name that every system takes, as close to `name` as can be."""
-    text = unicodedata.normalize("NFC", display(name))
-    text = _NOT_IN_NAMES.sub("_", text).strip().rstrip(". ")
-    if text.partition(".")[0].rstrip().casefold() in DEVICES:
-        text = f"_{text}"
-    stem, ending = os.path.splitext(text)
-    while len(f"{stem}{ending}".encode()) > MEMBER_NAME_BYTES:
-        stem, ending = (stem[:-1], ending) if stem else (ending[:-1], "")
-    return f"{stem}{ending}" or "_"
-
-
-def unique_name(name: str, taken: set[str]) -> str:
-    """Return a name that differs from those taken, whatever their case; note it as taken."""
-    stem, ending = os.path.splitext(name)
-    for number in itertools.count(2):
-        folded = unicodedata.normalize("NFC", name.casefold())
-        if folded not in taken:
-            break
-        name = f"{stem} ({number}){ending}"
-    taken.add(folded)
-    return name
 
 
 class Member(NamedTuple):
@@ -5339,30 +5371,6 @@ SUFFIXES = {
 }
 
 
-class Conflict(PhotosError):
-    """A piece does not begin where the upload ends."""
-
-    status = 409
-
-
-class TooLarge(PhotosError):
-    """A piece or a file is larger than may be."""
-
-    status = 413
-
-
-class Unwanted(PhotosError):
-    """What was sent is neither a photo nor a film that is shown here; the message says why."""
-
-    status = 422
-
-
-class NoRoom(PhotosError):
-    """The disk is too full for what somebody wants to add."""
-
-    status = 507
-
-
 class Upload(NamedTuple):
     """A file that somebody is adding to an album, as its sender tells of it."""
 
@@ -5397,14 +5405,6 @@ def name_to_add(name: str, media_type: str) -> str:
     return name
 
 
-def _sync(path: str) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
 def _link_or_copy(source: str, target: str) -> None:
     """Give a file a further name. Raises FileExistsError where that is taken, other OSErrors."""
     try:
@@ -5418,7 +5418,7 @@ def _link_or_copy(source: str, target: str) -> None:
     os.close(handle)
     try:
         shutil.copy2(source, copy)
-        _sync(copy)
+        _sync_file(copy)
         # Nobody else has the name once this has it, so that the copy replaces nothing.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         os.replace(copy, target)
