@@ -5549,6 +5549,23 @@ class Incoming:
 # --- Pages -------------------------------------------------------------------
 
 MAP = "https://www.openstreetmap.org/"  # shows users where a photo was taken
+# Screens from so many px on, the widest first; what a grid lacks to their width, px; and twice --gap in style.css.
+GRID_SCREENS = (
+    (2038, 1638, 1278, 898, 700, 578, 0),
+    (38, 38, 38, 38, 38, 18, 18),
+    (10, 10, 10, 10, 10, 6, 6),
+)
+# The columns on these screens, by layout: the same numbers as @container in style.css has.
+COLUMNS = {
+    "n1": "1111111",
+    "n2": "2222221",
+    "n3": "3333331",
+    "n4": "4442222",
+    "three": "3333332",
+    "four": "4444332",
+    "cards": "6544332",
+    "photos": "7654332",
+}
 NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
 
 
@@ -5694,11 +5711,37 @@ def map_address(info: Info) -> str:
     return f"{MAP}?mlat={info.latitude:.5f}&mlon={info.longitude:.5f}#map=14/{place}"
 
 
+def grid_layout(count: int, usual: str) -> str:
+    """Name the layout of so many photos or albums: a few are shown large, without gaps at the end."""
+    if count <= 4:
+        return f"n{max(1, count)}"
+    if count in (5, 6, 9):
+        return "three"
+    if count <= 12:
+        return "four"
+    return usual
+
+
+def tile_sizes(layout: str, span: int = 1, stretch: float = 1.0) -> str:
+    """Say how wide a picture of a grid is (`sizes` of HTML): the browser must know before it has styles.
+
+    `span`: the columns that the picture takes. `stretch`: how much wider than its tile it is.
+    """
+    sizes = ""
+    for screen, margin, gap, columns in zip(*GRID_SCREENS, COLUMNS[layout], strict=True):
+        part = min(1, span / int(columns)) * stretch
+        width = f"calc({100 * part:.3g}vw - {margin * part + gap * stretch:.0f}px)"
+        if screen == 0:
+            return sizes + width
+        sizes += f"(min-width:{screen}px) {width}, "
+    return sizes
+
+
 def grid_span(item: Item) -> int:
-    """Return an item's height in 48ths of its column's width: a class of the style sheet, 12 to 144."""
+    """Return an item's height in 48ths of its tile's width: a class of the style sheet, 6 to 144."""
     info = item.facts
     if info.width:
-        return min(144, max(12, round(48 * info.height / info.width)))
+        return min(144, max(6, round(48 * info.height / info.width)))
     if item.has_picture:
         return 36
     return 48
@@ -6698,6 +6741,10 @@ class Site(Guard):
             first=shown.start + 1,
             root=display(os.fspath(self._library.folders.root)),
             span=grid_span,
+            layout=grid_layout(len(album.items), "photos"),
+            cards_layout=grid_layout(len(album.albums), "cards"),
+            tile_sizes=tile_sizes,
+            preview_size=preview_size,
             **values,
         )
 

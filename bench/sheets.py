@@ -174,7 +174,9 @@ def main() -> None:
         for name in wanted:
             case = CASES[name]
             library = prepare(folder, case.library)
-            with serving(HERE, library, folder / "states" / case.library) as server:
+            with serving(
+                HERE, library, folder / "states" / case.library, "/healthz"
+            ) as server:
                 address = server.address + case.address
                 rows = [list(screenshots(browser, address, s)) for s in ("light", "dark")]
             sheet(rows).save(folder / f"{name}.png")

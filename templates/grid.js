@@ -1,9 +1,10 @@
 // An album, page after page: its albums, and its items, which are the links of its grid.
 const ROWS = 9000; // Firefox lays whatever comes after row 10,000 on one pile
 
-// How many rows a list has in two columns: with more columns, there are fewer. The classes of an item are the
-// digits of the rows that the item spans.
-const rows = (list) => [...list.children].reduce((sum, { className }) => sum + Number(className.replace(/\D/g, "")), 0) / 2;
+// How many rows a list has in two columns: with more columns, there are fewer, but that a panorama (p) takes a row
+// of all. The classes of an item are the digits of the rows that the item spans.
+const times = (name) => (name.endsWith("p") ? 7 : name.endsWith("w") ? 2 : 0.5);
+const rows = (list) => [...list.children].reduce((sum, { className: name }) => sum + name.replace(/\D/g, "") * times(name), 0);
 
 export class Grid {
   // `page`: the document of an album's page: the page on screen, or a fetched one.

@@ -12,6 +12,8 @@ from conftest import DESKTOP, PHONE, set_up
 from drawing import draw, exif
 from processes import Server, eventually
 
+import photos
+
 pytestmark = pytest.mark.whole
 
 OpenWindow = Callable[..., Any]
@@ -28,17 +30,35 @@ def make_album(album: Path, *sizes: tuple[int, int], a_day: int = 100) -> None:
         draw(album / f"{number:03}.jpg", size, colour, exif=block)
 
 
+@pytest.fixture
+def open_site(tmp_path: Path, serve: Serve, open_window: OpenWindow) -> Callable[..., Any]:
+    """Serves the library that a test drew, and opens a window of it when all its files were read."""
+
+    def open_it(**options: Any) -> Any:
+        server = serve(set_up(tmp_path / "Album"))
+        for album in (tmp_path / "Album").iterdir():
+            if album.name != photos.STATE_FOLDER:
+                eventually(
+                    lambda name=album.name: (
+                        b'"width": 0' not in server.get(f"/api/album/{name}")[2]
+                    )
+                )
+        return open_window(server.address, **options)
+
+    return open_it
+
+
 def test_after_leafing_the_photo_is_a_third_from_the_top_and_glows(
-    tmp_path: Path, serve: Serve, open_window: OpenWindow
+    tmp_path: Path, open_site: Callable[..., Any]
 ) -> None:
     make_album(tmp_path / "Album" / "Long", *[USUAL] * 60)
-    page = open_window(serve(set_up(tmp_path / "Album")).address, **PHONE)
+    page = open_site(**PHONE)
     page.goto("/album/Long/")
     page.locator(".grid a").first.click()
     page.wait_for_function("() => document.querySelector('dialog.viewer').open")
     for _ in range(40):
         page.keyboard.press("ArrowRight")
-    eventually(lambda: page.url.endswith("/040.jpg"))
+    eventually(lambda: page.evaluate("location.pathname").endswith("/040.jpg"))
     page.go_back()
     page.wait_for_function("() => !document.querySelector('dialog.viewer').open")
     link = page.locator(".grid a[href$='040.jpg']")
@@ -49,10 +69,10 @@ def test_after_leafing_the_photo_is_a_third_from_the_top_and_glows(
 
 
 def test_escape_closes_the_details_first(
-    tmp_path: Path, serve: Serve, open_window: OpenWindow
+    tmp_path: Path, open_site: Callable[..., Any]
 ) -> None:
     make_album(tmp_path / "Album" / "Trip", USUAL)
-    page = open_window(serve(set_up(tmp_path / "Album")).address)
+    page = open_site()
     page.goto("/album/Trip/")
     page.locator(".grid a").click()
     page.keyboard.press("i")
@@ -65,11 +85,11 @@ def test_escape_closes_the_details_first(
 
 
 def test_one_tap_plays_a_film(
-    tmp_path: Path, serve: Serve, open_window: OpenWindow, samples: Path, ffmpeg: str
+    tmp_path: Path, open_site: Callable[..., Any], samples: Path, ffmpeg: str
 ) -> None:
     (tmp_path / "Album" / "Film").mkdir(parents=True)
     shutil.copy(samples / "video" / "tiny.mp4", tmp_path / "Album" / "Film" / "a.mp4")
-    page = open_window(serve(set_up(tmp_path / "Album")).address, **PHONE)
+    page = open_site(**PHONE)
     page.goto("/album/Film/")
     page.locator(".grid a").tap()
     film = page.locator("dialog.viewer video")
@@ -78,18 +98,13 @@ def test_one_tap_plays_a_film(
 
 @pytest.mark.parametrize("caption", ["", "A caption"])
 def test_the_mark_of_a_live_photo_lies_over_no_other_words(
-    tmp_path: Path,
-    serve: Serve,
-    open_window: OpenWindow,
-    samples: Path,
-    ffmpeg: str,
-    caption: str,
+    tmp_path: Path, open_site: Callable[..., Any], samples: Path, ffmpeg: str, caption: str
 ) -> None:
     album = tmp_path / "Album" / "Live"
     draw(album / "a.jpg", (800, 600), exif=exif("2017:10:29 21:20:50", "+00:00"))
     shutil.copy(samples / "video" / "tiny.mp4", album / "a.mp4")
     (album / "album.txt").write_text(f"Live\n\na.jpg: {caption}\n", "utf-8")
-    page = open_window(serve(set_up(tmp_path / "Album")).address, **PHONE)
+    page = open_site(**PHONE)
     page.goto("/album/Live/a.jpg")
     mark = page.locator(".slide .mark")
     mark.wait_for()
@@ -117,10 +132,10 @@ WRITTEN = """(() => {
 
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE", "zh-TW", "es-ES"])
 def test_dates_do_not_change_while_one_looks(
-    tmp_path: Path, serve: Serve, open_window: OpenWindow, locale: str
+    tmp_path: Path, open_site: Callable[..., Any], locale: str
 ) -> None:
     make_album(tmp_path / "Album" / "Trip", USUAL)
-    page = open_window(serve(set_up(tmp_path / "Album")).address, locale=locale)
+    page = open_site(locale=locale)
     page.add_init_script(WRITTEN)
     for path in ("/", "/album/Trip/"):
         page.goto(path, wait_until="networkidle")
@@ -128,13 +143,11 @@ def test_dates_do_not_change_while_one_looks(
         assert page.evaluate("changes") == [], path
 
 
-def test_large_text_cuts_no_dates(
-    tmp_path: Path, serve: Serve, open_window: OpenWindow
-) -> None:
+def test_large_text_cuts_no_dates(tmp_path: Path, open_site: Callable[..., Any]) -> None:
     for number, name in enumerate("abc"):
         make_album(tmp_path / "Album" / name, *[USUAL] * (number + 1), a_day=1)
     make_album(tmp_path / "Album" / "d", *[USUAL] * 3, a_day=1)
-    page = open_window(serve(set_up(tmp_path / "Album")).address, **PHONE, locale="es-ES")
+    page = open_site(**PHONE, locale="es-ES")
     page.goto("/")
     page.evaluate("""() => {
         const sheet = new CSSStyleSheet();
@@ -145,3 +158,113 @@ def test_large_text_cuts_no_dates(
         .filter(each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflow !== "visible")
         .map(each => each.outerHTML)"""
     assert page.evaluate(cut) == []
+
+
+# Generous
+
+# How many columns a grid has, and by how much its pictures are wider than `sizes` tells.
+MEASURE = """() => {
+    const grid = document.querySelector(".columns > *");
+    const ruler = document.body.appendChild(document.createElement("div"));
+    const told = image => {
+        const choices = image.sizes.split(", ").map(each => /^(?:(\\([^)]*\\)) ?)?(.+)$/.exec(each));
+        ruler.style.width = choices.find(([, condition]) => !condition || matchMedia(condition).matches)[2];
+        return ruler.getBoundingClientRect().width;
+    };
+    const wider = [...grid.querySelectorAll("img")].map(image => image.getBoundingClientRect().width / told(image));
+    ruler.remove();
+    return [getComputedStyle(grid).gridTemplateColumns.split(" ").length, Math.max(...wider), Math.min(...wider)];
+}"""
+SCREENS = {390: 0, 600: 1, 820: 2, 1280: 4, 1440: 4, 1920: 5, 2100: 6}
+FEW = {1: "1111111", 2: "1222222", 3: "1333333", 4: "2224444", 5: "2333333", 6: "2333333"}
+FEW |= {9: "2333333", 11: "2334444", 12: "2334444", 13: "2334456"}
+
+
+@pytest.fixture
+def counted(tmp_path: Path, open_site: Callable[..., Any]) -> Any:
+    """A window of albums named by how many photos and albums they have."""
+    for count in FEW:
+        make_album(tmp_path / "Album" / f"p{count}", *[USUAL] * count)
+        for nth in range(count):
+            make_album(tmp_path / "Album" / f"a{count}" / f"{nth:02}", USUAL)
+    return open_site()
+
+
+def test_the_number_of_columns_follows_that_of_photos_and_albums_and_the_browser_knows(
+    counted: Any,
+) -> None:
+    page = counted
+    for count, columns in FEW.items():
+        for kind in "pa":
+            page.goto(f"/album/{kind}{count}/")
+            for nth, width in enumerate(SCREENS):
+                page.set_viewport_size({"width": width, "height": 900})
+                shown, most, least = page.evaluate(MEASURE)
+                expected = int(columns[nth])
+                if kind == "p" and count == 13:
+                    expected = {1280: 5, 1440: 5, 1920: 6, 2100: 7}.get(width, expected)
+                if kind == "a" and count == 13:
+                    expected = {1280: 4, 1440: 4}.get(width, expected)
+                if (kind, count) != ("p", 1):
+                    assert shown == expected, (kind, count, width)
+                assert 0.9 < least <= most < 1.03, (kind, count, width)
+
+
+TILES = """() => [...document.querySelectorAll(".grid li")].map(each => each.getBoundingClientRect())
+    .map(({left, top, width, height}) => [left, top, width, height])"""
+
+
+def test_wide_photos_take_two_columns_and_panoramas_the_row(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    sizes = [USUAL] * 13
+    sizes[3], sizes[6] = (900, 380), (1500, 300)
+    make_album(tmp_path / "Album" / "Mixed", *sizes)
+    page = open_site()
+    for width, columns in ((390, 2), (820, 3), (1280, 5), (1920, 6)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("/album/Mixed/")
+        tiles = page.evaluate(TILES)
+        column = tiles[0][2]
+        assert tiles[3][2] == pytest.approx(2 * column, abs=1)
+        assert tiles[6][2] == pytest.approx(columns * column, abs=1)
+        for at, (wide, high) in ((0, USUAL), (3, sizes[3]), (6, sizes[6])):
+            if at != 6 or width > 390:  # there it is higher than its shape
+                assert tiles[at][3] == pytest.approx(tiles[at][2] * high / wide, rel=0.06)
+        assert [tile[1] for tile in tiles] == sorted(tile[1] for tile in tiles)
+        real, told = page.locator(".grid .p img").evaluate(
+            "image => [image.getBoundingClientRect().width, image.sizes]"
+        )
+        assert photos.tile_sizes("photos", 9) == told and real > 0.9 * (width - 80)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 13])
+def test_no_panorama_is_a_strip_on_a_phone(
+    tmp_path: Path, open_site: Callable[..., Any], count: int
+) -> None:
+    make_album(tmp_path / "Album" / "Wide", *[(1200, 240), (1600, 100)][:count])
+    if count > 2:
+        make_album(tmp_path / "Album" / "Wide", *[(1500, 300)] * count)
+    page = open_site(**PHONE)
+    page.goto("/album/Wide/")
+    heights = page.locator(".grid a").evaluate_all(
+        "all => all.map(link => link.getBoundingClientRect().height)"
+    )
+    assert len(heights) == count and min(heights) >= 120
+
+
+def test_a_photo_alone_is_seen_whole(tmp_path: Path, open_site: Callable[..., Any]) -> None:
+    for name, size in (
+        ("wide", (1500, 300)),
+        ("usual", (1500, 1000)),
+        ("tall", (300, 900)),
+    ):
+        make_album(tmp_path / "Album" / name, size)
+    page = open_site()
+    for name in ("wide", "usual", "tall"):
+        page.goto(f"/album/{name}/")
+        for width, height in ((390, 844), (1280, 800), (1920, 1080)):
+            page.set_viewport_size({"width": width, "height": height})
+            (_, _, wide, high), *_ = page.evaluate(TILES)
+            assert high <= 0.86 * height
+            assert wide >= width - 50 or high >= 0.84 * height

@@ -1609,7 +1609,7 @@ def test_the_browser_is_told_how_wide_the_photos_of_the_grid_are(
     gallery: Server, open_window: OpenWindow
 ) -> None:
     page = open_window(gallery.address)
-    page.goto("/album/Trip/")
+    page.goto("/album/Long/")
     for (below, fewer), (width, columns) in pairwise(COLUMNS.items()):
         for screen, count in ((below, fewer), (width - 1, fewer), (width, columns)):
             page.set_viewport_size({"width": screen, "height": 800})
