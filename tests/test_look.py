@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,20 @@ def test_dates_do_not_change_while_one_looks(
         page.goto(path, wait_until="networkidle")
         assert page.locator("time").count() >= 1
         assert page.evaluate("changes") == [], path
+
+
+@pytest.mark.parametrize(
+    ("locale", "day"), [("en-GB", r"\d+ \w+ \d{4}"), ("en-US", r"\w+ \d+, \d{4}")]
+)
+def test_days_are_in_the_order_of_the_visitors_country(
+    tmp_path: Path, open_site: Callable[..., Any], locale: str, day: str
+) -> None:
+    make_album(tmp_path / "Album" / "Trip", USUAL)
+    page = open_site(locale=locale)
+    for path in ("/", "/album/Trip/"):
+        page.goto(path, wait_until="networkidle")
+        for shown in page.locator("time").all_inner_texts():
+            assert re.fullmatch(day, shown), (path, shown)
 
 
 def test_large_text_cuts_no_dates(tmp_path: Path, open_site: Callable[..., Any]) -> None:
