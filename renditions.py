@@ -1106,6 +1106,9 @@ LABEL_LENGTH = 100  # characters
 SMALLEST = 1e-6  # of exposure times and the like; less is a division by almost nothing
 MAKER_TAGS = 200  # read of a maker note; Apple writes 60
 EXIF_ASCII = 2  # the type of a text
+# EXIF 2.32, 4.6.5: exposure time, aperture, ISO, focal length, maker note, lens.
+DETAIL_TAGS = (*DATE_TAGS, 0x829A, 0x829D, 0x8827, 0x920A, 0x927C, 0xA434)
+GPS_TAGS = (1, 2, 3, 4, 7, 29)  # 4.6.6: latitude, longitude, time and day, with their signs
 JOINERS = (
     "\u200c\u200d"  # Persian words and emoji of several people fall apart without them
 )
@@ -1246,11 +1249,29 @@ def _xmp_of(image: ImageFile.ImageFile) -> bytes:
     return str(xmp).encode()
 
 
+def _read_directory(exif: Image.Exif, pointer: int, tags: Iterable[int]) -> dict[int, Any]:
+    """Return some values of a directory that EXIF points to. Raises METADATA_ERRORS.
+
+    Pillow's own decodes all of them: a third of the time that metadata take.
+    """
+    directory = TiffImagePlugin.ImageFileDirectory_v2(exif.head, group=pointer)
+    exif.fp.seek(exif[pointer])
+    directory.load(exif.fp)
+    values = {}
+    for tag in tags:
+        value = _read_or_none(directory.get, tag)
+        if isinstance(value, tuple) and len(value) == 1:
+            [value] = value
+        if value is not None:
+            values[tag] = value
+    return values
+
+
 def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
     """Return the fields of Info that come from EXIF, XMP and IPTC. Bad metadata cost no others."""
     exif = _read_or_none(_getexif, image) or Image.Exif()
-    details = _read_or_none(exif.get_ifd, 0x8769) or {}
-    gps = _read_or_none(exif.get_ifd, 0x8825) or {}
+    details = _read_or_none(_read_directory, exif, 0x8769, DETAIL_TAGS) or {}
+    gps = _read_or_none(_read_directory, exif, 0x8825, GPS_TAGS) or {}
     xmp = _xmp_of(image)
     # TIFF/EP and some writers keep all dates in the first directory.
     dates = {tag: _read_or_none(exif.get, tag) for tag in DATE_TAGS} | details
@@ -2604,7 +2625,8 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
 def _trailer_start(span: Span, at: int) -> int:
     """Return where something stands behind the pixels of a JPEG, which begin at `at`."""
     tail = span.read(max(at, span.size - 64), 64)
-    has_more = any(sign in span.file.head for sign in TRAILER_SIGNS)
+    metadata = span.file.head[:at]
+    has_more = any(sign in metadata for sign in TRAILER_SIGNS)
     if tail.rstrip(b"\0").endswith(JPEG_END) and not has_more:
         return span.size
     end = _find(span, at, END_OF_IMAGE)
@@ -4664,13 +4686,12 @@ def _can_decode(container: str) -> bool:
 def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iterator[Info]:
     """Yield what is known of a file, more with each step."""
     head, key = read_head(path)
-    info = dataclasses.replace(info, key=key)
     if purpose is Purpose.KEY:
-        yield info
+        yield dataclasses.replace(info, key=key)
         return
-    info = read_place(path, head, info)
     film_start, film_bytes = film_within(path, head)
-    info = dataclasses.replace(info, film_start=film_start, film_bytes=film_bytes)
+    info = dataclasses.replace(info, key=key, film_start=film_start, film_bytes=film_bytes)
+    info = read_place(path, head, info)
     yield info
     if not head:
         raise ValueError("the file is empty")
