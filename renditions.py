@@ -57,6 +57,7 @@ from PIL import (
     UnidentifiedImageError,
     features,
 )
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 if sys.platform != "win32":
     import fcntl
@@ -1254,7 +1255,7 @@ def _read_directory(exif: Image.Exif, pointer: int, tags: Iterable[int]) -> dict
 
     Pillow's own decodes all of them: a third of the time that metadata take.
     """
-    directory = TiffImagePlugin.ImageFileDirectory_v2(exif.head, group=pointer)
+    directory = ImageFileDirectory_v2(exif.head, group=pointer)
     exif.fp.seek(exif[pointer])
     directory.load(exif.fp)
     values = {}
