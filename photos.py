@@ -5766,6 +5766,8 @@ STATIC_TYPES = {
 _UNSENT = re.compile(
     rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\"'`]*$", re.MULTILINE
 )
+# Spaces that a style sheet needs for readers alone; none of its texts has such.
+_SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)")
 _IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
 
 
@@ -5782,6 +5784,8 @@ class Statics:
         for name, content in files.items():
             if name.endswith((".css", ".js")):
                 files[name] = _IMPORT.sub(query, _UNSENT.sub(b"", content))
+            if name.endswith(".css"):
+                files[name] = _SPARE.sub(b"", files[name])
         self.files = {name: Document(content) for name, content in files.items()}
 
 
