@@ -5566,6 +5566,9 @@ COLUMNS = {
     "cards": "6544332",
     "photos": "7654332",
 }
+LARGE_GRID = 12  # photos or albums, above which headings help
+LONG_DAYS = 30  # above which an album has headings for months instead of days
+DAY_PHOTOS = 4  # a day, from which on a heading for each is worth its room
 NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
 
 
@@ -5705,6 +5708,69 @@ def utc_text(moment: int) -> str:
     return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat()
 
 
+class Section(NamedTuple):
+    """What stands below one heading: photos of a day or a month, or albums of a year.
+
+    `first`, `last`: the dates that the heading tells; None: there is no heading.
+    """
+
+    first: dt.date | None
+    last: dt.date | None
+    members: list[Any]
+
+
+def heading_form(dates: Sequence[dt.date], start: dt.date, end: dt.date, count: int) -> str:
+    """Say whether the photos of a page stand below days, months or, '', no headings."""
+    # A photo of another time zone may seem a day too early; photos by name go back further.
+    if any((date - later).days > 1 for date, later in itertools.pairwise(dates)):
+        return ""
+    days = (end - start).days + 1
+    if 1 < days <= LONG_DAYS and count >= DAY_PHOTOS * days:
+        return "day"
+    if days > LONG_DAYS and count > LARGE_GRID:
+        return "month"
+    return ""
+
+
+def photo_sections(album: Album, items: Sequence[Item]) -> list[Section]:
+    """Divide the photos of a page, each with its date, by days or months."""
+    if not items:
+        return []
+    dates = [item.taken.date() for item in items]
+    start, end = album.items[0].taken.date(), album.items[-1].taken.date()
+    form = heading_form(dates, start, end, len(album.items))
+    sections: list[Section] = []
+    latest = dates[0]
+    for item, date in zip(items, dates, strict=True):
+        latest = max(latest, date)
+        first = last = None
+        if form == "day":
+            first = last = latest
+        elif form == "month":
+            first, last = latest.replace(day=1), latest.replace(day=28)
+        if not sections or sections[-1].first != first:
+            sections.append(Section(first, last, []))
+        sections[-1].members.append((item, date))
+    return sections
+
+
+def year_of(album: Album) -> dt.date | None:
+    """Return the first day of the year of an album's newest photo."""
+    return album.last and dt.date(album.last.year, 1, 1)
+
+
+def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
+    """Divide the albums of a page by years, where there are many, of more years than one."""
+    has_headings = count > LARGE_GRID and len({year_of(album) for album in albums}) > 1
+    sections: list[Section] = []
+    for album in albums:
+        first = year_of(album) if has_headings else None
+        if not sections or sections[-1].first != first:
+            sections.append(Section(first, first, []))
+        sections[-1].members.append(album)
+    return sections
+
+
 def map_address(info: Info) -> str:
     """Return the address of a map with the place of a photo; nothing is fetched from there by itself."""
     place = f"{info.latitude:.5f}/{info.longitude:.5f}"
@@ -5768,7 +5834,28 @@ _UNSENT = re.compile(
 )
 # Spaces that a style sheet needs for readers alone; none of its texts has such.
 _SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)")
-_IMPORT = re.compile(rb'(?<=from ")\./[a-z]+\.js(?=")')
+_IMPORT = re.compile(rb'^import (\{ .+ \}) from "\./(\w+)\.js";$', re.MULTILINE)
+_EXPORT = re.compile(
+    rb"^export (?=(?:async )?(?:const|function|class) (\w+))", re.MULTILINE
+)
+# Which scripts are sent together, those that are used by others first. Modules of one's own for each
+# behaviour compress worse by a quarter, and a browser asks for each.
+PAGE_SCRIPTS = "retry dates share seen grid more where".split()
+VIEWER_SCRIPTS = (
+    "transition slide details slideshow zoom strip address bright viewer".split()
+)
+
+
+def joined_scripts(names: Sequence[str], files: dict[str, bytes]) -> bytes:
+    """Take scripts out of `files` and return them as one, each in a function of its own."""
+    parts = []
+    for name in names:
+        script = files.pop(f"{name}.js")
+        exports = b", ".join(_EXPORT.findall(script))
+        script = _IMPORT.sub(rb"const \1 = \2Script;", _EXPORT.sub(b"", script))
+        frame = b"const %bScript = (() => {\n%breturn { %b };\n})();\n"
+        parts.append(frame % (name.encode(), script, exports))
+    return b"".join(parts)
 
 
 class Statics:
@@ -5779,13 +5866,17 @@ class Statics:
         files = {path.name: path.read_bytes() for path in paths}
         content = b"".join(files.values())
         self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
-        # The scripts import each other by that key, too: a browser never mixes two releases.
-        query = rb"\g<0>?v=" + self.key.encode()
         for name, content in files.items():
             if name.endswith((".css", ".js")):
-                files[name] = _IMPORT.sub(query, _UNSENT.sub(b"", content))
+                files[name] = _UNSENT.sub(b"", content)
             if name.endswith(".css"):
                 files[name] = _SPARE.sub(b"", files[name])
+        shared = b"{ datesScript, gridScript }"
+        page = joined_scripts(PAGE_SCRIPTS, files)
+        files["page.js"] = page + b"export %b;\n" % shared
+        # By the key, so that a browser never mixes two releases.
+        start = b'import %b from "./page.js?v=%b";\n' % (shared, self.key.encode())
+        files["viewer.js"] = start + joined_scripts(VIEWER_SCRIPTS, files)
         self.files = {name: Document(content) for name, content in files.items()}
 
 
@@ -6740,8 +6831,10 @@ class Site(Guard):
         return self._render(
             "album",
             visit,
-            items=items,
-            albums=album.albums[paging.albums_on(page)],
+            sections=photo_sections(album, items),
+            album_sections=album_sections(
+                album.albums[paging.albums_on(page)], len(album.albums)
+            ),
             first=shown.start + 1,
             root=display(os.fspath(self._library.folders.root)),
             span=grid_span,

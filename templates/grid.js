@@ -6,11 +6,32 @@ const ROWS = 9000; // Firefox lays whatever comes after row 10,000 on one pile
 const times = (name) => (name.endsWith("p") ? 7 : name.endsWith("w") ? 2 : 0.5);
 const rows = (list) => [...list.children].reduce((sum, { className: name }) => sum + name.replace(/\D/g, "") * times(name), 0);
 
+const lists = (part) => [...part.querySelectorAll("ol, ul")];
+const headingOf = (list) => list.previousElementSibling; // there is nothing else between lists
+const dateOf = (list) => headingOf(list)?.querySelector("time")?.dateTime || headingOf(list)?.id || "";
+
+// Adds the lists of another page before (prev) or after (next) those of this one. What stands below one heading on
+// both pages stays together. Returns what was added: list items and headings.
+function join(part, other, rel) {
+  if (!part || !other) return [];
+  const added = [...other.querySelectorAll("li, h2")];
+  const [end, here, there] = rel === "next" ? ["append", lists(part).at(-1), lists(other)[0]] : ["prepend", lists(part)[0], lists(other).at(-1)];
+  if (here && there && dateOf(here) === dateOf(there)) {
+    if (dateOf(here)) headingOf(rel === "next" ? there : here).remove();
+    if (rows(here) + rows(there) <= ROWS) {
+      here[end](...there.children);
+      there.remove();
+    }
+  }
+  part[end](...other.children);
+  return added;
+}
+
 export class Grid {
   // `page`: the document of an album's page: the page on screen, or a fetched one.
   constructor(page) {
     this.list = page.querySelector("[data-grid]");
-    this.albums = page.querySelector(".albums");
+    this.albums = page.querySelector("[data-albums]");
     this.nav = page.querySelector(".pages");
     this.addresses = {};
     this.pages = 0; // how many were added after the first
@@ -51,24 +72,13 @@ export class Grid {
     if (!address) return 0;
     const page = await Grid.parse(address);
     this.#learn(page, [rel]);
-    const albums = rel === "next" ? [...page.querySelectorAll(".albums > li")] : [];
-    this.albums?.append(...albums);
     const list = page.querySelector("[data-grid]");
-    const items = this.#addItems(rel, list?.querySelector("ol"));
+    const added = rel === "next" ? join(this.albums, page.querySelector("[data-albums]"), rel) : [];
+    const items = join(this.list, list, rel);
     if (rel === "next") this.pages += 1;
     else if (list) this.list.dataset.first = list.dataset.first;
-    for (const item of [...albums, ...items]) item.dispatchEvent(new Event("grown", { bubbles: true }));
+    for (const item of [...added, ...items]) item.dispatchEvent(new Event("grown", { bubbles: true }));
     return items.length;
-  }
-
-  #addItems(rel, grid) {
-    if (!grid) return [];
-    const items = [...grid.children];
-    const [end, side] = rel === "next" ? ["append", "lastElementChild"] : ["prepend", "firstElementChild"];
-    const beside = this.list[side];
-    if (beside && rows(beside) + rows(grid) <= ROWS) beside[end](...items);
-    else this.list[end](grid);
-    return items;
   }
 
   #learn(page, rels) {

@@ -157,7 +157,8 @@ def english_left(page: str, texts: photos.Texts) -> list[str]:
         ("visitor", "/login", ["skip", "log_in", "user_name", "password", "login_hint"]),
         ("visitor", "/", ["skip", "log_in"]),
         ("user", "/", ["log_out", "hidden", "private"]),
-        ("visitor", "/album/Trip/", ["trail"]),
+        ("visitor", "/album/Trip/", ["all_albums"]),
+        ("visitor", "/album/Trip/Beach/", ["all_albums", "trail"]),
         (
             "visitor",
             "/album/Trip/one.jpg",

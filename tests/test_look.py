@@ -283,3 +283,71 @@ def test_a_photo_alone_is_seen_whole(tmp_path: Path, open_site: Callable[..., An
             (_, _, wide, high), *_ = page.evaluate(TILES)
             assert high <= 0.86 * height
             assert wide >= width - 50 or high >= 0.84 * height
+
+
+# Where one is
+
+
+def test_pages_that_are_added_go_on_below_the_same_heading(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Days", *[(12, 8)] * 230, a_day=60)
+    page = open_site()
+    page.goto("/album/Days/?page=2")
+    page.wait_for_load_state("networkidle")
+    page.goto("/album/Days/")
+    links = page.locator(".grid a")
+    while links.count() < 230:
+        count = links.count()
+        page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
+        eventually(lambda before=count: links.count() > before)
+    parts = page.locator("[data-grid] > *").evaluate_all(
+        "all => all.map(each => each.matches('h2') ? each.innerText : each.children.length)"
+    )
+    assert parts[1::2] == [60, 60, 60, 50] and len(set(parts[::2])) == 4
+    assert links.evaluate_all("all => all.map(link => link.pathname.slice(-7))") == [
+        f"{number:03}.jpg" for number in range(230)
+    ]
+
+
+def test_pages_that_come_before_go_on_below_the_same_heading(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Days", *[(12, 8)] * 230, a_day=60)
+    page = open_site()
+    page.goto("/album/Days/?page=3")
+    page.locator(".grid a").first.click()
+    page.wait_for_function("() => document.querySelector('dialog.viewer').open")
+    links = page.locator(".grid a")
+    eventually(lambda: links.count() >= 130)
+    parts = page.locator("[data-grid] > *").evaluate_all(
+        "all => all.map(each => each.matches('h2') ? each.innerText : each.children.length)"
+    )
+    assert parts[1::2] == [20, 60, 50]
+    assert links.evaluate_all("all => all.map(link => link.pathname.slice(-7))") == [
+        f"{number:03}.jpg" for number in range(100, 230)
+    ]
+
+
+def test_while_one_scrolls_a_pill_says_where_one_is_and_the_bar_steps_back(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Days", *[USUAL] * 90, a_day=30)
+    page = open_site(**PHONE, locale="en-GB")
+    page.goto("/album/Days/")
+    bar, pill = page.locator(".bar"), page.locator(".place-now")
+    assert bar.locator(".home").inner_text().split() == ["‹", "All", "albums"]
+    assert page.locator(".trail").count() == 0
+    page.mouse.wheel(0, 3000)
+    eventually(lambda: "shown" in pill.get_attribute("class"))
+    eventually(lambda: bar.evaluate("bar => bar.getBoundingClientRect().bottom") <= 0)
+    assert pill.inner_text().startswith("2 May 2024 · ")
+    assert pill.inner_text().endswith(" of 90")
+    eventually(lambda: "shown" not in pill.get_attribute("class"))
+    page.mouse.wheel(0, -300)
+    eventually(lambda: bar.evaluate("bar => bar.getBoundingClientRect().top") == 0)
+    above = bar.locator(".above")
+    eventually(lambda: above.evaluate("title => getComputedStyle(title).opacity") == "1")
+    assert above.inner_text() == "Days"
+    page.evaluate("scrollTo(0, 0)")
+    eventually(lambda: above.evaluate("title => getComputedStyle(title).opacity") == "0")

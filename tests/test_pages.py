@@ -103,7 +103,7 @@ def test_every_link_of_albums_with_odd_names_works_and_all_names_are_escaped(
             assert not {
                 name for name in page.attributes if name.startswith("on") or name == "style"
             }, address
-            assert page.text.count("<photos>") >= 2
+            assert page.text.count("<photos>") >= 1
             shown.update(page.texts)
 
     answers = crawl(gallery.client(kind), "/album/Names/", "/album/Folders/", each=check)
@@ -338,7 +338,7 @@ def test_scripts_import_each_other_by_the_version_of_this_release(visitor: Clien
         for text in sent((".js",)).values()
         for name in re.findall(r'from "([^"]+)"', text)
     ]
-    assert len(imports) >= 5
+    assert imports
     for name in imports:
         assert name.endswith(f".js?v={version}")
         answer = visitor.get(f"/static/{name.removeprefix('./')}")
@@ -357,6 +357,22 @@ def test_one_changed_script_is_a_new_version_of_all(tmp_path: Path) -> None:
     assert before.files.keys() == after.files.keys()
     assert before.key != after.key
     assert after.files["viewer.js"] != before.files["viewer.js"]
+
+
+def test_scripts_that_are_sent_together_keep_their_names_to_themselves() -> None:
+    files = {
+        "one.js": b"const a = 1;\nexport const b = 2;\nexport class C {}\n",
+        "two.js": b'import { b, C } from "./one.js";\nconst a = b;\nexport async function d() {}\n',
+    }
+    assert photos.joined_scripts(("one", "two"), files).decode() == (
+        "const oneScript = (() => {\nconst a = 1;\nconst b = 2;\nclass C {}\nreturn { b, C };\n})();\n"
+        "const twoScript = (() => {\nconst { b, C } = oneScript;\nconst a = b;\nasync function d() {}\n"
+        "return { d };\n})();\n"
+    )
+    assert not files
+    folder = Path(photos.__file__).with_name("templates")
+    together = {f"{name}.js" for name in (*photos.PAGE_SCRIPTS, *photos.VIEWER_SCRIPTS)}
+    assert together == {path.name for path in folder.glob("*.js")} - {"add.js"}
 
 
 def test_comments_and_indentation_are_not_sent_and_nothing_else_is_left_out() -> None:

@@ -524,7 +524,7 @@ def test_a_picture_that_is_not_ready_is_asked_for_again(
 
     page.route(re.compile("/(thumbnail|preview)/"), answer)
     page.route(
-        "**/retry.js*", lambda route: scripts.append(route) if late else route.continue_()
+        "**/page.js*", lambda route: scripts.append(route) if late else route.continue_()
     )
     page.goto(path, wait_until="commit")
     if late:
