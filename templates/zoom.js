@@ -24,6 +24,7 @@ export class Zoom {
     area.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     area.addEventListener("dblclick", (event) => this.#mouse(event) && this.#presses > 1 && this.toggle(event.clientX, event.clientY));
     area.addEventListener("click", (event) => this.#mouse(event) && event.detail < 2 && this.scale === 1 && !this.dragged && event.target.matches(".slide") && on.backdrop());
+    new ResizeObserver(() => this.#turn()).observe(area);
     // Two fingers, or one finger on a zoomed picture, never scroll.
     area.addEventListener("touchmove", (event) => {
       if (event.cancelable && (event.touches.length > 1 || this.scale > 1)) event.preventDefault();
@@ -35,7 +36,8 @@ export class Zoom {
     this.reset();
     this.frame = frame;
     this.#presses = 0;
-    this.most = most;
+    this.full = this.area.clientHeight / (frame?.offsetHeight || Infinity);
+    this.most = Math.max(most, this.full);
   }
 
   reset() {
@@ -46,8 +48,21 @@ export class Zoom {
     this.#tell();
   }
 
+  // Makes what is wider than high as high as the screen, to be panned, and anything else larger; then shows all
+  // pixels, where there are more; then the whole picture.
   toggle(clientX, clientY) {
-    this.to(this.scale > 1 ? 1 : Math.min(this.most, 2.5), clientX, clientY, true);
+    const { offsetWidth, offsetHeight } = this.frame ?? {};
+    const first = offsetWidth > offsetHeight && this.full > 1.2 ? this.full : Math.min(this.most, 2.5);
+    const next = [first, this.most].find((scale) => scale > this.scale * 1.3);
+    this.to(next ?? 1, clientX, clientY, true);
+  }
+
+  // Keeps what is in the middle there when a phone is turned.
+  #turn() {
+    if (!this.frame || this.scale === 1) return;
+    const larger = this.frame.offsetWidth / this.wide;
+    Object.assign(this, { x: this.x * larger, y: this.y * larger, full: this.area.clientHeight / this.frame.offsetHeight });
+    this.#show();
   }
 
   // Enlarges to a scale so that the point below the finger or mouse stays in place.
@@ -72,6 +87,7 @@ export class Zoom {
     const [roomX, roomY] = [Math.max(0, w - this.area.clientWidth) / 2, Math.max(0, h - this.area.clientHeight) / 2];
     this.x = Math.min(Math.max(this.x, -roomX), roomX);
     this.y = Math.min(Math.max(this.y, -roomY), roomY);
+    this.wide = this.frame.offsetWidth;
     this.frame.classList.toggle("smooth", smooth);
     this.frame.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.#tell();

@@ -351,3 +351,63 @@ def test_while_one_scrolls_a_pill_says_where_one_is_and_the_bar_steps_back(
     assert above.inner_text() == "Days"
     page.evaluate("scrollTo(0, 0)")
     eventually(lambda: above.evaluate("title => getComputedStyle(title).opacity") == "0")
+
+
+# In the viewer
+
+FRAME = """() => [...document.querySelectorAll(".slide:not([inert]) .frame")].map(frame => {
+    const {left, top, width, height} = frame.getBoundingClientRect();
+    return [left, top, width, height, width / frame.offsetWidth];
+})[0]"""
+
+
+@pytest.mark.parametrize(
+    ("size", "steps"),
+    [((2400, 1600), ["full", "pixels"]), ((3000, 600), ["full"]), ((1200, 1600), [2.5])],
+    ids=["3 : 2", "5 : 1", "3 : 4"],
+)
+def test_a_double_tap_fills_the_screen_then_shows_all_pixels_then_the_whole(
+    tmp_path: Path, open_site: Callable[..., Any], size: tuple[int, int], steps: list[Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Trip", size)
+    page = open_site(**PHONE)
+    page.goto("/album/Trip/000.jpg")
+    page.locator(".slide .over.there").wait_for()
+    high = PHONE["viewport"]["height"]
+    for step in steps:
+        page.touchscreen.tap(195, 420)
+        page.touchscreen.tap(195, 420)
+        wanted = {"full": lambda box: box[3] == pytest.approx(high, abs=1)}
+        wanted["pixels"] = lambda box: box[4] == pytest.approx(size[0] / 390, abs=0.01)
+        is_so = wanted.get(step, lambda box, step=step: abs(box[4] - step) < 0.01)
+        eventually(lambda is_so=is_so: is_so(page.evaluate(FRAME)))
+        left, _, width, *_ = page.evaluate(FRAME)
+        assert left <= 0 and left + width >= 390
+    page.touchscreen.tap(195, 420)
+    page.touchscreen.tap(195, 420)
+    eventually(lambda: page.evaluate(FRAME)[4] == 1)
+
+
+def test_a_turned_phone_keeps_the_photo_and_the_middle_of_what_is_seen(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Trip", *[(2400, 1600)] * 3)
+    page = open_site(**PHONE)
+    page.goto("/album/Trip/001.jpg")
+    page.locator(".slide:not([inert]) .over.there").wait_for()
+    page.touchscreen.tap(330, 420)
+    page.touchscreen.tap(330, 420)
+    eventually(lambda: page.evaluate(FRAME)[4] > 3)
+    page.wait_for_timeout(400)
+
+    def middle() -> float:
+        left, _, width, *_ = page.evaluate(FRAME)
+        return (page.evaluate("innerWidth") / 2 - left) / width
+
+    before = middle()
+    assert before > 0.6
+    page.set_viewport_size({"width": 844, "height": 390})
+    eventually(lambda: page.evaluate("innerWidth") == 844)
+    page.wait_for_timeout(400)
+    assert middle() == pytest.approx(before, abs=0.03)
+    assert page.evaluate("location.pathname") == "/album/Trip/001.jpg"

@@ -608,6 +608,8 @@ def test_two_taps_and_two_fingers_zoom_and_one_finger_pans(
     assert box["left"] + box["width"] == pytest.approx(390, abs=1)  # not beyond its edge
     viewer.shows("c.jpg", "3 / 6")
     fingers.tap(200, 420, times=2)
+    viewer.zooms_to(1600 / 390)  # all pixels
+    fingers.tap(200, 420, times=2)
     viewer.zooms_to(1)
     eventually(lambda: viewer.box == pytest.approx(whole, abs=1))
 
