@@ -3037,13 +3037,12 @@ class Library:
                 info = self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
         return file, info
 
-    def items_beside(self, place: Place, principal: Principal) -> tuple[Item, ...]:
-        """Return the items of the album that a file lies in, as somebody finds them."""
-        album = self.folders.locate(place.address[:-1], principal)
-        if album is None:
-            return ()
-        self._read(album.folder, READ_PATIENCE)
-        return self._own_album(album, principal, self.folders.circumstances()).items
+    def album_around(self, place: Place, principal: Principal) -> Album | None:
+        """Return the album that a file lies in, as somebody finds it; None: it may not be opened."""
+        around = self.folders.locate(place.address[:-1], principal)
+        if around is None:
+            return None
+        return self.album(around, principal, patience=READ_PATIENCE)
 
     def recent_items(self, place: Place, principal: Principal) -> list[Item]:
         """Return what was added last of all that somebody finds from an album on, newest first.
@@ -5306,12 +5305,18 @@ class LaidOut(NamedTuple):
     takeaway: Takeaway
 
 
+Turn: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
+
+
 class Takeaways:
     """The takeaways that were asked for last, and how many are being sent. Thread-safe."""
 
-    def __init__(self, library: Library, limit: float) -> None:
+    def __init__(
+        self, library: Library, limit: float, turn: Turn = contextlib.nullcontext
+    ) -> None:
         self._library = library
         self._limit = limit
+        self._turn = turn  # to lay out an album, 10 µs of CPU a photo
         self._kept: OrderedDict[tuple[Any, ...], LaidOut] = OrderedDict()
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(ZIPS_AT_ONCE)
@@ -5321,13 +5326,25 @@ class Takeaways:
 
         `scope`: that of the principal, who finds the album like this.
         """
-        index = self._library.index
         key = album.address, title, scope, hides_places
-        changes = index.changes
+        if takeaway := self._laid_out(key, album):
+            return takeaway
+        with self._turn():
+            return self._laid_out(key, album) or self._lay_out(key, album)
+
+    def _laid_out(self, key: tuple[Any, ...], album: Album) -> Takeaway | None:
+        """Return a takeaway that is kept; None: it has to be laid out."""
         with self._lock:
             laid_out = self._kept.get(key)
+        changes = self._library.index.changes
         if laid_out and laid_out.album is album and laid_out.changes == changes:
             return laid_out.takeaway
+        return None
+
+    def _lay_out(self, key: tuple[Any, ...], album: Album) -> Takeaway:
+        _, title, _, hides_places = key
+        index = self._library.index
+        changes = index.changes
         contents = contents_of(album, title, index.get, hides_places=hides_places)
         takeaway = Takeaway(contents, self._limit)
         with self._lock:
@@ -6080,6 +6097,7 @@ REFUSALS = (404, 413, 422, 507)  # after which a file is not sent again
 _DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 PATH_BYTES = 4096  # as long as a path can be on Linux
 TOO_MUCH = "Much is being asked. Try again in a moment."
+TURNS = 64  # threads that make pages or wait for their turn, a quarter of those there are
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 SMALL_BYTES = 65536  # of a file that is read at once, such as a thumbnail
 NO_FILE = "The file is gone, or cannot be read."
@@ -6311,7 +6329,7 @@ class Guard:
         self._library = library
         self._upkeep = Upkeep(library)
         limit = PARTS_BYTES if config.public_address else math.inf
-        self._takeaways = Takeaways(library, limit)
+        self._takeaways = Takeaways(library, limit, self._turn)
         self._incoming = Incoming(library, state, read_secret(state))
         self._users = users
         self._tokens = Tokens(read_secret(state))
@@ -6336,6 +6354,8 @@ class Guard:
         self._kept = KeptPages()
         self._kept_flags: tuple[Album | None, list[tuple[str, Flag]]] = None, []
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
+        self._turns = threading.BoundedSemaphore(HEAVY_AT_ONCE)
+        self._turns_wanted = threading.BoundedSemaphore(TURNS)
         self._app = bottle.Bottle()
         self._app.default_error_handler = self._show_error
         for route in ROUTES:
@@ -6678,6 +6698,15 @@ class Guard:
         text: str = self._templates[template].render({**names, **values})
         return text.encode()
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for one's turn to make what is kept nowhere, within no other turn. Raises Busy.
+
+        Of many threads that compute, each would get the interpreter only once in a while.
+        """
+        with place_among(self._turns_wanted, TOO_MUCH), self._turns:
+            yield
+
     def _make_page(
         self, document: Document, visit: Visit, status: int = 200, *, is_kept: bool = True
     ) -> Response:
@@ -6819,7 +6848,17 @@ class Site(Guard):
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
         inputs = (*values.values(), self.read_title())
         make = functools.partial(self._make_album_page, visit, values)
-        return self._make_page(self._kept.page(key, inputs, make), visit)
+        return self._make_page(self._page(key, inputs, make), visit)
+
+    def _page(
+        self, key: tuple[Any, ...], inputs: tuple[Any, ...], make: Callable[[], bytes]
+    ) -> Document:
+        """Return a page that is kept, or make it when it is its turn."""
+        document = self._kept.get(key, inputs)
+        if document:
+            return document
+        with self._turn():
+            return self._kept.page(key, inputs, make)
 
     def _make_album_page(self, visit: Visit, values: Mapping[str, Any]) -> bytes:
         """Make one page of an album, and have its thumbnails made before others."""
@@ -6848,16 +6887,21 @@ class Site(Guard):
     def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""
         item = self._item(visit)
-        items = self._library.items_beside(visit.place, visit.principal)
-        names = {other.file.name: at for at, other in enumerate(items)}
+        album = self._library.album_around(visit.place, visit.principal)
+        with self._turn():
+            return self._make_page(self._make_photo_page(visit, item, album), visit)
+
+    def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> Document:
+        items = around.items if around else ()
+        names = [other.file.name for other in items]
         # the film of a live photo has a page, and no place
-        at = names.get(item.file.name, -1)
+        at = names.index(item.file.name) if item.file.name in names else -1
         previous = items[at - 1] if at > 0 else None
         following = items[at + 1] if 0 <= at < len(items) - 1 else None
         if at >= 0:
             item = dataclasses.replace(item, zone=items[at].zone)
         album = visit.place.address[:-1]
-        paging = Paging(self._albums_beside(visit), len(items))
+        paging = Paging(len(around.albums) if around else 0, len(items))
         info = item.facts
         body = self._render(
             "photo",
@@ -6880,14 +6924,7 @@ class Site(Guard):
             span=grid_span,
             album_title=self._title(visit.place.parts[:-1]),
         )
-        return self._make_page(Document(body), visit)
-
-    def _albums_beside(self, visit: Visit) -> int:
-        """Return how many albums somebody finds beside a photo, where they fill more than a page."""
-        place = self._library.folders.locate(visit.place.address[:-1], visit.principal)
-        if place is None or len(place.folder.albums) <= PAGE_ITEMS:
-            return 0
-        return len(self._library.album(place, visit.principal).albums)
+        return Document(body)
 
     def _title(self, parts: Parts) -> str:
         """Return the title of an album; of the library, that of the site."""
@@ -7153,7 +7190,7 @@ class Site(Guard):
         album = self._library.album(visit.place, principal)
         inputs = album, self.read_title()
         make = functools.partial(self._make_feed, visit, links, principal)
-        document = self._kept.page(("feed", links.prefix), inputs, make)
+        document = self._page(("feed", links.prefix), inputs, make)
         return self._make_document(document, "application/atom+xml; charset=utf-8", visit)
 
     def _make_feed(self, visit: Visit, links: Links, principal: Principal) -> bytes:

@@ -150,6 +150,95 @@ def test_two_full_size_pictures_are_waited_for_at_a_time_and_what_is_ready_is_se
     assert visitor.get(address.format("d")).status == 200
 
 
+class Making:
+    """Counts who makes a photo's page or lays out an album, and lets nobody end before it is told to."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        self.gate = gate
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+
+    def wrap(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def make_later(*arguments: Any, **values: Any) -> Any:
+            with self.lock:
+                self.running += 1
+                self.most = max(self.most, self.running)
+            self.gate.wait(20)
+            with self.lock:
+                self.running -= 1
+            return make(*arguments, **values)
+
+        return make_later
+
+
+@pytest.fixture
+def making(
+    site: photos.Site,
+    visitor: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    gate: threading.Event,
+) -> Making:
+    """All photos were read, and no page is kept."""
+    monkeypatch.setattr(photos, "READ_PATIENCE", 20.0)
+    monkeypatch.setattr(photos.Library, "expect", lambda library, items: None)
+    for address in ("/", "/album/Trip/", "/photo/Trip/one.jpg"):
+        visitor.get(address)
+    site._kept = photos.KeptPages()
+    making = Making(gate)
+    for name in ("_make_photo_page", "_make_album_page", "_make_feed"):
+        monkeypatch.setattr(photos.Site, name, making.wrap(getattr(photos.Site, name)))
+    monkeypatch.setattr(photos, "contents_of", making.wrap(photos.contents_of))
+    return making
+
+
+COLD = (
+    "/album/Trip/one.jpg",
+    "/album/Trip/two.jpg",
+    "/album/Trip/",
+    "/feed.atom",
+    "/zip/Trip",
+)
+
+
+@pytest.mark.parametrize("first", COLD)
+def test_two_pages_are_made_at_a_time_and_what_is_kept_is_sent_meanwhile(
+    visitor: Client, making: Making, ask: Ask, first: str
+) -> None:
+    front = visitor.get("/")
+    photo = visitor.get("/photo/Trip/one.jpg")
+    making.gate.clear()
+    answers = [ask(address) for address in (first, *COLD)]
+    eventually(lambda: making.running == 2)
+    assert visitor.get("/") == front
+    assert visitor.get("/", If_None_Match=front.headers["etag"]).status == 304
+    assert visitor.get("/photo/Trip/one.jpg").body == photo.body
+    assert making.running == 2
+    making.gate.set()
+    eventually(lambda: all(answers))
+    assert [answer[0].status for answer in answers] == [200] * len(answers)
+    assert making.most == 2
+
+
+def test_who_comes_when_too_many_wait_for_their_turn_is_told_to_come_back(
+    site: photos.Site,
+    visitor: Client,
+    making: Making,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(site, "_turns_wanted", threading.BoundedSemaphore(4))
+    making.gate.clear()
+    answers = [ask("/album/Trip/one.jpg") for _ in range(4)]
+    eventually(lambda: places_left(site._turns_wanted) == 0)
+    for address in COLD:
+        refused = visitor.get(address)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1"), address
+    making.gate.set()
+    eventually(lambda: all(answers))
+    assert [answer[0].status for answer in answers] == [200] * 4
+    assert visitor.get("/album/Trip/").status == 200
+
+
 def addresses_of(route: photos.Route) -> list[str]:
     """Return what a stranger may ask of a route; a route that is new has to be added above."""
     start, variable, _ = route.rule.partition("<path")

@@ -487,8 +487,8 @@ def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
     (library / "aside").rename(library / "Drafts.hidden")
     place = place_at(opened, "Trip", "draft.jpg")
     assert not is_there(opened, "Trip", "one.jpg")
-    items = opened.items_beside(place, photos.VISITOR)
-    assert [item.file.name for item in items] == ["draft.jpg"]
+    around = opened.album_around(place, photos.VISITOR)
+    assert around and names(around) == ["draft.jpg"]
 
 
 def test_a_library_whose_disk_is_away_is_empty_until_it_is_back(

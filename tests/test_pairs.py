@@ -189,8 +189,8 @@ def test_a_pair_is_short_and_of_one_moment_or_of_one_identifier(
     assert place is not None
     item = library_read.item(place)
     assert item and bool(item.film) == pair
-    beside = library_read.items_beside(place, photos.VISITOR)
-    assert len(beside) == (1 if pair else 2)
+    around = library_read.album_around(place, photos.VISITOR)
+    assert around and len(around.items) == (1 if pair else 2)
 
 
 def test_a_film_may_belong_to_the_second_photo_of_its_name(
