@@ -86,6 +86,7 @@ import waitress
 from renditions import (
     AT_ONCE,
     AT_START,
+    CHECKSUM_BYTES,
     CPU_USED_UP,
     FULL,
     LATER,
@@ -106,6 +107,7 @@ from renditions import (
     Info,
     Patch,
     Purpose,
+    add_to_checksum,
     checksums,
     date_in_name,
     date_told,
@@ -2488,6 +2490,67 @@ class Index:
         self.is_quiet = True
 
 
+class Damaged:
+    """Which originals hold other bytes than before, although nothing says that they were written.
+
+    By identity, with the CRC-32 of the bytes as they were. Kept in a file of the cache that servers
+    and commands share. Thread-safe.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._path = cache / "damaged.json"
+        self._as_read: Identity | None = None
+        self._sums: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def sums(self) -> Mapping[str, int]:
+        """Return the CRC-32 that each damaged file had, by identity, as the file says now."""
+        with self._lock:
+            identity = identity_of(self._path)
+            if identity != self._as_read:
+                self._as_read = identity
+                self._sums = self._load()
+            return self._sums
+
+    def _load(self) -> dict[str, int]:
+        try:
+            text = self._path.read_text("ascii")
+            sums = json.loads(text)
+            return {identity: int(crc) for identity, crc in sums.items()}
+        except OSError:
+            return {}
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return {}  # it makes no sense
+
+    def note(self, identity: str, before: int) -> None:
+        """Note that a file is damaged that had that CRC-32, unless an earlier one is known."""
+        if identity not in self.sums():
+            self._change({identity: before}, set())
+
+    def judge(self, identity: str, before: int, now: int) -> None:
+        """Note whether a file that was read whole is as before, by its CRC-32 then (-1: unknown) and now."""
+        first = self.sums().get(identity, before)
+        if first not in (-1, now):
+            self.note(identity, first)
+        elif identity in self.sums():
+            self._change({}, {identity})
+
+    def keep(self, identities: set[str]) -> None:
+        """Forget files that are gone, or were written since."""
+        if gone := self.sums().keys() - identities:
+            self._change({}, gone)
+
+    def _change(self, more: Mapping[str, int], fewer: set[str]) -> None:
+        # In a cache that cannot be written, the next reading finds it again.
+        with contextlib.suppress(OSError), locked(self._path):
+            sums = dict(self.sums())
+            sums.update(more)
+            for identity in fewer:
+                sums.pop(identity, None)
+            content = json.dumps(sums)
+            write_atomically(self._path, content.encode())
+
+
 # --- Albums ------------------------------------------------------------------
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
@@ -2809,6 +2872,7 @@ class Library:
         )
         self.cache = cache
         self.index = Index(cache)
+        self.damaged = Damaged(cache)
         self.cache_share = cache_share  # percent of its disk
         self.is_full = False  # whether the last rendition could not be written
         self.renderings = 0  # since the start
@@ -3162,6 +3226,8 @@ class Library:
             return info
         before = self.index.get(job.identity)
         if before and before.key and info.key not in ("", before.key):
+            if before.crc >= 0:  # of the same inode, size and mtime
+                self.damaged.note(job.identity, before.crc)
             for purpose in set(Purpose) - {job.purpose}:
                 self._failures.pop((job.identity, purpose), None)
             if job.purpose is Purpose.KEY:
@@ -3169,10 +3235,22 @@ class Library:
                 return info
             before = None
         if before:
-            info = merge_infos(before, info, job.purpose)
+            info = self._judge(job, before, info)
         if info != before:
             self.index.put(job.identity, info)
         return info
+
+    def _judge(self, job: Job, before: Info, info: Info) -> Info:
+        """Note whether a file that is read again is damaged; return all that is known of it."""
+        merged = merge_infos(before, info, job.purpose)
+        if info.crc >= 0:
+            self.damaged.judge(job.identity, before.crc, info.crc)
+            return merged
+        is_changed = info.changed != before.changed
+        if is_changed and job.identity in self.damaged.sums():
+            # It may be restored, which reading all of it tells.
+            return dataclasses.replace(merged, crc=-1, crc_without_place=-1)
+        return merged
 
     def _note_failure(self, job: Job, info: Info) -> None:
         """Remember that something cannot be made of a file for now, or that it can."""
@@ -3297,6 +3375,10 @@ LONGEST_PAUSE = (
 CALM_SECONDS = 600.0
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
 BUDGET_AHEAD = 0.9  # the part of the cache's budget that pictures made ahead may take
+ROUND_SECONDS = 30 * DAY_SECONDS  # from one reading of all originals to the next
+# Bytes of originals a second: 1 TB takes two nights and the day between, 4 % of a Raspberry Pi's
+# processor, and an eighth of what its disk reads.
+ROUND_PACE = 16e6
 BATCH = 48  # files whose renditions are asked for at once
 # With thumbnails alone there is all to look at after a third of the time.
 RENDERING_ORDER = (Purpose.THUMBNAILS, Purpose.ALL)
@@ -3359,6 +3441,135 @@ class Rendition(NamedTuple):
     path: str
 
 
+def files_of(library: Library) -> Iterator[tuple[str, File]]:
+    """Yield the path of each file, as text from the library down, and the file."""
+    for parts, folder in library.walk():
+        for file in folder.files.values():
+            yield display(os.path.join(*parts, file.name)), file
+
+
+def damaged_paths(library: Library) -> list[str]:
+    """Return the files whose bytes are others than before, in natural order."""
+    sums = library.damaged.sums()
+    if not sums:
+        return []
+    paths = []
+    for path, file in files_of(library):
+        if file.identity in sums:
+            paths.append(path)
+    return sorted(paths, key=natural)
+
+
+def note_checksum(library: Library, file: File, info: Info) -> None:
+    """Read a file whole, and note whether it is as it was when it was read whole before."""
+    try:
+        crc, crc_without_place = checksums(file.path, info.place)
+        status = os.stat(file.path)
+    except OSError as error:
+        if error.errno == errno.EIO and info.crc >= 0:  # the disk could read it before
+            library.damaged.note(file.identity, info.crc)
+        return
+    # What was written meanwhile has another identity, and is read at the next pass.
+    if identity_text(status) == file.identity:
+        info = library.index.get(file.identity) or info
+        library.damaged.judge(file.identity, info.crc, crc)
+        info = dataclasses.replace(info, crc=crc, crc_without_place=crc_without_place)
+        library.index.put(file.identity, info)
+
+
+class Watch:
+    """Reads each original whole once a month, and notes which hold other bytes than before.
+
+    A round goes from file to file in one stretch, so that a disk sleeps between two rounds. How far
+    the round is, is kept in the cache. One thread at a time.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._path = library.cache / "watch.json"
+        self._ended = 0.0  # the last round, s since the epoch
+        self._last = ""  # the identity that the round has come to; '' between two rounds
+        self._files: list[File] | None = None  # of the round, those to be read last first
+        # Of the file that is being read:
+        self._offset = 0
+        self._crc = 0
+
+    def is_due(self) -> bool:
+        """Say whether a round goes on, or begins now: the first one begins after a month."""
+        if not self._ended:
+            self._load()
+        if self._last:
+            return True
+        pause = time.time() - self._ended
+        return abs(pause) > ROUND_SECONDS  # or somebody has set the clock
+
+    def _load(self) -> None:
+        try:
+            text = self._path.read_text("ascii")
+            ended, last = json.loads(text)
+            self._ended = float(ended)
+            self._last = str(last)
+        except (OSError, ValueError, TypeError, RecursionError):
+            self.end()
+
+    def _save(self) -> None:
+        content = json.dumps([self._ended, self._last])
+        # Where it cannot be written, the round begins again at the next start.
+        with contextlib.suppress(OSError):
+            write_atomically(self._path, content.encode())
+
+    def end(self) -> None:
+        """Note that all files are read by now."""
+        self._ended = time.time()
+        self._last = ""
+        self._files = None
+        self._save()
+
+    def read_on(self, seconds: float, is_interrupted: Callable[[], bool]) -> None:
+        """Go on with the round for so long, at a pace that leaves the disk to others."""
+        if self._files is None:
+            self._files = self._left_to_read()
+        deadline = time.monotonic() + seconds
+        while self._files and not is_interrupted():
+            file = self._files[-1]
+            if self._read_block(file):
+                self._files.pop()
+                self._last = file.identity
+                self._offset = 0
+                self._crc = 0
+            time.sleep(CHECKSUM_BYTES / ROUND_PACE)
+            if time.monotonic() > deadline:
+                break
+        if self._files:
+            self._save()
+        else:
+            self.end()
+
+    def _left_to_read(self) -> list[File]:
+        """Return the files that the round has not come to yet, the last ones first."""
+        files = {}
+        for _, file in files_of(self._library):
+            if file.identity > self._last:
+                files[file.identity] = file
+        return [files[identity] for identity in sorted(files, reverse=True)]
+
+    def _read_block(self, file: File) -> bool:
+        """Read one block more of a file; say whether that was all of it."""
+        info = self._library.index.get(file.identity)
+        if info is None or info.crc < 0:  # it is read whole for the first time elsewhere
+            return True
+        length = 0
+        with contextlib.suppress(OSError):
+            self._crc, length = add_to_checksum(self._crc, file.path, self._offset)
+        self._offset += length
+        if length:
+            return False
+        is_whole = self._offset == file.size and self._crc == info.crc
+        if not is_whole or file.identity in self._library.damaged.sums():
+            note_checksum(self._library, file, info)
+        return True
+
+
 class Look(NamedTuple):
     """What tells whether anything has changed in a library."""
 
@@ -3371,6 +3582,7 @@ class Upkeep:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._watch = Watch(library)
         self._closed = threading.Event()
         self._is_wanted = threading.Event()  # whether somebody waits
         self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
@@ -3409,11 +3621,14 @@ class Upkeep:
         failure = ""
         pause = PASS_SECONDS
         while not self._closed.is_set():
-            is_same = True
+            is_same, is_watching = True, False
             try:
                 self.note_wanted()
                 self.trim()
                 is_same = self._is_at_rest() or self._tend()
+                is_watching = is_same and self._watch.is_due()
+                if is_watching:
+                    self._watch.read_on(PASS_SECONDS, self._is_asked)
             except Busy:  # closed
                 return
             except OSError as error:
@@ -3423,11 +3638,15 @@ class Upkeep:
                     )
                 failure = str(error)
             pause = min(2 * pause, LONGEST_PAUSE)
-            if self._was_visited.is_set() or not is_same:
+            if self._was_visited.is_set() or is_watching or not is_same:
                 pause = PASS_SECONDS
             self._was_visited.clear()
             self._is_wanted.wait(PASS_SECONDS)
             self._was_visited.wait(pause - PASS_SECONDS)
+
+    def _is_asked(self) -> bool:
+        """Say whether there are visitors, or somebody waits."""
+        return self._was_visited.is_set() or self._is_wanted.is_set()
 
     def _is_at_rest(self) -> bool:
         """Say whether a library that had nothing to do is as it was: one stat a folder."""
@@ -3552,7 +3771,7 @@ class Upkeep:
                 return True
             if info and info.key and info.crc < 0:
                 started = time.monotonic()
-                self._note_checksum(file, info)
+                note_checksum(self._library, file, info)
                 # Half of the disk's time is left for visitors.
                 self._closed.wait(time.monotonic() - started)
         return False
@@ -3568,19 +3787,7 @@ class Upkeep:
         for file in wanted:
             info = self._library.index.get(file.identity)
             if info and info.key and info.crc < 0:
-                self._note_checksum(file, info)
-
-    def _note_checksum(self, file: File, info: Info) -> None:
-        try:
-            crc, crc_without_place = checksums(file.path, info.place)
-            status = os.stat(file.path)
-        except OSError:
-            return
-        # What was written meanwhile has another identity, and is read at the next pass.
-        if identity_text(status) == file.identity:
-            info = self._library.index.get(file.identity) or info
-            info = dataclasses.replace(info, crc=crc, crc_without_place=crc_without_place)
-            self._library.index.put(file.identity, info)
+                note_checksum(self._library, file, info)
 
     def _made(self) -> set[str]:
         """Return the names of all rendition files."""
@@ -3606,6 +3813,7 @@ class Upkeep:
             path.unlink(missing_ok=True)
             self._renderings_counted = -1
         self._library.index.keep(identities | self._identities)
+        self._library.damaged.keep(identities | self._identities)
         self._identities = identities
         self._orphans = orphans - self._orphans
 
@@ -8321,6 +8529,37 @@ def print_problems(upkeep: Upkeep, to_do: str) -> None:
             print(kind.told(names))
 
 
+def read_deeply(library: Library) -> None:
+    """Read all originals whole now, and show how far it is."""
+    files = {}
+    for _, file in files_of(library):
+        files[file.identity] = file
+    total = sum(file.size for file in files.values())
+    what = counted(len(files), "file")
+    print(f"Reading {what} whole, {size_text(total)}", flush=True)
+    done = 0
+    started = time.monotonic()
+    for identity, file in files.items():
+        info = library.index.get(identity)
+        if info and info.key:
+            note_checksum(library, file, info)
+        done += file.size
+        if done >> 20:  # MiB
+            show_progress(done >> 20, total >> 20, started)
+    Watch(library).end()
+
+
+def damage_lines(paths: Sequence[str]) -> Iterator[str]:
+    """Name the damaged originals, and what to do."""
+    if not paths:
+        return
+    yield "These originals are damaged: their bytes have changed, and nothing says that they were written:"
+    for path in paths:
+        yield f"  {path}"
+    yield "Copy each of them back from a backup."
+    yield "If you changed one yourself, give it a new date (touch FILE)."
+
+
 def place_lines(upkeep: Upkeep) -> Iterator[str]:
     """Name the originals that only users get."""
     paths = upkeep.located()
@@ -8580,6 +8819,13 @@ def run_check(args: argparse.Namespace) -> None:
         for line in place_lines(upkeep):
             print(line)
         print_problems(upkeep, how_to(args, "index"))
+        if args.deep:
+            read_deeply(library)
+        damaged = damaged_paths(library)
+        for line in damage_lines(damaged):
+            print(line)
+        if damaged and args.deep:
+            raise PhotosError(f"Damaged originals: {len(damaged)}. They are named above.")
 
 
 COMMANDS = {
@@ -8647,6 +8893,8 @@ def _add_flags(command: argparse.ArgumentParser, name: str) -> None:
     if name == "check":
         help = "show the albums as that person finds them: visitor, a user's name, or for whom a link is"
         command.add_argument("--as", dest="view_of", metavar="WHO", default="", help=help)
+        help = "read all originals whole, which takes long, and name those that are damaged"
+        command.add_argument("--deep", action="store_true", help=help)
     if name == "register":
         help = "make the user an owner, who sees everything"
         command.add_argument("--owner", action="store_true", help=help)
