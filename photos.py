@@ -2555,6 +2555,8 @@ class Damaged:
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
 FEED_ITEMS = 50
+COVER_PHOTOS = 8  # of which the most colourful one is the cover
+COVER_WIDTH = 2.2  # times its height, above which a photo is too wide for a cover
 ALBUMS_LISTED = 64  # with their items in memory
 # Seconds until what failed is tried again, at first; four times as long each time. A worker may have
 # been killed where the machine was short of memory, and a full disk may have room in a moment.
@@ -2755,18 +2757,33 @@ def last_instant(album: Album) -> dt.datetime:
     return instant(album.last or dt.datetime.min)
 
 
+def fits_as_cover(item: Item) -> bool:
+    """Say whether a photo has the shape of a cover, is whole, and is none of a screen."""
+    info = item.facts
+    is_of_screen = info.media_type == "image/png" and not info.camera
+    if info.problem or is_of_screen or "screenshot" in item.title.casefold():
+        return False
+    return item.kind == PHOTO and info.height <= info.width <= COVER_WIDTH * info.height
+
+
 def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
-    """Return the photo that album.txt names, else `cover.*`, else the first one.
+    """Return the photo that album.txt names, else `cover.*`, else the most colourful of the first.
 
     Only photos with a picture count, and undamaged ones go first.
     """
+    shown = [item for item in items if item.has_picture]
 
     def rank(item: Item) -> tuple[bool, bool, bool]:
         is_named = item.file.name == named
         stem, _ = os.path.splitext(item.file.plain_name)
         return not is_named, stem.casefold() != "cover", item.facts.problem != ""
 
-    return min((item for item in items if item.has_picture), key=rank, default=None)
+    best = min(shown, key=rank, default=None)
+    if best is None or False in rank(best)[:2]:  # the owner's choice
+        return best
+    # Of the oldest photos, so that the next one that comes changes nothing.
+    fit = filter(fits_as_cover, shown[:COVER_PHOTOS])
+    return max(fit, key=lambda item: item.facts.spread, default=best)
 
 
 def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:

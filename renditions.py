@@ -567,6 +567,19 @@ class Info:
         return "#" + "".join(f"{17 * total * 3 // len(levels):02x}" for total in sums)
 
     @property
+    def spread(self) -> int:
+        """How much its colours differ from corner to corner: 0 to 45."""
+        if not self.sketch:
+            return 0
+        spread = 0
+        levels = [int(digit, 16) for digit in self.sketch]
+        for channel in range(3):
+            values = levels[channel::3]
+            spread += max(values)
+            spread -= min(values)
+        return spread
+
+    @property
     def browser_shows(self) -> bool:
         """Whether browsers show the original itself, and as it is meant."""
         return self.media_type in BROWSER_TYPES and not self.differs

@@ -17,7 +17,7 @@ export function fill(slide) {
   else if (small) {
     const frame = create("div", { className: "frame" });
     frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
-    slide.append(frame);
+    slide.append(create("img", { className: "behind", src: frame.firstChild.src, alt: "" }), frame);
     fit(slide, frame, small.getAttribute("width"), small.getAttribute("height"));
     slide.ready = show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
       const larger = naturalWidth > slide.wide; // the server made the page before knowing the size

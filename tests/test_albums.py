@@ -501,3 +501,30 @@ def test_one_more_look_at_a_file_loses_nothing_and_hides_no_failure(
     assert not failed.has_picture
     merged = photos.merge_infos(before, info, photos.Purpose(purpose))
     assert merged == {"before": before, "info": info, "failed": failed}[expected]
+
+
+BRIGHT, PALE = "f00" * 3 + "00f" * 3, "888" * 6
+
+
+@pytest.mark.parametrize(
+    ("photos_of_album", "cover"),
+    [
+        ([("1", 6, 4, PALE), ("2", 6, 4, BRIGHT), ("3", 6, 4, PALE)], "2"),
+        ([("1", 6, 4, PALE), ("2", 4, 6, BRIGHT), ("3", 6, 4, "")], "1"),
+        ([("1", 9, 3, BRIGHT), ("2", 6, 4, PALE)], "2"),
+        ([("1", 4, 6, BRIGHT), ("2", 9, 3, BRIGHT)], "1"),
+        ([("Screenshot_2", 6, 4, BRIGHT), ("3", 6, 4, PALE)], "3"),
+        ([*[(str(at), 6, 4, PALE) for at in range(8)], ("9", 6, 4, BRIGHT)], "0"),
+        ([("1", 6, 4, BRIGHT), ("cover", 4, 6, PALE)], "cover"),
+    ],
+    ids="colourful portrait panorama unfit screenshot later named".split(),
+)
+def test_the_cover_is_the_most_colourful_of_the_first_photos(
+    photos_of_album: list[tuple[str, int, int, str]], cover: str
+) -> None:
+    items = []
+    for name, width, height, colours in photos_of_album:
+        info = renditions.Info(kind="photo", width=width, height=height, sketch=colours)
+        items.append(dataclasses.replace(item(f"{name}.jpg"), info=info))
+    chosen = photos.choose_cover(items)
+    assert chosen and chosen.title == f"{cover}.jpg"

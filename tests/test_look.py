@@ -35,15 +35,16 @@ def make_album(album: Path, *sizes: tuple[int, int], a_day: int = 100) -> None:
 def open_site(tmp_path: Path, serve: Serve, open_window: OpenWindow) -> Callable[..., Any]:
     """Serves the library that a test drew, and opens a window of it when all its files were read."""
 
+    servers: list[Server] = []
+
     def open_it(**options: Any) -> Any:
-        server = serve(set_up(tmp_path / "Album"))
-        for album in (tmp_path / "Album").iterdir():
-            if album.name != photos.STATE_FOLDER:
-                eventually(
-                    lambda name=album.name: (
-                        b'"width": 0' not in server.get(f"/api/album/{name}")[2]
-                    )
-                )
+        if not servers:
+            servers.append(serve(set_up(tmp_path / "Album")))
+        (server,) = servers
+        root = tmp_path / "Album"
+        for path in {path.parent.relative_to(root) for path in root.glob("*/**/*.jpg")}:
+            address = f"/api/album/{path}".removesuffix("/.")
+            eventually(lambda address=address: b'"width": 0' not in server.get(address)[2])
         return open_window(server.address, **options)
 
     return open_it
@@ -411,3 +412,52 @@ def test_a_turned_phone_keeps_the_photo_and_the_middle_of_what_is_seen(
     page.wait_for_timeout(400)
     assert middle() == pytest.approx(before, abs=0.03)
     assert page.evaluate("location.pathname") == "/album/Trip/001.jpg"
+
+
+def test_a_panel_below_the_picture_is_pulled_down(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Trip", USUAL)
+    page = open_site(**PHONE)
+    page.goto("/album/Trip/000.jpg")
+    page.wait_for_function("() => document.querySelector('dialog.viewer').open")
+    page.keyboard.press("i")
+    page.locator(".panel .when").wait_for()
+    box = page.locator(".panel").bounding_box()
+    assert box
+    protocol = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y} for x, y in points]
+        protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    for way, is_open in ((30, True), (120, False)):
+        touch("touchStart", (195, box["y"] + 20))
+        for step in range(1, 7):
+            touch("touchMove", (195, box["y"] + 20 + way * step / 6))
+        touch("touchEnd")
+        eventually(lambda is_open=is_open: page.locator(".panel").is_visible() == is_open)
+    assert page.evaluate("document.querySelector('dialog.viewer').open")
+
+
+def test_covers_are_sharp_on_every_screen(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    for name in ("a", "b", "c"):
+        make_album(tmp_path / "Album" / "All" / name, (2400, 1600))
+    make_album(tmp_path / "Album" / "All" / "d", (3000, 1000))
+    make_album(tmp_path / "Album" / "One" / "a", (2400, 1600))
+    for options in (PHONE, DESKTOP, {"viewport": {"width": 1920, "height": 1080}}):
+        page = open_site(**options)
+        for path in ("/", "/album/All/", "/album/One/"):
+            page.goto(path)
+            page.wait_for_load_state("networkidle")
+            # `naturalWidth` is in CSS pixels as `sizes` tells: what was fetched counts.
+            fetched = page.locator(".cover img").evaluate_all(
+                """images => Promise.all(images.map(async image => {
+                    const file = await createImageBitmap(await (await fetch(image.currentSrc)).blob());
+                    const {width, height} = image.getBoundingClientRect();
+                    return Math.min(file.width / width, file.height / height) / devicePixelRatio;
+                }))"""
+            )
+            assert fetched and min(fetched) >= 0.99, (path, options)
