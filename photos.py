@@ -5067,6 +5067,9 @@ class Media:
         return f'"{"-".join(parts)}"'
 
 
+RIGHTS_SECONDS = 1.0  # until the rights of somebody who downloads are looked at again
+
+
 class LateFile:
     """A file that is opened when its first byte is sent."""
 
@@ -5162,7 +5165,7 @@ class FilePart:
         if not is_whole or exact_identity(os.fstat(self._file.fileno())) != self._identity:
             raise OSError(errno.ESTALE, "the file was written while it was sent")
         if not self._may_read_on():
-            raise OSError(errno.EACCES, "the share ended while the file was sent")
+            raise OSError(errno.EACCES, "the right to it ended while the file was sent")
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         bases = {os.SEEK_SET: self._start, os.SEEK_CUR: self._at, os.SEEK_END: self._end}
@@ -5269,9 +5272,6 @@ FILE_MODE = (stat.S_IFREG | 0o644) << 16  # as Unix has it in the external attri
 MEMBER_OVERHEAD = 4000  # at most, of a file's headers: its path stands in both
 ZIPS_AT_ONCE = 4  # each has a thread of its own
 TAKEAWAYS_KEPT = 4  # of 70,000 files one takes 30 MB
-RIGHTS_SECONDS = (
-    1.0  # until the rights of somebody who downloads an album are looked at again
-)
 SLOWEST_BLOCK_SECONDS = 60.0  # for 256 KB: who is slower gives up the place
 
 
@@ -7000,7 +7000,7 @@ class Guard:
         """Return the bytes of a part of a file, or of a longer one what reads them later."""
         offset, _ = media.piece or (0, 0)
         start, end = offset + part.start, offset + part.end
-        may_read_on = functools.partial(self._may_read_on, visit)
+        may_read_on = self._permit(visit, media.path)
         file = LateFile(media.path)
         body = FilePart(file, start, end, media.patches, identity, may_read_on)
         length = end - start
@@ -7025,6 +7025,32 @@ class Guard:
         with contextlib.suppress(StateError):
             return self._guests.share_at(visit.token or "") is not None
         return False
+
+    def _is_still_open(self, visit: Visit) -> bool:
+        """Say whether the one who asked for a place would be led to it once more."""
+        is_somebody_else = self._principal_of(visit.session) != visit.principal
+        if visit.share is None and is_somebody_else:
+            return False
+        if not self._may_read_on(visit):
+            return False
+        place = self._library.folders.locate(visit.place.address, visit.principal)
+        return place is not None and place.parts == visit.place.parts
+
+    def _permit(self, visit: Visit, path: str | Path) -> Callable[[], bool]:
+        """Return what says whether a file may be sent on: somebody may make it private meanwhile."""
+        checked = time.monotonic()
+
+        def may_read_on() -> bool:
+            nonlocal checked
+            now = time.monotonic()
+            is_place = visit.place is not NOWHERE
+            if now - checked < RIGHTS_SECONDS or not is_place:
+                return self._may_read_on(visit)
+            checked = now
+            # The film of a live photo has a name of its own.
+            return self._is_still_open(visit) and os.path.exists(path)
+
+        return may_read_on
 
 
 # --- Web ---------------------------------------------------------------------
@@ -7366,16 +7392,6 @@ class Site(Guard):
         blocks = archive.blocks(part.start, part.end)
         body = self._takeaways.send(blocks, functools.partial(self._is_still_open, visit))
         return Response(body, part.status, headers)
-
-    def _is_still_open(self, visit: Visit) -> bool:
-        """Say whether the one who asked for a place would be led to it once more."""
-        is_somebody_else = self._principal_of(visit.session) != visit.principal
-        if visit.share is None and is_somebody_else:
-            return False
-        if not self._may_read_on(visit):
-            return False
-        place = self._library.folders.locate(visit.place.address, visit.principal)
-        return place is not None and place.parts == visit.place.parts
 
     def send_album(self, visit: Visit) -> Response:
         """A part of an album as JSON: first its albums, then its items; `next` leads to the rest."""

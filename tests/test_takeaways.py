@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -243,16 +244,21 @@ def test_who_gives_up_or_is_too_slow_gives_the_place_back(
     assert places.acquire(blocking=False)
 
 
-def blocks_of(site: photos.Site, client: Client, link: str) -> Iterator[bytes]:
-    """Yield an answer's blocks one by one, as a server would take them."""
+def environ_of(client: Client, link: str) -> dict[str, Any]:
+    """Return what a server tells of a client's request."""
     path, _, query = link.partition("?")
-    environ = {
+    environ: dict[str, Any] = {
         "PATH_INFO": path,
         "QUERY_STRING": query,
         "HTTP_COOKIE": "; ".join(f"{name}={text}" for name, text in client.cookies.items()),
     }
     setup_testing_defaults(environ)
-    answer = site(environ, lambda *_: None)
+    return environ
+
+
+def blocks_of(site: photos.Site, client: Client, link: str) -> Iterator[bytes]:
+    """Yield an answer's blocks one by one, as a server would take them."""
+    answer = site(environ_of(client, link), lambda *_: None)
     with contextlib.closing(answer):
         yield from answer
 
@@ -291,6 +297,44 @@ def test_what_is_private_by_now_is_sent_no_further(
     if change != "inner":
         assert len(sent) == before
     assert whole.body.startswith(sent)
+
+
+@pytest.mark.parametrize("kind", ["photo", "download"])
+@pytest.mark.parametrize(
+    "change", ["nothing", "album", "photo", "gone", "log out", "remove"]
+)
+def test_a_single_file_that_is_private_by_now_is_sent_no_further(
+    site: photos.Site,
+    user: Client,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    change: str,
+) -> None:
+    monkeypatch.setattr(photos, "RIGHTS_SECONDS", 0)
+    trip = library / "Trip"
+    photo = trip / "one.jpg"
+    photo.write_bytes(photo.read_bytes() + bytes(1_000_000))
+    environ = environ_of(user, f"/{kind}/Trip/one.jpg")
+    environ["wsgi.file_wrapper"] = lambda file, *_: file
+    body: Any = site(environ, lambda *_: None)
+    with contextlib.closing(body):
+        assert len(body.read(1000)) == 1000
+        if change == "nothing":
+            assert len(body.read(1000)) == 1000
+            return
+        if change == "album":
+            trip.rename(library / "Trip.private")
+        elif change == "photo":
+            photo.rename(trip / "one.private.jpg")
+        elif change == "gone":
+            trip.rename(library.parent / "Trip")
+        elif change == "log out":
+            user.request("POST", "/logout", **OWN)
+        else:
+            photos.UserStore(library / ".photos").remove("anna")
+        with pytest.raises(OSError):
+            body.read(1000)
 
 
 def test_what_cannot_be_read_is_left_out_and_counted(
