@@ -126,6 +126,7 @@ from renditions import (
     rendition_names,
     rendition_path,
     share_memory,
+    thumbnail_names,
     worker_command,
     zone_told,
 )
@@ -1893,6 +1894,7 @@ class Place(NamedTuple):
     rule: Rule
     folder: Folder  # of the album, or of the one that holds the file
     file: File | None = None
+    now: Circumstances | None = None  # by which `locate` has decided who may see it
 
 
 def decode_text(content: bytes) -> tuple[str, bool]:
@@ -2267,7 +2269,7 @@ class Folders:
         is_own_album = principal.is_guest and not address
         if not is_own_album and not may_open(principal, rule):
             return None
-        return place._replace(keywords=keywords, rule=rule)
+        return place._replace(keywords=keywords, rule=rule, now=now)
 
     def root_place(self, now: Circumstances, principal: Principal = VISITOR) -> Place:
         """Return the place of the library itself; of a guest, that of the share's album."""
@@ -2923,7 +2925,7 @@ class Library:
         has decided that the principal may open the place.
         """
         place = place._replace(folder=self.folders.listing(place.parts, fresh=True))
-        now = self.folders.circumstances()
+        now = place.now or self.folders.circumstances()
         key = place.parts, place.address, principal.scope
         kept = self._kept.get(key)
         if kept and self._is_current(kept, place, now):
@@ -2943,7 +2945,7 @@ class Library:
         is_known = kept.changes == self.index.changes and kept.now == now
         if not is_known or place.folder is not kept.place.folder or place != kept.place:
             return False
-        return all(map(self.folders.is_current, kept.visited))
+        return all(map(self.folders.is_current, kept.visited[1:]))
 
     def _with_albums(
         self,
@@ -5029,8 +5031,7 @@ def exact_identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-@dataclasses.dataclass(frozen=True)
-class Media:
+class Media(NamedTuple):
     """A file to send: a rendition, or an original with the patches that take its place away."""
 
     path: str | Path
@@ -5079,7 +5080,7 @@ class LateFile:
 
     def fileno(self) -> int:
         if self._opened is None:
-            self._opened = open(self._path, "rb", buffering=0)
+            self._opened = io.FileIO(self._path)
         return self._opened.fileno()
 
     def close(self) -> None:
@@ -6316,6 +6317,7 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
 
 # --- Routes ------------------------------------------------------------------
 
+WIDTHS = tuple(map(str, THUMBNAIL_WIDTHS))  # as addresses have them
 PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
 JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compression
 REFUSALS = (404, 413, 422, 507)  # after which a file is not sent again
@@ -6576,6 +6578,7 @@ class Guard:
         self._texts_for = functools.lru_cache(LANGUAGES_KEPT)(
             lambda header: choose_language(header, languages)
         )
+        self._error_log = ErrorLog()
         self._kept = KeptPages()
         self._kept_flags: tuple[Album | None, list[tuple[str, Flag]]] = None, []
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
@@ -6600,7 +6603,7 @@ class Guard:
             missing = [pair for pair in own_headers.items() if pair[0] not in present]
             return start_response(status, headers + missing, exc_info)
 
-        environ["wsgi.errors"] = ErrorLog()
+        environ["wsgi.errors"] = self._error_log
         blocks: Iterable[bytes] = self._app(environ, start)
         return blocks
 
@@ -6761,6 +6764,8 @@ class Guard:
 
     def _identify(self, cookies: str) -> tuple[Session | None, Principal]:
         """Return the session that nobody has ended, and whose it is."""
+        if not cookies:
+            return None, VISITOR
         tokens = (cookie_value(cookies, name) for name in self._cookie_names())
         session = next(filter(None, map(self._tokens.read, tokens)), None)
         principal = self._principal_of(session)
@@ -7094,7 +7099,7 @@ class Site(Guard):
             "trail": self._trail(visit),
             "flags": self._flags(visit, album),
             "may_add": place.parts != () and may_add(visit.principal, place.rule),
-            "is_away": not place.parts and self._library.is_away,
+            "is_away": not place.parts and album.is_empty and self._library.is_away,
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
         inputs = (*values.values(), self.read_title())
@@ -7226,12 +7231,12 @@ class Site(Guard):
     def send_thumbnail(self, visit: Visit) -> Response:
         """A thumbnail, made now if it is missing."""
         item = self._item(visit, Purpose.THUMBNAILS)
-        smallest, *_, largest = map(str, THUMBNAIL_WIDTHS)
-        width = bottle.request.query.get("w") or largest
-        if width not in map(str, THUMBNAIL_WIDTHS):
+        width = bottle.request.query.get("w") or WIDTHS[-1]
+        if width not in WIDTHS:
             raise PhotosError(f"The width w is one of {THUMBNAIL_WIDTHS}.")
-        has_width = item.info is not None and width in rendition_names(item.info)
-        return self._send_rendition(visit, item, width if has_width else smallest)
+        if item.info is None or width not in thumbnail_names(item.info):
+            width = WIDTHS[0]
+        return self._send_rendition(visit, item, width)
 
     def send_preview(self, visit: Visit) -> Response:
         """The picture for the viewer; with size=full all pixels of what browsers cannot show."""
@@ -7276,9 +7281,9 @@ class Site(Guard):
         )
         if info.place or info.place_kept:  # who asks decides what is sent
             caching = cache_control(Visibility.PRIVATE, versioned=False)
-            media = dataclasses.replace(media, cache_control=caching, vary="Cookie")
+            media = media._replace(cache_control=caching, vary="Cookie")
         if info.place and self._hides_places(visit):
-            media = dataclasses.replace(media, patches=info.place, patched=file)
+            media = media._replace(patches=info.place, patched=file)
         return self._send_file(visit, media)
 
     def send_live(self, visit: Visit) -> Response:
