@@ -461,3 +461,47 @@ def test_covers_are_sharp_on_every_screen(
                 }))"""
             )
             assert fetched and min(fetched) >= 0.99, (path, options)
+
+
+# Alive at once
+
+SHIFTS = """(() => {
+    window.shifts = [];
+    new PerformanceObserver(list => shifts.push(...list.getEntries().map(each => each.value)))
+        .observe({type: "layout-shift", buffered: true});
+})()"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_nothing_shifts_while_soft_pictures_are_replaced(
+    tmp_path: Path, open_site: Callable[..., Any], motion: str
+) -> None:
+    make_album(
+        tmp_path / "Album" / "Many", *[USUAL, (200, 300), (900, 380), (1500, 300)] * 8
+    )
+    page = open_site(**PHONE, reduced_motion=motion)
+    page.goto("/album/Many/")
+    page.wait_for_load_state("networkidle")  # now all have colours
+    page.add_init_script(SHIFTS)
+    held: list[Any] = []
+    let_go: list[bool] = []
+    page.route(
+        "**/thumbnail/**",
+        lambda route: route.continue_() if let_go else held.append(route),
+    )
+    page.goto("/album/Many/", wait_until="domcontentloaded")
+    eventually(lambda: len(held) >= 4)
+    tile = page.locator(".grid a").first
+    assert tile.locator("svg").count() == 2
+    before = page.evaluate(TILES)
+    let_go.append(True)
+    for route in held:
+        route.continue_()
+    page.wait_for_load_state("networkidle")
+    page.evaluate("scrollTo(0, 900)")
+    eventually(
+        lambda: page.locator(".grid img").nth(12).evaluate("image => image.complete")
+    )
+    page.evaluate("scrollTo(0, 0)")
+    assert page.evaluate(TILES) == before
+    assert sum(page.evaluate("shifts")) == 0
