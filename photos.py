@@ -7039,7 +7039,9 @@ class Guard:
         if not self._may_read_on(visit):
             return False
         place = self._library.folders.locate(visit.place.address, visit.principal)
-        return place is not None and place.parts == visit.place.parts
+        if place is None:
+            return False
+        return place.parts == visit.place.parts
 
     def _permit(self, visit: Visit, path: str | Path) -> Callable[[], bool]:
         """Return what says whether a file may be sent on: somebody may make it private meanwhile."""
@@ -7048,12 +7050,14 @@ class Guard:
         def may_read_on() -> bool:
             nonlocal checked
             now = time.monotonic()
-            is_place = visit.place is not NOWHERE
-            if now - checked < RIGHTS_SECONDS or not is_place:
+            was_just_checked = now - checked < RIGHTS_SECONDS
+            if was_just_checked or visit.place is NOWHERE:
                 return self._may_read_on(visit)
             checked = now
             # The film of a live photo has a name of its own.
-            return self._is_still_open(visit) and os.path.exists(path)
+            if not os.path.exists(path):
+                return False
+            return self._is_still_open(visit)
 
         return may_read_on
 
