@@ -2545,6 +2545,8 @@ JPEG_PARTS = {
 }
 # Colours and Adobe's mark hold no place.
 PLAIN_HEADERS = (b"JFIF\0", b"ICC_PROFILE\0", b"Adobe\0", b"Ducky")
+# Frames, arithmetic coding and Huffman tables; quantization, restart (ITU-T T.81, B.1.1.3).
+TABLES = frozenset((*range(0xC0, 0xD0), 0xDB, 0xDD))
 TRAILER_STARTS = (re.compile(rb"\xff\xd8\xff"), re.compile(rb"ftyp"))
 TRAILER_PARTS = 100
 
@@ -2559,7 +2561,10 @@ class Segment(NamedTuple):
 
 
 def _segments(span: Span) -> Iterator[Segment]:
-    """Yield the segments before the pixels. Junk between segments is passed over."""
+    """Yield the segments of metadata before the pixels, then an empty one that ends where they begin.
+
+    Tables and junk between segments are passed over.
+    """
     at = 2
     for _ in range(JPEG_SEGMENTS):
         header = span.read(at, 4)
@@ -2573,11 +2578,15 @@ def _segments(span: Span) -> Iterator[Segment]:
             at += 1 + skip
             continue
         if marker in (0xDA, 0xD9):
+            yield Segment(marker, span.part(at, 0), b"", at)
             return
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:
             at += 2
             continue
         size = max(2, int.from_bytes(header[2:], "big"))
+        if marker in TABLES:
+            at += 2 + size
+            continue
         content = span.part(at + 4, size - 2)
         at += 2 + size
         yield Segment(marker, content, content.read(0, 64), at)
