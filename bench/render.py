@@ -3,8 +3,9 @@
     python bench/render.py CHECKOUT PHOTO [PHOTO ...]
 
 CHECKOUT is a folder with `renditions.py`. Each photo is done by all in turn, after it was read once.
-Prints JSON: the CPU seconds of one core for each photo, by what was done. The bare loop decodes
-once, shrinks and saves, without orientation, colours or metadata: what any program on Pillow pays.
+Prints JSON: the CPU seconds of one core for each photo, by what was done. The bare loop makes the
+same files from one decoding, with the scale, filters and settings of the checkout, but without
+orientation, colours, metadata or checksums: what is above it is the program's own.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ class Rendition(NamedTuple):
     """What a file holds that a checkout made."""
 
     size: tuple[int, int]
+    name: str
     format: str
 
 
 def describe(path: Path) -> Rendition:
+    name = path.stem.rpartition("-")[2]
     with Image.open(path) as image:
-        return Rendition(image.size, image.format or "")
+        return Rendition(image.size, name, image.format or "")
 
 
 def made_in(folder: Path) -> list[Rendition]:
@@ -39,15 +42,30 @@ def made_in(folder: Path) -> list[Rendition]:
     return sorted(map(describe, files), reverse=True)
 
 
-def make_bare(path: str, wanted: list[Rendition], options: dict[str, Any]) -> None:
-    """Make the same files from one decoding, with nothing but Pillow."""
+def settings(renditions: Any, rendition: Rendition) -> Any:
+    """Return how a checkout encodes a rendition. The settings were the same for all once."""
+    if rendition.format == "JPEG":
+        return renditions.JPEG_OPTIONS
+    options = renditions.WEBP_OPTIONS
+    return options.get(rendition.name, options)
+
+
+def make_bare(renditions: Any, path: str, wanted: list[Rendition]) -> None:
+    """Make the same files as a checkout did, with nothing but Pillow."""
+    side, gap = max(wanted[0].size), 2.0
+    resampling = renditions.RESAMPLING
+    if wanted[0].name == renditions.PREVIEW:
+        resampling = getattr(renditions, "PREVIEW_RESAMPLING", resampling)
     with Image.open(path) as image, tempfile.TemporaryDirectory() as folder:
-        for nth, rendition in enumerate(wanted):
-            # The stored picture may lie on its side. The first of them decodes, at 1/2 or less.
+        shrink = side / max(image.size)
+        image.draft(None, (int(image.width * shrink), int(image.height * shrink)))
+        for rendition in wanted:
+            # The stored picture may lie on its side.
             side = max(rendition.size)
-            image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=1.0)
-            file = Path(folder, str(nth))
-            image.save(file, rendition.format, **options[rendition.format])
+            image.thumbnail((side, side), resampling, reducing_gap=gap)
+            resampling, gap = renditions.RESAMPLING, 1.5
+            file = Path(folder, rendition.name)
+            image.save(file, rendition.format, **settings(renditions, rendition))
 
 
 def read_bare(path: str) -> None:
@@ -58,10 +76,10 @@ def read_bare(path: str) -> None:
 
 def do_bare(renditions: Any, path: str, wanted: list[Rendition]) -> None:
     """Do with nothing but Pillow what a purpose asks for."""
-    if not wanted:
-        return read_bare(path)
-    jpeg = getattr(renditions, "JPEG_OPTIONS", {"quality": 80})
-    return make_bare(path, wanted, {"WEBP": renditions.WEBP_OPTIONS, "JPEG": jpeg})
+    if wanted:
+        make_bare(renditions, path, wanted)
+    else:
+        read_bare(path)
 
 
 def measure(renditions: Any, path: str, spent: dict[str, list[float]]) -> None:

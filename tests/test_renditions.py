@@ -945,6 +945,22 @@ def test_a_photo_has_a_preview_and_a_video_a_poster(
     assert renditions.rendition_names(info, Purpose.FACTS) == ()
 
 
+def test_the_large_thumbnail_takes_few_bytes_for_its_pixels(
+    tmp_path: Path, develop: Any
+) -> None:
+    path = tmp_path / "a.png"
+    noise = [Image.effect_noise((160, 120), 60) for _ in "RGB"]
+    Image.merge("RGB", noise).resize((1600, 1200)).save(path)
+    made = develop(path)
+    pixels, bytes_of = {}, {}
+    for name, file in made.files.items():
+        pixels[name] = made[name].width * made[name].height
+        bytes_of[name] = file.stat().st_size
+    # Screens that show it have two or three pixels for each of CSS.
+    assert bytes_of["640"] / pixels["640"] < 0.6 * bytes_of["320"] / pixels["320"]
+    assert bytes_of["320"] < bytes_of["640"] < bytes_of["preview"]
+
+
 def test_only_what_is_missing_is_made(tmp_path: Path, develop: Any) -> None:
     path = draw(tmp_path / "a.jpg", (700, 500))
     whole = develop(path)
