@@ -4088,18 +4088,30 @@ class Store:
         self._key = key
         self._is_entry = is_entry
         self._need = need  # what each entry has, for the owner
-        self._identity: Identity | None = None  # of the file as it was read
-        self._entries: Entries = {}
+        # The file's identity and its entries, as they were read together.
+        self._known: tuple[Identity | None, Entries] = None, {}
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()  # for disks without locks
 
     def _read(self) -> Entries:
+        # Each request comes here: no thread shall wait while another one asks the system.
+        entries = self._unchanged()
+        if entries is not None:
+            return entries
         with self._read_lock:
-            identity = identity_of(self._path)
-            if identity is None or identity != self._identity:
-                self._entries = self._load()
-                self._identity = identity
-            return self._entries
+            entries = self._unchanged()
+            if entries is None:
+                identity = identity_of(self._path)
+                entries = self._load()
+                self._known = identity, entries
+            return entries
+
+    def _unchanged(self) -> Entries | None:
+        """Return the entries if the file is as it was read; None: it has to be read."""
+        identity, entries = self._known
+        if identity is None or identity_of(self._path) != identity:
+            return None
+        return entries
 
     def _load(self) -> Entries:
         state = read_state(self._path)

@@ -432,6 +432,33 @@ def test_a_change_that_could_not_be_written_did_not_happen(
 # Several at once
 
 
+def test_nobody_waits_while_another_thread_looks_at_the_file(
+    store: photos.UserStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.register("anna", b"correct horse")
+    assert store.names() == ["anna"]
+    look, is_looking, may_go_on = photos.identity_of, threading.Event(), threading.Event()
+
+    def look_slowly(path: Path) -> photos.Identity | None:
+        if threading.current_thread() is slow:
+            is_looking.set()
+            may_go_on.wait(20)
+        return look(path)
+
+    monkeypatch.setattr(photos, "identity_of", look_slowly)
+    answers: list[list[str]] = []
+    slow = threading.Thread(target=lambda: answers.append(store.names()))
+    quick = threading.Thread(target=lambda: answers.append(store.names()))
+    slow.start()
+    assert is_looking.wait(10)
+    quick.start()
+    quick.join(10)
+    assert answers == [["anna"]]
+    may_go_on.set()
+    slow.join(10)
+    assert answers == [["anna"], ["anna"]]
+
+
 def test_what_another_process_changes_is_noticed_at_the_next_call(
     store: photos.UserStore, tmp_path: Path, start_python: StartPython
 ) -> None:
