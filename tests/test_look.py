@@ -486,8 +486,7 @@ def test_nothing_shifts_while_soft_pictures_are_replaced(
     held: list[Any] = []
     let_go: list[bool] = []
     page.route(
-        "**/thumbnail/**",
-        lambda route: route.continue_() if let_go else held.append(route),
+        "**/thumbnail/**", lambda route: route.continue_() if let_go else held.append(route)
     )
     page.goto("/album/Many/", wait_until="domcontentloaded")
     eventually(lambda: len(held) >= 4)
