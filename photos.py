@@ -9,7 +9,7 @@ Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
     albums · upkeep · users · tokens · shares · HTTP · ZIP · adding · pages · routes · guard ·
-    web · server · command line
+    web · server · checks · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -8099,6 +8099,200 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
 
 
+# --- Checks ------------------------------------------------------------------
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Return words as the machine's shell takes them."""
+    if sys.platform == "win32":
+        return subprocess.list2cmdline(words)
+    return shlex.join(words)
+
+
+DEAD_TEXTS = {
+    "expired": "opens nothing any more, since its last day is over",
+    "no_owner": "opens nothing, since who made it is no owner any more",
+    "no_album": "opens nothing, since its album is gone",
+}
+
+
+def counted(count: int, word: str) -> str:
+    """Return a number with its word: 1 photo, 2 photos."""
+    if count != 1:
+        word = f"{word}s"
+    return f"{count} {word}"
+
+
+def damage_lines(paths: Sequence[str]) -> Iterator[str]:
+    """Name the damaged originals, and what to do."""
+    if not paths:
+        return
+    yield "These originals are damaged: their bytes have changed, and nothing says that they were written:"
+    for path in paths:
+        yield f"  {path}"
+    yield "Copy each of them back from a backup."
+    yield "If you changed one yourself, give it a new date (touch FILE)."
+
+
+def place_lines(upkeep: Upkeep) -> Iterator[str]:
+    """Name the originals that only users get."""
+    paths = upkeep.located()
+    if paths:
+        yield "Only users get these originals, since the place where they were taken cannot be cut out:"
+    for path in paths:
+        yield f"  {path}"
+
+
+def counts_text(album: Album, between: str = ", ") -> str:
+    """Return how much is in an album: 2 photos, 1 video."""
+    photos, videos = counted(album.photos, "photo"), counted(album.videos, "video")
+    return f"{photos}{between}{videos}"
+
+
+def count_albums(album: Album) -> int:
+    """Return how many albums are below one."""
+    return sum(1 + count_albums(child) for child in album.albums)
+
+
+def root_of(library: Library) -> Place:
+    """Return the place of the library itself, which the owner may open in any case.
+
+    Raises StateError where its disk seems to be away.
+    """
+    place = library.folders.locate((), OWNER_PRINCIPAL)
+    if place is None or library.is_away:
+        problem = (
+            f"{library.folders.root} is missing, or empty although its photos are known."
+        )
+        raise StateError(
+            f"{problem} Is its disk connected? Nothing is forgotten meanwhile."
+        )
+    return place
+
+
+def who_may_open(rule: Rule) -> str:
+    """Say in plain words for whom something is that not everybody finds."""
+    if rule.visibility == Visibility.HIDDEN:
+        return "Unlisted, but open to anyone with the link"
+    if rule.people is None:
+        return "Open to users alone"
+    names = " and ".join(("the owner", *sorted(rule.people)))
+    return f"Open to {names} alone"
+
+
+def reach_lines(library: Library, users: UserStore) -> Iterator[str]:
+    """Say in plain words what each principal can reach."""
+    now = library.folders.circumstances()
+    if root_of(library).rule.visibility == Visibility.PRIVATE:
+        yield "The library's own name makes all of it private."
+    principals = {"Everybody": VISITOR}
+    for name in sorted(now.users):
+        principals[name] = Principal(name, users.is_owner(name))
+    for who, principal in principals.items():
+        if root := library.folders.locate((), principal):
+            album = library.album(root, principal)
+            albums = counted(count_albums(album), "album")
+            yield f"{who} finds {albums} with {counts_text(album, ' and ')}."
+    paths: dict[str, list[str]] = {}
+    for rule in (HIDDEN, USERS_ONLY):
+        paths[who_may_open(rule)] = []
+    for place in library.places():
+        if place.rule.visibility != Visibility.PUBLIC:
+            path = display("/".join(place.parts)) or "the whole library"
+            paths.setdefault(who_may_open(place.rule), []).append(path)
+    for who, names in paths.items():
+        yield f"{who}: {', '.join(sorted(names)) or 'nothing'}."
+
+
+def flag_lines(library: Library) -> Iterator[str]:
+    """Say which folders have names that mean something else than they seem to."""
+    for path, flag in library.flags():
+        rename = f"rename it to {flag.better_name}"
+        if flag.kind == "looks_private":
+            yield f"{path}: everybody can open it. If it shall not be so, {rename}"
+        elif flag.kind == "no_such_user":
+            problem = f"only the owner can open it, since there is no user {flag.detail}"
+            yield f"{path}: {problem}. Register {flag.detail}, or {rename}"
+        else:
+            problem = f"only the owner can open it, since “{flag.detail}” is not understood"
+            yield f"{path}: {problem}. To mend that, {rename}"
+
+
+class View(NamedTuple):
+    """As whom `check --as` looks; `principal` is None where a share opens nothing."""
+
+    principal: Principal | None
+    links: Links
+    why_dead: str = ""
+
+
+def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
+    """Yield as whom `check --as` looks: one person, or the guest of each share with that label.
+
+    Raises NoSuchUser.
+    """
+    folded = unicodedata.normalize("NFC", name).strip().casefold()
+    if name == "visitor":
+        yield View(VISITOR, Links("", ""))
+    elif folded in users.names():
+        yield View(Principal(folded, users.is_owner(folded)), Links("", ""))
+    else:
+        try:
+            shares = guests.store.labelled(name)
+        except NoSuchShare:
+            raise NoSuchUser(name) from None
+        for share in shares:
+            links = Links(f"/s/{guests.store.token(share)}", "")
+            why_dead = guests.why_dead(share)
+            yield View(None if why_dead else guests.principal(share), links, why_dead)
+
+
+def tree_lines(album: Album, links: Links, depth: int = 0) -> Iterator[str]:
+    """Draw an album and those below it as somebody finds them, with counts and addresses."""
+    indent = "  " * depth
+    yield f"{indent}{album.title}: {counts_text(album)}  {links.album(album.address)}"
+    for child in album.albums:
+        yield from tree_lines(child, links, depth + 1)
+
+
+def view_lines(library: Library, view: View) -> Iterator[str]:
+    """Draw what somebody finds, and below it what opens without being found."""
+    principal, links, why_dead = view
+    if principal is None:
+        yield f"This link {DEAD_TEXTS.get(why_dead, 'opens nothing')}."
+        return
+    root = library.folders.locate((), principal)
+    if root is None:
+        yield "Nothing: the library's own name makes all of it private."
+        return
+    yield from tree_lines(library.album(root, principal), links)
+    unlisted = library.unlisted(principal)
+    if unlisted:
+        yield "Not listed, but open by address:"
+    for place in unlisted:
+        address = (
+            links.file_page(place.address) if place.file else links.album(place.address)
+        )
+        yield f"  {display('/'.join(place.parts))}  {address}"
+
+
+def mode_lines(state: Path) -> Iterator[str]:
+    """Say whether others can read the state files."""
+    if sys.platform == "win32":
+        return
+    for name in ("", "config.json", *SECRET_FILES):
+        path, mode = state / name, 0o600
+        if path == state:
+            mode = 0o700
+        if not path.exists():
+            continue
+        is_safe = stat.S_IMODE(path.stat().st_mode) & ~mode == 0
+        if is_safe:
+            yield f"{path}: only you can read it."
+        else:
+            yield f"{path}: others can read it. To end that: chmod {mode:o} {quoted([str(path)])}"
+
+
 # --- Command line ------------------------------------------------------------
 
 STOP_SECONDS = 1.5  # that answers in progress get when the server is stopped
@@ -8146,13 +8340,6 @@ def state_folder(args: argparse.Namespace) -> Path:
     library = Path(getattr(args, "library", args.home))
     state = getattr(args, "state", library / STATE_FOLDER)
     return Path(state).expanduser().absolute()
-
-
-def quoted(words: Sequence[str]) -> str:
-    """Return words as the machine's shell takes them."""
-    if sys.platform == "win32":
-        return subprocess.list2cmdline(words)
-    return shlex.join(words)
 
 
 def invocation(script: str) -> str:
@@ -8456,13 +8643,6 @@ def last_day(args: argparse.Namespace) -> dt.date | None:
     return dt.date.today() + dt.timedelta(days=parse_days(str(args.days)))
 
 
-DEAD_TEXTS = {
-    "expired": "opens nothing any more, since its last day is over",
-    "no_owner": "opens nothing, since who made it is no owner any more",
-    "no_album": "opens nothing, since its album is gone",
-}
-
-
 def share_lines(sharing: Sharing, share: Share) -> Iterator[str]:
     """Say what a share opens and how long, and name its link."""
     guests = sharing.guests
@@ -8551,13 +8731,6 @@ def show_progress(done: int, total: int, started: float) -> None:
         print(file=sys.stderr, flush=True)
 
 
-def counted(count: int, word: str) -> str:
-    """Return a number with its word: 1 photo, 2 photos."""
-    if count != 1:
-        word = f"{word}s"
-    return f"{count} {word}"
-
-
 def run_with_progress(
     library: Library, what: str, files: Sequence[File], purpose: Purpose
 ) -> None:
@@ -8603,53 +8776,6 @@ def read_deeply(library: Library) -> None:
     Watch(library).end()
 
 
-def damage_lines(paths: Sequence[str]) -> Iterator[str]:
-    """Name the damaged originals, and what to do."""
-    if not paths:
-        return
-    yield "These originals are damaged: their bytes have changed, and nothing says that they were written:"
-    for path in paths:
-        yield f"  {path}"
-    yield "Copy each of them back from a backup."
-    yield "If you changed one yourself, give it a new date (touch FILE)."
-
-
-def place_lines(upkeep: Upkeep) -> Iterator[str]:
-    """Name the originals that only users get."""
-    paths = upkeep.located()
-    if paths:
-        yield "Only users get these originals, since the place where they were taken cannot be cut out:"
-    for path in paths:
-        yield f"  {path}"
-
-
-def counts_text(album: Album, between: str = ", ") -> str:
-    """Return how much is in an album: 2 photos, 1 video."""
-    photos, videos = counted(album.photos, "photo"), counted(album.videos, "video")
-    return f"{photos}{between}{videos}"
-
-
-def count_albums(album: Album) -> int:
-    """Return how many albums are below one."""
-    return sum(1 + count_albums(child) for child in album.albums)
-
-
-def root_of(library: Library) -> Place:
-    """Return the place of the library itself, which the owner may open in any case.
-
-    Raises StateError where its disk seems to be away.
-    """
-    place = library.folders.locate((), OWNER_PRINCIPAL)
-    if place is None or library.is_away:
-        problem = (
-            f"{library.folders.root} is missing, or empty although its photos are known."
-        )
-        raise StateError(
-            f"{problem} Is its disk connected? Nothing is forgotten meanwhile."
-        )
-    return place
-
-
 def run_index(args: argparse.Namespace) -> None:
     """Make all missing thumbnails and previews now, and name the files that cannot be shown."""
     with contextlib.closing(open_library(*open_state(args))) as library:
@@ -8674,129 +8800,6 @@ def run_index(args: argparse.Namespace) -> None:
             raise StateError(library.index.problem)
         album = library.album(place, OWNER_PRINCIPAL)
         print(f"All done: {counts_text(album)}.")
-
-
-def who_may_open(rule: Rule) -> str:
-    """Say in plain words for whom something is that not everybody finds."""
-    if rule.visibility == Visibility.HIDDEN:
-        return "Unlisted, but open to anyone with the link"
-    if rule.people is None:
-        return "Open to users alone"
-    names = " and ".join(("the owner", *sorted(rule.people)))
-    return f"Open to {names} alone"
-
-
-def reach_lines(library: Library, users: UserStore) -> Iterator[str]:
-    """Say in plain words what each principal can reach."""
-    now = library.folders.circumstances()
-    if root_of(library).rule.visibility == Visibility.PRIVATE:
-        yield "The library's own name makes all of it private."
-    principals = {"Everybody": VISITOR}
-    for name in sorted(now.users):
-        principals[name] = Principal(name, users.is_owner(name))
-    for who, principal in principals.items():
-        if root := library.folders.locate((), principal):
-            album = library.album(root, principal)
-            albums = counted(count_albums(album), "album")
-            yield f"{who} finds {albums} with {counts_text(album, ' and ')}."
-    paths: dict[str, list[str]] = {}
-    for rule in (HIDDEN, USERS_ONLY):
-        paths[who_may_open(rule)] = []
-    for place in library.places():
-        if place.rule.visibility != Visibility.PUBLIC:
-            path = display("/".join(place.parts)) or "the whole library"
-            paths.setdefault(who_may_open(place.rule), []).append(path)
-    for who, names in paths.items():
-        yield f"{who}: {', '.join(sorted(names)) or 'nothing'}."
-
-
-def flag_lines(library: Library) -> Iterator[str]:
-    """Say which folders have names that mean something else than they seem to."""
-    for path, flag in library.flags():
-        rename = f"rename it to {flag.better_name}"
-        if flag.kind == "looks_private":
-            yield f"{path}: everybody can open it. If it shall not be so, {rename}"
-        elif flag.kind == "no_such_user":
-            problem = f"only the owner can open it, since there is no user {flag.detail}"
-            yield f"{path}: {problem}. Register {flag.detail}, or {rename}"
-        else:
-            problem = f"only the owner can open it, since “{flag.detail}” is not understood"
-            yield f"{path}: {problem}. To mend that, {rename}"
-
-
-class View(NamedTuple):
-    """As whom `check --as` looks; `principal` is None where a share opens nothing."""
-
-    principal: Principal | None
-    links: Links
-    why_dead: str = ""
-
-
-def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
-    """Yield as whom `check --as` looks: one person, or the guest of each share with that label.
-
-    Raises NoSuchUser.
-    """
-    folded = unicodedata.normalize("NFC", name).strip().casefold()
-    if name == "visitor":
-        yield View(VISITOR, Links("", ""))
-    elif folded in users.names():
-        yield View(Principal(folded, users.is_owner(folded)), Links("", ""))
-    else:
-        try:
-            shares = guests.store.labelled(name)
-        except NoSuchShare:
-            raise NoSuchUser(name) from None
-        for share in shares:
-            links = Links(f"/s/{guests.store.token(share)}", "")
-            why_dead = guests.why_dead(share)
-            yield View(None if why_dead else guests.principal(share), links, why_dead)
-
-
-def tree_lines(album: Album, links: Links, depth: int = 0) -> Iterator[str]:
-    """Draw an album and those below it as somebody finds them, with counts and addresses."""
-    indent = "  " * depth
-    yield f"{indent}{album.title}: {counts_text(album)}  {links.album(album.address)}"
-    for child in album.albums:
-        yield from tree_lines(child, links, depth + 1)
-
-
-def view_lines(library: Library, view: View) -> Iterator[str]:
-    """Draw what somebody finds, and below it what opens without being found."""
-    principal, links, why_dead = view
-    if principal is None:
-        yield f"This link {DEAD_TEXTS.get(why_dead, 'opens nothing')}."
-        return
-    root = library.folders.locate((), principal)
-    if root is None:
-        yield "Nothing: the library's own name makes all of it private."
-        return
-    yield from tree_lines(library.album(root, principal), links)
-    unlisted = library.unlisted(principal)
-    if unlisted:
-        yield "Not listed, but open by address:"
-    for place in unlisted:
-        address = (
-            links.file_page(place.address) if place.file else links.album(place.address)
-        )
-        yield f"  {display('/'.join(place.parts))}  {address}"
-
-
-def mode_lines(state: Path) -> Iterator[str]:
-    """Say whether others can read the state files."""
-    if sys.platform == "win32":
-        return
-    for name in ("", "config.json", *SECRET_FILES):
-        path, mode = state / name, 0o600
-        if path == state:
-            mode = 0o700
-        if not path.exists():
-            continue
-        is_safe = stat.S_IMODE(path.stat().st_mode) & ~mode == 0
-        if is_safe:
-            yield f"{path}: only you can read it."
-        else:
-            yield f"{path}: others can read it. To end that: chmod {mode:o} {quoted([str(path)])}"
 
 
 def state_lines(args: argparse.Namespace, state: Path) -> Iterator[str]:

@@ -47,6 +47,7 @@ SECTIONS = [
         "Guard",
         "Web",
         "Server",
+        "Checks",
         "Command line",
     ),
 ]
