@@ -3173,6 +3173,16 @@ class Library:
                 flags.append((display("/".join(place.parts)), flag))
         return sorted(flags, key=lambda pair: natural(pair[0]))
 
+    def inboxes(self) -> list[tuple[str, int]]:
+        """Return the albums that people add photos to: path and number of files, if there are any."""
+        inboxes = []
+        for place in self.places():
+            count = len(place.folder.files)
+            if count and place.rule.is_inbox:
+                path = display("/".join(place.parts))
+                inboxes.append((path, count))
+        return sorted(inboxes)
+
     def places(self) -> Iterator[Place]:
         """Yield the library and all albums below it."""
         now = self.folders.circumstances()
@@ -3602,6 +3612,7 @@ class Upkeep:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._watch = Watch(library)
+        self.problem_count = 0  # files that were not shown, or not whole, at the last look
         self._closed = threading.Event()
         self._is_wanted = threading.Event()  # whether somebody waits
         self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
@@ -3687,6 +3698,7 @@ class Upkeep:
                 self.trim()
                 look = self._look()
             is_calm = self._is_calm(look)
+            self.problem_count = len(self.problems())
         finally:
             self._folders = []
         self.prune()
@@ -6443,6 +6455,13 @@ class Visit(NamedTuple):
         return self.place.rule.visibility
 
 
+class Notice(NamedTuple):
+    """Something that waits for the owner; the values go into the text that says what to do."""
+
+    kind: str
+    values: Mapping[str, object]
+
+
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
@@ -6592,7 +6611,8 @@ class Guard:
         )
         self._error_log = ErrorLog()
         self._kept = KeptPages()
-        self._kept_flags: tuple[Album | None, list[tuple[str, Flag]]] = None, []
+        self._kept_notices: tuple[tuple[Any, ...], list[Notice]] = (), []
+        self._program = identity_of(sys.argv[0])
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._turns = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._turns_wanted = threading.BoundedSemaphore(TURNS)
@@ -7113,7 +7133,7 @@ class Site(Guard):
             "page": page,
             "paging": paging,
             "trail": self._trail(visit),
-            "flags": self._flags(visit, album),
+            "notices": self._notices(visit, album),
             "may_add": place.parts != () and may_add(visit.principal, place.rule),
             "is_away": not place.parts and album.is_empty and self._library.is_away,
         }
@@ -7215,16 +7235,41 @@ class Site(Guard):
             for depth in range(1, len(place.address))
         ]
 
-    def _flags(self, visit: Visit, album: Album) -> list[tuple[str, Flag]]:
-        """Return the names that the owner should look at, on the front page alone."""
+    def _notices(self, visit: Visit, album: Album) -> list[Notice]:
+        """Return what waits for the owner, on the front page alone."""
         if visit.place.parts or not visit.principal.is_owner:
             return []
-        # The album is another one as soon as any name below it is: the owner finds all of them.
-        before, flags = self._kept_flags
-        if before is not album:
-            flags = self._library.flags()
-            self._kept_flags = album, flags
-        return flags
+        inputs = (
+            # The album is another one as soon as any name below it is: the owner finds all of them.
+            id(album),
+            album,
+            self._library.damaged.sums(),
+            self._library.is_full,
+            self._upkeep.problem_count,
+            identity_of(sys.argv[0]),
+        )
+        before, notices = self._kept_notices
+        if before != inputs:
+            notices = list(self._find_notices())
+            self._kept_notices = inputs, notices
+        return notices
+
+    def _find_notices(self) -> Iterator[Notice]:
+        """Yield what waits for the owner, the most urgent first."""
+        for path in damaged_paths(self._library):
+            yield Notice("damaged", {"path": path})
+        if self._library.is_full:
+            yield Notice("full", {})
+        if identity_of(sys.argv[0]) != self._program:
+            yield Notice("upgrade", {})
+        for path, flag in self._library.flags():
+            values = {"path": path, "detail": flag.detail, "better": flag.better_name}
+            yield Notice(flag.kind, values)
+        for path, count in self._library.inboxes():
+            yield Notice("inbox", {"path": path, "count": count})
+        count = self._upkeep.problem_count
+        if count:
+            yield Notice("problems", {"count": count})
 
     def _item(self, visit: Visit, purpose: Purpose = Purpose.FACTS) -> Item:
         item = None

@@ -171,7 +171,7 @@ def test_the_owners_front_page_names_each_copy_with_a_better_name(scene: Scene) 
     for who in ("visitor", "anna", "ben"):
         text = scene.client(who).get("/").text
         assert notice(scene.client(who)) == ""
-        assert "zoe" not in text and "Folder names to check" not in text
+        assert "zoe" not in text and "To look at:" not in text
     assert notice(owner, "/album/Trip/") == ""  # the front page alone
 
 
