@@ -33,6 +33,7 @@ import bisect
 import codecs
 import contextlib
 import copy
+import ctypes
 import dataclasses
 import datetime as dt
 import difflib
@@ -276,6 +277,12 @@ class NoRoom(PhotosError):
     status = 507
 
 
+class ShareFull(PhotosError):
+    """With one link, no more may be added; pages say why in a text of their own."""
+
+    status = 403
+
+
 class StateError(PhotosError):
     """A file of the state folder cannot be used; the message says which and what to do."""
 
@@ -285,7 +292,7 @@ class StateError(PhotosError):
 # --- Files -------------------------------------------------------------------
 
 PROBE_BYTES = 1 << 20  # more than most pictures need
-SECRET_FILES = ("users.json", "shares.json", "secret.key")
+SECRET_FILES = ("users.json", "shares.json", "added.json", "secret.key")
 STATE_VERSION = 1  # of all state files; a newer one is refused, never rewritten
 # The years 1 to 9999, with some days to spare, in seconds since the epoch.
 EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
@@ -588,6 +595,7 @@ YES, NO = ("yes", "true", "on"), ("no", "false", "off")
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
 NO_ADDRESS = "An address looks like https://photos.example.org"
 EVERY_HOST = "::"  # of IPv6, and of IPv4 too
+LARGEST_AMOUNT = 10_000  # files or gigabytes that guests may add with one link
 CACHE_SHARE = 20  # percent of its disk; thumbnails and previews of 10,000 photos take 4 GB
 # Addresses that nobody has (RFC 5737, RFC 3849).
 NOBODY = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
@@ -682,6 +690,14 @@ def parse_share(text: str) -> int:
     return int(number)
 
 
+def parse_amount(text: str) -> int:
+    """Return a number of files or gigabytes, 0 to 10,000."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 6
+    if not is_number or int(text) > LARGEST_AMOUNT:
+        raise ValueError(f"It is a number from 0 to {LARGEST_AMOUNT}.")
+    return int(text)
+
+
 def _setting(
     default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = ""
 ) -> Any:
@@ -746,6 +762,12 @@ class Config:
         default=CACHE_SHARE,
         parse=parse_share,
         help="how much of its disk the cache may take, in percent",
+    )
+    guest_files: int = _setting(
+        default=500, parse=parse_amount, help="how many files guests may add with one link"
+    )
+    guest_gigabytes: int = _setting(
+        default=5, parse=parse_amount, help="how much guests may add with one link, in GB"
     )
 
     @property
@@ -1119,6 +1141,8 @@ class Principal:
     share: str = ""  # the id of a guest's share
     root: tuple[str, ...] = ()  # a guest's library: the names on disk down to it
     only_adds: bool = False  # a guest of an inbox, who sees nothing of what others added
+    may_add: bool = False  # whether a guest's share lets add photos
+    added: frozenset[str] = frozenset()  # identities of the files that the share added
     is_discreet: bool = False  # nothing of a guest's album is for those who preview a link
 
     @property
@@ -1130,12 +1154,24 @@ class Principal:
         return self.share != ""
 
     @property
+    def who(self) -> str:
+        """Names the user, or the share of a guest, who adds something."""
+        if self.is_guest:
+            return f"share {self.share}"
+        return f"user {self.user}"
+
+    @property
     def scope(self) -> str:
-        """Principals with one scope find the same; derived albums are kept by it."""
+        """Principals with one scope find the same; derived albums are kept by it.
+
+        What a guest of an inbox finds depends on `added`, too.
+        """
         if self.is_owner:
             return "owner"
+        if self.only_adds:
+            return f"guest of {self.root} by the share {self.share}"
         if self.is_guest:
-            return f"guest of {self.root}, only adds: {self.only_adds}"
+            return f"guest of {self.root}"
         return f"user {self.user}" if self.is_user else "visitor"
 
 
@@ -1144,9 +1180,17 @@ VISITOR = Principal()
 OWNER_PRINCIPAL = Principal("owner", is_owner=True)
 
 
-def may_open(principal: Principal, rule: Rule) -> bool:
-    """Decide whether somebody who knows the address of a place may open it."""
-    if principal.only_adds:
+def is_kept_from(principal: Principal, identity: str) -> bool:
+    """Say whether a guest of an inbox asks for what others added; `identity` is '' of an album."""
+    return principal.only_adds and identity not in principal.added
+
+
+def may_open(principal: Principal, rule: Rule, identity: str = "") -> bool:
+    """Decide whether somebody who knows the address of a place may open it.
+
+    `identity` is that of a file, '' of an album.
+    """
+    if is_kept_from(principal, identity):
         return False
     if principal.is_owner or rule.visibility < Visibility.PRIVATE:
         return True
@@ -1155,15 +1199,20 @@ def may_open(principal: Principal, rule: Rule) -> bool:
     return rule.people is None or principal.user in rule.people
 
 
-def may_find(principal: Principal, rule: Rule) -> bool:
-    """Decide whether somebody finds something in lists, counts, dates and covers."""
+def may_find(principal: Principal, rule: Rule, identity: str = "") -> bool:
+    """Decide whether somebody finds something in lists, counts, dates and covers.
+
+    `identity` is that of a file, '' of an album.
+    """
     if principal.is_user:
         return may_open(principal, rule)
-    return rule.visibility == Visibility.PUBLIC and not principal.only_adds
+    return rule.visibility == Visibility.PUBLIC and not is_kept_from(principal, identity)
 
 
 def may_add(principal: Principal, rule: Rule) -> bool:
     """Decide whether somebody may add photos to an album that this principal may open."""
+    if principal.is_guest:
+        return principal.may_add and rule.visibility == Visibility.PUBLIC
     return principal.is_owner or (principal.is_user and rule.is_inbox)
 
 
@@ -1794,6 +1843,14 @@ class File:
         return parse_file_name(self.name).title
 
 
+def identity_on_disk(path: str) -> str:
+    """Return the identity of a file as it is now, not that of a link's target; '': it is gone."""
+    try:
+        return identity_text(os.lstat(path))
+    except OSError:
+        return ""
+
+
 def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) -> File:
     """Return a file as its status says."""
     return File(
@@ -1980,17 +2037,22 @@ def keywords_of(names: Iterable[str]) -> Keywords:
 
 
 def openable_rule(
-    own: Keywords | None, place: Place, principal: Principal, now: Circumstances
+    own: Keywords | None,
+    place: Place,
+    principal: Principal,
+    now: Circumstances,
+    identity: str = "",
 ) -> Rule | None:
     """Return the rule of what lies in an album; None: it is not there, or may not be opened.
 
-    `own` is what its name says, None of what is not there. Both answers take equally long.
+    `own` is what its name says, None of what is not there; `identity` is that of a file. Both
+    answers take equally long.
     """
-    may_open_it = may_open(principal, (own or ABSENT).rule(now))
+    may_open_it = may_open(principal, (own or ABSENT).rule(now), identity)
     if own is None or not may_open_it:
         return None
     rule = strictest((place.keywords, own)).rule(now)
-    if not may_open(principal, rule):
+    if not may_open(principal, rule, identity):
         return None
     return rule
 
@@ -2011,7 +2073,8 @@ def file_place(
     """Return the place of a file of an album; None: it is not there, or may not be opened."""
     file = place.folder.files.get(name) or place.folder.others.get(name)
     own = file.keywords if file else None
-    rule = openable_rule(own, place, principal, now)
+    identity = file.identity if file else ""
+    rule = openable_rule(own, place, principal, now, identity)
     if file is None or rule is None:
         return None
     keywords = strictest((place.keywords, file.keywords))
@@ -2267,7 +2330,11 @@ class Folders:
         keywords = strictest((place.keywords, real))
         rule = keywords.rule(now)
         is_own_album = principal.is_guest and not address
-        if not is_own_album and not may_open(principal, rule):
+        identity = ""
+        if principal.only_adds and place.file:
+            # As it is now: the file may have been written over.
+            identity = identity_on_disk(place.file.path)
+        if not is_own_album and not may_open(principal, rule, identity):
             return None
         return place._replace(keywords=keywords, rule=rule, now=now)
 
@@ -2849,6 +2916,7 @@ class DerivedAlbum(NamedTuple):
     now: Circumstances
     changes: int  # of the index, up to which the album is as if it were derived anew
     album: Album
+    added: frozenset[str]  # by a guest's share
 
     def is_current(
         self, place: Place, now: Circumstances, changed: set[str] | None
@@ -2871,6 +2939,7 @@ class KeptAlbum(NamedTuple):
     now: Circumstances
     changes: int  # of the index, before the album was made
     visited: list[Place]  # all folders that were looked at
+    added: frozenset[str]  # by a guest's share
 
 
 class Library:
@@ -2928,7 +2997,8 @@ class Library:
         now = place.now or self.folders.circumstances()
         key = place.parts, place.address, principal.scope
         kept = self._kept.get(key)
-        if kept and self._is_current(kept, place, now):
+        is_same_guest = kept is not None and kept.added == principal.added
+        if kept and is_same_guest and self._is_current(kept, place, now):
             return kept.album
         if patience:
             self._read(place.folder, patience)
@@ -2937,7 +3007,9 @@ class Library:
         album = self._with_albums(place, place.rule, principal, now, visited)
         # A file that is still being copied is tried again at the next look.
         if not self._unread(place.folder):
-            self._kept[key] = KeptAlbum(album, place, now, changes, visited)
+            self._kept[key] = KeptAlbum(
+                album, place, now, changes, visited, principal.added
+            )
         return album
 
     def _is_current(self, kept: KeptAlbum, place: Place, now: Circumstances) -> bool:
@@ -2995,11 +3067,12 @@ class Library:
             derived = self._derived.get(key)
             changes = self.index.changes
             changed = self.index.changed_since(derived.changes) if derived else None
-            if derived and derived.is_current(place, now, changed):
+            is_same_guest = derived is not None and derived.added == principal.added
+            if derived and is_same_guest and derived.is_current(place, now, changed):
                 album = derived.album
             else:
                 album = self._derive(place, principal, now)
-            self._derived[key] = DerivedAlbum(place, now, changes, album)
+            self._derived[key] = DerivedAlbum(place, now, changes, album, principal.added)
             return album
 
     def _derive(self, place: Place, principal: Principal, now: Circumstances) -> Album:
@@ -3047,7 +3120,7 @@ class Library:
         for file in folder.files.values():
             item = self._item_of(place, file, self.index.get(file.identity), principal)
             is_item = item.is_shown and not photo_of(file, folder, self.index)
-            if is_item and may_find(principal, file.keywords.rule(now)):
+            if is_item and may_find(principal, file.keywords.rule(now), file.identity):
                 items.append(item)
         films = [at for at, item in enumerate(items) if item.kind == VIDEO]
         zone = told_zone(items) if films else None
@@ -3065,15 +3138,22 @@ class Library:
         shot = folder.shot(file.name)
         films = (folder.files[name] for name in shot.films)
         pairs = (film for film in films if photo_of(film, folder, self.index) == file.name)
+        film = next(pairs, None)
+        if film and is_kept_from(principal, film.identity):
+            film = None
         raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
         if raws:
             now = self.folders.circumstances()
-            raws = [raw for raw in raws if may_find(principal, raw.keywords.rule(now))]
+            raws = [
+                raw
+                for raw in raws
+                if may_find(principal, raw.keywords.rule(now), raw.identity)
+            ]
         return Item(
             address=(*place.address, file.name),
             file=file,
             info=info,
-            film=next(pairs, None),
+            film=film,
             caption=folder.text.captions.get(file.name, facts.caption),
             raws=tuple(raws),
         )
@@ -3416,6 +3496,8 @@ RENDERING_ORDER = (Purpose.THUMBNAILS, Purpose.ALL)
 # What a process writes before it has its name: `KEY-320.webp.PID` of a worker, `.users.json-PID-…` of
 # a server or command.
 _TEMPORARY = re.compile(r"[0-9a-f]{24}-\w+\.webp\.(\d+)|\..+-(\d+)-\w{8}")
+COPYING = ".incoming-"  # begins the name of a copy in an album, which nothing shows
+LEFT_SECONDS = 7 * 86400.0  # until an upload that nobody goes on with is deleted
 TEMPORARY_SECONDS = 2.0  # a process of another machine may write this, too
 
 
@@ -3446,6 +3528,16 @@ def sweep(cache: Path) -> None:
             for path in map(folder.joinpath, filter(is_left_over, os.listdir(folder))):
                 if time.time() - path.stat().st_mtime > TEMPORARY_SECONDS:
                     path.unlink()
+
+
+def sweep_copies(folder: str, names: Iterable[str]) -> None:
+    """Delete what killed processes left half copied in an album, on a disk without links."""
+    for name in names:
+        path = os.path.join(folder, name)
+        if re.fullmatch(rf"{re.escape(COPYING)}\w{{8}}", name):
+            with contextlib.suppress(OSError):
+                if is_older(os.stat(path).st_ctime, LEFT_SECONDS):
+                    os.unlink(path)
 
 
 class Problem(NamedTuple):
@@ -3833,7 +3925,11 @@ class Upkeep:
         library seems empty, which is what a disk that is not mounted looks like.
         """
         sweep(self._library.cache)
-        folders = [folder for _, folder in self._library.walk()]
+        walked = self._library.walk()
+        for parts, folder in walked:
+            album = os.path.join(self._library.folders.root, *parts)
+            sweep_copies(album, folder.skipped)
+        folders = [folder for _, folder in walked]
         identities = {file.identity for folder in folders for file in folder.files.values()}
         keys = {info.key for info in map(self._library.index.get, identities) if info}
         if not keys or any(folder.stamp is None for folder in folders):
@@ -4464,7 +4560,8 @@ TOKEN_KEY = b"photos share"
 TOKEN_BITS = 128  # 22 characters of Base64
 MARKS = 16  # of an album, so that no other folder is taken for it
 SEARCH_SECONDS = 2.0  # before an album that is gone is searched for again
-
+ADDED_KEPT = 20_000  # records of files that people added: 4 MB
+BIN_DAYS = 30  # until a file that its guest took back is deleted
 
 DURATIONS = (1, 7, 30, SHARE_DAYS)  # days, of which the form lets choose
 FOREVER = "forever"
@@ -4528,7 +4625,7 @@ class Share:
     since: dt.date
     until: dt.date | None  # the last day, server's time; None: no end
     password: str = ""  # the hash; '': none is asked
-    may_add: bool = False  # for later versions; a guest adds nothing yet
+    may_add: bool = False  # whether its guests may add photos
     creator: str = ""  # an owner; '': made on the command line
     used: dt.date | None = None  # the last day
     id: str = ""
@@ -4589,7 +4686,7 @@ class ShareStore(Store):
     def __init__(self, state: Path) -> None:
         need = "its links are not as this program writes them."
         super().__init__(state / "shares.json", "shares", _is_share, need)
-        self._state = state
+        self.state = state
         self._by_token: tuple[Entries, dict[str, Share]] = ({}, {})
 
     def token(self, share: Share) -> str:
@@ -4598,7 +4695,7 @@ class ShareStore(Store):
 
     @functools.cached_property
     def _secret(self) -> bytes:
-        return read_secret(self._state)
+        return read_secret(self.state)
 
     def _tokens(self) -> dict[str, Share]:
         """Return the shares by token, made again after a change."""
@@ -4666,6 +4763,112 @@ class ShareStore(Store):
                 entries[share.id] |= {name: after[name] for name in names}
 
 
+ADDED_TYPES = {
+    "who": str,
+    "name": str,
+    "key": str,
+    "when": str,
+    "withdrawn": str,
+    "size": int,
+}
+
+
+def _is_added(entry: Any) -> bool:
+    """Say whether an entry of added.json is one."""
+    if not isinstance(entry, dict) or entry.keys() != ADDED_TYPES.keys():
+        return False
+    return all(isinstance(entry[name], kind) for name, kind in ADDED_TYPES.items())
+
+
+class AddedStore(Store):
+    """Which files were added by whom, in added.json, each by its identity.
+
+    `who` as a principal has it; `key` of the content; `when` it was added, and the day when it was
+    `withdrawn` or ''. A file that is renamed or moved, or whose album is, keeps its identity.
+    """
+
+    def __init__(self, shares: ShareStore) -> None:
+        need = "its records are not as this program writes them."
+        super().__init__(shares.state / "added.json", "added", _is_added, need)
+        self._shares = shares
+        self._by_who: tuple[Entries, dict[str, dict[str, Any]]] = ({}, {})
+
+    def _of(self, who: str) -> dict[str, Any]:
+        """Return the records of somebody, sorted out again after a change."""
+        entries = self._read()
+        if self._by_who[0] is not entries:
+            by_who: dict[str, dict[str, Any]] = {}
+            for identity, entry in entries.items():
+                by_who.setdefault(entry["who"], {})[identity] = entry
+            self._by_who = entries, by_who
+        return self._by_who[1].get(who, {})
+
+    def identities(self, who: str) -> frozenset[str]:
+        """Return the identities of the files that somebody added and did not withdraw."""
+        return frozenset(
+            identity for identity, entry in self._of(who).items() if not entry["withdrawn"]
+        )
+
+    def sizes(self, who: str) -> list[int]:
+        """Return how large the files are that somebody added, those in the bin too."""
+        return [entry["size"] for entry in self._of(who).values()]
+
+    def key(self, identity: str) -> str:
+        """Return the key of the content of a file as it was added; '': nobody added the file."""
+        entry = self._read().get(identity)
+        return str(entry["key"]) if entry else ""
+
+    def note(
+        self, identity: str, who: str, name: str, size: int, key: str, former: str = ""
+    ) -> None:
+        """Note that somebody added a file; `former`: the identity that was noted for it before.
+
+        Raises ShareFull where there is no room for a record.
+        """
+        when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        with self._change() as entries:
+            entries.pop(former, None)
+            self._make_room(entries)
+            entries[identity] = {
+                "who": who,
+                "name": display(name),
+                "size": size,
+                "key": key,
+                "when": when,
+                "withdrawn": "",
+            }
+
+    def _make_room(self, entries: Entries) -> None:
+        """Drop what was deleted from the bin, and where there are too many records, the oldest.
+
+        Those of shares that are open stay: limits and rights depend on them.
+        """
+        last = (dt.date.today() - dt.timedelta(days=BIN_DAYS)).isoformat()
+        for identity, entry in list(entries.items()):
+            if entry["withdrawn"] and entry["withdrawn"] < last:
+                del entries[identity]
+        if len(entries) < ADDED_KEPT:
+            return
+        needed = {f"share {share.id}" for share in self._shares.all()}
+        others = [
+            identity for identity in entries if entries[identity]["who"] not in needed
+        ]
+        if not others:
+            raise ShareFull("Too many files were added by links that are still open.")
+        del entries[min(others, key=lambda identity: str(entries[identity]["when"]))]
+
+    def drop(self, identity: str) -> None:
+        """Forget a file that could not be laid into its album."""
+        with self._change() as entries:
+            entries.pop(identity, None)
+
+    def withdraw(self, identity: str) -> None:
+        """Note that a file lies in the bin."""
+        with self._change() as entries:
+            if identity in entries:
+                entries[identity]["withdrawn"] = dt.date.today().isoformat()
+
+
 def share_link(config: Config, token: str) -> str:
     """Return the complete address of a share."""
     return f"{address_for_others(config)}/s/{token}/"
@@ -4694,6 +4897,7 @@ class Guests:
 
     def __init__(self, store: ShareStore, users: UserStore, folders: Folders) -> None:
         self.store = store
+        self.added = AddedStore(store)
         self._users = users
         self._folders = folders
         self._missed: dict[str, float] = {}  # when an album was searched for in vain
@@ -4742,13 +4946,20 @@ class Guests:
         place = self.album(share)
         if place is None:
             return None
-        own_name = parse_name(place.parts[-1]) if place.parts else Name("")
-        return Principal(
+        guest = Principal(
             share=share.id,
             root=place.parts,
-            only_adds=own_name.keywords.is_inbox,
+            only_adds=place.keywords.is_inbox,
+            may_add=share.may_add,
             is_discreet=share.password != "" or place.rule.visibility == Visibility.PRIVATE,
         )
+        if not share.may_add:
+            return guest
+        try:
+            added = self.added.identities(guest.who)
+        except StateError:  # nobody knows what is whose
+            return guest
+        return dataclasses.replace(guest, added=added)
 
     def album(self, share: Share) -> Place | None:
         """Return the album of a share; where it was renamed or moved, note its new address.
@@ -5620,8 +5831,10 @@ INCOMING = "incoming"  # in the state folder
 PIECE_BYTES = 1 << 20
 FREE_BYTES = 1 << 30  # which the disk keeps in any case
 FREE_SHARE = 0.05  # of the disk, likewise
-LEFT_SECONDS = 7 * 86400.0  # until an upload that nobody goes on with is deleted
 NAMES_TRIED = 10_000
+AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux, renameat2(2)
+WITHDRAWN = "withdrawn"  # in the state folder: the bin of what guests took back
+WITHDRAWING = ".withdrawn-"  # begins names in an album, which nothing shows
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
 # For files that come without a suffix; phones give all others one.
 SUFFIXES = {
@@ -5641,7 +5854,8 @@ SUFFIXES = {
 class Upload(NamedTuple):
     """A file that somebody is adding to an album, as its sender tells of it."""
 
-    who: str  # the principal's scope
+    who: str  # as the principal has it
+    is_limited: bool  # as what guests add is
     folder: str  # the album's path
     name: str
     size: int  # bytes
@@ -5672,6 +5886,26 @@ def name_to_add(name: str, media_type: str) -> str:
     return name
 
 
+def _rename_anew(source: str, target: str) -> bool:
+    """Rename a file where nothing has that name; False: this system cannot do both at once.
+
+    Raises FileExistsError, other OSErrors.
+    """
+    if sys.platform == "win32":
+        os.rename(source, target)  # which replaces nothing on Windows
+        return True
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    names = os.fsencode(source), os.fsencode(target)
+    if rename(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_NOREPLACE) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(error, os.strerror(error), target)
+
+
 def _link_or_copy(source: str, target: str) -> None:
     """Give a file a further name. Raises FileExistsError where that is taken, other OSErrors."""
     try:
@@ -5680,15 +5914,15 @@ def _link_or_copy(source: str, target: str) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-    folder = os.path.dirname(target)
-    handle, copy = tempfile.mkstemp(dir=folder, prefix=".incoming-")
+    handle, copy = tempfile.mkstemp(dir=os.path.dirname(target), prefix=COPYING)
     os.close(handle)
     try:
         shutil.copy2(source, copy)
         _sync_file(copy)
-        # Nobody else has the name once this has it, so that the copy replaces nothing.
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        os.replace(copy, target)
+        if not _rename_anew(copy, target):
+            # Nobody else has the name once this has it, so that the copy replaces nothing.
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            os.replace(copy, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(copy)
@@ -5712,18 +5946,38 @@ def lay_into(source: str, folder: str, name: str) -> str:
 class Incoming:
     """The uploads that are not whole yet, each a file in the state folder. Thread-safe."""
 
-    def __init__(self, library: Library, state: Path, secret: bytes) -> None:
+    def __init__(
+        self, library: Library, state: Path, added: AddedStore, config: Config
+    ) -> None:
         self._library = library
+        self._added = added
         self._folder = state / INCOMING
-        self._key = hmac.digest(secret, b"photos upload", "sha256")
+        self._bin = state / WITHDRAWN
+        self._most_files = config.guest_files
+        self._most_bytes = config.guest_gigabytes * 10**9
+        self._key = hmac.digest(read_secret(state), b"photos upload", "sha256")
+
+    def _digest(self, *values: Any) -> str:
+        return hmac.digest(self._key, repr(values).encode(), "sha256")[:12].hex()
 
     def _path(self, upload: Upload) -> str:
         """Return where an upload waits: the same whenever the same is sent again."""
-        digest = hmac.digest(self._key, repr(upload).encode(), "sha256")
         suffix = os.path.splitext(upload.name)[1].lower()
         if not expected_kind(suffix and f"x{suffix}"):
             suffix = ""
-        return os.fspath(self._folder / f"{digest[:12].hex()}{suffix}")
+        name = f"{self._digest(upload.who)}-{self._digest(*upload)}{suffix}"
+        return os.fspath(self._folder / name)
+
+    def _check_share(self, upload: Upload, path: str) -> None:
+        """Raise ShareFull where a share would add more than it may, with what waits to be whole."""
+        if not upload.is_limited:
+            return
+        sizes = [upload.size, *self._added.sizes(upload.who)]
+        for other in self._folder.glob(f"{self._digest(upload.who)}-*"):
+            if os.fspath(other) != path and (identity := identity_of(other)):
+                sizes.append(identity.size)
+        if len(sizes) > self._most_files or sum(sizes) > self._most_bytes:
+            raise ShareFull("With this link, no more may be added.")
 
     def receive(self, upload: Upload, offset: int, piece: bytes) -> int | Added:
         """Append a piece of an upload; return how much of it is there, or what became of it.
@@ -5732,6 +5986,8 @@ class Incoming:
         """
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._path(upload)
+        if not piece and not os.path.exists(path):
+            return 0
         file = try_lock(Path(path))
         if file is None:
             raise Busy("Another piece of this file is just being received.")
@@ -5739,6 +5995,7 @@ class Incoming:
         try:
             size = os.fstat(file).st_size
             if piece:
+                self._check_share(upload, path)
                 size = self._append(file, upload, offset, piece)
             if size < upload.size:
                 return size
@@ -5790,8 +6047,44 @@ class Incoming:
             raise Unwanted(info.problem or "This is neither a photo nor a film.")
         if same := self._same_in(upload.folder, path):
             return Added(same, is_new=False)
-        name = lay_into(path, upload.folder, name_to_add(upload.name, info.media_type))
-        return Added(name, is_new=True)
+        name = name_to_add(upload.name, info.media_type)
+        return Added(self._lay(upload, path, name, info.key), is_new=True)
+
+    def _lay(self, upload: Upload, path: str, wanted: str, key: str) -> str:
+        """Lay a file into its album and note who added it; return its name there."""
+        before = identity_on_disk(path)
+        # First, so that no file is in an album that its guest could not take back.
+        self._added.note(before, upload.who, wanted, upload.size, key)
+        try:
+            name = lay_into(path, upload.folder, wanted)
+        except (Busy, OSError):
+            self._added.drop(before)
+            raise
+        after = identity_on_disk(os.path.join(upload.folder, name))  # of a copy, another
+        if (after, name) != (before, wanted):
+            self._added.note(after, upload.who, name, upload.size, key, former=before)
+        return name
+
+    def withdraw(self, file: File, info: Info) -> None:
+        """Move a file that was added into the bin. Raises NotFound where it is not as it was added.
+
+        It is moved aside first, and put back where it is another one by then.
+        """
+        folder, name = os.path.split(file.path)
+        is_as_added = identity_on_disk(file.path) == file.identity
+        if not is_as_added or info.key != self._added.key(file.identity):
+            raise NotFound("This file is not the one that was added.")
+        aside = os.path.join(folder, f"{WITHDRAWING}{secrets.token_hex(4)}")
+        os.rename(file.path, aside)
+        if identity_on_disk(aside) != file.identity:
+            lay_into(aside, folder, name)
+            os.unlink(aside)
+            raise NotFound("This file is not the one that was added.")
+        _sync_folder(Path(folder))
+        self._bin.mkdir(mode=0o700, exist_ok=True)
+        today = dt.date.today().isoformat()
+        shutil.move(aside, self._bin / f"{today} {secrets.token_hex(4)} {name}")
+        self._added.withdraw(file.identity)
 
     @staticmethod
     def _same_in(folder: str, path: str) -> str:
@@ -5805,7 +6098,12 @@ class Incoming:
         return ""
 
     def sweep(self) -> None:
-        """Delete the uploads that nobody went on with for a week."""
+        """Delete the uploads that nobody went on with for a week, and what is long in the bin."""
+        last = (dt.date.today() - dt.timedelta(days=BIN_DAYS)).isoformat()
+        with contextlib.suppress(OSError), os.scandir(self._bin) as entries:
+            for entry in entries:
+                if entry.name[: len(last)] < last:
+                    os.unlink(entry.path)
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
                 # Not by mtime: that of what is whole is the phone's.
@@ -6223,7 +6521,10 @@ class Links:
         return self._to("download", (*item.address[:-1], raw.name))
 
     def add(self, address: Parts) -> str:
-        return self._to("add", address)
+        return self._to("add", address or ("",))
+
+    def withdraw(self, item: Item) -> str:
+        return self._to("add", item.address)
 
     def zip_page(self, address: Parts) -> str:
         return self._to("zip", address or ("",))
@@ -6382,12 +6683,23 @@ class Access(enum.Enum):
     PAGE = "404 as if nothing were there, with the log-in form"
     ADD_PAGE = "the same for all who may not add photos"
     ADD = "404 as if nothing were there for all who may not add photos"
+    ADD_FORM = "the same for all who may not add photos, nor added this one"
     MEDIA = "404 as if nothing were there"
 
 
-PAGES = (Access.PAGE, Access.OWNER, Access.ADD_PAGE)
+PAGES = (Access.PAGE, Access.OWNER, Access.ADD_PAGE, Access.ADD_FORM)
 PLACELESS = (Access.ANYONE, Access.OUTSIDE, Access.GUEST)  # about no place
-CONTENT = (Access.PAGE, Access.MEDIA, Access.ADD_PAGE, Access.ADD)  # which a share may lock
+ADDING = (Access.ADD_PAGE, Access.ADD, Access.ADD_FORM)
+CONTENT = (Access.PAGE, Access.MEDIA, *ADDING)  # which a share may lock
+
+
+def may_reach(access: Access, place: Place, principal: Principal) -> bool:
+    """Say whether a route is for somebody who may open the place."""
+    if access not in ADDING:
+        return True
+    if place.file is None:
+        return may_add(principal, place.rule)
+    return access is Access.ADD_FORM and place.file.identity in principal.added
 
 
 class Route(NamedTuple):
@@ -6411,7 +6723,7 @@ ROUTES = (
     Route("GET", f"/live/{_PATH}", "send_live", Access.MEDIA),
     Route("GET", f"/zip/{_PATH}", "show_zip", Access.PAGE),
     Route("GET", f"/add/{_PATH}", "show_add", Access.ADD_PAGE),
-    Route("POST", f"/add/{_PATH}", "add_form", Access.ADD_PAGE),
+    Route("POST", f"/add/{_PATH}", "add_form", Access.ADD_FORM),
     Route("PUT", f"/add/{_PATH}", "add_piece", Access.ADD),
     Route("GET", "/api/album", "send_album", Access.MEDIA),
     Route("GET", f"/api/album/{_PATH}", "send_album", Access.MEDIA),
@@ -6588,13 +6900,13 @@ class Guard:
         self._upkeep = Upkeep(library)
         limit = PARTS_BYTES if config.public_address else math.inf
         self._takeaways = Takeaways(library, limit, self._turn)
-        self._incoming = Incoming(library, state, read_secret(state))
         self._users = users
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits(registered=users.registered)
         self._unlocking = Tokens(read_secret(state), UNLOCKING)
         self._shares = ShareStore(state)
         self._guests = Guests(self._shares, users, library.folders)
+        self._incoming = Incoming(library, state, self._guests.added, config)
         self._last_trouble = ""
         self._has_advised = False
         folder = template_folder()
@@ -6774,8 +7086,7 @@ class Guard:
                 place = self._library.folders.locate(below, visit.principal)
         if place is None:
             raise NotFound
-        is_for_adding = route.access in (Access.ADD, Access.ADD_PAGE)
-        if is_for_adding and (place.file or not may_add(visit.principal, place.rule)):
+        if not may_reach(route.access, place, visit.principal):
             raise NotFound
         self._upkeep.wake()
         has_slash = path.endswith("/")
@@ -7134,7 +7445,8 @@ class Site(Guard):
             "paging": paging,
             "trail": self._trail(visit),
             "notices": self._notices(visit, album),
-            "may_add": place.parts != () and may_add(visit.principal, place.rule),
+            "may_add": self._may_add(visit),
+            "only_adds": visit.principal.only_adds,
             "is_away": not place.parts and album.is_empty and self._library.is_away,
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
@@ -7176,6 +7488,12 @@ class Site(Guard):
             **values,
         )
 
+    @staticmethod
+    def _may_add(visit: Visit) -> bool:
+        """Say whether a page leads to adding; nobody but guests means the library itself by that."""
+        is_album = visit.place.parts != () or visit.share is not None
+        return is_album and may_add(visit.principal, visit.place.rule)
+
     def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""
         item = self._item(visit)
@@ -7215,6 +7533,7 @@ class Site(Guard):
             raws=[(visit.links.raw(item, raw), display(raw.name)) for raw in item.raws],
             span=grid_span,
             album_title=self._title(visit.place.parts[:-1]),
+            may_withdraw=item.file.identity in visit.principal.added,
         )
         return Document(body)
 
@@ -7553,7 +7872,7 @@ class Site(Guard):
     def show_add(self, visit: Visit) -> Response:
         """The page on which photos are added to an album."""
         place = visit.place
-        if visit.address != place.address or visit.has_slash:
+        if visit.address != place.address or (visit.has_slash and place.address):
             return self._lead_to(visit.links.add(place.address))
         self._incoming.sweep()
         return self._make_add_page(visit)
@@ -7565,13 +7884,36 @@ class Site(Guard):
             title=self._title(visit.place.parts),
             trail=self._trail(visit),
             piece=PIECE_BYTES,
-            errors={status: visit.texts.error(status) for status in REFUSALS},
+            errors=self._refusals(visit),
+            own_items=self._own_items(visit),
             **said,
         )
         return self._make_page(Document(body), visit, status, is_kept=False)
 
+    def _refusals(self, visit: Visit) -> dict[int, str]:
+        """Return why a file is not taken, by the status of the answer."""
+        refusals = {status: visit.texts.error(status) for status in REFUSALS}
+        refusals[Locked.status] = visit.texts.text("unlock_hint")
+        refusals[ShareFull.status] = visit.texts.text(
+            "add_full",
+            files=self._config.guest_files,
+            size=f"{self._config.guest_gigabytes} GB",
+        )
+        return refusals
+
+    def _own_items(self, visit: Visit) -> list[Item]:
+        """Return what a guest added to an album, the last first."""
+        added = visit.principal.added
+        if not added:
+            return []
+        items = self._library.album(visit.place, visit.principal).items
+        own = [item for item in items if item.file.identity in added]
+        return sorted(own, key=lambda item: item.added, reverse=True)
+
     def add_form(self, visit: Visit) -> Response:
-        """Add one small photo, for browsers without JavaScript."""
+        """Add one small photo, for browsers without JavaScript; below a photo, take it back."""
+        if visit.place.file:
+            return self._take_back(visit)
         sent = bottle.request.files.get("photo")
         if sent is None:
             raise BadForm
@@ -7581,8 +7923,8 @@ class Site(Guard):
         upload = self._upload(visit, sent.raw_filename, len(content), 0)
         try:
             added = self._incoming.receive(upload, 0, content)
-        except (Unwanted, NoRoom) as error:
-            text = visit.texts.error(error.status)
+        except (Unwanted, NoRoom, ShareFull) as error:
+            text = self._refusals(visit)[error.status]
             return self._make_add_page(visit, error.status, error=text)
         name = added.name if isinstance(added, Added) else ""
         return self._make_add_page(visit, added=name)
@@ -7605,13 +7947,33 @@ class Site(Guard):
         if isinstance(state, Added):
             self._upkeep.wake()
             facts = {"name": display(state.name), "new": state.is_new}
+            if visit.principal.only_adds and not state.is_new:
+                facts["name"] = upload.name  # another guest's name for it is not told
         return self._make_document(
             Document(json.dumps(facts).encode()), "application/json", visit, is_kept=False
         )
 
     def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
-        folder = os.fspath(self._library.folders.root.joinpath(*visit.place.parts))
-        return Upload(visit.principal.scope, folder, name, size, modified)
+        principal = visit.principal
+        folder = self._folder_of(visit)
+        return Upload(
+            who=principal.who,
+            is_limited=principal.is_guest,
+            folder=folder,
+            name=name,
+            size=size,
+            modified=modified,
+        )
+
+    def _folder_of(self, visit: Visit) -> str:
+        return os.fspath(self._library.folders.root.joinpath(*visit.place.parts))
+
+    def _take_back(self, visit: Visit) -> Response:
+        """Take a photo out of its album for the guest who added it, and lead to the rest."""
+        item = self._item(visit)
+        self._incoming.withdraw(item.file, item.facts)
+        self._upkeep.wake()
+        return _redirect(visit.links.add(visit.place.address[:-1]))
 
     # Login
 
@@ -7734,6 +8096,7 @@ class Site(Guard):
             visit,
             album=self._album_to_share(visit),
             label=_field("label"),
+            may_add=_field("add") != "",
             durations=DURATIONS,
             usual=SHARE_DAYS,
             forever=FOREVER,
@@ -7760,6 +8123,7 @@ class Site(Guard):
         if _field("days") != FOREVER:
             days = dt.timedelta(days=parse_days(_field("days")))
             terms["until"] = self._library.folders.circumstances().today + days
+        terms["may_add"] = _field("add") != ""
         if password := _field("password"):
             terms["password"] = self._users.hash_password(parse_password(password))
         return terms
@@ -8700,6 +9064,8 @@ def share_lines(sharing: Sharing, share: Share) -> Iterator[str]:
     facts.append(f"until {share.until}" if share.until else "without an end")
     if share.password:
         facts.append("with a password")
+    if share.may_add:
+        facts.append("may add photos")
     facts.append(f"last used {share.used}" if share.used else "not used yet")
     yield f"{share.label}: {', '.join(facts)}."
     yield f"  {share_link(sharing.config, guests.store.token(share))}"
@@ -8725,7 +9091,8 @@ def run_share(args: argparse.Namespace) -> None:
     hashed = ""
     if args.password or args.password_stdin:
         hashed = hash_password(new_password(args))
-    share = sharing.guests.made(place, label=label, until=until, password=hashed)
+    terms = {"until": until, "password": hashed, "may_add": args.add}
+    share = sharing.guests.made(place, label=label, **terms)
     print(*share_lines(sharing, share), sep="\n")
     if is_terminal():
         link = share_link(sharing.config, sharing.guests.store.token(share))
@@ -8986,6 +9353,7 @@ def _add_share_flags(command: argparse.ArgumentParser) -> None:
     duration.add_argument("--days", metavar="N", default=SHARE_DAYS, help=help)
     duration.add_argument("--forever", action="store_true", help="it has no end")
     add("--password", action="store_true", help="ask for a password that guests need")
+    add("--add", action="store_true", help="guests may add photos")
 
 
 def _add_flags(command: argparse.ArgumentParser, name: str) -> None:

@@ -266,6 +266,8 @@ def test_all_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
         follow_symlinks=True,
         keep_location=True,
         cache_share=35,
+        guest_files=50,
+        guest_gigabytes=1,
     )
     assert all(
         getattr(config, name) != field.default for name, field in photos.SETTINGS.items()

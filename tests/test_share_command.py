@@ -67,6 +67,7 @@ def test_share_prints_a_link_that_opens_the_album(command: Command, root: Path) 
         (("--days", "3"), f"until {dt.date.today() + dt.timedelta(days=3)}"),
         (("--forever",), "without an end"),
         (("--password-stdin",), "with a password"),
+        (("--add",), "may add photos"),
     ],
 )
 def test_share_takes_how_long_and_a_password(

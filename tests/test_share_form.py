@@ -76,6 +76,21 @@ def test_the_form_says_how_long_and_with_which_password(
     assert visitor.get(f"/s/{store.token(share)}/").status == 401
 
 
+def test_the_form_says_whether_guests_may_add(
+    owner: Client, store: photos.ShareStore
+) -> None:
+    assert "add" in Page(owner.get("/share/Secret").text).fields
+    make(owner)
+    make(owner, "Trip", add="yes")
+    assert {share.album: share.may_add for share in store.all()} == {
+        "Secret": False,
+        "Trip": True,
+    }
+    assert owner.get("/shares").text.count("Guests may add photos") == 1
+    refused = make(owner, label="", add="yes")
+    assert refused.status == 400 and "checked" in refused.text
+
+
 @pytest.mark.parametrize(
     "fields",
     [
