@@ -6,27 +6,34 @@ export const create = (name, properties) => Object.assign(document.createElement
 // Returns the slide of a link, empty until `fill` is called.
 export const slideOf = (link) => (link.slide ??= create("div", { className: "slide", inert: true, link }));
 
+// Gives a slide what the page has of its picture, so that who leafs quickly sees no empty frame.
+export function outline(slide) {
+  const { dataset } = slide?.link ?? {};
+  const small = slide?.link.querySelector("img");
+  if (!small || slide.firstChild || dataset.kind === "video") return;
+  const frame = create("div", { className: "frame" });
+  frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
+  slide.append(create("img", { className: "behind", src: frame.firstChild.src, alt: "" }), frame);
+  fit(slide, frame, small.getAttribute("width"), small.getAttribute("height"));
+  slide.load = () => show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
+    const larger = naturalWidth > slide.wide; // the server made the page before knowing the size
+    if (larger) fit(slide, frame, naturalWidth, naturalHeight);
+    return larger;
+  });
+  const mark = slide.link.querySelector(".live");
+  if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
+}
+
 // Gives a slide its content. Of a picture, `slide.ready` resolves when the picture is there, and says whether
 // the picture is larger than the page knew.
 export function fill(slide) {
+  outline(slide);
+  if (slide?.load) slide.ready = slide.load();
+  if (slide) slide.load = undefined;
   if (!slide || slide.firstChild) return;
   const { link } = slide;
-  const { dataset } = link;
-  const small = link.querySelector("img");
-  if (dataset.kind === "video") fillWithFilm(slide, link, small);
-  else if (small) {
-    const frame = create("div", { className: "frame" });
-    frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
-    slide.append(create("img", { className: "behind", src: frame.firstChild.src, alt: "" }), frame);
-    fit(slide, frame, small.getAttribute("width"), small.getAttribute("height"));
-    slide.ready = show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
-      const larger = naturalWidth > slide.wide; // the server made the page before knowing the size
-      if (larger) fit(slide, frame, naturalWidth, naturalHeight);
-      return larger;
-    });
-    const mark = link.querySelector(".live");
-    if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
-  } else slide.append(link.querySelector(".tile").cloneNode(true));
+  if (link.dataset.kind === "video") fillWithFilm(slide, link, link.querySelector("img"));
+  else slide.append(link.querySelector(".tile").cloneNode(true));
 }
 
 // A film has its box before the browser knows the film: poster and film fill it.

@@ -1,6 +1,6 @@
 // The row of slides, one for each item, in which a finger or an arrow goes from one to the next.
 import { grid } from "./grid.js";
-import { fill, slideOf } from "./slide.js";
+import { fill, outline, slideOf } from "./slide.js";
 import { calm } from "./transition.js";
 
 export class Strip {
@@ -110,6 +110,7 @@ export class Strip {
     const slide = this.here;
     if (!slide) return;
     fill(slide);
+    [1, -1, 2, -2].forEach((step) => outline(this.slides[index + step]));
     this.#fillNeighbours(slide);
     [...this.slides].forEach((each, place) => {
       each.inert = place !== index;

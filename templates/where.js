@@ -3,7 +3,7 @@
 import { grid } from "./grid.js";
 
 const LONG = 30; // photos, from which on somebody may get lost
-const bar = document.querySelector(".bar:has(> .above)");
+const bar = document.querySelector(".above")?.closest(".bar");
 const heading = document.querySelector("main h1");
 const pill = Object.assign(document.createElement("p"), { className: "place-now", ariaHidden: "true" });
 let before = scrollY;

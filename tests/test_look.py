@@ -504,3 +504,28 @@ def test_nothing_shifts_while_soft_pictures_are_replaced(
     page.evaluate("scrollTo(0, 0)")
     assert page.evaluate(TILES) == before
     assert sum(page.evaluate("shifts")) == 0
+
+
+def test_who_leafs_quickly_sees_no_empty_frame(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Many", *[USUAL] * 24)
+    page = open_site(**PHONE)
+    page.goto("/album/Many/")
+    page.wait_for_load_state("networkidle")
+    page.route("**/preview/**", lambda route: None)  # a line that brings nothing now
+    page.locator(".grid a").first.click()
+    page.wait_for_function("() => document.querySelector('dialog.viewer').open")
+    empty = """() => {
+        const slide = document.querySelector(".slide:not([inert])");
+        const around = [slide, slide.nextElementSibling, slide.nextElementSibling?.nextElementSibling];
+        return around.filter(each => each && !each.querySelector(".frame img")).length;
+    }"""
+    for number in range(1, 21):
+        page.keyboard.press("ArrowRight")
+        eventually(
+            lambda number=number: page.evaluate("location.pathname").endswith(
+                f"/{number:03}.jpg"
+            )
+        )
+        assert page.evaluate(empty) == 0, number
