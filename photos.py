@@ -1493,6 +1493,7 @@ class Renderer:
 DEPTH = 64  # of albums in albums; deeper ones are ignored
 ALBUM_TEXT = "album.txt"
 ALBUM_TEXT_BYTES = 65536
+ICON_NAMES = ("icon.png", "icon.svg")  # of the library itself: the site's own icon
 OWN_NAMES = {ALBUM_TEXT, STATE_FOLDER, "photos.pyz"}  # no items, and nobody looks for them
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -2246,10 +2247,11 @@ class Folders:
         return None
 
     def _state_names_in(self, parts: Parts) -> set[str]:
-        """Return the names by which the state folder, or its cache, lies in this folder."""
+        """Return the names by which the state folder, its cache, or the site's icon lies in a folder."""
+        icons = set() if parts else set(ICON_NAMES)
         real = Path(os.path.realpath(os.path.join(self._path, *parts)))
         own = (self._state, self._state / "cache")
-        return {path.name for path in own if path.parent == real}
+        return icons | {path.name for path in own if path.parent == real}
 
     def _is_state(self, real: str) -> bool:
         """Say whether a real path lies in the state folder, and is not of the library in there."""
@@ -6385,6 +6387,13 @@ def preview_size(info: Info) -> tuple[int, int]:
     return max(1, width), max(1, height)
 
 
+ICON_BYTES = 1_000_000  # the largest that an icon of the owner's may be
+ICONS: tuple[tuple[str, str], ...] = (
+    ("icon.svg", "any"),
+    ("icon-192.png", "192x192"),
+    ("icon-512.png", "512x512"),
+    ("icon-180.png", "180x180"),
+)
 STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -6423,12 +6432,32 @@ def joined_scripts(names: Sequence[str], files: dict[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
-class Statics:
-    """The css, js and icon files as they are sent, by name, and the key that stands for them all."""
+def read_icon(root: Path) -> dict[str, bytes]:
+    """Return the icon that the owner has laid into a library, by its name; a link is not followed."""
+    for path in map(root.joinpath, ICON_NAMES):
+        with contextlib.suppress(OSError):
+            if (
+                path.is_file()
+                and not path.is_symlink()
+                and path.stat().st_size <= ICON_BYTES
+            ):
+                return {path.name: path.read_bytes()}
+    return {}
 
-    def __init__(self, folder: Path) -> None:
+
+class Statics:
+    """The css, js and icon files as they are sent, by name, and the key that stands for them all.
+
+    `icons`: names and sizes of the site's icons, the usual one first, the one for home screens last.
+    """
+
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         paths = [path for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES]
         files = {path.name: path.read_bytes() for path in paths}
+        self.icons = ICONS
+        if root and (own := read_icon(root)):
+            files |= own
+            self.icons = tuple((name, "any") for name in own)
         content = b"".join(files.values())
         self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
         for name, content in files.items():
@@ -6910,7 +6939,7 @@ class Guard:
         self._last_trouble = ""
         self._has_advised = False
         folder = template_folder()
-        self._statics = Statics(folder)
+        self._statics = Statics(folder, library.folders.root)
         self._templates = {
             path.stem: Template(name=path.name, lookup=[os.fspath(folder)])
             for path in folder.iterdir()
@@ -7263,6 +7292,7 @@ class Guard:
             "counted": visit.texts.counted,
             "widths": THUMBNAIL_WIDTHS,
             "papers": PAPERS,
+            "icons": self._statics.icons,
             "date": visit.texts.date,
             "dates": visit.texts.dates,
             "duration_text": duration_text,
@@ -7842,11 +7872,6 @@ class Site(Guard):
 
     def send_manifest(self, visit: Visit) -> Response:
         """What a phone needs to put the site among its apps (W3C Web Application Manifest)."""
-        icons = [
-            ("icon.svg", "any"),
-            ("icon-192.png", "192x192"),
-            ("icon-512.png", "512x512"),
-        ]
         front = visit.links.album(())
         facts = {
             "name": self.read_title(),
@@ -7857,7 +7882,8 @@ class Site(Guard):
             "background_color": PAPERS["light"],
             "theme_color": PAPERS["light"],
             "icons": [
-                {"src": visit.links.static(name), "sizes": sizes} for name, sizes in icons
+                {"src": visit.links.static(name), "sizes": sizes}
+                for name, sizes in self._statics.icons
             ],
         }
         body = json.dumps(facts, ensure_ascii=False).encode()
