@@ -12,8 +12,9 @@ export function outline(slide) {
   const small = slide?.link.querySelector("img");
   if (!small || slide.firstChild || dataset.kind === "video") return;
   const frame = create("div", { className: "frame" });
-  frame.append(create("img", { src: small.currentSrc || small.src, alt: "" }));
-  slide.append(create("img", { className: "behind", src: frame.firstChild.src, alt: "" }), frame);
+  const src = small.currentSrc || small.src;
+  frame.append(poster(src, ""));
+  slide.append(Object.assign(poster(src, ""), { className: "behind" }), frame);
   fit(slide, frame, small.getAttribute("width"), small.getAttribute("height"));
   slide.load = () => show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
     const larger = naturalWidth > slide.wide; // the server made the page before knowing the size

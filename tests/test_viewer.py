@@ -352,7 +352,7 @@ def test_the_thumbnail_is_on_screen_at_once_and_the_preview_is_laid_over_it(
     page.locator(".grid a[href$='/b.jpg']").click()
     viewer = Viewer(page)
     viewer.shows("b.jpg")
-    pictures = viewer.dialog.locator(".frame").first.locator("img")
+    pictures = viewer.dialog.locator(".slide:not([inert]) .frame").locator("img")
     assert pictures.evaluate_all(
         "all => all.map(image => image.complete && image.naturalWidth > 0)"
     ) == [True, False]
