@@ -230,6 +230,7 @@ def test_a_guest_takes_back_what_the_share_added(
     put(visitor, f"{prefix}/add/", "red.jpg", red)
     page = Page(visitor.get(f"{prefix}/add/").text)
     assert f"{prefix}/add/red.jpg" in page.actions
+    assert "\\" not in page.text
     photo = Page(visitor.get(f"{prefix}/album/red.jpg").text)
     assert f"{prefix}/add/red.jpg" in photo.actions
     answer = take_back(visitor, prefix, "red.jpg")
