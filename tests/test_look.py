@@ -223,7 +223,9 @@ def test_the_number_of_columns_follows_that_of_photos_and_albums_and_the_browser
                     expected = {1280: 4, 1440: 4}.get(width, expected)
                 if (kind, count) != ("p", 1):
                     assert shown == expected, (kind, count, width)
-                assert 0.9 < least <= most < 1.03, (kind, count, width)
+                # A cover of 3 : 2 is wider than its place of 4 : 3 by an eighth.
+                fewest = 0.9 if kind == "p" else 0.9 / 1.125
+                assert fewest < least <= most < 1.03, (kind, count, width)
 
 
 TILES = """() => [...document.querySelectorAll(".grid li")].map(each => each.getBoundingClientRect())
