@@ -3487,8 +3487,7 @@ CALM_SECONDS = 600.0
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
 BUDGET_AHEAD = 0.9  # the part of the cache's budget that pictures made ahead may take
 ROUND_SECONDS = 30 * DAY_SECONDS  # from one reading of all originals to the next
-# Bytes of originals a second: 1 TB takes two nights and the day between, 4 % of a Raspberry Pi's
-# processor, and an eighth of what its disk reads.
+# Bytes of originals a second: 1 TB takes 17 hours of reading, and as long again of pauses.
 ROUND_PACE = 16e6
 BATCH = 48  # files whose renditions are asked for at once
 # With thumbnails alone there is all to look at after a third of the time.

@@ -13,7 +13,7 @@ function format(options) {
 
 function text({ dateTime, dataset: { until }, textContent }) {
   // The first use of Intl takes 15 ms, on a phone 60.
-  if (until && isSame) return textContent.replace(/^(\d+) (\S+) (\d+)$/, "$2 $1, $3");
+  if (until && isSame) return textContent.replace(/^(\d\d?) (\S+) (\d{4})$/, "$2 $1, $3");
   const at = (date) => new Date(`${date.slice(0, 19)}${date.length > 10 ? "Z" : ""}`);
   if (!until) return format({ dateStyle: "full", timeStyle: "short" }).format(at(dateTime));
   const sameYear = dateTime.slice(0, 4) === until.slice(0, 4);

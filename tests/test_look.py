@@ -159,6 +159,22 @@ def test_days_are_in_the_order_of_the_visitors_country(
             assert re.fullmatch(day, shown), (path, shown)
 
 
+@pytest.mark.parametrize("locale", ["en-GB", "en-US"])
+def test_a_range_of_years_or_months_has_one_order_everywhere(
+    tmp_path: Path, open_site: Callable[..., Any], locale: str
+) -> None:
+    for album, days in (
+        ("Years", ("2018:01:02", "2025:03:04")),
+        ("Months", ("2018:01:02", "2018:03:04")),
+    ):
+        for number, day in enumerate(days):
+            draw(tmp_path / "Album" / album / f"{number}.jpg", exif=exif(f"{day} 10:00:00"))
+    page = open_site(locale=locale)
+    for album, shown in (("Years", "2018 – 2025"), ("Months", "January – March 2018")):
+        page.goto(f"/album/{album}/", wait_until="networkidle")
+        assert page.locator("time").first.inner_text() == shown
+
+
 def test_large_text_cuts_no_dates(tmp_path: Path, open_site: Callable[..., Any]) -> None:
     for number, name in enumerate("abc"):
         make_album(tmp_path / "Album" / name, *[USUAL] * (number + 1), a_day=1)
