@@ -313,6 +313,7 @@ Photo = ImageFile.ImageFile  # an open one, perhaps not decoded yet
 # Of the files of ISO/IEC 14496-12, which AVIF and HEIC are. What is beyond these is no photo.
 META_BYTES = 4 << 20
 MOST_BOXES = 10_000
+ATOMS = 256  # that are looked at in one place of a file
 
 NamedBox = tuple[bytes, bytes]  # name and content
 
@@ -331,33 +332,55 @@ def boxes(content: bytes) -> Iterator[NamedBox]:
         at = end
 
 
-def _meta_in(file: IO[bytes]) -> bytes:
-    """Return the content of a file's meta box, b'' where there is none. Raises struct.error."""
-    at = 0
-    for _ in range(MOST_BOXES):
-        file.seek(at)
-        header = file.read(16)
-        size, name = struct.unpack_from(">I4s", header)
-        skipped = 8
-        if size == 1:
-            [size], skipped = struct.unpack_from(">Q", header, 8), 16
-        if name == b"meta":
-            file.seek(at + skipped + 4)  # its version and flags
-            content = file.read(min(size, META_BYTES) - skipped - 4)
-            return content if len(content) == size - skipped - 4 else b""
-        if size < skipped:
+class Atom(NamedTuple):
+    """Where a box lies in a file; films call it an atom."""
+
+    kind: bytes
+    start: int  # of its content
+    end: int
+
+
+def _atoms(file: IO[bytes], start: int, end: int) -> Iterator[Atom]:
+    """Yield the boxes in a part of a file, up to the first that makes no sense."""
+    for _ in range(ATOMS):
+        file.seek(start)
+        head = file.read(16)
+        if len(head) < 8 or start + 8 > end:
+            return
+        size, kind = struct.unpack(">I4s", head[:8])
+        content = start + 8
+        if size == 1 and len(head) == 16:
+            [size] = struct.unpack(">Q", head[8:])
+            content = start + 16
+        elif size == 0:
+            size = end - start
+        if not content <= start + size <= end:
+            return
+        yield Atom(kind, content, start + size)
+        start += size
+
+
+def _meta_in(file: IO[bytes], end: int) -> bytes:
+    """Return the content of a file's meta box, b'' where there is none."""
+    for atom in _atoms(file, 0, end):
+        if atom.kind == b"meta":
+            start = atom.start + 4  # behind its version and flags
+            length = max(0, atom.end - start)
+            file.seek(start)
+            content = file.read(min(length, META_BYTES))
+            if len(content) == length:
+                return content
             return b""
-        at += size
     return b""
 
 
 def read_meta(path: str, head: bytes) -> bytes:
-    """Return the content of a photo's meta box; b'' where it has none. Raises OSError, struct.error."""
-    with contextlib.suppress(struct.error):
-        if meta := _meta_in(io.BytesIO(head)):
-            return meta
+    """Return the content of a photo's meta box; b'' where it has none. Raises OSError."""
+    meta = _meta_in(io.BytesIO(head), sys.maxsize)  # boxes go on behind the head
+    if meta:
+        return meta
     with open(path, "rb") as file:  # some phones write it last
-        return _meta_in(file)
+        return _meta_in(file, os.fstat(file.fileno()).st_size)
 
 
 class _Reader:
@@ -655,7 +678,7 @@ BUDDHIST_YEARS = range(1900 + BUDDHIST_AHEAD, 2100 + BUDDHIST_AHEAD)
 # cameras; of Windows (FILETIME) and .NET. What was reset counts on from there, and no digital
 # camera is as old as the first two days.
 ZERO_DAYS = (dt.date(1904, 1, 1), dt.date(1980, 1, 1))
-ZERO_MOMENTS = (dt.datetime(1, 1, 1), dt.datetime(1601, 1, 1), dt.datetime(2000, 1, 1))
+ZERO_MOMENTS = tuple(dt.datetime(year, 1, 1) for year in (1, 1601, 2000))
 UNIX_ZERO = dt.datetime(1970, 1, 1)
 
 # Signs of other scripts that stand for ':', '-' and ' ' in dates. No file name of Windows and
@@ -1330,7 +1353,8 @@ PRIMARIES = {
 BT709 = PRIMARIES[1]
 PQ, HLG = 16, 18  # the transfer characteristics of high dynamic range
 PROFILE_BYTES = 4 << 20  # of BMP
-PEAK = 1000 / 203  # of high dynamic range, where white paper is 1 (ITU-R BT.2408)
+WHITE = 203  # candela per square metre, of white paper (ITU-R BT.2408, table 1)
+PEAK = 1000 / WHITE  # of high dynamic range, where white paper is 1
 
 Curve = Callable[[float], float]  # from a value to light, both 0 to 1
 Vector = tuple[float, float, float]
@@ -1377,19 +1401,28 @@ def _dimmed(light: float) -> float:
     return light * (1 + light / PEAK**2) / (1 + light)
 
 
-def _pq_curve(value: float) -> float:
-    """Return the light of a value (SMPTE ST 2084)."""
+def _light_of_pq(value: float) -> float:
+    """Return the light of a value on a screen, where white paper is 1 (SMPTE ST 2084)."""
     root = value ** (32 / 2523)
     base = max(0, root - 0.8359375) / (18.8515625 - 18.6875 * root)
-    return _dimmed(10_000 / 203 * base ** (8192 / 1305))
+    return float(10_000 / WHITE * base ** (8192 / 1305))
+
+
+def _light_of_hlg(value: float) -> float:
+    """Return the light of a value before the camera, at most 1 (ITU-R BT.2100, table 5)."""
+    if value > 0.5:
+        return (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
+    return value**2 / 3
+
+
+def _pq_curve(value: float) -> float:
+    """Return the light of a value on paper."""
+    return _dimmed(_light_of_pq(value))
 
 
 def _hlg_curve(value: float) -> float:
-    """Return the light of a value (ITU-R BT.2100, table 5), on a screen of 1000 cd/m²."""
-    light = value**2 / 3
-    if value > 0.5:
-        light = (math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
-    return _dimmed(PEAK * light**1.2)
+    """Return the light of a value on paper, as a screen of 1000 cd/m² shows it."""
+    return _dimmed(PEAK * _light_of_hlg(value) ** 1.2)
 
 
 def _gamma_curve(gamma: float) -> Curve:
@@ -3056,23 +3089,9 @@ def _told_by_samsung(file: IO[bytes], size: int) -> Iterator[Piece]:
 
 def _told_by_boxes(file: IO[bytes], size: int) -> Iterator[Piece]:
     """Yield the content of the box for a film behind a HEIC or AVIF photo."""
-    at = 0
-    for _ in range(MOST_BOXES):
-        file.seek(at)
-        header = file.read(16)
-        if len(header) < 16:
-            return
-        length, name = struct.unpack_from(">I4s", header)
-        skipped = 8
-        if length == 1:
-            [length], skipped = struct.unpack_from(">Q", header, 8), 16
-        if length == 0:
-            length = size - at
-        if not skipped <= length <= size - at:
-            return
-        if name == b"mpvd":
-            yield at + skipped, length - skipped
-        at += length
+    for atom in _atoms(file, 0, size):
+        if atom.kind == b"mpvd":
+            yield atom.start, atom.end - atom.start
 
 
 def _is_film_at(file: IO[bytes], start: int, length: int, size: int) -> bool:
@@ -4026,7 +4045,6 @@ def read_photo(image: Photo, look: Look, info: Info) -> Info:
 
 # --- Videos ------------------------------------------------------------------
 
-ATOMS = 256  # looked at in one place of a film
 ATOM_BYTES = 4096  # read of one atom
 QUICKTIME_ZERO = dt.datetime(1904, 1, 1)
 LATEST_CREATED = 1 << 33  # seconds since then: the year 2176
@@ -4053,14 +4071,6 @@ def _limit_program(pid: int) -> None:
 
 
 TOO_SLOW = f"gave up after {RENDER_SECONDS:.0f} s of computing"
-
-
-class Atom(NamedTuple):
-    """Where an atom of a film lies."""
-
-    kind: bytes
-    start: int  # of its content
-    end: int
 
 
 def _run(program: str, path: str, form: str, before: Sequence[str], *after: str) -> bytes:
@@ -4100,26 +4110,6 @@ def ffmpeg_frame(path: str, form: str, at: float = 0, *filters: str) -> Image.Im
     )
     with Image.open(io.BytesIO(frame), formats=["PNG"]) as image:
         return image.convert("RGB")
-
-
-def _atoms(file: io.BufferedReader, start: int, end: int) -> Iterator[Atom]:
-    """Yield the atoms in a part of a film, up to the first that makes no sense."""
-    for _ in range(ATOMS):
-        file.seek(start)
-        head = file.read(16)
-        if len(head) < 8 or start + 8 > end:
-            return
-        size, kind = struct.unpack(">I4s", head[:8])
-        content = start + 8
-        if size == 1 and len(head) == 16:
-            [size] = struct.unpack(">Q", head[8:])
-            content = start + 16
-        elif size == 0:
-            size = end - start
-        if not content <= start + size <= end:
-            return
-        yield Atom(kind, content, start + size)
-        start += size
 
 
 def _read_atom(file: io.BufferedReader, atom: Atom) -> bytes:
@@ -4182,7 +4172,6 @@ def read_film_header(path: str) -> tuple[float, dict[str, str]]:
 # High dynamic range: what is brighter than white paper has room there, so that paper looks grey
 # where the values are taken as they are. Light here is in parts of that white's.
 Colour = tuple[float, float, float]
-WHITE = 203  # candela per square metre, of white paper (ITU-R BT.2408, table 1)
 KNEE = 0.5  # of white: darker light is kept as it is
 GLINTS = 0.01  # of a frame's pixels, which may be brighter than what is shown as white
 TONES = 45  # steps of each colour that are computed; those between are interpolated
@@ -4194,34 +4183,21 @@ TO_709 = (
 )
 
 
-def _light_of_hlg(signal: Colour) -> Colour:
-    """Return the light of a display of 1,000 candela per square metre (ITU-R BT.2100, table 5)."""
-    scene = [
-        value**2 / 3
-        if value <= 0.5
-        else (math.exp((value - 0.55991) / 0.178833) + 0.284669) / 12
-        for value in signal
-    ]
-    luminance = 0.2627 * scene[0] + 0.678 * scene[1] + 0.0593 * scene[2]
-    red, green, blue = (1000 / WHITE * luminance**0.2 * value for value in scene)
-    return red, green, blue
+def _screen_of_hlg(signal: Colour) -> Colour:
+    """Return the light of a screen of 1,000 candela per square metre (ITU-R BT.2100, table 5)."""
+    red, green, blue = map(_light_of_hlg, signal)
+    luminance = 0.2627 * red + 0.678 * green + 0.0593 * blue
+    gain = PEAK * luminance**0.2
+    return gain * red, gain * green, gain * blue
 
 
-def _light_of_pq(signal: Colour) -> Colour:
-    """Return the light that a signal stands for (ITU-R BT.2100, table 4)."""
-    powers = [value ** (1 / 78.84375) for value in signal]
-    red, green, blue = (
-        10_000
-        / WHITE
-        * (max(0, power - 0.8359375) / (18.8515625 - 18.6875 * power))
-        ** (1 / 0.1593017578125)
-        for power in powers
-    )
+def _screen_of_pq(signal: Colour) -> Colour:
+    red, green, blue = map(_light_of_pq, signal)
     return red, green, blue
 
 
 # By transfer characteristics, as ffmpeg calls them.
-LIGHTS = {"arib-std-b67": _light_of_hlg, "smpte2084": _light_of_pq}
+LIGHTS = {"arib-std-b67": _screen_of_hlg, "smpte2084": _screen_of_pq}
 
 
 def _srgb(light: float) -> float:
@@ -4302,12 +4278,23 @@ def _in_square_pixels(size: Size, ratio: str) -> Size:
     return width, round(height * down / across)
 
 
+EDGES = ("left", "right", "top", "bottom")
+
+
+def _tags_of(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tags of a film or of a stream in it, by their names in lower case."""
+    tags = part.get("tags", {})
+    return {name.lower(): value for name, value in tags.items()}
+
+
 def _kept_pixels(stream: Mapping[str, Any]) -> Size:
     """Return the size of a stream's pixels without those that ffmpeg cuts off, from version 7.1 on."""
-    width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
+    width = int(stream.get("width", 0))
+    height = int(stream.get("height", 0))
     for side in stream.get("side_data_list", []):
-        width -= int(side.get("crop_left", 0)) + int(side.get("crop_right", 0))
-        height -= int(side.get("crop_top", 0)) + int(side.get("crop_bottom", 0))
+        left, right, top, bottom = (int(side.get(f"crop_{edge}", 0)) for edge in EDGES)
+        width -= left + right
+        height -= top + bottom
     return max(0, width), max(0, height)
 
 
@@ -4317,7 +4304,7 @@ def _look_of(stream: Mapping[str, Any]) -> FilmLook:
     sides = stream.get("side_data_list", [])
     turns = [int(side["rotation"]) for side in sides if "rotation" in side]
     # Matroska and WebM may have a tag instead, which ffmpeg passes over.
-    tags = {name.lower(): value for name, value in stream.get("tags", {}).items()}
+    tags = _tags_of(stream)
     turn = 0 if turns else int(_number(tags.get("rotate"))) % 360
     is_turned = any(degrees % 180 == 90 for degrees in (turn, *turns))
     return FilmLook(
@@ -4407,7 +4394,7 @@ def read_video(path: str, container: str, info: Info) -> tuple[Info, FilmLook]:
     looks = [_look_of(stream) for stream in report.get("streams", [])]
     look = next(iter(looks), FilmLook())
     form = report.get("format", {})
-    tags = {name.lower(): value for name, value in form.get("tags", {}).items()}
+    tags = _tags_of(form)
     date = _video_date(tags)
     info = dataclasses.replace(
         info,
