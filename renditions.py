@@ -4429,6 +4429,8 @@ WEBP_SIDE = 16383  # the most that WebP can hold, pixels
 # at half the CPU of 4; JPEG is 1.4 to 1.5 times as large. Of a thumbnail, method 4 costs 3 to
 # 12 ms more than 2, of a preview 106. Two or three pixels of the large thumbnail lie in one CSS
 # pixel, where quality 50 looks like 80, in 62 % of its bytes.
+# A preview as JPEG would be encoded in 12 instead of 80 ms and decoded in 7 instead of 23, for 8 %
+# more bytes at that SSIM (20 % without `optimize`): each visitor's uplink counts more.
 QUICKLY = {"quality": 80, "method": 2}
 WEBP_OPTIONS = {
     FULL: QUICKLY,
