@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import processes
 import pytest
@@ -173,7 +173,7 @@ def test_an_owner_copies_the_one_file_next_to_the_albums_and_later_a_newer_one(
         assert "?" not in terminal.screen
         page.goto("/album/Silly%20faces/")
         assert page.get_by_text("berta").count() == 1  # still logged in
-        assert sees_all_pictures(page) == 3
+        assert sees_all_pictures(page) == 2
         assert "Upgrade pending" not in processes.run("check", cwd=albums).stdout
         assert processes.run("users", cwd=albums).stdout == "anna (owner)\nberta\n"
         terminal.press(b"\x03")
@@ -196,7 +196,7 @@ def leaf_through(page: Any, albums: Path) -> None:
 
     follow(page, page.get_by_role("link", name="Thailand 2024"))
     count = len(ALBUMS["Thailand 2024"])
-    assert sees_all_pictures(page) == count + 1
+    assert sees_all_pictures(page) == count
     album = page.url
     follow(page, page.locator(".grid a").first)  # the viewer opens, over the album
     first = page.url
@@ -219,7 +219,7 @@ def leaf_through(page: Any, albums: Path) -> None:
     page.wait_for_url(first)
     with page.expect_download() as download:
         page.keyboard.press("d")
-    name = page.locator(".details dd").first.text_content()
+    name = unquote(urlsplit(first).path.rpartition("/")[2])
     assert download.value.suggested_filename == name
     assert (
         Path(download.value.path()).read_bytes()
@@ -258,7 +258,7 @@ def test_private_albums_need_a_login_that_leads_back(
     sees_all_pictures(page)
     page.get_by_role("link", name="Silly faces").click()
     assert page.locator("h1 .badge").inner_text() == "Private"
-    assert sees_all_pictures(page) == 3
+    assert sees_all_pictures(page) == 2
     picture = page.locator(".grid img").first.evaluate("image => image.currentSrc")
     cookies = page.context.cookies()
     assert [(c["httpOnly"], c["secure"]) for c in cookies] == [(True, False)]
@@ -302,7 +302,7 @@ def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
     shutil.copy(samples / "dates/big_ben_+01.jpg", albums / "Dropped")
     visitor.reload()
     assert visitor.locator(".grid a[href$='/new.jpg']").count() == 1
-    assert sees_all_pictures(visitor) == len(ALBUMS["Thailand 2024"]) + 2
+    assert sees_all_pictures(visitor) == len(ALBUMS["Thailand 2024"]) + 1
     visitor.goto("/")
     assert visitor.locator(".card", has_text="Dropped").count() == 1
     sees_all_pictures(visitor)
@@ -316,7 +316,7 @@ def test_renamed_folders_and_dropped_photos_are_seen_at_the_next_load(
     user.goto(full_name)
     assert urlsplit(user.url).path == album
     assert user.locator("h1 .badge").inner_text() == "Private"
-    assert sees_all_pictures(user) == len(ALBUMS["Thailand 2024"]) + 2
+    assert sees_all_pictures(user) == len(ALBUMS["Thailand 2024"]) + 1
     assert set(made) <= set(
         os.listdir(albums / ".photos" / "cache" / photos.RENDITIONS_FOLDER)
     )
@@ -387,7 +387,7 @@ def test_a_video_plays_in_ranges(
     statuses = []
     page.on("response", lambda r: statuses.append(r.status) if "/photo/" in r.url else None)
     page.goto("/album/Film/")
-    assert sees_all_pictures(page) == 2  # the poster and the icon
+    assert sees_all_pictures(page) == 1  # the poster
     page.locator(".grid a").click()
     video = page.get_by_role("dialog").locator("video")
     video.evaluate("async video => { video.muted = true; await video.play() }")
@@ -705,7 +705,7 @@ def test_behind_a_tls_proxy_below_a_prefix(
     log_in(page)
     page.get_by_role("button", name="Log out").wait_for()
     assert page.url == f"{public}/album/Silly%20faces/"
-    assert sees_all_pictures(page) == 3
+    assert sees_all_pictures(page) == 2
     (cookie,) = page.context.cookies()
     assert cookie["name"].startswith("__Host-photos-")
     assert (cookie["secure"], cookie["httpOnly"]) == (True, True)
@@ -715,7 +715,7 @@ def test_behind_a_tls_proxy_below_a_prefix(
         "127.0.0.1",
     )
 
-    page.get_by_role("link", name="Our photos").first.click()
+    page.get_by_role("link", name="All albums").first.click()
     page.get_by_role("link", name="Thailand 2024").click()
     page.locator(".grid a[href*=yes]").click()
     viewer = page.get_by_role("dialog", name="Photo viewer")
