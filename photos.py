@@ -6337,10 +6337,19 @@ def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
     return sections
 
 
-def map_address(info: Info) -> str:
-    """Return the address of a map with the place of a photo; nothing is fetched from there by itself."""
-    place = f"{info.latitude:.5f}/{info.longitude:.5f}"
-    return f"{MAP}?mlat={info.latitude:.5f}&mlon={info.longitude:.5f}#map=14/{place}"
+def map_address(info: Info, browser: str) -> str:
+    """Return the address of a map with the place of a photo; '' where the photo tells none.
+
+    Nothing is fetched from there by itself. `browser`: its User-Agent. Android opens `geo:` (RFC 5870) in the map that the phone has;
+    `q` sets the pin there. Other systems may know no program for such an address.
+    """
+    if info.latitude is None:
+        return ""
+    place = f"{info.latitude:.5f},{info.longitude:.5f}"
+    if "Android" in browser:
+        return f"geo:{place}?q={place}"
+    pin = f"?mlat={info.latitude:.5f}&mlon={info.longitude:.5f}"
+    return f"{MAP}{pin}#map=14/{place.replace(',', '/')}"
 
 
 def grid_layout(count: int, usual: str) -> str:
@@ -7555,7 +7564,7 @@ class Site(Guard):
             start=visit.links.album(album, paging.start),
             trail=self._trail(visit),
             zone=zone_text(item.taken, items[max(0, at - NEIGHBOURS) : at + NEIGHBOURS]),
-            map=map_address(info) if info.latitude is not None else "",
+            map=map_address(info, visit.headers.get("User-Agent", "")),
             exposure=exposure_text(info),
             size=size_text(item.file.size),
             size_shown=preview_size(info),

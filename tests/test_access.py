@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import os
 import re
@@ -336,6 +337,35 @@ def test_where_a_photo_was_taken_is_told_to_users_only(gallery: Gallery, name: s
     assert not {"latitude", "longitude"} & gallery.item(f"Trip/{name}").keys()
     told = gallery.item(f"Trip/{name}", "user")
     assert (told.get("latitude"), told.get("longitude")) == (latitude, longitude)
+
+
+ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/140.0.0.0 Mobile"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15"
+
+
+@pytest.mark.parametrize(
+    ("browser", "start"),
+    [
+        (ANDROID, "geo:48.25000,16.50000?q=48.25000,16.50000"),
+        (
+            IPHONE,
+            "https://www.openstreetmap.org/?mlat=48.25000&mlon=16.50000#map=14/48.25000/16.50000",
+        ),
+        (
+            "",
+            "https://www.openstreetmap.org/?mlat=48.25000&mlon=16.50000#map=14/48.25000/16.50000",
+        ),
+    ],
+)
+def test_a_link_to_the_place_opens_a_map_that_the_system_has(
+    gallery: Gallery, browser: str, start: str
+) -> None:
+    page = gallery.client("user").get("/album/Trip/one.jpg", User_Agent=browser)
+    assert f'href="{html.escape(start)}"' in page.text
+    for kind in ("visitor", "user"):
+        nowhere = "/album/Trip/two.jpg" if kind == "user" else "/album/Trip/one.jpg"
+        text = gallery.client(kind).get(nowhere, User_Agent=browser).text
+        assert "geo:" not in text and "openstreetmap" not in text
 
 
 def test_two_sites_in_one_process_know_nothing_of_each_other(
