@@ -78,7 +78,7 @@ FIXED = {
 
 # The owner's own pages have tests of their own.
 # Those for owners and for adding have tests of their own.
-LIMITED = (photos.Access.OWNER, photos.Access.ADD_PAGE, photos.Access.ADD)
+LIMITED = (photos.Access.OWNER, *photos.ADDING)
 OPEN_ROUTES = [route for route in photos.ROUTES if route.access not in LIMITED]
 
 WITH_PATH = [route for route in OPEN_ROUTES if "<path" in route.rule]
