@@ -4819,16 +4819,10 @@ class AddedStore(Store):
         entry = self._read().get(identity)
         return str(entry["key"]) if entry else ""
 
-    def note(
-        self, identity: str, who: str, name: str, size: int, key: str, former: str = ""
-    ) -> None:
-        """Note that somebody added a file; `former`: the identity that was noted for it before.
-
-        Raises ShareFull where there is no room for a record.
-        """
+    def note(self, identity: str, who: str, name: str, size: int, key: str) -> None:
+        """Note that somebody added a file. Raises ShareFull where there is no room for a record."""
         when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         with self._change() as entries:
-            entries.pop(former, None)
             self._make_room(entries)
             entries[identity] = {
                 "who": who,
@@ -5907,35 +5901,48 @@ def _rename_anew(source: str, target: str) -> bool:
     raise OSError(error, os.strerror(error), target)
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    """Give a file a further name. Raises FileExistsError where that is taken, other OSErrors."""
+def _bring_beside(source: str, folder: str) -> str:
+    """Give a file a further name in a folder, which nothing shows, or copy it there; return the path."""
+    path = os.path.join(folder, f"{COPYING}{secrets.token_hex(4)}")
     try:
-        os.link(source, target)
-        return
+        os.link(source, path)
+        return path
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-    handle, copy = tempfile.mkstemp(dir=os.path.dirname(target), prefix=COPYING)
-    os.close(handle)
     try:
-        shutil.copy2(source, copy)
-        _sync_file(copy)
-        if not _rename_anew(copy, target):
-            # Nobody else has the name once this has it, so that the copy replaces nothing.
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            os.replace(copy, target)
-    finally:
+        shutil.copy2(source, path)
+        _sync_file(path)
+    except OSError:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(copy)
+            os.unlink(path)
+        raise
+    return path
 
 
-def lay_into(source: str, folder: str, name: str) -> str:
-    """Give a file a name in a folder that no other has there; return the name."""
+def _rename_or_link(source: str, target: str) -> None:
+    """Rename a file of the same folder. Raises FileExistsError where the name is taken, other OSErrors."""
+    if _rename_anew(source, target):
+        return
+    try:
+        os.link(source, target)
+        os.unlink(source)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # Nobody else has the name once this has it, so that the file replaces nothing.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        os.replace(source, target)
+
+
+def name_anew(source: str, name: str) -> str:
+    """Give a file a name that no other has in its folder; return the name."""
+    folder = os.path.dirname(source)
     stem, suffix = os.path.splitext(name)
     for number in range(2, NAMES_TRIED):
         target = os.path.join(folder, name)
         try:
-            _link_or_copy(source, target)
+            _rename_or_link(source, target)
         except FileExistsError:
             name = f"{stem} ({number}){suffix}"
             continue
@@ -6053,17 +6060,18 @@ class Incoming:
 
     def _lay(self, upload: Upload, path: str, wanted: str, key: str) -> str:
         """Lay a file into its album and note who added it; return its name there."""
-        before = identity_on_disk(path)
-        # First, so that no file is in an album that its guest could not take back.
-        self._added.note(before, upload.who, wanted, upload.size, key)
+        beside = _bring_beside(path, upload.folder)
+        identity = identity_on_disk(beside)
         try:
-            name = lay_into(path, upload.folder, wanted)
-        except (Busy, OSError):
-            self._added.drop(before)
+            # First, so that no file is in an album that its guest could not take back.
+            self._added.note(identity, upload.who, wanted, upload.size, key)
+            name = name_anew(beside, wanted)
+        except (Busy, ShareFull, OSError):
+            os.unlink(beside)
+            self._added.drop(identity)
             raise
-        after = identity_on_disk(os.path.join(upload.folder, name))  # of a copy, another
-        if (after, name) != (before, wanted):
-            self._added.note(after, upload.who, name, upload.size, key, former=before)
+        if name != wanted:
+            self._added.note(identity, upload.who, name, upload.size, key)
         return name
 
     def withdraw(self, file: File, info: Info) -> None:
@@ -6078,8 +6086,7 @@ class Incoming:
         aside = os.path.join(folder, f"{WITHDRAWING}{secrets.token_hex(4)}")
         os.rename(file.path, aside)
         if identity_on_disk(aside) != file.identity:
-            lay_into(aside, folder, name)
-            os.unlink(aside)
+            name_anew(aside, name)
             raise NotFound("This file is not the one that was added.")
         _sync_folder(Path(folder))
         self._bin.mkdir(mode=0o700, exist_ok=True)
@@ -6089,10 +6096,12 @@ class Incoming:
 
     @staticmethod
     def _same_in(folder: str, path: str) -> str:
-        """Return the name of a file with the same bytes; '': there is none."""
+        """Return the name of a file that is shown and has the same bytes; '': there is none."""
         size = os.stat(path).st_size
         with os.scandir(folder) as entries:
             for entry in entries:
+                if is_ignored(entry.name):
+                    continue
                 is_alike = entry.is_file() and entry.stat().st_size == size
                 if is_alike and filecmp.cmp(entry.path, path, shallow=False):
                     return entry.name
