@@ -8134,12 +8134,16 @@ class Site(Guard):
         self, visit: Visit, message: str = "", status: int = 200
     ) -> Response:
         """Ask for whom a link is, and on which terms."""
+        may_add = _field("add") != ""
+        if bottle.request.method != "POST":
+            # To whoever may not add, an inbox is empty for ever.
+            may_add = visit.place.rule.is_inbox
         body = self._render(
             "share",
             visit,
             album=self._album_to_share(visit),
             label=_field("label"),
-            may_add=_field("add") != "",
+            may_add=may_add,
             durations=DURATIONS,
             usual=SHARE_DAYS,
             forever=FOREVER,

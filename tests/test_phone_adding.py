@@ -132,3 +132,13 @@ def test_a_phone_adds_forty_photos_though_the_network_is_cut_and_the_page_hidden
     assert guest.get_by_text("Already here", exact=True).count() >= PHOTOS
     assert contents(folder) == after
     assert not list((server.state / photos.INCOMING).iterdir())
+
+
+def test_the_hint_of_an_inbox_stands_below_its_heading(
+    server: Server, open_window: Callable[..., Any]
+) -> None:
+    guest = open_window(server.address, **PHONE)
+    guest.goto(invite(server, "Party"))
+    heading = guest.get_by_role("heading", name="Party").bounding_box()
+    hint = guest.get_by_text("You see here what was added with your link").bounding_box()
+    assert hint["x"] == heading["x"] > 0

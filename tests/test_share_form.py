@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from drawing import draw
 from visiting import OWN, PASSWORD, Answer, Client, Page
 
 import photos
@@ -222,3 +223,15 @@ def test_names_that_hurt_are_escaped(owner: Client, store: photos.ShareStore) ->
     location = make(owner, label=label).headers["location"]
     text = owner.get(location).text
     assert label not in text and "&lt;script&gt;" in text
+
+
+def test_the_form_of_an_inbox_proposes_that_guests_may_add(
+    owner: Client, library: Path
+) -> None:
+    draw(library / "Party.inbox" / "first.jpg")
+    proposal = re.compile('name="add"[^>]* checked')
+    assert proposal.search(owner.get("/share/Party").text)
+    assert not proposal.search(owner.get("/share/Secret").text)
+    # Asked again, the form says what the owner chose.
+    assert not proposal.search(make(owner, "Party", days="x").text)
+    assert proposal.search(make(owner, "Party", days="x", add="yes").text)
