@@ -39,7 +39,6 @@ import datetime as dt
 import difflib
 import enum
 import errno
-import filecmp
 import functools
 import getpass
 import gzip
@@ -5951,6 +5950,18 @@ def name_anew(source: str, name: str) -> str:
     raise Busy("There are too many files of this name.")
 
 
+def _has_same_bytes(path: str, other: str) -> bool:
+    """Compare two files of the same size.
+
+    `filecmp` would say again what it said of others with these paths, sizes and times.
+    """
+    with open(path, "rb") as file, open(other, "rb") as second:
+        while block := file.read(PIECE_BYTES):
+            if block != second.read(PIECE_BYTES):
+                return False
+    return True
+
+
 class Incoming:
     """The uploads that are not whole yet, each a file in the state folder. Thread-safe."""
 
@@ -6103,7 +6114,7 @@ class Incoming:
                 if is_ignored(entry.name):
                     continue
                 is_alike = entry.is_file() and entry.stat().st_size == size
-                if is_alike and filecmp.cmp(entry.path, path, shallow=False):
+                if is_alike and _has_same_bytes(entry.path, path):
                     return entry.name
         return ""
 

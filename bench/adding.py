@@ -59,7 +59,8 @@ def send(port: int, path: str, photo: Path, sender: int, count: int) -> None:
     """Add photos one after the other, no two of which are alike."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for number in range(count):
-        content = photo.read_bytes() + f"{sender} {number}".encode()
+        # As with real photos, no two have the same size: these are compared byte for byte.
+        content = photo.read_bytes() + bytes(1 + sender * count + number)
         query = {"name": f"{sender}-{number}.jpg", "size": len(content), "modified": 0}
         offset = 0
         while offset < len(content):

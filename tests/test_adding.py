@@ -121,6 +121,20 @@ def test_the_same_photo_is_there_once(ben: Client, inbox: Path, picture: bytes) 
     assert names_in(inbox) == {"first.jpg", "IMG_1.jpg"}
 
 
+def test_other_bytes_of_the_same_name_size_and_time_are_added(
+    ben: Client, inbox: Path, tmp_path: Path
+) -> None:
+    drawn = [
+        draw(tmp_path / f"{colour}.jpg", colour=colour).read_bytes()
+        for colour in ("red", "blue")
+    ]
+    first, second = (content.ljust(5000, b"\0") for content in drawn)
+    for content, is_new in ((first, True), (first, False), (second, True), (second, False)):
+        assert add(ben, "IMG_1.jpg", content)["new"] is is_new
+    assert (inbox / "IMG_1.jpg").read_bytes() == first
+    assert (inbox / "IMG_1 (2).jpg").read_bytes() == second
+
+
 def test_another_photo_of_the_same_name_replaces_nothing(
     ben: Client, inbox: Path, picture: bytes, tmp_path: Path
 ) -> None:
