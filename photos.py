@@ -5405,10 +5405,10 @@ class FilePart:
     def tell(self) -> int:
         return self._at - self._start
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Yield the bytes, for a server whose file wrapper cannot hold so large a part."""
         with contextlib.closing(self):
-            while block := self.read(BLOCK_BYTES):
+            while block := self.read(size):
                 yield block
 
     def close(self) -> None:
@@ -5502,7 +5502,9 @@ FILE_MODE = (stat.S_IFREG | 0o644) << 16  # as Unix has it in the external attri
 MEMBER_OVERHEAD = 4000  # at most, of a file's headers: its path stands in both
 ZIPS_AT_ONCE = 4  # each has a thread of its own
 TAKEAWAYS_KEPT = 4  # of 70,000 files one takes 30 MB
-SLOWEST_BLOCK_SECONDS = 60.0  # for 256 KB: who is slower gives up the place
+# With blocks of 256 KB, a ZIP leaves at two thirds of a plain file's speed; with these, at the same.
+ZIP_BLOCK_BYTES = 1 << 20
+SLOWEST_BLOCK_SECONDS = 120.0  # for such a block: who is slower gives up the place
 
 
 class Member(NamedTuple):
@@ -5563,7 +5565,8 @@ class Member(NamedTuple):
         with open(self.file.path, "rb") as opened:
             if not self.file.is_at(os.fstat(opened.fileno())):
                 raise OSError(errno.ESTALE, "the file has changed since")
-            for block in FilePart(opened, start, self.size, self.patches).blocks():
+            part = FilePart(opened, start, self.size, self.patches)
+            for block in part.blocks(ZIP_BLOCK_BYTES):
                 yield block
                 # A folder that is renamed may be private by now.
                 if not self.file.is_at(os.stat(self.file.path)):
@@ -8393,10 +8396,25 @@ class Channel(waitress.channel.HTTPChannel):
         """Take in what a thread has for the visitor, who may have to read something first."""
         self.writing_since = time.monotonic()
         try:
-            written: int = super().write_soon(data)
-            return written
+            sent = self._send_at_once(data)
+            waiting: int = super().write_soon(data[sent:] if sent else data)
+            return sent + waiting
         finally:
             self.writing_since = math.inf
+
+    def _send_at_once(self, data: Any) -> int:
+        """Send of a large block what the network takes now; return how many bytes.
+
+        Otherwise it would be copied twice on its way.
+        """
+        if not isinstance(data, bytes) or len(data) < SMALL_BYTES:
+            return 0
+        with self.outbuf_lock:
+            if self.total_outbufs_len or not self.connected:
+                return 0
+            sent = self.send(data, do_close=False)
+        self.last_activity = time.time()
+        return sent
 
     def handle_write(self) -> None:
         """Send some of what waits; of a file one block, so that other connections have a turn."""
@@ -8544,6 +8562,7 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
         max_request_body_size=ADD_BODY_BYTES,
         max_request_header_size=HEADER_BYTES,
         outbuf_high_watermark=WAITING_BYTES,
+        outbuf_overflow=WAITING_BYTES + 2 * ZIP_BLOCK_BYTES,  # nothing is written to disk
         trusted_proxy=config.trusted_proxy,
         trusted_proxy_headers=headers,
         clear_untrusted_proxy_headers=True,
