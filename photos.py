@@ -481,6 +481,13 @@ def try_lock(path: Path) -> int | None:
     return file
 
 
+def release_lock(file: int) -> None:
+    """Give a lock back now, even if a worker that is just being started has its file open, too."""
+    if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
+
+
 def state_problem(state: Path) -> str:
     """Say what does not work in a state folder, why, and what to do; '': all works."""
     other = "name another folder with --state FOLDER."
@@ -6028,7 +6035,7 @@ class Incoming:
             is_over = False
             raise
         finally:
-            os.close(file)
+            release_lock(file)
             if is_over:
                 with contextlib.suppress(OSError):
                     os.unlink(path)

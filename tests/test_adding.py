@@ -347,3 +347,18 @@ def test_users_find_the_page_where_they_may_add(
     assert "/add/Trip" not in Page(ben.get("/album/Trip/").text).links
     assert "/add/Trip" not in Page(visitor.get("/album/Trip/").text).links
     assert ben.get("/add/Party.inbox").headers["location"] == "/add/Party"
+
+
+def test_a_process_that_is_just_started_keeps_no_upload_locked(tmp_path: Path) -> None:
+    """Between fork and exec, it has all files of the server, and their locks."""
+    lock = photos.try_lock(tmp_path / "upload")
+    assert lock is not None
+    of_process = os.dup(lock)
+    try:
+        assert photos.try_lock(tmp_path / "upload") is None
+        photos.release_lock(lock)
+        again = photos.try_lock(tmp_path / "upload")
+        assert again is not None
+        photos.release_lock(again)
+    finally:
+        os.close(of_process)
