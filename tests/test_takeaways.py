@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import http.client
 import io
 import random
 import re
@@ -411,3 +412,47 @@ def test_a_download_that_is_cut_at_twenty_places_goes_on_with_curl(tmp_path: Pat
     assert part.read_bytes() == whole
     with zipfile.ZipFile(part) as opened:
         assert opened.testzip() is None
+
+
+def download_from(server: Server, address: str, contents: dict[str, bytes]) -> str:
+    """Download a ZIP and say how that ended. What came as a whole must hold what the files held."""
+    try:
+        status, _, body = server.get(address)
+    except http.client.HTTPException:
+        return "ended early"
+    if status != 200:
+        return f"refused with {status}"
+    with zipfile.ZipFile(io.BytesIO(body)) as opened:
+        for name in opened.namelist():
+            assert opened.read(name) == contents[name], name
+    return "whole"
+
+
+@pytest.mark.whole
+def test_while_photos_come_and_go_a_download_is_whole_or_ends_early(tmp_path: Path) -> None:
+    library = tmp_path / "Album"
+    album = library / "Trip"
+    photo = draw(album / "0000.jpg").read_bytes()
+    contents = {f"Trip/{number:04}.jpg": photo + b"%d" % number for number in range(1000)}
+    for path, content in contents.items():
+        (library / path).write_bytes(content)
+    with Server(set_up(library)) as server:
+
+        def link() -> str:
+            page = server.get("/zip/Trip")[2].decode()
+            links = re.findall(r'href="([^"]*/zip/Trip\?v=[^"]*)"', page)
+            return html.unescape(links[0]) if links else ""
+
+        endings = []
+        for number in range(30):
+            address = eventually(link, 120)
+            (album / f"{number:04}.jpg").unlink()
+            contents[f"Trip/new {number}.jpg"] = photo + b"new %d" % number
+            (album / f"new {number}.jpg").write_bytes(contents[f"Trip/new {number}.jpg"])
+            endings.append(download_from(server, address, contents))
+        assert set(endings) <= {"whole", "ended early", "refused with 410"}
+        assert set(endings) != {"whole"}
+        _, _, body = server.get(eventually(link, 120))
+    with zipfile.ZipFile(io.BytesIO(body)) as opened:
+        assert opened.testzip() is None
+        assert set(opened.namelist()) == {f"Trip/{path.name}" for path in album.iterdir()}
