@@ -159,6 +159,21 @@ def test_days_are_in_the_order_of_the_visitors_country(
             assert re.fullmatch(day, shown), (path, shown)
 
 
+def test_the_links_to_many_years_stay_on_one_line(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    for year in range(2010, 2024):
+        block = exif(f"{year}:05:06 10:00:00")
+        draw(tmp_path / "Album" / f"Trip-{year}" / "a.jpg", exif=block)
+    page = open_site(**PHONE)
+    page.goto("/")
+    heights = page.locator(".years a").evaluate_all(
+        "links => links.map(a => a.offsetHeight)"
+    )
+    assert heights == [44] * 14
+    assert page.evaluate("document.scrollingElement.scrollWidth") == 390
+
+
 @pytest.mark.parametrize("locale", ["en-GB", "en-US"])
 def test_a_range_of_years_or_months_has_one_order_everywhere(
     tmp_path: Path, open_site: Callable[..., Any], locale: str
