@@ -7529,8 +7529,13 @@ class Site(Guard):
         document = self._kept.get(key, inputs)
         if document:
             return document
-        with self._turn():
-            return self._kept.page(key, inputs, make)
+        with place_among(self._turns_wanted, TOO_MUCH):
+            return self._kept.page(key, inputs, functools.partial(self._make_in_turn, make))
+
+    def _make_in_turn(self, make: Callable[[], bytes]) -> bytes:
+        """Make a page when it is its turn; who waits for the same page takes no other's turn."""
+        with self._turns:
+            return make()
 
     def _make_album_page(self, visit: Visit, values: Mapping[str, Any]) -> bytes:
         """Make one page of an album, and have its thumbnails made before others."""

@@ -220,6 +220,21 @@ def test_two_pages_are_made_at_a_time_and_what_is_kept_is_sent_meanwhile(
     assert making.most == 2
 
 
+def test_who_waits_for_a_page_that_is_being_made_takes_no_turn(
+    site: photos.Site, making: Making, ask: Ask
+) -> None:
+    making.gate.clear()
+    same = [ask("/album/Trip/"), ask("/album/Trip/")]
+    eventually(lambda: photos.TURNS - places_left(site._turns_wanted) == 2)
+    eventually(lambda: making.running == 1)
+    time.sleep(0.2)
+    other = ask("/feed.atom")
+    eventually(lambda: making.running == 2)
+    making.gate.set()
+    eventually(lambda: all(same) and other)
+    assert [answer[0].status for answer in (*same, other)] == [200] * 3
+
+
 def test_who_comes_when_too_many_wait_for_their_turn_is_told_to_come_back(
     site: photos.Site,
     visitor: Client,
