@@ -1318,6 +1318,22 @@ def test_after_a_photo_frame_addresses_follow_the_photos_again(
     viewer.shows("b.jpg")
 
 
+def test_opening_while_the_last_transition_runs_is_no_error(
+    gallery: Server, open_window: OpenWindow
+) -> None:
+    page = open_window(gallery.address)
+    view(page, "Trip", "b.jpg")
+    page.evaluate("""async () => {
+        for (let times = 0; times < 4; times++) {
+            document.querySelector("dialog [data-do=close]").click();
+            await new Promise(requestAnimationFrame);
+            document.querySelector(".grid a").click();
+            await new Promise(requestAnimationFrame);
+        }
+    }""")
+    rests(page)
+
+
 # Details
 
 
