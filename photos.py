@@ -6254,6 +6254,15 @@ class Template(bottle.SimpleTemplate):
         self._escape = escape
 
 
+def read_templates(folder: Path) -> dict[str, Template]:
+    """Read the templates of a folder, by their names without suffixes."""
+    return {
+        path.stem: Template(name=path.name, lookup=[os.fspath(folder)])
+        for path in folder.iterdir()
+        if path.suffix in (".html", ".xml")
+    }
+
+
 def zone_text(taken: dt.datetime, around: Sequence[Item]) -> str:
     """Return the time zone of a date where it is not that of the photos around: UTC+09:00."""
     if taken.tzinfo in (None, told_zone(around)):
@@ -6978,11 +6987,7 @@ class Guard:
         self._has_advised = False
         folder = template_folder()
         self._statics = Statics(folder, library.folders.root)
-        self._templates = {
-            path.stem: Template(name=path.name, lookup=[os.fspath(folder)])
-            for path in folder.iterdir()
-            if path.suffix in (".html", ".xml")
-        }
+        self._templates = read_templates(folder)
         languages = read_texts(folder / "texts.tsv")
         # Visitors share few values of Accept-Language; taking one apart costs as much as all other headers.
         self._texts_for = functools.lru_cache(LANGUAGES_KEPT)(
