@@ -605,6 +605,7 @@ LARGEST_AMOUNT = 10_000  # files or gigabytes that guests may add with one link
 CACHE_SHARE = 20  # percent of its disk; thumbnails and previews of 10,000 photos take 4 GB
 # Addresses that nobody has (RFC 5737, RFC 3849).
 NOBODY = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+LOOK_UP_SECONDS = 1.0  # of a name in the home network
 USUAL_PORTS = {"http": "80", "https": "443"}  # browsers leave these out of Origin
 _HOST_NAME = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*", re.IGNORECASE | re.ASCII)
 _PUBLIC_ADDRESS = re.compile(
@@ -847,6 +848,23 @@ def network_host(family: socket.AddressFamily = socket.AF_INET) -> str | None:
         host: str = probe.getsockname()[0]
         return host
     return None
+
+
+def local_name() -> str:
+    """Return this machine's name in its network, HOST.local (RFC 6762); '': nobody answers for it."""
+    name = f"{socket.gethostname().partition('.')[0]}.local"
+    numbers: set[str] = set()
+
+    def look_up() -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            numbers.update(str(entry[4][0]) for entry in socket.getaddrinfo(name, None))
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(LOOK_UP_SECONDS)  # some systems look for minutes
+    own = {network_host(family) for family in NOBODY}
+    # Some providers answer every name with an address of theirs.
+    return name if numbers & own else ""
 
 
 def addresses(config: Config) -> list[str]:
@@ -4875,12 +4893,27 @@ def share_link(config: Config, token: str) -> str:
     return f"{address_for_others(config)}/s/{token}/"
 
 
+HALF_BLOCKS = (" ▄", "▀█")  # by whether the upper half is dark, then the lower
+# Colours 16 and 231 of 256: black on white, whatever the theme of the terminal makes of its own 16.
+BLACK_ON_WHITE, USUAL_COLOURS = "\033[38;5;16;48;5;231m", "\033[0m"
+
+
 def qr_code(link: str) -> Any:
     """Return the QR code of a link (ISO/IEC 18004), as segno makes it."""
     # Here, since it loads much of Python's network code, 55 ms, and is needed once in a while.
     import segno
 
     return segno.make(link, error="m", micro=False)
+
+
+def qr_lines(link: str) -> Iterator[str]:
+    """Draw the QR code of a link for a terminal, two rows a line."""
+    rows = [*qr_code(link).matrix_iter(border=4)]
+    pairs = itertools.zip_longest(rows[::2], rows[1::2], fillvalue=bytes(len(rows[0])))
+    for upper, lower in pairs:
+        halves = zip(upper, lower, strict=True)
+        blocks = "".join(HALF_BLOCKS[above][below] for above, below in halves)
+        yield f"{BLACK_ON_WHITE}{blocks}{USUAL_COLOURS}"
 
 
 class SharedAlbum(NamedTuple):
@@ -8838,6 +8871,23 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
+def may_draw() -> bool:
+    """Whether a QR code can be drawn where the output goes."""
+    has_colours = os.environ.get("TERM", "") != "dumb"
+    if (
+        sys.platform == "win32"
+    ):  # the older console of Windows shows codes for colours as they are
+        has_colours = "WT_SESSION" in os.environ
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    return sys.stdout.isatty() and has_colours and encoding == "utf8"
+
+
+def show_qr_code(link: str) -> None:
+    """Draw the QR code of a link, where that can be seen."""
+    if may_draw():
+        print(*qr_lines(link), sep="\n", flush=True)
+
+
 def state_folder(args: argparse.Namespace) -> Path:
     """Return the state folder that the flags mean: by default in the library, by default at home."""
     library = Path(getattr(args, "library", args.home))
@@ -9032,6 +9082,17 @@ def stop_by_signals(app: Site) -> None:
         signal.signal(number, stop)
 
 
+def show_addresses(config: Config) -> None:
+    """Print the addresses to open, and the QR code of that for others."""
+    shown = addresses(config)
+    if config.host in (ANY_HOST, EVERY_HOST) and (name := local_name()):
+        shown.insert(1, f"http://{name}:{config.port}{config.prefix}/")
+    print("Open:", *shown, sep="\n  ", flush=True)
+    link = f"{address_for_others(config)}/"
+    if link != shown[0]:
+        show_qr_code(link)
+
+
 def run_serve(args: argparse.Namespace) -> None:
     """Serve the albums; what happens without a command."""
     state, config = open_state(args, first_run=True)
@@ -9046,7 +9107,8 @@ def run_serve(args: argparse.Namespace) -> None:
     announce(state, build_name(args))
     app.start()
     stop_by_signals(app)
-    print(f"Serving {library_root(state, config)}. Open:", *addresses(config), sep="\n  ")
+    print(f"Serving {library_root(state, config)}. ", end="")
+    show_addresses(config)
     print("Ctrl-C stops it.", flush=True)
     server.run()
     server.close()
@@ -9188,9 +9250,7 @@ def run_share(args: argparse.Namespace) -> None:
     terms = {"until": until, "password": hashed, "may_add": args.add}
     share = sharing.guests.made(place, label=label, **terms)
     print(*share_lines(sharing, share), sep="\n")
-    if is_terminal():
-        link = share_link(sharing.config, sharing.guests.store.token(share))
-        qr_code(link).terminal(compact=True)
+    show_qr_code(share_link(sharing.config, sharing.guests.store.token(share)))
 
 
 def run_shares(args: argparse.Namespace) -> None:

@@ -168,6 +168,6 @@ def test_removing_an_owner_ends_the_links_that_this_owner_made(
 def test_a_terminal_shows_the_code(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photos, "is_terminal", lambda: True)
+    monkeypatch.setattr(photos, "may_draw", lambda: True)
     assert "\N{FULL BLOCK}" in command("share", "Trip", "--for", "Grandma")[1]
     assert "\N{FULL BLOCK}" not in command("shares")[1]

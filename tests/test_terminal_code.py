@@ -1,0 +1,185 @@
+"""A link as a QR code on a terminal, read back as a phone does; and the addresses beside it."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import set_up
+from drawing import draw
+from PIL import Image
+from processes import Terminal, free_port
+
+import photos
+
+BLOCKS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
+# What any terminal with 256 colours draws for these two, whatever its theme.
+FIXED = {"38;5;16": 0, "48;5;231": 255}
+HOME_NETWORK = "192.168.1.20"
+
+
+def screenshot(lines: list[str], ink: int, paper: int) -> Image.Image:
+    """Draw lines of half blocks as a terminal does whose own colours are ink and paper."""
+    rows = []
+    for line in lines:
+        upper, lower = [], []
+        front, back = ink, paper
+        for codes, letter in re.findall(r"\033\[([\d;]*)m|(.)", line):
+            if codes == "0":
+                front, back = ink, paper
+            elif codes:
+                first, second = re.findall(r"[34]8;5;\d+", codes)
+                front, back = FIXED[first], FIXED[second]
+            else:
+                above, below = BLOCKS[letter]
+                upper.append((back, front)[above])
+                lower.append((back, front)[below])
+        rows += [upper, lower]
+    picture = Image.new("L", (len(rows[0]) + 4, len(rows) + 4), paper)
+    for y, row in enumerate(rows):
+        for x, brightness in enumerate(row):
+            picture.putpixel((x + 2, y + 2), brightness)
+    return picture.resize((8 * picture.width, 8 * picture.height), Image.Resampling.NEAREST)
+
+
+def read_back(picture: Image.Image, folder: Path) -> str:
+    """Return what a reader of QR codes sees in a picture."""
+    if not shutil.which("zbarimg"):
+        pytest.skip("zbarimg is missing")
+    path = folder / "code.png"
+    picture.save(path)
+    command = ["zbarimg", "-q", "--raw", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.removesuffix("\n")
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(255, 0), (0, 255), (180, 90)])
+@pytest.mark.parametrize("path", ["", "s/" + "aB3_-" * 4 + "xy/", "album/%E6%97%A5/" * 12])
+def test_a_code_is_read_on_dark_and_light_terminals(
+    ink: int, paper: int, path: str, tmp_path: Path
+) -> None:
+    link = f"https://photos.example.org/{path}"
+    lines = list(photos.qr_lines(link))
+    assert read_back(screenshot(lines, ink, paper), tmp_path) == link
+
+
+def test_a_code_for_an_address_fits_a_small_terminal() -> None:
+    lines = list(photos.qr_lines("https://some-long-words-here-now.trycloudflare.com/"))
+    assert len(lines) <= 21
+    assert len(re.sub(r"\033\[[\d;]*m", "", lines[0])) <= 80
+
+
+@pytest.mark.parametrize(
+    ("encoding", "is_screen", "term", "is_drawn"),
+    [
+        ("utf-8", True, "xterm-256color", True),
+        ("UTF8", True, "", True),
+        ("utf-8", False, "xterm", False),
+        ("utf-8", True, "dumb", False),
+        ("ascii", True, "xterm", False),
+        ("iso8859-1", True, "xterm", False),
+    ],
+)
+def test_codes_are_drawn_where_they_can_be_seen(
+    encoding: str,
+    is_screen: bool,
+    term: str,
+    is_drawn: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr(out, "isatty", lambda: is_screen, raising=False)
+    monkeypatch.setenv("TERM", term)
+    photos.show_qr_code("https://example.org/")
+    assert (b"48;5;231" in out.buffer.getvalue()) == is_drawn
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine named attic in a home network."""
+    monkeypatch.setattr(photos, "network_host", lambda family=None: HOME_NETWORK)
+    monkeypatch.setattr("socket.gethostname", lambda: "attic.lan")
+    monkeypatch.setattr(photos, "LOOK_UP_SECONDS", 0.2)
+
+
+def answer_names(number: str, seconds: float = 0) -> object:
+    def look_up(name: str, port: None) -> list[tuple[object, ...]]:
+        time.sleep(seconds)
+        if not number:
+            raise OSError(-2, "Name or service not known")
+        assert name == "attic.local"
+        return [(2, 1, 6, "", ("127.0.1.1", 0)), (2, 1, 6, "", (number, 0))]
+
+    return look_up
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds", "name"),
+    [
+        (HOME_NETWORK, 0, "attic.local"),
+        ("", 0, ""),
+        ("203.0.113.80", 0, ""),  # a provider that answers every name
+        (HOME_NETWORK, 1, ""),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_the_name_of_the_home_network_is_told_where_it_leads_here(
+    number: str, seconds: float, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", answer_names(number, seconds))
+    assert photos.local_name() == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown", "code"),
+    [
+        ({}, ["http://127.0.0.1:8080/"], ""),
+        (
+            {"host": "0.0.0.0"},
+            [
+                "http://127.0.0.1:8080/",
+                "http://attic.local:8080/",
+                f"http://{HOME_NETWORK}:8080/",
+            ],
+            f"http://{HOME_NETWORK}:8080/",
+        ),
+        (
+            {"public_address": "https://example.org/pics"},
+            ["http://127.0.0.1:8080/pics/", "https://example.org/pics/"],
+            "https://example.org/pics/",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_the_code_is_for_others_and_the_addresses_are_plain_text(
+    settings: dict[str, str],
+    shown: list[str],
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    codes: list[str] = []
+    monkeypatch.setattr("socket.getaddrinfo", answer_names(HOME_NETWORK))
+    monkeypatch.setattr(photos, "show_qr_code", codes.append)
+    photos.show_addresses(photos.Config(**settings))
+    assert capsys.readouterr().out == "\n  ".join(["Open:", *shown]) + "\n"
+    assert "".join(codes) == code
+
+
+@pytest.mark.whole
+def test_who_serves_at_a_terminal_sees_the_code(tmp_path: Path) -> None:
+    library = tmp_path / "Album"
+    draw(library / "Trip" / "a.jpg")
+    set_up(library)
+    address = "https://photos.example.org"
+    flags = ("--port", str(free_port()), "--public-address", address)
+    with Terminal(*flags, folder=library) as terminal:
+        terminal.expect("Ctrl-C stops it.")
+        lines = [line for line in terminal.screen.splitlines() if "48;5;231" in line]
+        assert read_back(screenshot(lines, 200, 20), tmp_path) == f"{address}/"
