@@ -9,7 +9,7 @@ Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
     albums · upkeep · users · tokens · shares · HTTP · ZIP · adding · pages · routes · guard ·
-    web · server · checks · command line
+    web · server · tunnel · checks · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -688,6 +688,18 @@ def parse_proxy(text: str) -> str:
     return str(ipaddress.ip_address(text))
 
 
+def parse_tunnel(text: str) -> str:
+    """Return the kind of tunnel, or ''; yes stands for the one that needs no account."""
+    word = text.lower()
+    if word in (*NOTHING, *NO, "n"):
+        return ""
+    if word in (*YES, "y", "cloudflare", "cloudflared"):
+        return "cloudflare"
+    if word == "tailscale":
+        return word
+    raise ValueError("Answer yes, no, cloudflare or tailscale.")
+
+
 def parse_share(text: str) -> int:
     """Return a share in percent, 1 to 100."""
     number = text.removesuffix("%").strip()
@@ -749,6 +761,11 @@ class Config:
         "its path is the site's prefix",
         question="Its public address, if there is a tunnel?",
         hint="such as https://photos.example.org; - for none",
+    )
+    tunnel: str = _setting(
+        default="",
+        parse=parse_tunnel,
+        help="open a tunnel for people outside: cloudflare, tailscale or no",
     )
     trusted_proxy: str = _setting(
         default="",
@@ -8633,6 +8650,120 @@ def raise_file_limit() -> None:
     if sys.platform != "win32":
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
+
+
+# --- Tunnel ------------------------------------------------------------------
+
+TUNNEL_PROGRAMS = {"cloudflare": "cloudflared", "tailscale": "tailscale"}
+RELEASE = (
+    "https://github.com/cloudflare/cloudflared/releases/latest/download/cloudflared-linux"
+)
+TAILSCALE_SCRIPT = "curl -fsSL https://tailscale.com/install.sh | sh"
+# By program, and by what the system installs programs with.
+HOW_TO_INSTALL = {
+    "cloudflared": {
+        "brew": "brew install cloudflared",
+        "winget": "winget install Cloudflare.cloudflared",
+        "pacman": "sudo pacman -S cloudflared",
+        "apk": "sudo apk add cloudflared",
+        "dpkg": f"curl -LO {RELEASE}-$(dpkg --print-architecture).deb"
+        " && sudo dpkg -i cloudflared-linux-*.deb",
+        "rpm": f"sudo rpm -i {RELEASE}-$(uname -m).rpm",
+    },
+    "tailscale": {
+        "brew": "brew install tailscale",
+        "winget": "winget install Tailscale.Tailscale",
+        **dict.fromkeys(("pacman", "apk", "dpkg", "rpm"), TAILSCALE_SCRIPT),
+    },
+}
+DOWNLOAD_PAGES = {
+    "cloudflared": "https://github.com/cloudflare/cloudflared/releases",
+    "tailscale": "https://tailscale.com/download",
+}
+
+
+def tunnel_program(kind: str) -> str:
+    """Return the path of the program of a kind of tunnel. Raises PhotosError where it is missing."""
+    name = TUNNEL_PROGRAMS[kind]
+    path = shutil.which(name)
+    if path:
+        return path
+    commands = HOW_TO_INSTALL[name]
+    installer = next(filter(shutil.which, commands), "")
+    advice = commands.get(installer, f"see {DOWNLOAD_PAGES[name]}")
+    raise PhotosError(f"The program {name} is missing here. To install it: {advice}")
+
+
+def read_tunnel_token(state: Path) -> str:
+    """Return the token of the owner's own tunnel, or ''. Raises StateError where others can read it."""
+    path = state / "tunnel.token"
+    try:
+        token = path.read_text("ascii", "replace").strip()
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}.") from None
+    if mode & 0o077 and sys.platform != "win32":
+        raise StateError(f"Others can read {path}. To end that: chmod 600 {path}")
+    if not token:
+        raise StateError(f"{path} is empty. Put the token in, or remove it.")
+    return token
+
+
+def birth_of(pid: int) -> str:
+    """Return when a process began, as this system tells it; '': there is none of that id."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+            state, *others = fields.rpartition(")")[2].split()
+            return "" if state in "ZX" else others[18]  # proc(5): starttime
+        return ""
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    if sys.platform == "win32":
+        script = f"(Get-Process -Id {pid}).StartTime.Ticks"
+        command = ["powershell", "-NoProfile", "-Command", script]
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    with contextlib.suppress(OSError):
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment
+        )
+        return done.stdout.strip()
+    return ""
+
+
+class TunnelNote(NamedTuple):
+    """What is kept about the tunnel on disk, in tunnel.json."""
+
+    address: str = ""  # where it leads from, or led from at last
+    pid: int = 0  # of its program; 0: none runs
+    birth: str = ""
+
+    @classmethod
+    def read(cls, state: Path) -> TunnelNote:
+        """Return the note; an empty one where there is none that makes sense."""
+        with contextlib.suppress(StateError, KeyError):
+            content = read_state(state / "tunnel.json") or {}
+            note = cls(**{name: content[name] for name in cls._fields})
+            if [*map(type, note)] == [*map(type, cls())]:
+                return note
+        return cls()
+
+    def write(self, state: Path) -> None:
+        """Keep the note, where the disk takes it."""
+        with contextlib.suppress(OSError):
+            write_state(state / "tunnel.json", self._asdict())
+
+
+def end_left_tunnel(state: Path) -> None:
+    """End the program of a server that was killed, if that is what has its id now."""
+    note = TunnelNote.read(state)
+    if note.pid <= 1:
+        return
+    if note.birth and birth_of(note.pid) == note.birth:
+        with contextlib.suppress(OSError):
+            os.kill(note.pid, signal.SIGTERM)
+    TunnelNote(note.address).write(state)
 
 
 # --- Checks ------------------------------------------------------------------

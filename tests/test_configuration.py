@@ -262,6 +262,7 @@ def test_all_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
         port=8081,
         host="0.0.0.0",
         public_address="https://photos.example.org/album",
+        tunnel="tailscale",
         trusted_proxy="127.0.0.1",
         follow_symlinks=True,
         keep_location=True,
