@@ -8680,6 +8680,21 @@ DOWNLOAD_PAGES = {
     "cloudflared": "https://github.com/cloudflare/cloudflared/releases",
     "tailscale": "https://tailscale.com/download",
 }
+# Run by Python in the place of the program, which ends when we do, however that happens (prctl(2)).
+END_WITH_PARENT = """import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+os.execv(sys.argv[1], sys.argv[1:])"""
+OPENING_SECONDS = 30.0  # that a tunnel has to open; the program is started afresh then
+LOOKING_SECONDS = 0.25  # between two looks at whether it is open
+SHORTEST_REST, LONGEST_REST = 1.0, 60.0  # s, before the program is started again
+ENDING_SECONDS = 1.0  # that the program has to end; it is killed then
+TOLD_LINES = 50  # of what the program says, kept for the reason why it ended
+LINE_LENGTH = 300  # of a reason
+# Cloudflare's answers to who asks too often: HTTP 429, and its error 1015.
+_TOO_OFTEN = re.compile(r"\b429 Too Many Requests|\berror code: 1015\b", re.IGNORECASE)
+# cloudflared says so where a network lets no UDP through.
+_NO_UDP = re.compile(r"fail.*\bquic\b|no recent network activity", re.IGNORECASE)
+_LOG_TIME = re.compile(r"\S+Z (?:ERR|FTL) ")
 
 
 def tunnel_program(kind: str) -> str:
@@ -8764,6 +8779,226 @@ def end_left_tunnel(state: Path) -> None:
         with contextlib.suppress(OSError):
             os.kill(note.pid, signal.SIGTERM)
     TunnelNote(note.address).write(state)
+
+
+def local_json(port: int, path: str) -> dict[str, Any]:
+    """Ask a program on this machine; return its answer, {} where it gives none with status 200."""
+    import http.client  # here, since few servers have a tunnel
+
+    connection = http.client.HTTPConnection(OWN_HOST, port, timeout=2)
+    with (
+        contextlib.suppress(OSError, ValueError, http.client.HTTPException),
+        contextlib.closing(connection),
+    ):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        content = json.loads(answer.read(HEADER_BYTES))
+        if answer.status == 200 and isinstance(content, dict):
+            return content
+    return {}
+
+
+def funnel_address(status: Mapping[str, Any], port: int) -> str:
+    """Return the address that Tailscale's Funnel leads from to a port of this machine, or ''.
+
+    `tailscale funnel --bg` stands in the status itself, `tailscale funnel` below "Foreground".
+    """
+    sessions = status.get("Foreground") or {}
+    for part in (*sessions.values(), status):
+        for name, is_open in (part.get("AllowFunnel") or {}).items():
+            site = (part.get("Web") or {}).get(name) or {}
+            root = (site.get("Handlers") or {}).get("/") or {}
+            if is_open and str(root.get("Proxy", "")).endswith(f":{port}"):
+                return parse_public_address(name)
+    return ""
+
+
+class Tunnel:
+    """Runs the program by which people outside reach the site, and starts it again when it ends."""
+
+    def __init__(
+        self, state: Path, config: Config, tell: Callable[[str], None], token: str = ""
+    ) -> None:
+        """`tell` is called in a thread with each address that opens and is another than before.
+
+        Raises PhotosError where the program is missing.
+        """
+        self._state, self._config, self._tell, self._token = state, config, tell, token
+        self._program = tunnel_program(config.tunnel)
+        self._starting = threading.Lock()
+        self._closing = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+        self._said: deque[str] = deque(maxlen=TOLD_LINES)
+        self._protocol: tuple[str, ...] = ()
+        self._address = ""
+
+    def start(self) -> None:
+        """Open the tunnel, in a thread of its own."""
+        threading.Thread(target=self._keep_open, name="tunnel", daemon=True).start()
+
+    def close(self) -> None:
+        """End the program, and start it no more."""
+        with self._starting:
+            self._closing.set()
+        self._end(self._process)
+        TunnelNote(TunnelNote.read(self._state).address).write(self._state)
+
+    def _end(self, process: subprocess.Popen[str] | None) -> None:
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    def _keep_open(self) -> None:
+        rest = SHORTEST_REST
+        while not self._closing.is_set():
+            if self._run_once() > LONGEST_REST:
+                rest = SHORTEST_REST
+            if self._closing.is_set():
+                return
+            reason = self._reason()
+            if self._has_said(_TOO_OFTEN):
+                rest = LONGEST_REST
+                reason = "Cloudflare gives out no more addresses for now"
+            log.warning("No tunnel: %s. Next try in %g s.", reason, rest)
+            self._closing.wait(rest)
+            rest = min(2 * rest, LONGEST_REST)
+
+    def _has_said(self, words: re.Pattern[str]) -> bool:
+        """Say whether a line of the program has certain words."""
+        return any(map(words.search, tuple(self._said)))
+
+    def _reason(self) -> str:
+        """Return why the program ended, in its own words."""
+        lines = tuple(self._said)
+        errors = [line for line in lines if _LOG_TIME.match(line)]
+        reason = errors[-1] if errors else " ".join(lines[-3:])
+        reason = _LOG_TIME.sub("", reason)[:LINE_LENGTH].rstrip(". ")
+        return reason or f"{self._program} ended without a word"
+
+    def _run_once(self) -> float:
+        """Run the program until it ends; return for how many seconds the tunnel was open."""
+        self._said.clear()
+        with socket.create_server((OWN_HOST, 0)) as probe:
+            metrics = probe.getsockname()[1]
+        try:
+            process = self._launch(metrics)
+        except OSError as error:
+            self._said.append(f"{self._program}: {error.strerror}")
+            return 0.0
+        if process is None:
+            return 0.0
+        reader = threading.Thread(target=self._listen, args=(process,), daemon=True)
+        reader.start()
+        since = math.inf
+        if address := self._wait_until_open(process, metrics):
+            since = time.monotonic()
+            self._open_at(address, process.pid)
+            process.wait()
+        self._end(process)
+        reader.join(ENDING_SECONDS)
+        return time.monotonic() - since
+
+    def _command(self, metrics: int) -> list[str]:
+        port = str(self._config.port)
+        if self._config.tunnel == "tailscale":
+            return [self._program, "funnel", port]
+        # An own empty file: the rules in ~/.cloudflared/config.yml are for another tunnel.
+        settings = self._state / "cache" / "tunnel.yml"
+        settings.write_bytes(b"")
+        command = [self._program, "tunnel", "--config", os.fspath(settings)]
+        command += ["--no-autoupdate", "--metrics", f"{OWN_HOST}:{metrics}"]
+        command += ["--grace-period", "2s", *self._protocol]
+        if self._token:
+            return [*command, "run"]
+        return [*command, "--url", f"http://{OWN_HOST}:{port}"]
+
+    def _launch(self, metrics: int) -> subprocess.Popen[str] | None:
+        """Start the program, and note which process is ours; None: it is to start no more."""
+        command = self._command(metrics)
+        if sys.platform == "linux":
+            command = [sys.executable, "-ISc", END_WITH_PARENT, *command]
+        names = [name for name in os.environ if not name.startswith("TUNNEL_")]
+        environment = {name: os.environ[name] for name in names}
+        if self._token:
+            environment["TUNNEL_TOKEN"] = self._token  # others can read arguments
+        with self._starting:
+            if self._closing.is_set():
+                return None
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # Ctrl-C is for us, and we end it
+            )
+            self._note(self._process.pid, TunnelNote.read(self._state).address)
+            return self._process
+
+    def _note(self, pid: int, address: str) -> None:
+        """Note which process is ours, for the next start if this server is killed."""
+        TunnelNote(address, pid, birth_of(pid)).write(self._state)
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        """Read what the program says as long as it runs: it stands still where nobody does."""
+        assert process.stdout
+        with process.stdout:
+            for line in process.stdout:
+                if line.strip():
+                    self._said.append(line.strip())
+
+    def _wait_until_open(self, process: subprocess.Popen[str], metrics: int) -> str:
+        """Return the address once the tunnel is open; '': it does not open."""
+        deadline = time.monotonic() + OPENING_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if address := self._address_now(metrics):
+                    return address
+            except (ValueError, AttributeError, subprocess.SubprocessError) as error:
+                log.warning("The tunnel tells no address: %s", error)
+            if self._has_said(_NO_UDP) and not self._protocol:
+                self._protocol = ("--protocol", "http2")
+                break
+            if self._closing.wait(LOOKING_SECONDS):
+                break
+        return ""
+
+    def _address_now(self, metrics: int) -> str:
+        """Return the address of the tunnel if it is open now, else ''."""
+        if self._config.tunnel == "tailscale":
+            command = [self._program, "funnel", "status", "--json"]
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=10
+            )
+            return funnel_address(json.loads(done.stdout or "{}"), self._config.port)
+        if not local_json(metrics, "/ready").get("readyConnections"):
+            return ""
+        if self._token:
+            return self._config.public_address
+        return parse_public_address(
+            str(local_json(metrics, "/quicktunnel").get("hostname", ""))
+        )
+
+    def _open_at(self, address: str, pid: int) -> None:
+        """Tell the address, and loudly that it is another one: links that were sent lead nowhere."""
+        before = TunnelNote.read(self._state).address
+        self._note(pid, address)
+        if before not in ("", address):
+            log.warning(
+                "THE ADDRESS HAS CHANGED. Links with the old one are dead: %s", before
+            )
+        if address == self._address:
+            log.warning("The tunnel is open again.")
+            return
+        self._address = address
+        self._tell(address)
 
 
 # --- Checks ------------------------------------------------------------------

@@ -22,6 +22,7 @@ from browsing import CLOSE_SECONDS, TEST_SECONDS, Browser, closed_already
 from drawing import draw, exif
 from gallery import Gallery, open_gallery
 from looking import Open, read
+from outside import StandIn
 from processes import Server, eventually
 from visiting import PASSWORD, Client
 
@@ -301,6 +302,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "chromium" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=2, only_rerun="TargetClosedError"))
+
+
+@pytest.fixture
+def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Programs on the PATH that behave like cloudflared and tailscale."""
+    programs = StandIn(tmp_path / "standin")
+    monkeypatch.setenv("STANDIN", os.fspath(programs.folder))
+    monkeypatch.setenv("PATH", f"{programs.folder}{os.pathsep}{os.environ['PATH']}")
+    yield programs
+    programs.end_all()
 
 
 @pytest.fixture
