@@ -8,8 +8,8 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · upkeep · users · tokens · shares · HTTP · ZIP · adding · pages · routes · guard ·
-    web · server · tunnel · checks · command line
+    albums · finding · upkeep · users · tokens · shares · HTTP · ZIP · adding · pages · routes ·
+    guard · web · server · tunnel · checks · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -70,6 +70,7 @@ import threading
 import time
 import unicodedata
 import uuid
+import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
@@ -157,6 +158,12 @@ HEAVY_AT_ONCE = 2
 SESSION_SECONDS = 30 * 86400
 
 log = logging.getLogger("photos")
+
+Key: TypeAlias = tuple[Any, ...]  # values that are compared together
+Environ: TypeAlias = dict[str, Any]  # of a request (PEP 3333)
+Headers: TypeAlias = Mapping[
+    str, str
+]  # of a request, by their names as RFC 9110 writes them
 
 # --- Errors ------------------------------------------------------------------
 
@@ -1570,7 +1577,7 @@ def _counted(text: str) -> tuple[str | int, ...]:
     return tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces))
 
 
-def natural(name: str) -> tuple[Any, ...]:
+def natural(name: str) -> Key:
     """Return a sort key by which IMG_2 comes before IMG_10; equal only for equal names.
 
     A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
@@ -2719,6 +2726,11 @@ class Item:
         return display(self.file.name)
 
     @property
+    def title_of_album(self) -> str:
+        """The title of the album that it lies in; '': the library."""
+        return display("".join(self.address[-2:-1]))
+
+    @property
     def key(self) -> str:
         """The key of its content, '' until it was read."""
         return self.facts.key
@@ -2745,12 +2757,14 @@ class Item:
             yield dt.datetime.fromisoformat(self.facts.written)
 
     @property
-    def taken(self) -> dt.datetime:
-        """When it was taken, local time, best first: as its metadata tell, its name, EXIF's DateTime.
+    def told(self) -> dt.datetime | None:
+        """When it was taken, best first: as its metadata tell, its name, EXIF's DateTime; None: none does."""
+        return first_date(self._told_dates())
 
-        Else the file's mtime.
-        """
-        return first_date(self._told_dates()) or local_time(self.file.mtime)
+    @property
+    def taken(self) -> dt.datetime:
+        """When it was taken, local time; where nothing tells that, the file's mtime."""
+        return self.told or local_time(self.file.mtime)
 
 
 ListItems: TypeAlias = Callable[[], tuple[Item, ...]]
@@ -2842,7 +2856,7 @@ def instant(date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
     return date.replace(tzinfo=zone)
 
 
-def name_order(item: Item) -> tuple[Any, ...]:
+def name_order(item: Item) -> Key:
     """Return a sort key by which items are in the natural order of their names."""
     return natural(item.file.name)
 
@@ -3515,6 +3529,163 @@ def open_library(
         circumstances=circumstances,
         cache_share=config.cache_share,
     )
+
+
+# --- Finding -----------------------------------------------------------------
+
+Month: TypeAlias = tuple[int, int]  # year, month
+
+
+class MonthPart(NamedTuple):
+    """What was taken in one month, of the items of one album."""
+
+    photos: int
+    videos: int
+    places: slice  # within which the items stand among all of the album
+    cover: Item | None
+
+
+class Calendar(NamedTuple):
+    """When the items of one album were taken, as local time told it there."""
+
+    months: Mapping[Month, MonthPart]
+    days: frozenset[dt.date]  # which more than the mtime of a file tells
+
+
+@dataclasses.dataclass(frozen=True)
+class Period:
+    """A year or a month of the timeline."""
+
+    start: dt.date
+    photos: int
+    videos: int
+    cover: Item | None
+
+    @property
+    def month(self) -> Month:
+        return self.start.year, self.start.month
+
+    @property
+    def count(self) -> int:
+        return self.photos + self.videos
+
+
+def every_album(album: Album) -> Iterator[Album]:
+    """Yield an album and all that somebody finds below it."""
+    yield album
+    for child in album.albums:
+        yield from every_album(child)
+
+
+def local_order(item: Item) -> tuple[dt.datetime, Key]:
+    """Return a sort key by which items of many albums are in the order of the clocks on the wall."""
+    return item.taken.replace(tzinfo=None), natural(item.file.name)
+
+
+def month_of(item: Item) -> Month:
+    """Return the month in which an item was taken."""
+    taken = item.taken
+    return taken.year, taken.month
+
+
+def month_part(items: Sequence[Item], places: Sequence[int]) -> MonthPart:
+    """Return what was taken in one month: some of the items of an album, by their places."""
+    together = [items[at] for at in places]
+    photos = sum(item.kind == PHOTO for item in together)
+    return MonthPart(
+        photos=photos,
+        videos=len(together) - photos,
+        places=slice(places[0], places[-1] + 1),
+        cover=choose_cover(together),
+    )
+
+
+def calendar_of(items: Sequence[Item]) -> Calendar:
+    """Sort the items of an album by the months in which they were taken."""
+    days = set()
+    months: dict[Month, list[int]] = {}
+    for at, item in enumerate(items):
+        told = item.told
+        taken = told or item.taken
+        months.setdefault((taken.year, taken.month), []).append(at)
+        if told:
+            days.add(told.date())
+    parts = {month: month_part(items, places) for month, places in months.items()}
+    return Calendar(parts, frozenset(days))
+
+
+def merge_periods(start: dt.date, parts: Sequence[Period | MonthPart]) -> Period:
+    """Return a period of which the parts are known."""
+    covers = [part.cover for part in parts if part.cover]
+    return Period(
+        start=start,
+        photos=sum(part.photos for part in parts),
+        videos=sum(part.videos for part in parts),
+        cover=choose_cover(covers),
+    )
+
+
+def period_of(months: Iterable[Period], start: tuple[int, ...]) -> Period | None:
+    """Return the year or month that begins with some numbers; no numbers: all of the time."""
+    parts = [period for period in months if period.month[: len(start)] == start]
+    if not parts:
+        return None
+    return merge_periods(parts[0].start, parts)
+
+
+def years_of(months: Iterable[Period]) -> list[Period]:
+    """Return the years that some months lie in, in the same order."""
+    years: dict[int, list[Period]] = {}
+    for month in months:
+        years.setdefault(month.start.year, []).append(month)
+    return [merge_periods(dt.date(year, 1, 1), parts) for year, parts in years.items()]
+
+
+class Finder:
+    """Finds items of all albums from one on: what its principal finds, and nothing else. Thread-safe."""
+
+    def __init__(self) -> None:
+        # As long as an album is the same one, whoever asks.
+        self._calendars: weakref.WeakKeyDictionary[ListItems, Calendar] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def calendar(self, album: Album) -> Calendar:
+        """Return when the items of an album itself were taken."""
+        calendar = self._calendars.get(album.list_items)
+        if calendar is None:
+            calendar = calendar_of(album.items)
+            self._calendars[album.list_items] = calendar
+        return calendar
+
+    def months(self, album: Album) -> list[Period]:
+        """Return the months in which something was taken in an album or below it, the oldest first."""
+        months: dict[Month, list[MonthPart]] = {}
+        for part in every_album(album):
+            for month, own in self.calendar(part).months.items():
+                months.setdefault(month, []).append(own)
+        return [
+            merge_periods(dt.date(*month, 1), months[month]) for month in sorted(months)
+        ]
+
+    def taken_in(self, album: Album, month: Month) -> list[Item]:
+        """Return what was taken in a month in an album or below it, the oldest first."""
+        items: list[Item] = []
+        for part in every_album(album):
+            own = self.calendar(part).months.get(month)
+            if own:
+                near = part.items[own.places]
+                items += [item for item in near if month_of(item) == month]
+        return sorted(items, key=local_order)
+
+    def years_of_day(self, album: Album, today: dt.date) -> list[int]:
+        """Return the other years in which something was taken on this day, the newest first."""
+        years = set()
+        for part in every_album(album):
+            for day in self.calendar(part).days:
+                if (day.month, day.day) == (today.month, today.day):
+                    years.add(day.year)
+        return sorted(years - {today.year}, reverse=True)
 
 
 # --- Upkeep ------------------------------------------------------------------
@@ -5149,7 +5320,7 @@ def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def is_same_origin(headers: Mapping[str, str], origins: Iterable[str]) -> bool:
+def is_same_origin(headers: Headers, origins: Iterable[str]) -> bool:
     """Decide whether an unsafe request comes from this site (Fetch Metadata; RFC 6454)."""
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -5173,7 +5344,7 @@ def is_own_host(host: str, public: str) -> bool:
     return is_of_home or is_public or _IP_HOST.fullmatch(name) is not None
 
 
-def advice_about_proxy(headers: Mapping[str, str], own_origin: str) -> str:
+def advice_about_proxy(headers: Headers, own_origin: str) -> str:
     """Say what to set if a request of another origin is this site's; '': it is another site's."""
     origin = headers.get("Origin", "null")
     if origin == "null" or "Sec-Fetch-Site" in headers:
@@ -5249,7 +5420,7 @@ def is_current(header: str, etag: str) -> bool:
     return tags == ["*"] or etag.removeprefix("W/") in tags
 
 
-def is_unchanged(headers: Mapping[str, str], etag: str, modified: str) -> bool:
+def is_unchanged(headers: Headers, etag: str, modified: str) -> bool:
     """Evaluate the conditions of a GET; If-None-Match goes first (RFC 9110, 13.2.2)."""
     if "If-None-Match" in headers:
         return is_current(headers["If-None-Match"], etag)
@@ -5267,7 +5438,7 @@ class Part(NamedTuple):
     end: int = 0
 
 
-def requested_part(headers: Mapping[str, str], etag: str, modified: str, size: int) -> Part:
+def requested_part(headers: Headers, etag: str, modified: str, size: int) -> Part:
     """Return what a GET asks of a file (RFC 9110, 13 and 14).
 
     `headers`: the request's; `modified`: the response's Last-Modified; `size` in bytes.
@@ -5497,14 +5668,12 @@ class KeptPages:
     """Pages that were made already, each with what it was made from. Thread-safe."""
 
     def __init__(self) -> None:
-        self._pages: OrderedDict[tuple[Any, ...], tuple[Any, Document]] = OrderedDict()
+        self._pages: OrderedDict[Key, tuple[Any, Document]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self._making_locks = [threading.Lock() for _ in range(PAGES_AT_ONCE)]
 
-    def page(
-        self, key: tuple[Any, ...], inputs: tuple[Any, ...], make: Callable[[], bytes]
-    ) -> Document:
+    def page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
         """Return the page that is made from some inputs: made once, however many ask for it."""
         document = self.get(key, inputs)
         if document:
@@ -5516,7 +5685,7 @@ class KeptPages:
                 self.put(key, inputs, document)
         return document
 
-    def get(self, key: tuple[Any, ...], inputs: tuple[Any, ...]) -> Document | None:
+    def get(self, key: Key, inputs: Key) -> Document | None:
         """Return the page that was made from the same; None: it has to be made."""
         with self._lock:
             before, document = self._pages.get(key, (None, None))
@@ -5527,9 +5696,7 @@ class KeptPages:
             return document
         return None
 
-    def put(
-        self, key: tuple[Any, ...], inputs: tuple[Any, ...], document: Document
-    ) -> None:
+    def put(self, key: Key, inputs: Key, document: Document) -> None:
         """Keep a page; those that nobody asked for longest make room."""
         size = document.size
         with self._lock:
@@ -5539,7 +5706,7 @@ class KeptPages:
             while self._bytes > KEPT_BYTES:
                 self._forget(next(iter(self._pages)))
 
-    def _forget(self, key: tuple[Any, ...]) -> None:
+    def _forget(self, key: Key) -> None:
         if key in self._pages:
             _, document = self._pages.pop(key)
             self._bytes -= document.size
@@ -5832,7 +5999,7 @@ class Takeaways:
         self._library = library
         self._limit = limit
         self._turn = turn  # to lay out an album, 10 µs of CPU a photo
-        self._kept: OrderedDict[tuple[Any, ...], LaidOut] = OrderedDict()
+        self._kept: OrderedDict[Key, LaidOut] = OrderedDict()
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(ZIPS_AT_ONCE)
 
@@ -5847,7 +6014,7 @@ class Takeaways:
         with self._turn():
             return self._laid_out(key, album) or self._lay_out(key, album)
 
-    def _laid_out(self, key: tuple[Any, ...], album: Album) -> Takeaway | None:
+    def _laid_out(self, key: Key, album: Album) -> Takeaway | None:
         """Return a takeaway that is kept; None: it has to be laid out."""
         with self._lock:
             laid_out = self._kept.get(key)
@@ -5856,7 +6023,7 @@ class Takeaways:
             return laid_out.takeaway
         return None
 
-    def _lay_out(self, key: tuple[Any, ...], album: Album) -> Takeaway:
+    def _lay_out(self, key: Key, album: Album) -> Takeaway:
         _, title, _, hides_places = key
         index = self._library.index
         changes = index.changes
@@ -6414,6 +6581,12 @@ def year_of(album: Album) -> dt.date | None:
     return album.last and dt.date(album.last.year, 1, 1)
 
 
+def day_sections(items: Sequence[Item]) -> list[Section]:
+    """Divide photos, each with its date, by the days on which they were taken."""
+    days = itertools.groupby(items, key=lambda item: item.taken.date())
+    return [Section(day, day, [(item, day) for item in members]) for day, members in days]
+
+
 def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
     """Divide the albums of a page by years, where there are many, of more years than one."""
     has_headings = count > LARGE_GRID and len({year_of(album) for album in albums}) > 1
@@ -6424,6 +6597,15 @@ def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
             sections.append(Section(first, first, []))
         sections[-1].members.append(album)
     return sections
+
+
+BAR_STEPS = 8  # classes of the style sheet
+
+
+def bar_height(count: int, most: int) -> int:
+    """Return how high the bar of a month is beside that of the fullest one, 1 to BAR_STEPS."""
+    part = math.log(count + 1) / math.log(most + 1)
+    return max(1, round(BAR_STEPS * part))
 
 
 def map_address(info: Info, browser: str) -> str:
@@ -6665,6 +6847,12 @@ class Links:
         parameters = [f"page={page}"] if page > 1 else []
         return self._to("api/album", address, *parameters)
 
+    def timeline(self, month: Sequence[int] = (), page: int = 1) -> str:
+        """The years; the months of a year; or a page of a month."""
+        parts = [f"{number:02}" for number in month]
+        parameters = [f"page={page}"] if page > 1 else []
+        return self._to("timeline", (*parts, ""), *parameters)
+
     def manifest(self) -> str:
         return self._to("manifest.webmanifest")
 
@@ -6842,6 +7030,9 @@ _PATH = "<path:re:(?s:.*)>"
 ROUTES = (
     Route("GET", "/", "show_album", Access.PAGE),
     Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE),
+    Route("GET", "/timeline/", "show_timeline", Access.PAGE),
+    Route("GET", "/timeline/<year>/", "show_timeline", Access.PAGE),
+    Route("GET", "/timeline/<year>/<month>/", "show_timeline", Access.PAGE),
     Route("GET", f"/thumbnail/{_PATH}", "send_thumbnail", Access.MEDIA),
     Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
     Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
@@ -6875,7 +7066,7 @@ NOWHERE = Place((), (), NO_KEYWORDS, Rule(), Folder(None, {}, {}))
 class Visit(NamedTuple):
     """One request: who asks, in which language, and for which place."""
 
-    headers: Mapping[str, str]
+    headers: Headers
     links: Links
     texts: Texts
     session: Session | None = None
@@ -6951,7 +7142,7 @@ def address_of(path: str) -> Parts:
     return tuple(os.fsdecode(path.encode("latin-1")).removesuffix("/").split("/"))
 
 
-def enter_share(environ: dict[str, Any]) -> None:
+def enter_share(environ: Environ) -> None:
     """Take `/s/TOKEN` from a path as its prefix, as if the site were mounted there (PEP 3333)."""
     path = environ.get("PATH_INFO", "")
     if match := _SHARE.match(path):
@@ -6968,6 +7159,18 @@ def _number_asked(name: str = "page") -> int:
     if text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0:
         return int(text)
     raise NotFound
+
+
+def numbers_in(names: Mapping[str, str]) -> tuple[int, ...]:
+    """Return the year and month of an address. Raises NotFound for other names."""
+    numbers = []
+    for name, digits in (("year", 4), ("month", 2)):
+        text = names.get(name, "1" * digits)
+        if not (text.isascii() and text.isdigit() and len(text) == digits):
+            raise NotFound
+        if name in names:
+            numbers.append(int(text))
+    return tuple(numbers)
 
 
 class Paging(NamedTuple):
@@ -7045,7 +7248,8 @@ class Guard:
         )
         self._error_log = ErrorLog()
         self._kept = KeptPages()
-        self._kept_notices: tuple[tuple[Any, ...], list[Notice]] = (), []
+        self._finder = Finder()
+        self._kept_notices: tuple[Key, list[Notice]] = (), []
         self._program = identity_of(sys.argv[0])
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._turns = threading.BoundedSemaphore(HEAVY_AT_ONCE)
@@ -7056,7 +7260,7 @@ class Guard:
             self._add(route)
 
     def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
+        self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer one request; every response has the security headers."""
         enter_share(environ)
@@ -7577,9 +7781,7 @@ class Site(Guard):
         make = functools.partial(self._make_album_page, visit, values)
         return self._make_page(self._page(key, inputs, make), visit)
 
-    def _page(
-        self, key: tuple[Any, ...], inputs: tuple[Any, ...], make: Callable[[], bytes]
-    ) -> Document:
+    def _page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
         """Return a page that is kept, or make it when it is its turn."""
         document = self._kept.get(key, inputs)
         if document:
@@ -7621,6 +7823,88 @@ class Site(Guard):
         """Say whether a page leads to adding; nobody but guests means the library itself by that."""
         is_album = visit.place.parts != () or visit.share is not None
         return is_album and may_add(visit.principal, visit.place.rule)
+
+    def show_timeline(self, visit: Visit) -> Response:
+        """The years in which something was taken; the months of one; or a page of a month."""
+        month = numbers_in(bottle.request.url_args)
+        album = self._library.album(visit.place, visit.principal)
+        page = _number_asked()
+        links, language = visit.links, visit.texts.language
+        key = "timeline", month, page, visit.principal, links.prefix, language
+        inputs = album, self.read_title()
+        make = functools.partial(self._make_timeline, visit, album, month, page)
+        document = self._page(key, inputs, make)
+        response = self._make_page(document, visit, is_kept=not visit.principal.is_user)
+        response.set_header("X-Robots-Tag", "noindex")
+        return response
+
+    def _make_timeline(
+        self, visit: Visit, album: Album, month: tuple[int, ...], page: int
+    ) -> bytes:
+        """Make a page of the timeline. Raises NotFound where nothing was taken then."""
+        months = self._finder.months(album)
+        if len(month) == 2:
+            return self._make_month(visit, album, months, (month[0], month[1]), page)
+        periods = years_of(months)
+        if month:
+            periods = [period for period in months if period.start.year == month[0]]
+        if page > 1 or (month and not periods):
+            raise NotFound
+        return self._render_timeline(visit, months, periods, month)
+
+    def _make_month(
+        self, visit: Visit, album: Album, months: Sequence[Period], month: Month, page: int
+    ) -> bytes:
+        """Make a page of a month's photos, which leads on to those of other months."""
+        pages = [
+            (period.month, number)
+            for period in months
+            for number in range(1, Paging(0, period.count).pages + 1)
+        ]
+        if (month, page) not in pages:
+            raise NotFound
+        at = pages.index((month, page))
+        items = self._finder.taken_in(album, month)
+        shown = Paging(0, len(items)).items_on(page)
+        before = sum(period.count for period in months if period.month < month)
+        self._library.expect(item for item in items[shown] if not item.facts.colour)
+        return self._render_timeline(
+            visit,
+            months,
+            [],
+            month,
+            sections=day_sections(items[shown]),
+            first=before + shown.start + 1,
+            layout=grid_layout(len(items), "photos"),
+            here=visit.links.timeline(month, page),
+            earlier=visit.links.timeline(*pages[at - 1]) if at > 0 else "",
+            later=visit.links.timeline(*pages[at + 1]) if pages[at + 1 :] else "",
+        )
+
+    def _render_timeline(
+        self,
+        visit: Visit,
+        months: Sequence[Period],
+        periods: Sequence[Period],
+        month: tuple[int, ...],
+        **values: Any,
+    ) -> bytes:
+        fields = {
+            "periods": periods[::-1],
+            "cards_layout": grid_layout(len(periods), "cards"),
+            "months": months,
+            "month": month,
+            "most": max((period.count for period in months), default=0),
+            "count": sum(period.count for period in months),
+            "total": period_of(months, month),
+            "sections": [],
+            "here": visit.links.timeline(month),
+            "span": grid_span,
+            "tile_sizes": tile_sizes,
+            "preview_size": preview_size,
+            "bar_height": bar_height,
+        }
+        return self._render("timeline", visit, **fields | values)
 
     def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""
@@ -8441,8 +8725,8 @@ class FileBuffer(waitress.buffers.ReadOnlyFileBasedBuffer):
 class Task(waitress.task.WSGITask):
     """The answer to a request, by the application."""
 
-    def get_environment(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environment()
+    def get_environment(self) -> Environ:
+        environ: Environ = super().get_environment()
         environ["wsgi.file_wrapper"] = FileBuffer
         return environ
 

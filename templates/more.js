@@ -16,7 +16,8 @@ async function start() {
   near.observe(grid.nav);
 }
 
-if (grid.nav) {
+// Pages of the timeline stay as they are: else one of them would become a column of ten years.
+if (grid.nav && !("still" in grid.nav.dataset)) {
   start().catch(() => near.disconnect()); // the links are still there
   const keep = () => history.replaceState({ ...history.state, more: grid.pages, top: scrollY }, "");
   addEventListener("pagehide", keep);

@@ -74,7 +74,13 @@ FIXED = {
     ("GET", "/static/<name>"): (200, 200),
     ("GET", "/manifest.webmanifest"): (200, 200),
     ("GET", "/healthz"): (200, 200),
+    ("GET", "/timeline/"): (200, 200),
+    ("GET", "/timeline/<year>/"): (404, 200),
+    ("GET", "/timeline/<year>/<month>/"): (404, 200),
 }
+
+# Of the dates, those on which only private photos were taken.
+VARIABLES = {"<name>": "style.css", "<year>": "1987", "<month>": "11"}
 
 # The owner's own pages have tests of their own.
 # Those for owners and for adding have tests of their own.
@@ -152,7 +158,9 @@ def test_private_places_open_to_users_alone(
 def test_an_address_without_a_path_is_open_to_everybody(
     gallery: Gallery, route: photos.Route, kind: str
 ) -> None:
-    address = route.rule.replace("<name>", "style.css")
+    address = route.rule
+    for variable, name in VARIABLES.items():
+        address = address.replace(variable, name)
     form = (
         urlencode({"user": "anna", "password": PASSWORD}).encode()
         if route.rule == "/login"

@@ -35,6 +35,7 @@ SECTIONS = [
         "Folders",
         "Index",
         "Albums",
+        "Finding",
         "Upkeep",
         "Users",
         "Tokens",
@@ -391,7 +392,8 @@ def routes_of_the_design(*, with_new: bool) -> set[tuple[str, str]]:
                 has_path = True
                 path = path.removeprefix("/s/TOKEN")
                 routes |= {
-                    (each, re.split("ADDRESS|NAME|ID|[?]", path)[0]) for each in methods
+                    (each, re.split("ADDRESS|NAME|ID|YYYY|[?]", path)[0])
+                    for each in methods
                 }
     return routes
 

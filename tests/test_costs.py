@@ -42,10 +42,22 @@ ADDRESSES = {
         "/static/..%2fphotos.py",
         f"/static/{'a' * 4000}",
     ],
+    "/timeline/<year>/": ["/timeline/2024/", "/timeline/0000/", f"/timeline/{'9' * 4000}/"],
+    "/timeline/<year>/<month>/": [
+        *("/timeline/2024/05/", "/timeline/2024/13/", "/timeline/2024/05/?page=2"),
+        f"/timeline/2024/{'9' * 4000}/",
+    ],
     "/login": ["/login", f"/login?next=/{'a' * 4000}", "/login?next=//evil.example.org"],
 } | {
     rule: [rule, f"{rule}?{'a=b&' * 900}"]
-    for rule in ("/shares", "/feed.atom", "/manifest.webmanifest", "/healthz", "/api/album")
+    for rule in (
+        "/shares",
+        "/timeline/",
+        "/feed.atom",
+        "/manifest.webmanifest",
+        "/healthz",
+        "/api/album",
+    )
 }
 HEADERS = (
     {},

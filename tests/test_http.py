@@ -490,9 +490,8 @@ POSTED = {route.rule for route in photos.ROUTES if route.method == "POST"}
 def test_other_methods_are_refused(
     gallery: Gallery, route: photos.Route, method: str
 ) -> None:
-    address = re.sub("<path.*", "Quartz/zebra.jpg", route.rule).replace(
-        "<name>", "style.css"
-    )
+    address = re.sub("<path.*", "Quartz/zebra.jpg", route.rule)
+    address = re.sub("<[a-z]+>", "2024", address)
     answer = gallery.client().request(method, address, **OWN)
     assert (answer.status, answer.headers["allow"]) == (405, "GET")
 

@@ -222,7 +222,8 @@ def prefixes() -> dict[str, photos.Access]:
     return {
         route.rule.partition("<")[0]: route.access
         for route in photos.ROUTES
-        if route.access in (photos.Access.PAGE, photos.Access.MEDIA) and "<" in route.rule
+        if route.access in (photos.Access.PAGE, photos.Access.MEDIA)
+        and "<path" in route.rule
     }
 
 
@@ -233,9 +234,12 @@ def test_the_matrix_knows_every_route_with_a_place() -> None:
         route.rule
         for route in photos.ROUTES
         if route.access in (photos.Access.PAGE, photos.Access.MEDIA)
-        and "<" not in route.rule
+        and "<path" not in route.rule
     }
-    assert rest == {"/", "/api/album", "/feed.atom"}  # of the library itself
+    timeline = {
+        route.rule for route in photos.ROUTES if route.rule.startswith("/timeline/")
+    }
+    assert rest == {"/", "/api/album", "/feed.atom", *timeline}  # of the library itself
 
 
 def same_shape(address: str) -> str:
