@@ -807,6 +807,11 @@ class Config:
         return urlsplit(self.public_address).path
 
     @property
+    def is_open_outside(self) -> bool:
+        """Whether people outside the home network reach the site."""
+        return bool(self.public_address or self.tunnel)
+
+    @property
     def origin(self) -> str:
         """The origin of the public address (RFC 6454), such as 'https://photos.example.org', or ''."""
         return self.public_address.removesuffix(self.prefix)
@@ -7225,9 +7230,10 @@ class Guard:
         self._state = state
         self._config = config
         self._config_identity = identity_of(state / "config.json")
+        self._site_title = config.title
         self._library = library
         self._upkeep = Upkeep(library)
-        limit = PARTS_BYTES if config.public_address else math.inf
+        limit = PARTS_BYTES if config.is_open_outside else math.inf
         self._takeaways = Takeaways(library, limit, self._turn)
         self._users = users
         self._tokens = Tokens(read_secret(state))
@@ -7562,17 +7568,20 @@ class Guard:
 
     # Responses
 
+    def use_public_address(self, address: str) -> None:
+        """Answer as the site of another public address from now on."""
+        self._config = dataclasses.replace(self._config, public_address=address)
+
     def read_title(self) -> str:
         """Return the site's title as config.json says now; where that is damaged, as it said before."""
         identity = identity_of(self._state / "config.json")
         if identity != self._config_identity:
             self._config_identity = identity
             try:
-                config = read_config(self._state) or Config()
-                self._config = dataclasses.replace(self._config, title=config.title)
+                self._site_title = (read_config(self._state) or Config()).title
             except StateError as error:
                 log.error("%s The title stays what it was.", error)
-        return self._config.title
+        return self._site_title
 
     def _render(self, template: str, visit: Visit, **values: Any) -> bytes:
         names = {
@@ -8683,6 +8692,10 @@ class Parser(waitress.parser.HTTPRequestParser):
             raise waitress.parser.ParsingError("Bad URI") from None
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise waitress.parser.ParsingError("Both Content-Length and Transfer-Encoding")
+        if self.adj.is_behind_cloudflare:  # which adds to the X-Forwarded-For of a visitor
+            self.headers.pop("X_FORWARDED_FOR", None)
+            if visitor := self.headers.pop("CF_CONNECTING_IP", ""):
+                self.headers["X_FORWARDED_FOR"] = visitor
         has_body = self.chunked or self.content_length > 0
         if has_body and "/add/" not in self.path:
             self.adj = copy.copy(self.adj)
@@ -8918,6 +8931,7 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
         trusted_proxy_headers=headers,
         clear_untrusted_proxy_headers=True,
     )
+    adjustments.is_behind_cloudflare = config.tunnel == "cloudflare"
     dispatcher = Dispatcher()
     sockets: dict[int, Any] = {}
     try:
@@ -9035,6 +9049,7 @@ class TunnelNote(NamedTuple):
     """What is kept about the tunnel on disk, in tunnel.json."""
 
     address: str = ""  # where it leads from, or led from at last
+    is_open: bool = False
     pid: int = 0  # of its program; 0: none runs
     birth: str = ""
 
@@ -9223,12 +9238,14 @@ class Tunnel:
                 errors="replace",
                 start_new_session=True,  # Ctrl-C is for us, and we end it
             )
-            self._note(self._process.pid, TunnelNote.read(self._state).address)
+            self._note(
+                self._process.pid, TunnelNote.read(self._state).address, is_open=False
+            )
             return self._process
 
-    def _note(self, pid: int, address: str) -> None:
+    def _note(self, pid: int, address: str, *, is_open: bool) -> None:
         """Note which process is ours, for the next start if this server is killed."""
-        TunnelNote(address, pid, birth_of(pid)).write(self._state)
+        TunnelNote(address, is_open, pid, birth_of(pid)).write(self._state)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         """Read what the program says as long as it runs: it stands still where nobody does."""
@@ -9273,7 +9290,7 @@ class Tunnel:
     def _open_at(self, address: str, pid: int) -> None:
         """Tell the address, and loudly that it is another one: links that were sent lead nowhere."""
         before = TunnelNote.read(self._state).address
-        self._note(pid, address)
+        self._note(pid, address, is_open=True)
         if before not in ("", address):
             log.warning(
                 "THE ADDRESS HAS CHANGED. Links with the old one are dead: %s", before
@@ -9286,6 +9303,8 @@ class Tunnel:
 
 
 # --- Checks ------------------------------------------------------------------
+
+NAMED_FLAGS = 10  # before a tunnel is opened; the command check names all
 
 
 def quoted(words: Sequence[str]) -> str:
@@ -9390,6 +9409,26 @@ def reach_lines(library: Library, users: UserStore) -> Iterator[str]:
         yield f"{who}: {', '.join(sorted(names)) or 'nothing'}."
 
 
+def stranger_lines(library: Library) -> Iterator[str]:
+    """Say what strangers find, and which names may mean something else than they seem to."""
+    root = library.folders.locate((), VISITOR)
+    if root is None:
+        yield "Strangers will find nothing: the name of the library makes all of it private."
+        return
+    album = library.album(root, VISITOR)
+    items = counted(album.photos, "photo")
+    if album.videos:
+        items = f"{items} and {counted(album.videos, 'video')}"
+    yield f"Strangers will find {counted(count_albums(album), 'album')} with {items}."
+    flags = [path for path, _ in library.flags()]
+    if flags:
+        verb = "is" if len(flags) == 1 else "are"
+        named = ", ".join(flags[:NAMED_FLAGS])
+        rest = " …" if len(flags) > NAMED_FLAGS else ""
+        yield f"{counted(len(flags), 'folder')} {verb} flagged: {named}{rest}"
+        yield "What their names mean, the command check says."
+
+
 def flag_lines(library: Library) -> Iterator[str]:
     """Say which folders have names that mean something else than they seem to."""
     for path, flag in library.flags():
@@ -9466,7 +9505,7 @@ def mode_lines(state: Path) -> Iterator[str]:
     """Say whether others can read the state files."""
     if sys.platform == "win32":
         return
-    for name in ("", "config.json", *SECRET_FILES):
+    for name in ("", "config.json", "tunnel.token", *SECRET_FILES):
         path, mode = state / name, 0o600
         if path == state:
             mode = 0o700
@@ -9714,9 +9753,22 @@ def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Pa
     raise PhotosError(f"There are no settings in {state}. {advice}")
 
 
-def stop_by_signals(app: Site) -> None:
-    """Have Ctrl-C and SIGTERM stop the server."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+def open_named(args: argparse.Namespace) -> tuple[Path, Library, UserStore]:
+    """Return state folder, library and users, whose names the library knows."""
+    state, config = open_state(args)
+    users = UserStore(state)
+    library = open_library(
+        state, config, lambda: Circumstances(dt.date.today(), users.registered())
+    )
+    return state, library, users
+
+
+def stop_by_signals(close: Callable[[], None]) -> None:
+    """Have Ctrl-C, SIGTERM and a terminal that is closed stop the server."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    # nohup has its program ignore SIGHUP; Windows has none
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         for other in signals:
@@ -9725,7 +9777,7 @@ def stop_by_signals(app: Site) -> None:
         timer = threading.Timer(STOP_SECONDS, os._exit, [0])
         timer.daemon = True
         timer.start()
-        app.close()  # so that no thread waits for a rendition any longer
+        close()  # so that no thread waits for a rendition any longer
         raise KeyboardInterrupt
 
     for number in signals:
@@ -9739,8 +9791,45 @@ def show_addresses(config: Config) -> None:
         shown.insert(1, f"http://{name}:{config.port}{config.prefix}/")
     print("Open:", *shown, sep="\n  ", flush=True)
     link = f"{address_for_others(config)}/"
-    if link != shown[0]:
+    if link != shown[0] and not config.tunnel:
         show_qr_code(link)
+
+
+def confirm_opening(args: argparse.Namespace) -> None:
+    """Say what strangers will find, and open nothing unless the owner agrees. Raises PhotosError."""
+    _, library, _ = open_named(args)
+    with contextlib.closing(library):
+        print(*stranger_lines(library), sep="\n", flush=True)
+    if args.yes:
+        return
+    if not is_terminal():
+        raise PhotosError("Nothing was opened. To open it without a question: --yes")
+    if not ask("Open it to everybody who has the address?", "no", parse_switch):
+        raise PhotosError("Nothing was opened. To serve without a tunnel: --tunnel no")
+
+
+def for_tunnel(state: Path, config: Config) -> tuple[Config, str]:
+    """Return the settings of a server behind a tunnel, and the token. Raises PhotosError."""
+    tunnel_program(config.tunnel)
+    if config.host not in (OWN_HOST, ANY_HOST, EVERY_HOST, "localhost"):
+        raise PhotosError(f"A tunnel needs --host {OWN_HOST}, or {ANY_HOST}.")
+    address, token = "", ""
+    if config.tunnel == "cloudflare":
+        token = read_tunnel_token(state)
+    if token:
+        address = config.public_address
+    if token and not address:
+        advice = "Name it: --public-address https://photos.example.org"
+        raise PhotosError(f"tunnel.token is for a tunnel with an address. {advice}")
+    config = dataclasses.replace(config, public_address=address, trusted_proxy=OWN_HOST)
+    return config, token
+
+
+def open_to_all(app: Site, address: str) -> None:
+    """Answer at the address of a tunnel, and tell the owner."""
+    app.use_public_address(address)
+    print(f"Everybody who has this address can open it:\n  {address}/", flush=True)
+    show_qr_code(f"{address}/")
 
 
 def run_serve(args: argparse.Namespace) -> None:
@@ -9750,18 +9839,31 @@ def run_serve(args: argparse.Namespace) -> None:
         UserStore(state).names()
     except StateError as error:
         log.error("%s Until then nobody can log in.", error)
+    token = ""
+    if config.tunnel:
+        config, token = for_tunnel(state, config)
+        confirm_opening(args)
     raise_file_limit()
     share_memory()
     app = create_app(state, config=config, background=False)
     server = make_server(app, config)
+    if not serving_version(state):
+        end_left_tunnel(state)
     announce(state, build_name(args))
-    app.start()
-    stop_by_signals(app)
-    print(f"Serving {library_root(state, config)}. ", end="")
-    show_addresses(config)
-    print("Ctrl-C stops it.", flush=True)
-    server.run()
-    server.close()
+    with contextlib.ExitStack() as closing:
+        app.start()
+        closing.callback(app.close)
+        stop_by_signals(closing.close)
+        print(f"Serving {library_root(state, config)}. ", end="")
+        show_addresses(config)
+        print("Ctrl-C stops it.", flush=True)
+        if config.tunnel:
+            print("Opening the tunnel. This takes some seconds.", flush=True)
+            tunnel = Tunnel(state, config, functools.partial(open_to_all, app), token)
+            closing.callback(tunnel.close)
+            tunnel.start()
+        server.run()
+        server.close()
 
 
 def run_init(args: argparse.Namespace) -> None:
@@ -9837,6 +9939,9 @@ def open_sharing(args: argparse.Namespace) -> Sharing:
         follow_symlinks=config.follow_symlinks,
         circumstances=lambda: Circumstances(dt.date.today(), users.registered()),
     )
+    note = TunnelNote.read(state)
+    if note.is_open and serving_version(state):
+        config = dataclasses.replace(config, public_address=note.address)
     return Sharing(config, folders, Guests(ShareStore(state), users, folders))
 
 
@@ -10064,16 +10169,6 @@ def pillow_lines(args: argparse.Namespace) -> Iterator[str]:
         yield "Keep it up to date: a new photos.pyz does not mend its faults."
 
 
-def open_named(args: argparse.Namespace) -> tuple[Path, Library, UserStore]:
-    """Return state folder, library and users, whose names the library knows."""
-    state, config = open_state(args)
-    users = UserStore(state)
-    library = open_library(
-        state, config, lambda: Circumstances(dt.date.today(), users.registered())
-    )
-    return state, library, users
-
-
 def run_check(args: argparse.Namespace) -> None:
     """Say in plain words who can see what, and what is wrong."""
     state, library, users = open_named(args)
@@ -10145,7 +10240,10 @@ def _add_setting_flags(command: argparse.ArgumentParser) -> None:
     for name, field in SETTINGS.items():
         if name != "library":
             help = field.metadata["help"]
-            command.add_argument(option_of(name), metavar=name.upper(), help=help)
+            kind: dict[str, Any] = {}
+            if name == "tunnel":
+                kind = {"nargs": "?", "const": "cloudflare"}
+            command.add_argument(option_of(name), metavar=name.upper(), help=help, **kind)
 
 
 def _add_share_flags(command: argparse.ArgumentParser) -> None:
@@ -10164,6 +10262,9 @@ def _add_flags(command: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of the command of a name."""
     if name in ("serve", "init"):
         _add_setting_flags(command)
+    if name == "serve":
+        help = "open the tunnel without asking whether what strangers find is right"
+        command.add_argument("--yes", action="store_true", help=help)
     if name == "check":
         help = "show the albums as that person finds them: visitor, a user's name, or for whom a link is"
         command.add_argument("--as", dest="view_of", metavar="WHO", default="", help=help)

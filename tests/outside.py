@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class StandIn:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.folder = folder
+        self._alone: list[subprocess.Popen[bytes]] = []
         for program in ("cloudflared", "tailscale"):
             tests = os.path.dirname(os.path.abspath(__file__))
             text = SCRIPT.format(python=sys.executable, tests=tests, program=program)
@@ -51,6 +53,13 @@ class StandIn:
         """Wait until a program was started so many times; return how the last time."""
         return eventually(lambda: self.starts()[count - 1 :])[0]
 
+    def start_alone(self) -> int:
+        """Start a program that no server ends; return its id."""
+        command = [os.fspath(self.folder / "tailscale"), "funnel", "9"]
+        process = subprocess.Popen(command, start_new_session=True)
+        self._alone.append(process)
+        return process.pid
+
     @property
     def edge(self) -> int:
         """The port where visitors come in."""
@@ -58,6 +67,9 @@ class StandIn:
 
     def end_all(self) -> None:
         """End what still runs of the programs."""
+        for process in self._alone:
+            process.kill()
+            process.wait()
         for start in self.starts():
             with contextlib.suppress(OSError):
                 command = Path(f"/proc/{start['pid']}/cmdline").read_bytes()

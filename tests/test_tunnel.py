@@ -66,7 +66,7 @@ def test_the_address_is_told_and_the_program_ends_with_us(
         assert flag in words
     tunnel.close()
     assert not is_running(start["pid"])
-    assert photos.TunnelNote.read(tmp_path) == (f"https://{HOST}", 0, "")
+    assert photos.TunnelNote.read(tmp_path) == (f"https://{HOST}", False, 0, "")
 
 
 def test_the_rules_of_another_tunnel_are_not_ours(
@@ -233,4 +233,4 @@ def test_what_a_killed_process_left_ends_at_the_next_start(
     assert is_running(left)
     photos.end_left_tunnel(tmp_path)
     eventually(lambda: not is_running(left))
-    assert photos.TunnelNote.read(tmp_path) == (f"https://{HOST}", 0, "")
+    assert photos.TunnelNote.read(tmp_path) == (f"https://{HOST}", False, 0, "")

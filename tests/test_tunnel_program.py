@@ -59,10 +59,10 @@ def test_a_token_that_others_can_read_is_refused_with_what_to_do(
 def test_a_process_that_only_has_the_id_is_left_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "input()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
-        photos.TunnelNote("", other.pid, "another time").write(tmp_path)
+        photos.TunnelNote("", True, other.pid, "another time").write(tmp_path)
         photos.end_left_tunnel(tmp_path)
         assert other.poll() is None
-        photos.TunnelNote("", other.pid, photos.birth_of(other.pid)).write(tmp_path)
+        photos.TunnelNote("", True, other.pid, photos.birth_of(other.pid)).write(tmp_path)
         photos.end_left_tunnel(tmp_path)
         assert other.wait(10) == -signal.SIGTERM
 
@@ -74,7 +74,7 @@ def test_a_process_that_only_has_the_id_is_left_alone(tmp_path: Path) -> None:
         "{",
         "[]",
         '{"version": 1}',
-        '{"version": 1, "address": 1, "pid": "2", "birth": null}',
+        '{"version": 1, "address": 1, "is_open": 2, "pid": "3", "birth": null}',
     ],
 )
 def test_a_note_that_makes_no_sense_is_none(content: str, tmp_path: Path) -> None:
