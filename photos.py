@@ -753,26 +753,28 @@ class Config:
         help="TCP port to listen on",
         question="Which port may it use?",
     )
+    tunnel: str = _setting(
+        default="",
+        parse=parse_tunnel,
+        help="open a tunnel for people outside: cloudflare, tailscale or no",
+        question="Shall people outside your home reach it?",
+        hint="yes opens a Cloudflare tunnel, which needs no account",
+    )
     host: str = _setting(
         default=OWN_HOST,
         parse=parse_host,
         help="address to listen on: 127.0.0.1 for this machine and its tunnel, "
         "0.0.0.0 for the whole network",
         question="May other devices on your network open it?",
-        hint="yes or no; a tunnel on this machine does not need it",
+        hint="yes or no",
     )
     public_address: str = _setting(
         default="",
         parse=parse_public_address,
         help="the address that visitors use, if there is a tunnel or proxy; "
         "its path is the site's prefix",
-        question="Its public address, if there is a tunnel?",
+        question="Its public address, if there is a tunnel or proxy of yours?",
         hint="such as https://photos.example.org; - for none",
-    )
-    tunnel: str = _setting(
-        default="",
-        parse=parse_tunnel,
-        help="open a tunnel for people outside: cloudflare, tailscale or no",
     )
     trusted_proxy: str = _setting(
         default="",
@@ -877,6 +879,12 @@ def network_host(family: socket.AddressFamily = socket.AF_INET) -> str | None:
         host: str = probe.getsockname()[0]
         return host
     return None
+
+
+def is_in_private_network() -> bool:
+    """Whether other devices reach this machine by an address of a private network alone (IPv4)."""
+    host = network_host()
+    return host is not None and ipaddress.ip_address(host).is_private
 
 
 def local_name() -> str:
@@ -9635,6 +9643,26 @@ def parse_free_port(text: str, ours: int = 0) -> int:
     return port
 
 
+def is_taken(port: int) -> bool:
+    """Whether no server can listen on a port."""
+    try:
+        parse_free_port(str(port))
+    except ValueError:
+        return True
+    return False
+
+
+def parse_ready_tunnel(text: str) -> str:
+    """Return the kind of a tunnel whose program is on this machine, or ''."""
+    kind = parse_tunnel(text)
+    try:
+        if kind:
+            tunnel_program(kind)
+    except PhotosError as error:
+        raise ValueError(f"{error}\n  Answer no for now, or install it first.") from None
+    return kind
+
+
 def ask_host(present: str, question: str, hint: str) -> str:
     """Ask whether other devices may open the site; the present address may say more than that."""
     default = "no" if present in LOCAL_HOSTS else "yes"
@@ -9644,25 +9672,47 @@ def ask_host(present: str, question: str, hint: str) -> str:
     return host
 
 
+def is_asked(name: str, answers: Mapping[str, Any], *, is_first: bool) -> bool:
+    """Whether the owner is asked for a setting: at first for as little as will do."""
+    if not SETTINGS[name].metadata["question"]:
+        return False
+    if not is_first:
+        return True
+    if name == "port":
+        return is_taken(answers["port"])
+    if name == "host":  # whoever may come from outside may come from the next room
+        return not answers["tunnel"]
+    return name != "public_address"
+
+
+def ask_setting(name: str, default: Any, own_port: int) -> Any:
+    """Ask for one setting."""
+    metadata = SETTINGS[name].metadata
+    question, hint, parse = metadata["question"], metadata["hint"], metadata["parse"]
+    if name == "host":
+        return ask_host(default, question, hint)
+    if name == "port":
+        parse = functools.partial(parse_free_port, ours=own_port)
+    if name == "tunnel":
+        default, parse = default or "no", parse_ready_tunnel
+    return ask(question, default, parse, hint)
+
+
 def ask_settings(
     state: Path, home: str, present: Config | None, flags: Mapping[str, Any]
 ) -> Config:
     """Ask the questions of the first run, with present answers and flags as defaults."""
     answers = {**dataclasses.asdict(present or Config()), **flags}
-    defaults = dict(answers)
-    if not defaults["library"]:
+    if not answers["library"]:
         is_in_library = present is not None or state.name == STATE_FOLDER
-        defaults["library"] = os.fspath(state.parent) if is_in_library else home
+        answers["library"] = os.fspath(state.parent) if is_in_library else home
+    is_first = present is None
+    if is_first and "host" not in flags and is_in_private_network():
+        answers["host"] = ANY_HOST
     own_port = present.port if present else 0
-    for name, field in SETTINGS.items():
-        question, hint = field.metadata["question"], field.metadata["hint"]
-        parse = field.metadata["parse"]
-        if name == "port":
-            parse = functools.partial(parse_free_port, ours=own_port)
-        if name == "host":
-            answers[name] = ask_host(answers[name], question, hint)
-        elif question:
-            answers[name] = ask(question, defaults[name], parse, hint)
+    for name in SETTINGS:
+        if is_asked(name, answers, is_first=is_first):
+            answers[name] = ask_setting(name, answers[name], own_port)
     return Config(**answers)
 
 

@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,9 +31,11 @@ QUESTIONS = {
     "library": "Which folder holds your albums?",
     "title": "What should the site be called?",
     "port": "Which port may it use?",
+    "tunnel": "Shall people outside your home reach it?",
     "host": "May other devices on your network open it?",
-    "public_address": "Its public address, if there is a tunnel?",
+    "public_address": "Its public address, if there is a tunnel or proxy of yours?",
 }
+FIRST_QUESTIONS = [QUESTIONS[name] for name in ("library", "title", "tunnel", "host")]
 
 
 @dataclasses.dataclass
@@ -662,18 +664,16 @@ def test_the_addresses_to_open_have_port_and_prefix(
 @pytest.mark.whole
 def test_the_first_run_asks_explains_wrong_answers_and_serves(library: Path) -> None:
     port = free_port()
-    with Terminal(folder=library) as terminal:
+    with Terminal("--port", str(port), folder=library) as terminal:
         terminal.answer(
             (f"{QUESTIONS['library']} [{library}] ", "no/such/folder"),
             (f"There is no folder {library}/no/such/folder\n{QUESTIONS['library']}", ""),
             (f"{QUESTIONS['title']} [Photos] ", "x" * 201),
             (f"1 to 200 characters.\n{QUESTIONS['title']}", "Our photos"),
-            (f"{QUESTIONS['port']} [8080] ", "99999"),
-            (f"1 to 65535.\n{QUESTIONS['port']}", str(port)),
+            (QUESTIONS["tunnel"], "perhaps"),
+            (f"or tailscale.\n{QUESTIONS['tunnel']}", ""),
             (QUESTIONS["host"], "perhaps?"),
             (f"this machine).\n{QUESTIONS['host']}", "no"),
-            (QUESTIONS["public_address"], "ftp://example.org"),
-            (f"photos.example.org\n{QUESTIONS['public_address']}", "photos.example.org/"),
             ("Your user name?", "two words"),
             ("no spaces.\nYour user name?", "Anna"),
             ("Password: ", "short"),
@@ -687,13 +687,10 @@ def test_the_first_run_asks_explains_wrong_answers_and_serves(library: Path) -> 
         terminal.answer(("The same again: ", PASSWORD))
         terminal.expect("Ctrl-C stops it.")
         assert f"http://127.0.0.1:{port}/" in terminal.screen
-        assert "https://photos.example.org/" in terminal.screen
         assert PASSWORD not in terminal.screen
         terminal.press(b"\x03")
         assert terminal.end() == 0
-    expected = photos.Config(
-        title="Our photos", port=port, public_address="https://photos.example.org"
-    )
+    expected = photos.Config(title="Our photos", port=port)
     assert settings(library) == expected
     users = photos.UserStore(library / ".photos")
     assert users.verify("anna", PASSWORD.encode())
@@ -709,9 +706,11 @@ def test_the_second_run_asks_nothing(ready: Path) -> None:
         assert terminal.end() == 0
 
 
-def press_enter_until(terminal: Terminal, question: str) -> None:
+def press_enter_until(
+    terminal: Terminal, question: str, questions: Sequence[str] = FIRST_QUESTIONS
+) -> None:
     """Take what is offered, question after question, up to one."""
-    for each in (*QUESTIONS.values(), "Your user name?"):
+    for each in (*questions, "Your user name?"):
         terminal.expect(each)
         terminal.expect("] ")
         if each == question:
@@ -724,7 +723,7 @@ def press_enter_until(terminal: Terminal, question: str) -> None:
     ("step", "key"),
     [
         (QUESTIONS["library"], b"\x04"),
-        (QUESTIONS["public_address"], b"\x03"),
+        (QUESTIONS["host"], b"\x03"),
         ("Password: ", b"\x04"),
         ("again: ", b"\x03"),
     ],
@@ -740,7 +739,7 @@ def test_leaving_the_first_run_leaves_nothing_behind(
 ) -> None:
     before = sorted(library.rglob("*"))
     with Terminal("init", "--port", str(free_port()), folder=library) as terminal:
-        if step in QUESTIONS.values():
+        if step in FIRST_QUESTIONS:
             press_enter_until(terminal, step)
         else:
             press_enter_until(terminal, "Your user name?")
@@ -775,6 +774,7 @@ def test_init_presents_the_present_answers_and_enter_keeps_them(ready: Path) -> 
             os.fspath(ready),
             config.title,
             str(config.port),
+            "no",
             open_to_others,
             config.public_address,
         ]
@@ -811,34 +811,39 @@ def test_a_password_left_out_registers_nobody(library: Path) -> None:
 
 @pytest.mark.whole
 def test_answers_of_the_first_run_go_before_flags(library: Path) -> None:
-    flagged, answered = free_port(), free_port()
-    with Terminal("serve", "--port", str(flagged), folder=library) as terminal:
-        press_enter_until(terminal, QUESTIONS["port"])
-        terminal.type(str(answered))
-        for question in (
-            QUESTIONS["host"],
-            QUESTIONS["public_address"],
-            "Your user name?",
-            "Password: ",
-        ):
-            terminal.answer((question, ""))
+    flags = ("--port", str(free_port()), "--title", "Flagged", "--host", "127.0.0.1")
+    with Terminal("serve", *flags, folder=library) as terminal:
+        press_enter_until(terminal, QUESTIONS["title"])
+        assert "[Flagged]" in terminal.screen
+        terminal.type("Answered")
+        terminal.answer(
+            (QUESTIONS["tunnel"], ""), (f"{QUESTIONS['host']} (yes or no) [no]", "")
+        )
+        terminal.answer(("Your user name?", ""), ("Password: ", ""))
         terminal.expect("Ctrl-C stops it.")
-        assert f"http://127.0.0.1:{answered}/" in terminal.screen
+    assert settings(library).title == "Answered"
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("typed", [False, True], ids=["offered", "typed"])
-def test_a_taken_port_is_noticed_while_asking(library: Path, typed: bool) -> None:
+def test_the_port_is_asked_for_where_it_is_taken(library: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        flags = [] if typed else ["--port", str(port)]
-        with Terminal("init", *flags, folder=library) as terminal:
-            press_enter_until(terminal, QUESTIONS["port"])
-            terminal.type(str(port) if typed else "")
-            terminal.expect(f"Port {port} cannot be used")
-            terminal.expect(QUESTIONS["port"])
+        port, other = taken.getsockname()[1], free_port()
+        with Terminal("init", "--port", str(port), folder=library) as terminal:
+            press_enter_until(terminal, QUESTIONS["title"])
+            terminal.type("")
+            terminal.answer(
+                (f"{QUESTIONS['port']} [{port}] ", ""),
+                (f"Port {port} cannot be used", "99999"),
+                ("1 to 65535.\n", str(other)),
+                (QUESTIONS["tunnel"], ""),
+                (QUESTIONS["host"], ""),
+                ("Your user name?", ""),
+                ("Password: ", ""),
+            )
+            assert terminal.end() == 0
+    assert settings(library).port == other
 
 
 @pytest.mark.whole
@@ -901,7 +906,7 @@ def test_init_clears_the_public_address(answer: str, ready: Path) -> None:
         photos.Config(port=free_port(), public_address="https://example.org/fotos"),
     )
     with Terminal("init", folder=ready) as terminal:
-        press_enter_until(terminal, QUESTIONS["public_address"])
+        press_enter_until(terminal, QUESTIONS["public_address"], [*QUESTIONS.values()])
         assert "- for none) [https://example.org/fotos] " in terminal.screen
         terminal.type(answer)
         assert terminal.end() == 0

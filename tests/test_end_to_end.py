@@ -105,13 +105,12 @@ def test_from_the_first_run_to_leafing_through_photos(
     albums: Path, open_window: Callable[..., Any], tmp_path: Path
 ) -> None:
     port = free_port()
-    with Terminal("--library", albums, folder=tmp_path) as terminal:
+    with Terminal("--library", albums, "--port", str(port), folder=tmp_path) as terminal:
         terminal.answer(
             ("holds your albums? [", ""),
             ("be called? [", "Our photos"),
-            ("Which port may it use? [", str(port)),
+            ("reach it? (", ""),
             ("open it? (", ""),
-            ("public address, ", ""),
             ("Your user name? [", "anna"),
             ("Password: ", PASSWORD),
             ("again: ", PASSWORD),
@@ -138,13 +137,12 @@ def test_an_owner_copies_the_one_file_next_to_the_albums_and_later_a_newer_one(
     port = free_port()
     page = open_window(f"http://127.0.0.1:{port}")
 
-    with Terminal(folder=albums) as terminal:
+    with Terminal("--port", str(port), folder=albums) as terminal:
         terminal.answer(
             (f"holds your albums? [{albums}]", ""),
             ("be called? [", "Our photos"),
-            ("Which port may it use? [", str(port)),
+            ("reach it? (", ""),
             ("open it? (", ""),
-            ("public address, ", ""),
             ("Your user name? [", "anna"),
             ("Password: ", PASSWORD),
             ("again: ", PASSWORD),
