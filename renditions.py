@@ -42,7 +42,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import mul, truediv
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple, TypeAlias
 
 from PIL import (
     ExifTags,
@@ -543,6 +543,7 @@ class Info:
     taken: str = ""
     written: str = ""  # EXIF's DateTime, of the camera or an editor
     caption: str = ""
+    keywords: tuple[str, ...] = ()
     camera: str = ""
     lens: str = ""
     exposure_time: float = 0  # s (EXIF 0x829A)
@@ -657,6 +658,9 @@ def info_from(fields: Mapping[str, Any]) -> Info:
     for name in ("crc", "crc_without_place"):
         if not -1 <= int(values.get(name, -1)) < 1 << 32:
             raise ValueError(f"{name} is {values[name]!r}")
+    if "keywords" in values:
+        # Intern takes texts alone, and many files have the same ones.
+        values["keywords"] = tuple(map(sys.intern, values["keywords"]))
     if "place" in values:
         values["place"] = patches_from(values["place"])
     return _sparse(values)
@@ -1140,6 +1144,8 @@ def date_taken(
 XMP_TEXT_BYTES = 65536  # of one property in all its languages
 CAPTION_LENGTH = 1000  # characters
 LABEL_LENGTH = 100  # characters
+KEYWORD_LENGTH = 64  # characters, as long as IPTC has them (IIM 4.2, 2:25)
+KEYWORDS = 64
 SMALLEST = 1e-6  # of exposure times and the like; less is a division by almost nothing
 MAKER_TAGS = 200  # read of a maker note; Apple writes 60
 EXIF_ASCII = 2  # the type of a text
@@ -1217,44 +1223,68 @@ def _decode_text(text: bytes, errors: str = "strict") -> str:
         return text.decode("cp1252", "ignore")  # Latin-1 as Windows extends it
 
 
-def _xmp_text(xmp: bytes, name: bytes) -> str:
-    """Return a text of XMP's Dublin Core, in the default language if it has one.
+def _xmp_texts(xmp: bytes, name: bytes) -> list[str]:
+    """Return the texts of a property of XMP's Dublin Core, that in the default language first.
 
     Source: XMP part 1, 8.2.2.4.
     """
     _, _, after = xmp.partition(b"<dc:" + name)
     block, end, _ = after.partition(b"</dc:" + name)
     if not end:
-        return ""
+        return []
     entries = _XMP_TEXT.findall(block[:XMP_TEXT_BYTES])
     entries.sort(key=lambda entry: b"x-default" not in entry[0])
+    texts = []
     for _, content in entries:
-        text = html.unescape(_decode_text(content))
-        if label := _label(text, CAPTION_LENGTH):
-            return label
-    return ""
+        text = _decode_text(content)
+        texts.append(html.unescape(text))
+    return texts
 
 
-def _iptc_text(iptc: Mapping[tuple[int, int], Any], dataset: int) -> str:
-    """Return a text of IPTC's application record (IIM 4.2, 6)."""
-    value = iptc.get((2, dataset))
-    if isinstance(value, list):
-        value = value[0]
+Iptc: TypeAlias = Mapping[tuple[int, int], Any]  # by record and dataset
+
+
+def _iptc_texts(iptc: Iptc, dataset: int) -> list[str]:
+    """Return texts of IPTC's application record (IIM 4.2, 6)."""
+    values = iptc.get((2, dataset)) or []
+    if not isinstance(values, list):
+        values = [values]
     # Coded character set 1:90 says UTF-8. The text may still be cut within a character, by the
     # old limits of length.
     character_set = iptc.get((1, 90)) or b""
     errors = "ignore" if b"\x1b%G" in character_set else "strict"
-    return _label(_decode_text(value or b"", errors), CAPTION_LENGTH)
+    return [_decode_text(value, errors) for value in values]
 
 
-def read_caption(image: ImageFile.ImageFile, xmp: bytes) -> str:
+def read_caption(iptc: Iptc, xmp: bytes) -> str:
     """Return the description of a photo, else its title; XMP before IPTC, '' where there is none.
 
     Not EXIF's ImageDescription: cameras write their own name there.
     """
-    iptc = _read_or_none(IptcImagePlugin.getiptcinfo, image) or {}
-    description = _xmp_text(xmp, b"description") or _iptc_text(iptc, 120)
-    return description or _xmp_text(xmp, b"title") or _iptc_text(iptc, 5)
+    texts = [
+        *_xmp_texts(xmp, b"description"),
+        *_iptc_texts(iptc, 120)[:1],
+        *_xmp_texts(xmp, b"title"),
+        *_iptc_texts(iptc, 5)[:1],
+    ]
+    for text in texts:
+        caption = _label(text, CAPTION_LENGTH)
+        if caption:
+            return caption
+    return ""
+
+
+def read_keywords(iptc: Iptc, xmp: bytes) -> list[str]:
+    """Return the keywords that people gave a photo."""
+    texts = [*_xmp_texts(xmp, b"subject"), *_iptc_texts(iptc, 25)]
+    keywords: list[str] = []
+    for text in texts:
+        keyword = _label(text, KEYWORD_LENGTH)
+        if keyword and keyword not in keywords:
+            keywords.append(keyword)
+        if len(keywords) == KEYWORDS:
+            break
+    return keywords
 
 
 def _camera(exif: Mapping[int, Any]) -> str:
@@ -1310,10 +1340,12 @@ def read_metadata(image: ImageFile.ImageFile) -> dict[str, Any]:
     details = _read_or_none(_read_directory, exif, 0x8769, DETAIL_TAGS) or {}
     gps = _read_or_none(_read_directory, exif, 0x8825, GPS_TAGS) or {}
     xmp = _xmp_of(image)
+    iptc = _read_or_none(IptcImagePlugin.getiptcinfo, image) or {}
     # TIFF/EP and some writers keep all dates in the first directory.
     dates = {tag: _read_or_none(exif.get, tag) for tag in DATE_TAGS} | details
     fields = {
-        "caption": read_caption(image, xmp),
+        "caption": read_caption(iptc, xmp),
+        "keywords": tuple(read_keywords(iptc, xmp)),
         "camera": _camera(exif),
         "lens": _label(details.get(0xA434)),
         "exposure_time": _number(details.get(0x829A)),

@@ -181,14 +181,15 @@ def test_renditions_of_former_versions_go_with_their_index(tmp_path: Path) -> No
     assert (ours / "ab" / "abc-320.webp").exists()
 
 
-def test_what_was_read_before_there_were_captions_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fact", ["caption", "keywords"])
+def test_what_was_read_before_there_was_a_fact_is_read_again(
+    fact: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = photos.Index(tmp_path)
     fields = {
         name: field
         for name, field in renditions.Info.__dataclass_fields__.items()
-        if name != "caption"
+        if name != fact
     }
     monkeypatch.setattr(renditions.Info, "__dataclass_fields__", fields)
     assert photos.Index(tmp_path)._path != now._path

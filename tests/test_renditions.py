@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import numpy
 import pytest
-from conftest import SAMPLES, manifest
+from conftest import SAMPLES, manifest, needed
 from drawing import draw, exif
 from looking import USER, place_at
 from PIL import (
@@ -604,6 +604,91 @@ def test_a_description_goes_before_a_title_and_xmp_before_iptc(
     )
     assert develop(with_iptc(path, iptc_block(iptc))).info.caption == caption
     assert not develop(draw(path, exif=exif(tag010E="OLYMPUS DIGITAL CAMERA"))).info.caption
+
+
+# Keywords
+
+
+def bag(*keywords: str) -> str:
+    """Return keywords as XMP has them."""
+    entries = "".join(f"<rdf:li>{keyword}</rdf:li>" for keyword in keywords)
+    return f"\n <rdf:Bag>{entries}</rdf:Bag>\n"
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png", "webp", "avif"])
+def test_keywords_are_read_as_exiftool_writes_them(
+    suffix: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(tmp_path / f"a.{suffix}")
+    tags = [f"-XMP-dc:Subject={word}" for word in ("beach", "Müller & Söhne", "京都")]
+    has_iptc = suffix in ("jpg", "tif")
+    if has_iptc:
+        tags += [f"-IPTC:Keywords={word}" for word in ("beach", "été", "sunset")]
+    command = [needed("exiftool"), "-q", "-q", "-overwrite_original", *tags, str(path)]
+    subprocess.run(command, check=True)
+    words = ("beach", "Müller & Söhne", "京都") + ("été", "sunset") * has_iptc
+    assert develop(path, Purpose.FACTS).info.keywords == words
+
+
+@pytest.mark.parametrize(
+    ("xmp", "keywords"),
+    [
+        (
+            xmp_packet(subject=bag("a &amp; b", " a\n\tc ", "", "\0\u202e")),
+            ("a & b", "a c"),
+        ),
+        (xmp_packet(subject=bag("x" * 5000)), ("x" * 64,)),
+        (xmp_packet(subject=bag("a", "a", "b")), ("a", "b")),
+        (xmp_packet(subject=bag(*map(str, range(2500)))), tuple(map(str, range(64)))),
+        (xmp_packet(subject="alone"), ("alone",)),
+        (xmp_packet(title="no keyword"), ()),
+        (b"<dc:subject>" * 5000, ()),
+        (b"<dc:subject><rdf:li>never ends", ()),
+        (b"<dc:subject><rdf:li>caf\xe9</rdf:li></dc:subject>", ("café",)),
+    ],
+    ids=range(9),
+)
+def test_keywords_of_xmp_are_bounded(
+    xmp: bytes, keywords: tuple[str, ...], tmp_path: Path, develop: Any
+) -> None:
+    info = develop(draw(tmp_path / "a.jpg", xmp=xmp), Purpose.FACTS).info
+    assert (info.keywords, info.problem) == (keywords, "")
+
+
+@pytest.mark.parametrize(
+    ("block", "keywords"),
+    [
+        (iptc_block({25: b"one"}) + iptc_block({25: b"two"}), ("one", "two")),
+        (iptc_block({25: b"caf\xe9"}), ("café",)),
+        (iptc_block({25: "été".encode()}, b"\x1b%G"), ("été",)),
+        (
+            b"".join(iptc_block({25: b"%d" % n}) for n in range(900)),
+            tuple(map(str, range(64))),
+        ),
+        (iptc_block({25: b"\0\r\n"}), ()),
+        (iptc_block({25: b"whole"})[:-2], ("who",)),
+        (b"\x1c\x02\x19\xff\xff" + b"\xff" * 9, ()),
+    ],
+    ids=range(7),
+)
+def test_keywords_of_iptc_are_bounded(
+    block: bytes, keywords: tuple[str, ...], tmp_path: Path, develop: Any
+) -> None:
+    path = with_iptc(draw(tmp_path / "a.jpg"), block)
+    info = develop(path, Purpose.FACTS).info
+    assert (info.keywords, info.problem) == (keywords, "")
+
+
+def test_keywords_come_back_from_json_as_they_were() -> None:
+    info = renditions.Info(key="k", keywords=("a", "京都"))
+    fields = json.loads(json.dumps(dataclasses.asdict(info)))
+    assert renditions.info_from(fields).keywords == ("a", "京都")
+
+
+@pytest.mark.parametrize("keywords", ["text", [1], [None], [["a"]], {"a": 1}, 7, None])
+def test_keywords_that_are_no_texts_make_no_sense(keywords: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        renditions.info_from({"keywords": keywords})
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
