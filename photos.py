@@ -106,6 +106,7 @@ from renditions import (
     TOO_SLOW,
     VIDEO,
     Info,
+    Made,
     Patch,
     Purpose,
     add_to_checksum,
@@ -122,10 +123,10 @@ from renditions import (
     is_same_moment,
     local_time,
     machine_memory,
+    made_of,
     patch_block,
     patches_within,
     rendition_names,
-    rendition_path,
     share_memory,
     thumbnail_names,
     worker_command,
@@ -360,13 +361,25 @@ class Identity(NamedTuple):
         return self.mtime_ns / 1e9
 
 
+def identity_in(status: os.stat_result) -> Identity:
+    """Return the identity of a file or folder as the system tells it."""
+    return Identity(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def identity_of(path: str | Path | int) -> Identity | None:
     """Return the identity of a file or folder, or of an open file; None: nothing is there."""
     try:
-        status = os.stat(path)
+        return identity_in(os.stat(path))
     except OSError:
         return None
-    return Identity(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def changed_ns(path: str) -> int:
+    """Return the ctime of a file or folder, ns since the epoch; 0: nothing is there."""
+    try:
+        return os.stat(path).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def real_path(path: str) -> str:
@@ -2164,17 +2177,19 @@ class Listing(NamedTuple):
 
     folder: Folder
     listed_at: float  # s since the epoch
-    is_certain: bool  # whether the folder's mtime tells of each change since
+    changed: int  # its ctime before that, ns since the epoch, which nobody sets back; 0: it is gone
+    is_certain: bool  # whether the folder's times tell of each change since
 
 
-def is_certain(folder: Folder, listed_at: float) -> bool:
-    """Say whether a folder's mtime tells of each change after a listing."""
+def is_certain(folder: Folder, changed: int, listed_at: float) -> bool:
+    """Say whether a folder's times tell of each change after a listing."""
     stamp = folder.stamp
     if stamp is None or folder.has_links:  # what links lead to changes elsewhere
         return False
     keeps_fractions = stamp.mtime_ns % 1_000_000_000 != 0
     tick = TICK if keeps_fractions else WHOLE_SECOND_TICK
-    return listed_at - stamp.mtime > tick
+    latest = max(stamp.mtime, changed / 1e9)
+    return listed_at - latest > tick
 
 
 class Folders:
@@ -2233,17 +2248,25 @@ class Folders:
             return None
         if fresh and is_older(listing.listed_at, LISTING_SECONDS):
             return None
-        if identity_of(path) != listing.folder.stamp:
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
+        is_same = status.st_ctime_ns == listing.changed
+        if not is_same or identity_in(status) != listing.folder.stamp:
             return None
         return listing.folder
 
     def _list_again(self, parts: Parts, path: str) -> Folder:
         before = self._listings.get(parts)
         listed_at = time.time()
+        changed = changed_ns(path)
         folder = self._read_folder(parts, path)
         if before and before.folder == folder:
             folder = before.folder  # what was derived from it stays valid
-        self._listings[parts] = Listing(folder, listed_at, is_certain(folder, listed_at))
+        self._listings[parts] = Listing(
+            folder, listed_at, changed, is_certain(folder, changed, listed_at)
+        )
         return folder
 
     def _read_folder(self, parts: Parts, path: str) -> Folder:
@@ -2356,13 +2379,26 @@ class Folders:
             return keywords_of(Path(real).parts)
         return None
 
-    def _keywords_on_disk(self, place: Place, principal: Principal) -> Keywords | None:
+    def _real_path_of(self, place: Place, *, has_links: bool) -> str:
+        """Return the real path of a place as it is now; `has_links`: links may lead to it.
+
+        A folder that was listed without links has none as long as it is as it was: a step down
+        has just looked. What leads to the library itself is looked at in any case.
+        """
+        path = os.path.join(self._path, *place.parts)
+        if has_links or real_path(self._path) != self._path:
+            return real_path(path)
+        return path
+
+    def _keywords_on_disk(
+        self, place: Place, principal: Principal, *, has_links: bool
+    ) -> Keywords | None:
         """Return the keywords along the real path of a place as it is now; None: it is not shown.
 
         Not from the listings: of a chain of links, one farther on may point elsewhere by now.
         For a guest, those from the share's album on.
         """
-        real = real_path(os.path.join(self._path, *place.parts))
+        real = self._real_path_of(place, has_links=has_links)
         is_as_named = real == os.path.join(self._real_path, *place.parts)
         if is_as_named and not self._is_state(real):
             return place.keywords  # which are those of its names
@@ -2382,12 +2418,15 @@ class Folders:
         """
         now = self.circumstances()
         place = self.root_place(now, principal)
+        # The folders above a guest's are not looked at, and Windows has links of other kinds.
+        has_links = principal.is_guest or sys.platform == "win32"
         for component in address:
             step = self._step(place, component, principal, now)
             if step is None:
                 return None
+            has_links = has_links or place.folder.has_links
             place = step
-        real = self._keywords_on_disk(place, principal)
+        real = self._keywords_on_disk(place, principal, has_links=has_links)
         if real is None:
             return None
         keywords = strictest((place.keywords, real))
@@ -3495,22 +3534,21 @@ class Library:
         with place_among(self._full_waiting, TOO_MANY_PICTURES):
             return self._wait(self._submit(item.file, Purpose.FULL, Urgency.SOON))
 
-    def rendition(self, item: Item, name: str) -> Path:
+    def rendition(self, item: Item, name: str) -> Made:
         """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
         info = item.facts
-        is_there = info.has_picture and is_made(self.cache, info.key, name)
-        if not is_there and (info.has_picture or self.is_due(item.file, info)):
+        rendition = made_of(self.cache, info, name)
+        if rendition is None and (info.has_picture or self.is_due(item.file, info)):
             purpose = purpose_of(name)
             if problem := self.failure(item.file, purpose):
                 raise NoPicture(problem)
             info = self._render(item, name)
-            is_there = info.has_picture and is_made(self.cache, info.key, name)
-        if not is_there:
+            rendition = made_of(self.cache, info, name)
+        if rendition is None:
             raise NoPicture(info.problem or "There is no picture of this file.")
-        path = rendition_path(self.cache, info.key, name)
         if name == FULL:
-            self.last_used[path.name] = time.time()
-        return path
+            self.last_used[os.path.basename(rendition.path)] = time.time()
+        return rendition
 
     def look_into(self, path: str) -> Info:
         """Return what a file holds that is in no album yet. Raises Busy, OSError."""
@@ -4589,8 +4627,8 @@ class Store:
         self._key = key
         self._is_entry = is_entry
         self._need = need  # what each entry has, for the owner
-        # The file's identity and its entries, as they were read together.
-        self._known: tuple[Identity | None, Entries] = None, {}
+        # The file's identity and its entries, as they were read together; None: not yet.
+        self._known: tuple[Identity | None, Entries] | None = None
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()  # for disks without locks
 
@@ -4609,8 +4647,10 @@ class Store:
 
     def _unchanged(self) -> Entries | None:
         """Return the entries if the file is as it was read; None: it has to be read."""
+        if self._known is None:
+            return None
         identity, entries = self._known
-        if identity is None or identity_of(self._path) != identity:
+        if identity_of(self._path) != identity:
             return None
         return entries
 
@@ -5679,6 +5719,7 @@ class Media(NamedTuple):
     patches: tuple[Patch, ...] = ()
     patched: File | None = None  # which the patches are for
     piece: tuple[int, int] | None = None  # offset and size of what is sent; None: the file
+    status: os.stat_result | None = None  # as the file was just looked at
 
     @property
     def headers(self) -> dict[str, str]:
@@ -5725,6 +5766,14 @@ class LateFile:
             self._opened.close()
 
 
+def read_at(handle: int, offset: int, count: int) -> bytes:
+    """Return bytes of an open file; fewer where it ends before."""
+    if sys.platform != "win32":
+        return os.pread(handle, count, offset)
+    os.lseek(handle, offset, os.SEEK_SET)
+    return os.read(handle, count)
+
+
 class FilePart:
     """A part of a file, as a file, so that no server's file wrapper sends a byte too much.
 
@@ -5756,9 +5805,7 @@ class FilePart:
         wanted = min(size, remaining) if size >= 0 else remaining
         if wanted == 0:
             return b""
-        handle = self._file.fileno()
-        os.lseek(handle, self._at, os.SEEK_SET)
-        block = os.read(handle, wanted)
+        block = read_at(self._file.fileno(), self._at, wanted)
         self._check(is_whole=len(block) == wanted)
         offset, self._at = self._at, self._at + wanted
         if not self._patches:
@@ -7834,7 +7881,7 @@ class Guard:
     def _send_file(self, visit: Visit, media: Media) -> Response:
         """Answer with a file or a range of it (RFC 9110, 13 and 14)."""
         try:
-            status = os.stat(media.path)
+            status = media.status or os.stat(media.path)
         except OSError:
             raise NotFound(NO_FILE) from None
         # Patches are right for the bytes alone for which they were made.
@@ -8204,10 +8251,11 @@ class Site(Guard):
     def _send_rendition(
         self, visit: Visit, item: Item, rendition: str, name: str = ""
     ) -> Response:
-        path = self._library.rendition(item, rendition)
+        path, status = self._library.rendition(item, rendition)
         versioned = item.key != "" and bottle.request.query.get("v") == item.key
         caching = cache_control(visit.visibility, versioned=versioned)
-        return self._send_file(visit, Media(path, "image/webp", caching, name))
+        media = Media(path, "image/webp", caching, name, status=status)
+        return self._send_file(visit, media)
 
     def send_thumbnail(self, visit: Visit) -> Response:
         """A thumbnail, made now if it is missing."""
@@ -8923,6 +8971,14 @@ class Task(waitress.task.WSGITask):
         environ["wsgi.file_wrapper"] = FileBuffer
         return environ
 
+    def write(self, data: bytes) -> None:
+        """Send some of the answer; its head leaves together with the first block."""
+        self.channel.keeps_head = not self.wrote_header
+        try:
+            super().write(data)
+        finally:
+            self.channel.send_head()
+
 
 class Channel(waitress.channel.HTTPChannel):
     """A connection."""
@@ -8931,6 +8987,8 @@ class Channel(waitress.channel.HTTPChannel):
     task_class = Task
     error_task_class = RefusalTask
 
+    keeps_head = False  # whether what is written next waits for what comes after it
+    head = b""
     may_send_file = False
     writing_since = (
         math.inf
@@ -8938,6 +8996,15 @@ class Channel(waitress.channel.HTTPChannel):
 
     def write_soon(self, data: Any) -> int:
         """Take in what a thread has for the visitor, who may have to read something first."""
+        if self.keeps_head:
+            self.keeps_head = False
+            self.head = data
+            return len(data)
+        is_small = isinstance(data, bytes) and len(data) < SMALL_BYTES
+        if self.head and is_small:
+            data = self.head + data
+            self.head = b""
+        self.send_head()
         self.writing_since = time.monotonic()
         try:
             sent = self._send_at_once(data)
@@ -8945,6 +9012,13 @@ class Channel(waitress.channel.HTTPChannel):
             return sent + waiting
         finally:
             self.writing_since = math.inf
+
+    def send_head(self) -> None:
+        """Send the head of an answer that waits for nothing any more."""
+        self.keeps_head = False
+        head, self.head = self.head, b""
+        if head:
+            self.write_soon(head)
 
     def _send_at_once(self, data: Any) -> int:
         """Send of a large block what the network takes now; return how many bytes.

@@ -4520,6 +4520,25 @@ def rendition_path(cache: Path, key: str, name: str) -> Path:
     return Path(_rendition_path(cache, key, name))
 
 
+class Made(NamedTuple):
+    """A rendition that is there."""
+
+    path: str
+    status: os.stat_result
+
+
+def made_of(cache: Path, info: Info, name: str) -> Made | None:
+    """Return a rendition of a file; None: it is not there. An empty file is what a power cut leaves."""
+    path = _rendition_path(cache, info.key, name)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if not info.has_picture or status.st_size == 0:
+        return None
+    return Made(path, status)
+
+
 def is_made(cache: Path, key: str, name: str) -> bool:
     """Say whether a rendition is there; an empty file is what a power cut leaves."""
     try:

@@ -33,6 +33,11 @@ def place_at(library: photos.Library, *address: str, user: bool = False) -> phot
     return place
 
 
+def rendition(library: photos.Library, item: photos.Item, name: str) -> Path:
+    """Return the file of a rendition, made now if it is missing."""
+    return Path(library.rendition(item, name).path)
+
+
 def is_there(library: photos.Library, *address: str, user: bool = False) -> bool:
     """Say whether there is anything at an address that a visitor or a user may open."""
     return library.folders.locate(address, USER if user else photos.VISITOR) is not None

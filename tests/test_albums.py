@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 from drawing import draw, exif
-from looking import Open, albums, items_below, look, made, names, place_at, read, tree
+from looking import (
+    Open,
+    albums,
+    items_below,
+    look,
+    made,
+    names,
+    place_at,
+    read,
+    rendition,
+    tree,
+)
 from PIL import Image
 from processes import eventually
 
@@ -187,6 +198,8 @@ def test_the_newest_are_of_what_a_visitor_finds_and_the_last_added_goes_first(
     mixed: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = ["loose.jpg", "one.jpg", "two.jpg", "sand.png", "home.jpg"]
+    # What is written in place counts at once.
+    monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
     opened = quiet()
     assert sorted(recent(opened)) == sorted(found)
     two, before = mixed / "Trip" / "two.jpg", last_added(mixed)
@@ -380,15 +393,15 @@ def test_renditions_are_made_when_they_are_asked_for_and_once(
     opened = open_library()
     item = opened.item(place_at(opened, "Trip", "large.jpg"))
     assert item
-    thumbnail = opened.rendition(item, "320")
+    thumbnail = rendition(opened, item, "320")
     assert made(opened) == {f"{item.key}-320.webp", f"{item.key}-640.webp"}
     at = thumbnail.stat().st_mtime_ns
-    assert opened.rendition(item, "preview").name == f"{item.key}-preview.webp"
-    assert opened.rendition(item, "320").stat().st_mtime_ns == at
-    with Image.open(opened.rendition(item, "full")) as image:
+    assert rendition(opened, item, "preview").name == f"{item.key}-preview.webp"
+    assert rendition(opened, item, "320").stat().st_mtime_ns == at
+    with Image.open(rendition(opened, item, "full")) as image:
         assert image.size == (1000, 800)
     thumbnail.write_bytes(b"")  # what a power cut leaves
-    assert opened.rendition(item, "320").stat().st_size > 0
+    assert rendition(opened, item, "320").stat().st_size > 0
 
 
 def test_what_has_no_picture_has_no_rendition(library: Path, open_library: Open) -> None:
@@ -397,7 +410,7 @@ def test_what_has_no_picture_has_no_rendition(library: Path, open_library: Open)
     item = opened.item(place_at(opened, "Trip", "text.jpg"))
     assert item and item.kind == "photo"
     with pytest.raises(photos.NoPicture, match="not a picture"):
-        opened.rendition(item, "320")
+        rendition(opened, item, "320")
 
 
 def test_what_fails_for_the_moment_or_in_full_size_costs_no_photo_its_thumbnail(
@@ -449,13 +462,13 @@ def test_renaming_or_moving_an_album_makes_no_rendition_again(
     upkeep = photos.Upkeep(opened)
     assert upkeep.unread(0) == []
     renamed = look(opened, "Years", "Journey", user=True).items[0]
-    assert opened.rendition(renamed, "320") == renditions.rendition_path(
+    assert rendition(opened, renamed, "320") == renditions.rendition_path(
         opened.cache, item.key, "320"
     )
     assert "one.jpg" not in [file.name for file in upkeep.unrendered(0)]
     (library / "Years" / "Journey.private" / "one.jpg").rename(library / "moved.jpg")
     moved = next(each for each in look(read(opened)).items if each.title == "moved.jpg")
-    assert opened.rendition(moved, "320").exists()
+    assert rendition(opened, moved, "320").exists()
     assert tree(opened.cache / renditions.RENDITIONS_FOLDER) == before
 
 
@@ -464,12 +477,12 @@ def test_a_cache_that_is_deleted_while_the_server_runs_is_made_again(
 ) -> None:
     opened = open_library()
     item = opened.item(place_at(opened, "Trip", "one.jpg"))
-    assert item and opened.rendition(item, "320").exists()
+    assert item and rendition(opened, item, "320").exists()
     shutil.rmtree(opened.cache)
-    assert opened.rendition(item, "320").exists()
+    assert rendition(opened, item, "320").exists()
     draw(library / "Trip" / "new.jpg")
     new = opened.item(place_at(opened, "Trip", "new.jpg"))
-    assert new and opened.rendition(new, "preview").exists()
+    assert new and rendition(opened, new, "preview").exists()
     photos.Upkeep(opened).prune()
     opened.close()
     opened = open_library()

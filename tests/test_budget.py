@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from looking import Open, made, place_at, read
+from looking import Open, made, place_at, read, rendition
 
 import photos
 from renditions import RENDITIONS_FOLDER, Purpose
@@ -84,17 +84,17 @@ def test_what_a_visitor_has_just_looked_at_stays_where_the_disk_does_not_note_it
         opened.item(place_at(opened, *address))
         for address in (("loose.jpg",), ("Trip", "one.jpg"), ("Trip", "two.jpg"))
     ]
-    paths = [opened.rendition(item, "full") for item in items if item]
+    paths = [rendition(opened, item, "full") for item in items if item]
     for path in paths:
         os.utime(path, (1e9, 1e9))
-    assert items[1] and opened.rendition(items[1], "full") == paths[1]
+    assert items[1] and rendition(opened, items[1], "full") == paths[1]
     opened.last_used = {paths[1].name: opened.last_used[paths[1].name]}
     upkeep = photos.Upkeep(opened)
     everything = sum(rendition.size for rendition in upkeep._renditions())
     set_budget(everything - 1 - paths[0].stat().st_size)
     upkeep.trim()
     assert left(paths) == [False, True, False]
-    assert items[0] and opened.rendition(items[0], "full").exists(), "it is made again"
+    assert items[0] and rendition(opened, items[0], "full").exists(), "it is made again"
 
 
 def test_a_full_size_that_was_asked_for_is_counted_at_the_next_pass(
@@ -111,7 +111,7 @@ def test_a_full_size_that_was_asked_for_is_counted_at_the_next_pass(
     for address in (("loose.jpg",), ("Trip", "one.jpg"), ("Trip", "two.jpg")):
         item = opened.item(place_at(opened, *address))
         assert item
-        opened.rendition(item, "full")
+        rendition(opened, item, "full")
     assert len(made(opened)) == 15
     upkeep.close()
     monkeypatch.setattr(upkeep._closed, "is_set", iter([False, True]).__next__)
@@ -142,7 +142,7 @@ def test_what_is_made_ahead_does_not_push_out_what_was_made_ahead(
     assert (made(opened), opened.renderings) == (kept, asked)
     assert upkeep._is_at_rest()
     item = opened.item(place_at(opened, "Trip", "one.jpg"))
-    assert item and opened.rendition(item, "preview").exists(), "visitors see all the same"
+    assert item and rendition(opened, item, "preview").exists(), "visitors see all the same"
     upkeep.trim()
     set_budget(10**6)
     shutil.rmtree(library / "Trip")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from drawing import draw
-from looking import Open, place_at
+from looking import Open, place_at, rendition
 
 import photos
 from renditions import AT_ONCE, AT_START, NEVER, Purpose
@@ -48,7 +48,7 @@ class Machine:
         try:
             item = self.library.item(place, photos.purpose_of(name))
             assert item
-            return self.library.rendition(item, name).exists()
+            return rendition(self.library, item, name).exists()
         except (photos.NoPicture, photos.Busy):
             return False
 

@@ -433,6 +433,42 @@ def test_a_machine_without_a_thread_left_answers_with_those_that_there_are(
 # Originals
 
 
+@pytest.mark.parametrize(
+    ("line", "beginning", "end"),
+    [
+        ("GET /healthz", b"200 OK", b"ok\n"),
+        ("HEAD /healthz", b"200 OK", b""),
+        ("GET /", b"200 OK", b"</html>\n"),
+        ("GET /timeline/1999/", b"404 Not Found", b"</html>\n"),
+        ("GET /photo/none.jpg", b"404 Not Found", b"Not Found\n"),
+        ("GET /logout", b"405 Method Not Allowed", b"</html>\n"),
+    ],
+)
+def test_a_small_answer_leaves_with_its_head_at_once(
+    state: Path,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    beginning: bytes,
+    end: bytes,
+) -> None:
+    sent: list[bytes] = []
+    send = photos.Channel.send
+
+    def note(channel: photos.Channel, data: Any, do_close: bool = True) -> int:
+        sent.append(bytes(data))
+        return send(channel, data, do_close)
+
+    monkeypatch.setattr(photos.Channel, "send", note)
+    with serving(state) as port:
+        for number in range(1, 3):
+            answer = connect(port).send(f"{line} HTTP/1.1\nHost: localhost\n\n")
+            first = answer.socket.recv(1_000_000)
+            assert first.startswith(b"HTTP/1.1 " + beginning)
+            assert first.rstrip(b"\n").endswith(end.rstrip(b"\n"))
+            assert len(sent) == number
+
+
 @pytest.fixture
 def film(state: Path) -> Path:
     """A photo of many megabytes, each of them different, beside the other."""
