@@ -53,9 +53,13 @@ def take_host() -> str:
     return host
 
 
+class Doors(ThreadingHTTPServer):
+    request_queue_size = 100  # a page asks for many pictures at once
+
+
 def listen(handler: type[BaseHTTPRequestHandler], port: int = 0) -> int:
     """Serve on this machine in a thread; return the port."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server = Doors(("127.0.0.1", port), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
 

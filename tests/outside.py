@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
+import socketserver
+import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 from processes import eventually
 
@@ -75,6 +81,66 @@ class StandIn:
                 command = Path(f"/proc/{start['pid']}/cmdline").read_bytes()
                 if os.fsencode(self.folder) in command:
                     os.kill(start["pid"], signal.SIGKILL)
+
+
+class Internet(socketserver.ThreadingTCPServer):
+    """What lies between a phone and the stand-in: a proxy for browsers (CONNECT), which ends the TLS.
+
+    It has a certificate of its own, made in a folder with openssl.
+    """
+
+    daemon_threads = True
+    request_queue_size = 100  # a page asks for many pictures at once
+
+    def __init__(self, standin: StandIn, folder: Path, openssl: str) -> None:
+        super().__init__(("127.0.0.1", 0), Connection)
+        self.standin = standin
+        key, certificate = folder / "key.pem", folder / "certificate.pem"
+        files = ["-keyout", key, "-out", certificate, "-subj", "/CN=stand-in"]
+        command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files]
+        subprocess.run(command, check=True, capture_output=True)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(certificate, key)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def for_browsers(self) -> dict[str, Any]:
+        """The options of a browser's window that goes through here."""
+        proxy = {"server": f"http://127.0.0.1:{self.server_address[1]}"}
+        return {"proxy": proxy, "ignore_https_errors": True}
+
+
+class Connection(socketserver.BaseRequestHandler):
+    """A connection of a browser, for one request: the stand-in closes it after its answer."""
+
+    server: Internet
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            assert self.request.recv(65536).startswith(b"CONNECT ")
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            edge_address = ("127.0.0.1", self.server.standin.edge)
+            with (
+                self.server.tls.wrap_socket(self.request, server_side=True) as browser,
+                socket.create_connection(edge_address) as edge,
+            ):
+                edge.sendall(read_request(browser))
+                while block := edge.recv(65536):
+                    browser.sendall(block)
+
+
+def read_request(source: socket.socket) -> bytes:
+    """Return a request with its body."""
+    content = b""
+    while b"\r\n\r\n" not in content:
+        if not (block := source.recv(65536)):
+            raise ConnectionError
+        content += block
+    head, _, body = content.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += source.recv(65536)
+    return head + b"\r\n\r\n" + body
 
 
 def is_running(pid: int) -> bool:

@@ -4,58 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from conftest import set_up
 from drawing import draw
-from PIL import Image
 from processes import Terminal, free_port
+from scanning import code_lines, read_back, screenshot
 
 import photos
 
-BLOCKS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
-# What any terminal with 256 colours draws for these two, whatever its theme.
-FIXED = {"38;5;16": 0, "48;5;231": 255}
 HOME_NETWORK = "192.168.1.20"
-
-
-def screenshot(lines: list[str], ink: int, paper: int) -> Image.Image:
-    """Draw lines of half blocks as a terminal does whose own colours are ink and paper."""
-    rows = []
-    for line in lines:
-        upper, lower = [], []
-        front, back = ink, paper
-        for codes, letter in re.findall(r"\033\[([\d;]*)m|(.)", line):
-            if codes == "0":
-                front, back = ink, paper
-            elif codes:
-                first, second = re.findall(r"[34]8;5;\d+", codes)
-                front, back = FIXED[first], FIXED[second]
-            else:
-                above, below = BLOCKS[letter]
-                upper.append((back, front)[above])
-                lower.append((back, front)[below])
-        rows += [upper, lower]
-    picture = Image.new("L", (len(rows[0]) + 4, len(rows) + 4), paper)
-    for y, row in enumerate(rows):
-        for x, brightness in enumerate(row):
-            picture.putpixel((x + 2, y + 2), brightness)
-    return picture.resize((8 * picture.width, 8 * picture.height), Image.Resampling.NEAREST)
-
-
-def read_back(picture: Image.Image, folder: Path) -> str:
-    """Return what a reader of QR codes sees in a picture."""
-    if not shutil.which("zbarimg"):
-        pytest.skip("zbarimg is missing")
-    path = folder / "code.png"
-    picture.save(path)
-    command = ["zbarimg", "-q", "--raw", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.removesuffix("\n")
 
 
 @pytest.mark.parametrize(("ink", "paper"), [(255, 0), (0, 255), (180, 90)])
@@ -181,5 +141,5 @@ def test_who_serves_at_a_terminal_sees_the_code(tmp_path: Path) -> None:
     flags = ("--port", str(free_port()), "--public-address", address)
     with Terminal(*flags, folder=library) as terminal:
         terminal.expect("Ctrl-C stops it.")
-        lines = [line for line in terminal.screen.splitlines() if "48;5;231" in line]
+        lines = code_lines(terminal.screen)
         assert read_back(screenshot(lines, 200, 20), tmp_path) == f"{address}/"
