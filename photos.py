@@ -7,9 +7,9 @@ see it.
 
 Contents, top to bottom; names refer upward only:
 
-    shared constants · errors · files · configuration · permissions · workers · folders · index ·
-    albums · finding · upkeep · users · tokens · shares · HTTP · ZIP · adding · pages · routes ·
-    guard · web · server · tunnel · checks · command line
+    shared constants · errors · files · configuration · permissions · workers · folders ·
+    listings · index · albums · library · finding · upkeep · users · tokens · shares · HTTP · ZIP ·
+    adding · pages · routes · guard · web · server · tunnel · checks · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -71,12 +71,13 @@ import time
 import unicodedata
 import uuid
 import weakref
+import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import bottle
@@ -1564,7 +1565,6 @@ class Renderer:
 
 # --- Folders -----------------------------------------------------------------
 
-DEPTH = 64  # of albums in albums; deeper ones are ignored
 ALBUM_TEXT = "album.txt"
 ALBUM_TEXT_BYTES = 65536
 ICON_NAMES = ("icon.png", "icon.svg")  # of the library itself: the site's own icon
@@ -1580,16 +1580,9 @@ GUESSED = "its letters were read as those of Western Windows (cp1252). Save it a
 LIVE_SECONDS = 6.0
 LIVE_TOLERANCE = 60.0  # seconds
 LIVE_BYTES = 20_000_000  # of a film that passes for a live photo's until it has been read
-LISTING_SECONDS = 1.0  # that a listing is good for, unless its folder changes
-# A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
-TICK = 0.1  # seconds
-WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
-# The file is gone, or a link leads nowhere.
-GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 NAME_LENGTH = 255  # characters; file systems have no longer names
 
-Entry: TypeAlias = os.DirEntry[str]
 Parts = tuple[str, ...]  # names from the library down; () is the library itself
 
 
@@ -1962,6 +1955,29 @@ class Folder:
     problem: str = ""
     others: Mapping[str, File] = dataclasses.field(default_factory=dict)  # RAW and the like
     skipped: Mapping[str, Skipped] = dataclasses.field(default_factory=dict)  # by name
+    is_kept: ClassVar[bool] = False  # as a summary tells, its files looked at one by one
+
+    def is_like(self, other: Folder) -> bool:
+        """Say whether a later listing tells the same."""
+        return self == other
+
+    def may_differ(self) -> bool:
+        """Say whether files may be written over by now, which the folder does not tell."""
+        return True
+
+    def holds_any(self, identities: set[str]) -> bool:
+        """Say whether some of these files lie in the folder."""
+        return not identities.isdisjoint(self.identities)
+
+    def plain_names(self) -> dict[str, str]:
+        """Return how the name of each file would be without keywords."""
+        files = {**self.files, **self.others}
+        return {name: file.plain_name for name, file in files.items()}
+
+    @property
+    def identities(self) -> list[str]:
+        """The identities of the files."""
+        return [file.identity for file in self.files.values()]
 
     @property
     def last_written(self) -> float:
@@ -2004,8 +2020,7 @@ class Folder:
 
     @functools.cached_property
     def _shots(self) -> dict[str, Shot]:
-        files = {**self.files, **self.others}
-        names = {name: file.plain_name for name, file in files.items()}
+        names = self.plain_names()
         # Photos alone are no shot. Most folders hold nothing else.
         if not any(plain.lower().endswith(SHOT_SUFFIXES) for plain in names.values()):
             return {}
@@ -2172,6 +2187,19 @@ def component_of(name: str, place: Place, principal: Principal, now: Circumstanc
     return name
 
 
+# --- Listings ----------------------------------------------------------------
+
+DEPTH = 64  # of albums in albums; deeper ones are ignored
+LISTING_SECONDS = 1.0  # that a listing is good for, unless its folder changes
+# A change within the file system's clock tick of a listing leaves the folder's mtime as it was.
+TICK = 0.1  # seconds
+WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
+# The file is gone, or a link leads nowhere.
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+Entry: TypeAlias = os.DirEntry[str]
+
+
 class Listing(NamedTuple):
     """A folder as it was listed."""
 
@@ -2218,6 +2246,8 @@ class Folders:
         self._root_keywords = keywords_of((self.real_root.name, own_name))
         self._listings: dict[Parts, Listing] = {}
         self._listing_locks: dict[Parts, threading.Lock] = {}
+        # Returns a folder as it was kept by an earlier server; None: it has to be listed.
+        self.recall: Callable[[Parts], Folder | None] = lambda parts: None
 
     def listing(self, parts: Parts, *, fresh: bool = False) -> Folder:
         """List a folder where it may have changed.
@@ -2229,13 +2259,53 @@ class Folders:
             return folder
         asked_at = time.time()
         # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
-        with self._listing_locks.setdefault(parts, threading.Lock()):
-            listing = self._listings.get(parts)
+        with self._listing_lock(parts):
+            listing = self._last_listing(parts, path)
             if listing and listing.listed_at >= asked_at:
                 return listing.folder
             if folder := self._unchanged(parts, path, fresh=fresh):
                 return folder
+            self._list_again(parts, path)
+            return self._listings[parts].folder
+
+    def look(self, parts: Parts) -> Folder:
+        """List a folder with all its files, also where `listing` returns a kept one."""
+        path = os.path.join(self._path, *parts)
+        with self._listing_lock(parts):
+            listing = self._last_listing(parts, path)
+            folder = self._unchanged(parts, path, fresh=True)
+            if listing and not listing.folder.is_kept and folder:
+                return folder
             return self._list_again(parts, path)
+
+    def _last_listing(self, parts: Parts, path: str) -> Listing | None:
+        """Return how a folder was listed last, by an earlier server if need be."""
+        if parts not in self._listings:
+            changed = changed_ns(path)
+            folder = self.recall(parts)
+            if folder:
+                self._listings[parts] = Listing(
+                    folder=folder,
+                    listed_at=0,  # so that who wants to see its files looks at them
+                    changed=changed,
+                    is_certain=True,
+                )
+        return self._listings.get(parts)
+
+    def keep(self, parts: Parts, folder: Folder) -> None:
+        """Have `listing` return a kept folder for as long as the one on disk is like it."""
+        listing = self._listings[parts]
+        self._listings[parts] = listing._replace(folder=folder)
+
+    def certain(self, parts: Parts) -> Folder | None:
+        """Return a folder as it was listed last, if its times tell of each change since."""
+        listing = self._listings.get(parts)
+        if listing is None or not listing.is_certain:
+            return None
+        return listing.folder
+
+    def _listing_lock(self, parts: Parts) -> threading.Lock:
+        return self._listing_locks.setdefault(parts, threading.Lock())
 
     def is_current(self, place: Place) -> bool:
         """Say whether the folder of a place is still as it was listed: one stat."""
@@ -2246,7 +2316,8 @@ class Folders:
         listing = self._listings.get(parts)
         if listing is None or not listing.is_certain:
             return None
-        if fresh and is_older(listing.listed_at, LISTING_SECONDS):
+        is_old = fresh and is_older(listing.listed_at, LISTING_SECONDS)
+        if is_old and listing.folder.may_differ():
             return None
         try:
             status = os.stat(path)
@@ -2262,12 +2333,15 @@ class Folders:
         listed_at = time.time()
         changed = changed_ns(path)
         folder = self._read_folder(parts, path)
-        if before and before.folder == folder:
-            folder = before.folder  # what was derived from it stays valid
+        current = folder
+        if before and before.folder.is_like(folder):
+            current = before.folder  # what was derived from it stays valid
         self._listings[parts] = Listing(
-            folder, listed_at, changed, is_certain(folder, changed, listed_at)
+            current, listed_at, changed, is_certain(folder, changed, listed_at)
         )
-        return folder
+        if current.is_kept:
+            return folder
+        return current
 
     def _read_folder(self, parts: Parts, path: str) -> Folder:
         try:
@@ -2500,7 +2574,7 @@ class Folders:
         waiting: list[Parts] = [()]
         while waiting:
             parts = waiting.pop()
-            folder = self.listing(parts, fresh=True)
+            folder = self.look(parts)
             walked[parts] = folder
             waiting += [(*parts, name) for name in folder.albums]
         for parts in set(self._listings) - walked.keys():
@@ -2622,6 +2696,15 @@ class Index:
             if count > len(self._last_changed):
                 return None
             return set(itertools.islice(reversed(self._last_changed), count))
+
+    def sum_of(self, identities: Iterable[str]) -> int | None:
+        """Return the CRC-32 of all lines about some files; None: of one, there is none."""
+        entries = [self._infos.get(identity) for identity in identities]
+        lines = [entry for entry in entries if isinstance(entry, str)]
+        if len(lines) < len(entries):
+            return None
+        text = "".join(lines)
+        return zlib.crc32(text.encode())
 
     @property
     def is_empty(self) -> bool:
@@ -3049,6 +3132,9 @@ class KeptAlbum(NamedTuple):
     changes: int  # of the index, before the album was made
     visited: list[Place]  # all folders that were looked at
     added: frozenset[str]  # by a guest's share
+
+
+# --- Library -----------------------------------------------------------------
 
 
 class Library:

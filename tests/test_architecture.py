@@ -33,8 +33,10 @@ SECTIONS = [
     *("Shared constants", "Errors", "Files", "Configuration", "Permissions", "Workers"),
     *(
         "Folders",
+        "Listings",
         "Index",
         "Albums",
+        "Library",
         "Finding",
         "Upkeep",
         "Users",
