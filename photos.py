@@ -9,7 +9,7 @@ Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders ·
     listings · index · albums · library · finding · upkeep · users · tokens · shares · HTTP · ZIP ·
-    adding · pages · routes · guard · web · server · tunnel · checks · command line
+    adding · pages · routes · guard · web · server · tunnel · checks · service · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -9856,6 +9856,320 @@ def mode_lines(state: Path) -> Iterator[str]:
             yield f"{path}: only you can read it."
         else:
             yield f"{path}: others can read it. To end that: chmod {mode:o} {quoted([str(path)])}"
+
+
+# --- Service -----------------------------------------------------------------
+
+SERVICE = "photos"  # its name for systemd, launchd and the tasks of Windows
+STARTING_SECONDS = 5.0  # that the server has to come up, or to end
+COMMAND_SECONDS = 60  # that a command of the system may take
+# It is started again until its disk is there. A worker that has no memory left ends alone.
+UNIT = """[Unit]
+Description=Photo albums
+StartLimitIntervalSec=0
+
+[Service]
+{account}Environment={path}
+ExecStart={command}
+Restart=on-failure
+RestartSec=15
+OOMPolicy=continue
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+
+[Install]
+WantedBy={target}
+"""
+# Of one user, which takes no administrator, and without the usual end after three days.
+TASK = """<?xml version="1.0" encoding="UTF-16"?>
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <Triggers><LogonTrigger><UserId>{user}</UserId></LogonTrigger></Triggers>
+  <Principals><Principal id="Author">
+    <UserId>{user}</UserId><LogonType>InteractiveToken</LogonType>
+  </Principal></Principals>
+  <Settings>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
+    <RestartOnFailure><Interval>PT1M</Interval><Count>255</Count></RestartOnFailure>
+  </Settings>
+  <Actions Context="Author"><Exec>
+    <Command>{program}</Command><Arguments>{arguments}</Arguments>
+  </Exec></Actions>
+</Task>
+"""
+# systemd starts no program with one of these in its path; its shell does.
+_ODD_PROGRAM = re.compile(r"""[\x00-\x1f\x7f"'\\$\udc80-\udcff]""")
+_NOT_AS_IS = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")  # nor does XML hold these
+
+
+class Service(NamedTuple):
+    """How the system is told to start the server with the machine, and no longer."""
+
+    path: Path  # of the file that says so
+    content: bytes
+    mark: bytes  # the state folder, as the content names it
+    start: list[list[str]]
+    end: list[list[str]]  # commands that fail where no server runs
+    forget: list[list[str]]
+
+    def is_for_us(self) -> bool:
+        """Say whether the file is there, and starts the server of this state folder."""
+        with contextlib.suppress(OSError):
+            return self.mark in self.path.read_bytes()
+        return False
+
+
+def unit_word(word: str) -> str:
+    """Quote a word of a command in a unit (systemd.syntax(7), systemd.service(5))."""
+    for special in ("\\", '"'):
+        word = word.replace(special, f"\\{special}")
+    word = word.replace("%", "%%").replace("$", "$$")
+
+    def as_numbers(match: re.Match[str]) -> str:
+        return "".join(f"\\x{byte:02x}" for byte in os.fsencode(match[0]))
+
+    return f'"{_NOT_AS_IS.sub(as_numbers, word)}"'
+
+
+def systemd_service(words: Sequence[str], state: Path, account: str) -> Service:
+    """Return the unit of a user; of the system, where that names an account to run it as."""
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
+    folder, control = folder / "systemd" / "user", ["systemctl", "--user"]
+    if account:
+        folder, control = Path("/etc/systemd/system"), ["systemctl"]
+    if _ODD_PROGRAM.search(words[0]):
+        words = ["/bin/sh", "-c", 'exec "$0" "$@"', *words]
+    path = f"PATH={os.environ.get('PATH', os.defpath)}"  # where ffmpeg and tunnels are
+    content = UNIT.format(
+        account=f"User={account}\n" if account else "",
+        path=unit_word(path).replace("$$", "$"),
+        command=" ".join(map(unit_word, words)),
+        target="multi-user.target" if account else "default.target",
+    )
+    unit = f"{SERVICE}.service"
+    return Service(
+        folder / unit,
+        content.encode(),
+        unit_word(os.fspath(state)).encode(),
+        start=[
+            [*control, "daemon-reload"],
+            [*control, "enable", unit],
+            [*control, "restart", unit],
+        ],
+        end=[[*control, "stop", unit]],
+        forget=[[*control, "disable", unit]],
+    )
+
+
+def xml_text(text: str) -> str:
+    """Escape text for XML. Raises PhotosError for what XML cannot hold."""
+    from xml.sax.saxutils import escape  # here, since it is needed once
+
+    if _NOT_AS_IS.search(text):
+        problem = f"{text!r} has letters that this system starts no program with."
+        raise PhotosError(f"{problem} Rename that folder.")
+    return escape(text)
+
+
+def launchd_service(words: Sequence[str], state: Path, account: str) -> Service:
+    """Return the agent of a user, or the daemon of an account (launchd.plist(5))."""
+    import plistlib  # here, since it is needed once
+
+    folder = Path(os.path.expanduser("~/Library/LaunchAgents"))
+    domain = f"gui/{os.getuid()}"
+    settings = {
+        "Label": SERVICE,
+        "ProgramArguments": list(words),
+        "EnvironmentVariables": {"PATH": os.environ.get("PATH", os.defpath)},
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+    }
+    if account:
+        folder, domain = Path("/Library/LaunchDaemons"), "system"
+        settings["UserName"] = account
+    xml_text("".join(words))  # plistlib changes some letters, and refuses others
+    path = folder / f"{SERVICE}.plist"
+    return Service(
+        path,
+        plistlib.dumps(settings),
+        f"<string>{xml_text(os.fspath(state))}</string>".encode(),
+        start=[["launchctl", "bootstrap", domain, os.fspath(path)]],
+        end=[["launchctl", "bootout", f"{domain}/{SERVICE}"]],
+        forget=[],
+    )
+
+
+def windows_service(words: Sequence[str], state: Path) -> Service:
+    """Return the task that starts the server when the user logs in."""
+    path, name = state / "task.xml", ["/tn", SERVICE]
+    user = "\\".join(os.environ.get(name, ".") for name in ("USERDOMAIN", "USERNAME"))
+    content = TASK.format(
+        user=xml_text(user),
+        program=xml_text(words[0]),
+        arguments=xml_text(subprocess.list2cmdline(words[1:])),
+    )
+    mark = xml_text(subprocess.list2cmdline(["--state", os.fspath(state)]))
+    create = ["schtasks", "/create", *name, "/xml", os.fspath(path), "/f"]
+    return Service(
+        path,
+        content.encode("utf-16"),
+        mark.encode("utf-16-le"),
+        start=[create, ["schtasks", "/run", *name]],
+        end=[["schtasks", "/end", *name]],
+        forget=[["schtasks", "/delete", *name, "/f"]],
+    )
+
+
+def service_of(words: Sequence[str], state: Path, account: str = "") -> Service:
+    """Return what this machine's system takes; with an account what starts for all its users."""
+    if sys.platform == "win32":
+        return windows_service(words, state)
+    if sys.platform == "darwin":
+        return launchd_service(words, state, account)
+    return systemd_service(words, state, account)
+
+
+def require_right_user(*, of_system: bool) -> None:
+    """Raise PhotosError for root, unless root is asked for, and for all others where root is."""
+    is_root = sys.platform != "win32" and os.geteuid() == 0
+    if is_root and not of_system:
+        advice = "Run this as the user whose photos these are, or add --system."
+        raise PhotosError(f"You are root, and the server should not be. {advice}")
+    if of_system and sys.platform == "win32":
+        raise PhotosError("On Windows there is no --system. Leave it out.")
+    if of_system and not is_root:
+        raise PhotosError("Only root may do that. Put sudo in front of the command.")
+
+
+def account_name(number: int) -> str:
+    """Return the name of an account of this machine."""
+    import pwd  # here, since Windows has none
+
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(number).pw_name
+    return str(number)
+
+
+def run_all(commands: Iterable[Sequence[str]]) -> None:
+    """Run commands of the system. Raises PhotosError with what the first that fails says."""
+    for command in commands:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=COMMAND_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            reason = getattr(error, "strerror", None) or "it does not end"
+            raise PhotosError(f"{quoted(command)} failed: {reason}.") from None
+        if done.returncode:
+            words = (done.stderr or done.stdout).split() or [f"status {done.returncode}"]
+            problem = f"{quoted(command)} failed: {' '.join(words)[:LINE_LENGTH]}"
+            if "connect to bus" in problem:
+                problem += " Log in as that user for it, not with su or sudo."
+            raise PhotosError(problem)
+
+
+def try_all(commands: Iterable[Sequence[str]]) -> None:
+    """Run commands of the system, whether or not they have something to do."""
+    for command in commands:
+        with contextlib.suppress(PhotosError):
+            run_all([command])
+
+
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    """Say whether something becomes true within a few seconds."""
+    deadline = time.monotonic() + STARTING_SECONDS
+    while not is_so():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def require_free(state: Path, port: int) -> None:
+    """Raise PhotosError where a server runs already, or another program has its port."""
+    if serving_version(state):
+        advice = "Stop it first: Ctrl-C where you started it."
+        raise PhotosError(f"The server runs already. {advice}")
+    try:
+        socket.create_server((OWN_HOST, port)).close()
+    except OSError as error:
+        problem = f"Port {port} cannot be used ({os.strerror(error.errno or 0)})."
+        raise PhotosError(f"{problem} Choose another one with the command init.") from None
+
+
+def take_back(service: Service, before: bytes | None) -> None:
+    """Leave things as they were before the server was to start with the machine."""
+    if before is not None:
+        write_atomically(service.path, before)
+        try_all(service.start)
+    elif service.path.exists():
+        try_all(service.forget)
+        service.path.unlink()
+
+
+def start_with_machine(service: Service, state: Path, port: int) -> None:
+    """Write what the system needs, and start the server. Raises PhotosError; then nothing is changed."""
+    program = service.start[0][0]
+    if not shutil.which(program):
+        problem = f"This machine has no {program}, which would start the server."
+        raise PhotosError(f"{problem} Start it as this system starts its other programs.")
+    before = None
+    if service.path.exists():
+        before = service.path.read_bytes()
+        try_all(service.end)
+        wait_until(lambda: not serving_version(state))
+    try:
+        require_free(state, port)
+        service.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(service.path, service.content)
+        service.path.chmod(0o644)
+        run_all(service.start)
+    except (PhotosError, OSError):
+        take_back(service, before)
+        raise
+
+
+def start_no_longer(service: Service) -> None:
+    """End the server, and have the system start it no longer. Raises PhotosError."""
+    try_all(service.end)
+    run_all(service.forget)
+    service.path.unlink()
+
+
+def when_it_starts(account: str) -> str:
+    """Say when the system starts the server."""
+    if account:
+        return "It starts with the machine"
+    if sys.platform not in ("win32", "darwin"):
+        if Path("/var/lib/systemd/linger", account_name(os.getuid())).exists():
+            return "It starts with the machine"
+        advice = "To have it run before that, and after you log out: loginctl enable-linger"
+        return f"It starts with the machine, once you log in. {advice}"
+    return "It starts with the machine, once you log in"
+
+
+def service_lines(state: Path, to_do: str) -> Iterator[str]:
+    """Say whether the server runs, and whether it starts with the machine."""
+    yield "The server runs." if serving_version(state) else "The server does not run."
+    for account in ("", "root"):
+        try:
+            service = service_of([SERVICE], state, account)
+        except PhotosError:  # no system starts the server of a folder with that name
+            continue
+        if service.is_for_us():
+            yield f"{when_it_starts(account)} ({service.path})."
+            return
+        if service.path.exists():
+            yield f"{service.path} starts the server of another state folder."
+    yield f"It does not start with the machine. To change that: {to_do}"
 
 
 # --- Command line ------------------------------------------------------------

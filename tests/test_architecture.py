@@ -52,6 +52,7 @@ SECTIONS = [
         "Server",
         "Tunnel",
         "Checks",
+        "Service",
         "Command line",
     ),
 ]
