@@ -10562,6 +10562,52 @@ def run_serve(args: argparse.Namespace) -> None:
         server.close()
 
 
+def service_words(args: argparse.Namespace, config: Config, state: Path) -> list[str]:
+    """Return the command that the system runs: with whole paths, and without questions."""
+    words = [os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])]
+    if args.script:
+        words = [sys.executable, os.path.abspath(args.script)]
+    if hasattr(args, "library"):
+        words += ["--library", config.library]
+    return [*words, "--state", os.fspath(state), "serve", "--yes"]
+
+
+def run_enable(args: argparse.Namespace) -> None:
+    """Have the server start with the machine, and start it now."""
+    require_right_user(of_system=args.system)
+    state, config = open_state(args)
+    if config.tunnel:
+        for_tunnel(state, config)
+        confirm_opening(args)
+    account = account_name(state.stat().st_uid) if args.system else ""
+    service = service_of(service_words(args, config, state), state, account)
+    start_with_machine(service, state, config.port)
+    print(f"Wrote {service.path}")
+    if wait_until(lambda: serving_version(state) != ""):
+        print(f"The server runs: {address_for_others(config)}/")
+    else:
+        advice = f"If it still does not in a minute, {how_to(args, 'serve')} says why."
+        print(f"The server does not answer yet. {advice}")
+    print(f"{when_it_starts(account)}.")
+    undo = "disable --system" if args.system else "disable"
+    print(f"To undo that: {how_to(args, undo)}")
+
+
+def run_disable(args: argparse.Namespace) -> None:
+    """End the server, and have it no longer start with the machine."""
+    require_right_user(of_system=args.system)
+    state = state_folder(args)
+    service = service_of([SERVICE], state, "root" if args.system else "")
+    if not service.path.exists():
+        print("It does not start with the machine.")
+    elif not service.is_for_us():
+        problem = f"{service.path} starts the server of another state folder."
+        raise PhotosError(f"{problem} Name that folder with --state.")
+    else:
+        start_no_longer(service)
+        print(f"Ended the server, and removed {service.path}")
+
+
 def run_init(args: argparse.Namespace) -> None:
     """Ask the questions of the first run again."""
     state = state_folder(args)
@@ -10876,6 +10922,7 @@ def run_check(args: argparse.Namespace) -> None:
             return
         print(*version_lines(args), *pillow_lines(args), sep="\n")
         print(*state_lines(args, state), sep="\n")
+        print(*service_lines(state, how_to(args, "enable")), sep="\n")
         upkeep = Upkeep(library)
         print(*reach_lines(library, users), *flag_lines(library), sep="\n")
         for line in all_share_lines(sharing):
@@ -10894,6 +10941,8 @@ def run_check(args: argparse.Namespace) -> None:
 
 COMMANDS = {
     "serve": run_serve,
+    "enable": run_enable,
+    "disable": run_disable,
     "init": run_init,
     "register": run_register,
     "passwd": run_passwd,
@@ -10958,7 +11007,7 @@ def _add_flags(command: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of the command of a name."""
     if name in ("serve", "init"):
         _add_setting_flags(command)
-    if name == "serve":
+    if name in ("serve", "enable"):
         help = "open the tunnel without asking whether what strangers find is right"
         command.add_argument("--yes", action="store_true", help=help)
     if name == "check":
@@ -10966,6 +11015,9 @@ def _add_flags(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--as", dest="view_of", metavar="WHO", default="", help=help)
         help = "read all originals whole, which takes long, and name those that are damaged"
         command.add_argument("--deep", action="store_true", help=help)
+    if name in ("enable", "disable"):
+        help = "for the whole machine, whoever logs in; with sudo, on Linux and macOS"
+        command.add_argument("--system", action="store_true", help=help)
     if name == "register":
         help = "make the user an owner, who sees everything"
         command.add_argument("--owner", action="store_true", help=help)
@@ -11046,6 +11098,7 @@ def main(
     arguments = with_command(sys.argv[1:] if arguments is None else arguments)
     program = invocation(script) if script else "photos"
     defaults = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)
+    defaults.script = script
     args = make_parser().parse_args(arguments, defaults)
     set_up_log()
     try:
