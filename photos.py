@@ -1308,6 +1308,7 @@ TOO_LATE = "the disk or the machine is too slow for it now; it is tried again by
 TOO_MANY_PICTURES = "Too many pictures are being made. Try again in a moment."
 STILL_BEING_MADE = "This picture is still being made. Try again in a moment."
 ATTEMPTS = 2  # somebody may have killed the worker: that is not the photo's fault
+MOMENT_SECONDS = 0.5  # in which a page submits all that it will ask for
 
 
 def _count_workers() -> int:
@@ -1431,6 +1432,25 @@ class Urgency(enum.IntEnum):
     LATER = 3  # the background pass
 
 
+class Rank(NamedTuple):
+    """A place in the queue of jobs; the smallest is first."""
+
+    urgency: Urgency
+    moments_before: int  # a fixed time in the future
+    number: int  # in the order of submitting
+
+
+def rank_of(urgency: Urgency, number: int) -> Rank:
+    """Return the rank of what is submitted now.
+
+    What somebody needs who opens an album now goes before what the album opened before needs.
+    A browser asks for the pictures on screen first, a few at a time: those keep their order.
+    """
+    if urgency not in (Urgency.FACTS, Urgency.SOON):
+        return Rank(urgency, 0, number)
+    return Rank(urgency, -int(time.monotonic() / MOMENT_SECONDS), number)
+
+
 @dataclasses.dataclass
 class Job:
     """One file to read for a purpose. `future` resolves to its Info."""
@@ -1456,7 +1476,7 @@ class Renderer:
         learn: Callable[[Job, Info], Info] = lambda job, info: info,
     ) -> None:
         self._learn = learn
-        self._queue: list[tuple[Urgency, int, Job]] = []
+        self._queue: list[tuple[Rank, Job]] = []
         self._jobs: dict[tuple[str, Purpose], Job] = {}
         # How often a file has taken too long, and until when it rests, by its identity.
         self._late: dict[str, tuple[int, float]] = {}
@@ -1492,7 +1512,7 @@ class Renderer:
                 job = Job(identity, path, purpose, urgency)
                 self._jobs[identity, purpose] = job
             job.urgency = urgency
-            heapq.heappush(self._queue, (urgency, next(self._count), job))
+            heapq.heappush(self._queue, (rank_of(urgency, next(self._count)), job))
             self._queue_changed.notify()
             return job.future
 
@@ -1520,7 +1540,7 @@ class Renderer:
                 lambda: self._queue or self._closed.is_set(), patience
             )
             while self._queue and not self._closed.is_set():
-                _, _, job = heapq.heappop(self._queue)
+                _, job = heapq.heappop(self._queue)
                 if not job.is_started:  # a job that became more urgent is queued twice
                     job.is_started = True
                     return job
@@ -3610,6 +3630,8 @@ class Library:
         deadline = time.monotonic() + patience
         for _ in range(2):  # the keys, then what has another one
             unread = self._unread(folder)
+            # Cameras count their photos: those of the album's first screen are read first.
+            unread.sort(key=operator.attrgetter("name"))
             futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
             wait(futures, timeout=max(0, deadline - time.monotonic()))
 

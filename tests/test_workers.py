@@ -10,14 +10,16 @@ import signal
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import StartPython
 from drawing import draw
-from looking import place_at
+from looking import Open, place_at
 from PIL import Image
 from processes import eventually
 from visiting import Client
@@ -105,6 +107,49 @@ def test_the_most_urgent_goes_first(
     eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
     eventually(lambda: len(order) == 5)
     assert order == ["now", "raised", "facts", "soon", "later"]
+
+
+def test_what_is_opened_now_goes_first_and_pictures_keep_their_order(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(renderer, fifo)
+    eventually(lambda: not renderer._queue)
+    order: list[str] = []
+    for moment in range(1, 3):
+        seconds = time.monotonic() / (moment + 0.5)  # so that all of it is in one moment
+        monkeypatch.setattr(photos, "MOMENT_SECONDS", seconds)
+        for urgency in (NOW, FACTS, SOON, LATER):
+            for number in range(2):
+                name = f"{urgency.name} {moment}{number}"
+                future = ask(renderer, draw(tmp_path / f"{name}.jpg"), urgency=urgency)
+                future.add_done_callback(lambda _, name=name: order.append(name))
+    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
+    eventually(lambda: len(order) == 16)
+    in_order, newest_first = ("10", "11", "20", "21"), ("20", "21", "10", "11")
+    expected = [("NOW", in_order), ("FACTS", newest_first), ("SOON", newest_first)]
+    expected.append(("LATER", in_order))
+    assert order == [f"{name} {at}" for name, places in expected for at in places]
+
+
+def test_the_photos_of_the_first_screen_are_read_first(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"IMG_{number:03}.jpg" for number in range(40)]
+    for name in sorted(names, key=hash):
+        draw(library / "Trip" / name)
+    opened = open_library(workers=0)
+    submitted: list[str] = []
+    submit = opened._renderer.submit
+
+    def note(identity: str, path: str, *rest: Any) -> Future[photos.Info]:
+        submitted.append(os.path.basename(path))
+        return submit(identity, path, *rest)
+
+    monkeypatch.setattr(opened._renderer, "submit", note)
+    place = place_at(opened, "Trip")
+    opened.album(place, photos.VISITOR, patience=0.01)
+    expected = [*names, "one.jpg", "two.jpg"]
+    assert submitted == expected * 2, "the keys, then what has another one"
 
 
 def test_the_same_request_is_one_job_until_it_is_done(
