@@ -7906,6 +7906,7 @@ class Guard:
     def use_public_address(self, address: str) -> None:
         """Answer as the site of another public address from now on."""
         self._config = dataclasses.replace(self._config, public_address=address)
+        self._kept = KeptPages()  # those that there are have the address before
 
     def read_title(self) -> str:
         """Return the site's title as config.json says now; where that is damaged, as it said before."""
@@ -9354,7 +9355,7 @@ LINE_LENGTH = 300  # of a reason
 _TOO_OFTEN = re.compile(r"\b429 Too Many Requests|\berror code: 1015\b", re.IGNORECASE)
 # cloudflared says so where a network lets no UDP through.
 _NO_UDP = re.compile(r"fail.*\bquic\b|no recent network activity", re.IGNORECASE)
-_LOG_TIME = re.compile(r"\S+Z (?:ERR|FTL) ")
+_LOG_TIME = re.compile(r"\S+Z (?:WRN|ERR|FTL) ")
 
 
 def tunnel_program(kind: str) -> str:
@@ -9624,7 +9625,12 @@ class Tunnel:
             try:
                 if address := self._address_now(metrics):
                     return address
-            except (ValueError, AttributeError, subprocess.SubprocessError) as error:
+            except (
+                OSError,
+                ValueError,
+                AttributeError,
+                subprocess.SubprocessError,
+            ) as error:
                 log.warning("The tunnel tells no address: %s", error)
             if self._has_said(_NO_UDP) and not self._protocol:
                 self._protocol = ("--protocol", "http2")
@@ -9661,7 +9667,10 @@ class Tunnel:
             log.warning("The tunnel is open again.")
             return
         self._address = address
-        self._tell(address)
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # nobody reads what we print any more
+            self._tell(address)
 
 
 # --- Checks ------------------------------------------------------------------

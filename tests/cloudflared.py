@@ -161,10 +161,8 @@ def run_cloudflared() -> None:
     assert host == "127.0.0.1"
     listen(Metrics, int(port))
     if (FOLDER / "udp_is_blocked").exists() and option("--protocol") != "http2":
-        say(
-            "ERR",
-            "Failed to dial a quic connection error=timeout: no recent network activity",
-        )
+        reason = "failed to dial to edge with quic: timeout: no recent network activity"
+        say("WRN", f'Failed to dial a quic connection error="{reason}" connIndex=0')
         stay()
     for number in range(PIPE_LINES):  # goes on only where somebody reads
         say("INF", f"Registered tunnel connection {number} protocol=quic")

@@ -387,3 +387,15 @@ def test_a_file_that_is_still_being_copied_is_asked_for_until_it_is_read(
     problem = lambda: "This file cannot be shown" in client.get("/album/Trip/").text  # noqa: E731
     assert not problem()
     eventually(problem)
+
+
+def test_another_public_address_is_on_every_page(site: photos.Site) -> None:
+    visitor = Client(site)
+    for address in ("https://quiet-lake.example", "https://new-hill.example"):
+        site.use_public_address(address)
+        for path in ("/", "/album/Trip/", "/album/Trip/one.jpg", "/feed.atom"):
+            pages = [visitor.get(path).body.decode() for _ in range(3)]
+            assert all(f"{address}/" in page for page in pages)
+            assert sum(page.count(".example/") for page in pages) == sum(
+                page.count(f"{address}/") for page in pages
+            )

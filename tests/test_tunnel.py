@@ -234,3 +234,21 @@ def test_what_a_killed_process_left_ends_at_the_next_start(
     photos.end_left_tunnel(tmp_path)
     eventually(lambda: not is_running(left))
     assert photos.TunnelNote.read(tmp_path) == (f"https://{HOST}", False, 0, "")
+
+
+def test_a_tunnel_stays_open_where_nobody_reads_its_address(
+    opened: Opening, standin: StandIn
+) -> None:
+    tunnel = opened()
+    tunnel.wait_for(HOST)
+
+    def fail(address: str) -> None:
+        tunnel.told.append(address)
+        raise BrokenPipeError
+
+    tunnel._tell = fail
+    standin.say(hosts=f"{OTHER}\n{HOST}\n")
+    os.kill(standin.starts()[0]["pid"], signal.SIGKILL)
+    tunnel.wait_for(HOST, OTHER)
+    os.kill(standin.wait_for_starts(2)["pid"], signal.SIGKILL)
+    tunnel.wait_for(HOST, OTHER, HOST)
