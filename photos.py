@@ -8,8 +8,9 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders ·
-    listings · index · albums · library · finding · upkeep · users · tokens · shares · HTTP · ZIP ·
-    adding · pages · routes · guard · web · server · tunnel · checks · service · command line
+    listings · index · summaries · albums · library · finding · upkeep · users · tokens · shares ·
+    HTTP · ZIP · adding · pages · routes · guard · web · server · tunnel · checks · service ·
+    command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -19,7 +20,7 @@ On disk, all of it below the state folder (`.photos/` in the library, or --state
     users.json    password hashes, sessions ended early   text, mode 0600
     shares.json   links for guests                        text, mode 0600
     secret.key    32 random bytes, made once, mode 0600
-    cache/        index and renditions; always safe to delete
+    cache/        index, summaries and renditions; always safe to delete
 
 Use: `python photos.py` asks a few questions the first time and serves; `python photos.py --help`.
 Under another WSGI server: `photos.create_app(state_folder)`.
@@ -2823,6 +2824,235 @@ class Damaged:
                 sums.pop(identity, None)
             content = json.dumps(sums)
             write_atomically(self._path, content.encode())
+
+
+# --- Summaries ---------------------------------------------------------------
+#
+# What there is to say of an album without those below it, once all of its files were read. The cache
+# keeps it, a file a folder, so that neither a start nor a page of a large album lists, stats and
+# sorts thousands of files. A summary tells nothing of who may see what: only a folder has one whose
+# files have no keywords, and in which nothing is a link.
+
+LARGE_FOLDER = 2000  # files: to look at so many takes 30 ms
+SUMMARY_BYTES = 100_000_000  # of 100,000 files: 4 MB
+SEAL_BYTES = 32  # of HMAC with SHA-256
+ABSENT_FILE = File(name="", path="", identity="", size=0, mtime=0, changed=0)
+
+
+class Summary(NamedTuple):
+    """What there is to say of an album without those below it. Names of files are joined by `/`."""
+
+    facts: int  # as `Index.sum_of` tells of the files
+    identities: list[str]  # of the files
+    items: str  # in the order of the album's page
+    newest: str  # items that came into the library last, the newest first
+    rest: str  # files that are no items, such as the films of live photos
+    others: str  # RAW files and the like
+    albums: list[str]  # the names of the folders in it
+    text: AlbumText
+    written: str  # album.txt, as `text_stamp` tells
+    photos: int
+    videos: int
+    first: dt.datetime | None  # date taken of the oldest item
+    last: dt.datetime | None
+    last_added: int
+    cover: str  # the name of its file
+    filmed: dt.datetime | None  # some date, in the zone of films that tell none
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names of files in a summary."""
+    names = text.split("/")
+    return list(filter(None, names))
+
+
+def _date_in(text: str | None) -> dt.datetime | None:
+    if text is None:
+        return None
+    return dt.datetime.fromisoformat(text)
+
+
+def summary_from(fields: Mapping[str, Any]) -> Summary:
+    """Return a summary that was written as JSON."""
+    identities = map(sys.intern, fields["identities"])  # the index has them, too
+    return Summary(**fields)._replace(
+        identities=list(identities),
+        text=AlbumText(*fields["text"]),
+        first=_date_in(fields["first"]),
+        last=_date_in(fields["last"]),
+        filmed=_date_in(fields["filmed"]),
+    )
+
+
+def file_now(name: str, folder: str) -> File:
+    """Return a file of a folder as it is on disk now; without path and identity where it is gone.
+
+    The same for a link, or a file with keywords, whatever a summary may say.
+    """
+    path = os.path.join(folder, name)
+    keywords = parse_file_name(name).keywords
+    with contextlib.suppress(OSError):
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode) and keywords is NO_KEYWORDS:
+            return file_of(name, path, status, keywords)
+    return dataclasses.replace(ABSENT_FILE, name=name)
+
+
+def text_stamp(text: File) -> str:
+    """Return what differs when an album.txt was written."""
+    return f"{text.identity} {text.changed}"
+
+
+class KeptFiles(Mapping[str, File]):
+    """Files of which the names are known: each is looked at on disk when somebody asks for it."""
+
+    def __init__(self, folder: str, names: str) -> None:
+        self._folder = folder
+        self._text = names
+
+    @functools.cached_property
+    def _names(self) -> dict[str, None]:
+        names = names_in(self._text)
+        return dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> File:
+        """Return a file as it is now. Raises KeyError."""
+        if name not in self._names:
+            raise KeyError(name)
+        return file_now(name, self._folder)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Return how many files there are."""
+        return len(self._names)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class KeptFolder(Folder):
+    """A folder as its summary tells."""
+
+    path: str = ""
+    summary: Summary = dataclasses.field(kw_only=True)
+    is_kept: ClassVar[bool] = True
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the background pass alone finds files that were written over, or read again."""
+        return len(self.summary.identities) > LARGE_FOLDER
+
+    def is_like(self, other: Folder) -> bool:
+        own = set(self.summary.identities)
+        return self.stamp == other.stamp and own == set(other.identities)
+
+    def may_differ(self) -> bool:
+        text = file_now(ALBUM_TEXT, self.path)
+        is_as_written = text_stamp(text) == self.summary.written
+        return not (self.is_large and is_as_written)
+
+    def holds_any(self, identities: set[str]) -> bool:
+        if self.is_large:
+            return False
+        return not identities.isdisjoint(self.summary.identities)
+
+    def plain_names(self) -> dict[str, str]:
+        return {name: name for name in (*self.files, *self.others)}
+
+
+def kept_folder(stamp: Identity | None, path: str, summary: Summary) -> KeptFolder:
+    """Return the folder at a path that a summary tells of."""
+    names = f"{summary.items}/{summary.rest}"
+    return KeptFolder(
+        stamp=stamp,
+        files=KeptFiles(path, names),
+        albums={name: parse_name(name) for name in summary.albums},
+        text=summary.text,
+        others=KeptFiles(path, summary.others),
+        path=path,
+        summary=summary,
+    )
+
+
+class Summaries:
+    """The summaries of folders in the cache. One thread keeps them; all may recall them.
+
+    Each is sealed together with what it was made from, so that one that is damaged, cut short,
+    outdated or of somebody else's making counts as none.
+    """
+
+    def __init__(self, root: Path, cache: Path) -> None:
+        self._root = os.fspath(root)
+        self._cache = cache
+        secret = secrets.token_bytes(SEAL_BYTES)
+        with contextlib.suppress(StateError, OSError):  # then nothing is recalled
+            secret = read_secret(cache.parent)
+        self._key = hmac.digest(secret, b"photos summaries", "sha256")
+        # Dates that files alone tell are in the server's time zone.
+        self._basis = [__version__, self._root, *time.tzname]
+
+    def _file(self, path: str) -> Path:
+        """Return where the summary of a folder is kept. Raises OSError."""
+        status = os.stat(path)
+        return self._cache / f"summary-{status.st_ino:x}"
+
+    def _seal(self, parts: Parts, path: str, content: bytes) -> bytes:
+        """Return the seal of a summary of a folder as it is now. Raises OSError."""
+        status = os.stat(path)
+        text = file_now(ALBUM_TEXT, path)
+        basis = [
+            *self._basis,
+            *parts,
+            identity_text(status),
+            status.st_ctime_ns,  # which each change sets, even if not the mtime
+            text_stamp(text),
+        ]
+        head = json.dumps(basis)
+        return hmac.digest(self._key, head.encode("ascii") + content, "sha256")
+
+    def recall(self, parts: Parts) -> KeptFolder | None:
+        """Return a folder as its summary tells; None: there is none for the folder as it is now."""
+        path = os.path.join(self._root, *parts)
+        stamp = identity_of(path)
+        try:
+            with open(self._file(path), "rb") as file:
+                seal = file.read(SEAL_BYTES)
+                content = file.read(SUMMARY_BYTES)
+            expected = self._seal(parts, path, content)
+        except OSError:
+            return None
+        if not hmac.compare_digest(seal, expected):
+            return None
+        summary = summary_from(json.loads(content))
+        albums = (os.path.join(path, name) for name in summary.albums)
+        if any(map(os.path.islink, albums)):  # whatever the summary may say
+            return None
+        return kept_folder(stamp, path, summary)
+
+    def keep(self, parts: Parts, folder: Folder, summary: Summary) -> KeptFolder | None:
+        """Write a folder's summary; return the folder as it tells. None: the folder has changed."""
+        path = os.path.join(self._root, *parts)
+        text = json.dumps(summary._asdict(), default=str)
+        content = text.encode()
+        with contextlib.suppress(OSError):  # such as of a cache that is full, or read only
+            seal = self._seal(parts, path, content)
+            album_text = file_now(ALBUM_TEXT, path)
+            is_same_text = text_stamp(album_text) == summary.written
+            if not is_same_text or identity_of(path) != folder.stamp:
+                return None
+            file = self._file(path)
+            file.write_bytes(seal + content)  # of half of which the seal is not valid
+            give_to_owner(os.fspath(file))
+        return kept_folder(folder.stamp, path, summary)
+
+    def prune(self, stamps: Iterable[Identity | None]) -> None:
+        """Delete the summaries of all folders but these."""
+        names = {f"summary-{stamp.inode:x}" for stamp in stamps if stamp}
+        for path in self._cache.glob("summary-*"):
+            if path.name not in names:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 # --- Albums ------------------------------------------------------------------

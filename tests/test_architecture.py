@@ -35,6 +35,7 @@ SECTIONS = [
         "Folders",
         "Listings",
         "Index",
+        "Summaries",
         "Albums",
         "Library",
         "Finding",
