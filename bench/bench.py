@@ -1,6 +1,7 @@
 """Measure the whole program, beside an older one, a peer and the floors; write results.md and results.svg.
 
-    python bench/bench.py [--quick] [--before REVISION_OR_FOLDER] [--photos FOLDER] [--copyparty PROGRAM]
+    python bench/bench.py [--quick] [--only PART] [--before REVISION_OR_FOLDER] [--photos FOLDER]
+                          [--copyparty PROGRAM] [--out FOLDER]
 
 Linux. Everything goes over the command line and HTTP, so an older checkout answers to the same.
 Who is compared takes turns, round by round; the figures are medians, the ratios medians of the
@@ -57,19 +58,30 @@ def measure_renditions(run: Run) -> None:
                 table.note(f"{way} ÷ bare loop that makes the same files", version, ratio)
 
 
-def measure(run: Run) -> None:
-    is_loaded = machine.needed("wrk")
-    measure_first_look(run)
-    if is_loaded:
-        with contextlib.ExitStack() as stack:
-            sites = start_all(run, stack)
-            measure_memory(run, sites)
-            measure_requests(run, sites)
-            measure_originals(run, sites)
-    measure_renditions(run)
-    measure_bytes(run)
-    if is_loaded:
+def measure_sites(run: Run) -> None:
+    """Measure servers under load, side by side."""
+    if not machine.needed("wrk"):
+        return
+    with contextlib.ExitStack() as stack:
+        sites = start_all(run, stack)
+        measure_memory(run, sites)
+        measure_requests(run, sites)
+        measure_originals(run, sites)
+
+
+def measure_libraries(run: Run) -> None:
+    """Measure libraries of 1,000 to 100,000 photos."""
+    if machine.needed("wrk"):
         measure_growth(run)
+
+
+PARTS = {
+    "first": measure_first_look,
+    "requests": measure_sites,
+    "renditions": measure_renditions,
+    "bytes": measure_bytes,
+    "growth": measure_libraries,
+}
 
 
 def rows_to_plot(tables: list[Table]) -> Rows:
@@ -97,6 +109,8 @@ def words_of(arguments: argparse.Namespace, before: str) -> str:
     words = ["python bench/bench.py"]
     if arguments.quick:
         words.append("--quick")
+    if arguments.only:
+        words.append(f"--only {arguments.only}")
     if before:
         words.append(f"--before {before}")
     if arguments.photos:
@@ -147,6 +161,7 @@ def checkout_of(text: str, folder: Path) -> tuple[Path, str]:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="without 100,000 photos")
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--before", metavar="REVISION_OR_FOLDER", help="an older version")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="JPEGs of cameras")
     parser.add_argument("--copyparty", default="", metavar="PROGRAM")
@@ -171,7 +186,9 @@ def main() -> None:
             effort = QUICK
         run = Run(folder, checkouts, arguments.copyparty, photos, effort, [])
         try:
-            measure(run)
+            for part, measure in PARTS.items():
+                if arguments.only in (None, part):
+                    measure(run)
         finally:
             text = heading(arguments, before, time.monotonic() - started)
             write_report(arguments.out, text, run.tables, rows_to_plot(run.tables), UNIT)
