@@ -6,6 +6,7 @@ const links = [...(rail?.querySelectorAll("a") ?? [])];
 const current = links.find((link) => link.ariaCurrent) ?? links.at(-1);
 const before = now?.textContent;
 let chosen;
+let isPressed = false;
 
 function distance(link, x) {
   const { left, right } = link.getBoundingClientRect();
@@ -25,15 +26,20 @@ const listeners = {
   pointerdown(event) {
     if (event.button || event.ctrlKey || event.metaKey || event.shiftKey) return; // as any link
     rail.setPointerCapture(event.pointerId);
+    isPressed = true;
     choose(near(event));
   },
   pointermove(event) {
-    if (event.pointerType === "mouse" || chosen) choose(near(event));
+    if (event.pointerType === "mouse" || isPressed) choose(near(event));
   },
   pointerup() {
-    if (chosen && rail.matches(":active")) location.href = chosen.href;
+    if (isPressed) location.href = chosen.href;
+    isPressed = false;
   },
-  pointercancel: () => choose(),
+  pointercancel() {
+    isPressed = false;
+    choose();
+  },
   pointerleave: () => choose(),
   dragstart: (event) => event.preventDefault(),
   focusin: ({ target }) => target.matches("a") && choose(target),
