@@ -9804,9 +9804,8 @@ class Tunnel:
         command = [self._program, "tunnel", "--config", os.fspath(settings)]
         command += ["--no-autoupdate", "--metrics", f"{OWN_HOST}:{metrics}"]
         command += ["--grace-period", "2s", *self._protocol]
-        if self._token:
-            return [*command, "run"]
-        return [*command, "--url", f"http://{OWN_HOST}:{port}"]
+        command += ["--url", f"http://{OWN_HOST}:{port}"]  # the dashboard's rules go before
+        return [*command, "run"] if self._token else command
 
     def _launch(self, metrics: int) -> subprocess.Popen[str] | None:
         """Start the program, and note which process is ours; None: it is to start no more."""

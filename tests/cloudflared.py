@@ -91,7 +91,7 @@ class Metrics(Quiet):
 class Edge(Quiet):
     """What visitors reach: passes a request on as the provider and its program do."""
 
-    origin, is_cloudflare, has_foreign_rules = "", True, False
+    origin, is_cloudflare, has_foreign_rules = "", True, False  # no origin: no rules at all
 
     def do_GET(self) -> None:
         self.pass_on()
@@ -102,6 +102,9 @@ class Edge(Quiet):
     def pass_on(self) -> None:
         if self.has_foreign_rules:  # those of another tunnel know no such hostname
             self.send_error(404)
+            return
+        if not self.origin:
+            self.send_error(503)
             return
         say("INF", f"{self.command} {self.path}")
         origin = urlsplit(self.origin)
@@ -166,7 +169,7 @@ def run_cloudflared() -> None:
         stay()
     for number in range(PIPE_LINES):  # goes on only where somebody reads
         say("INF", f"Registered tunnel connection {number} protocol=quic")
-    open_edge(option("--url") or (FOLDER / "origin").read_text())
+    open_edge(option("--url"))
     Metrics.is_ready = True
     stay()
 

@@ -175,7 +175,6 @@ def test_the_owners_own_tunnel_has_the_owners_address(
     token.chmod(0o600)
     assert "--public-address" in run(*flags).stderr
     with Server(album, *FLAGS, "--public-address", address) as server:
-        standin.say(origin=server.address)
         eventually(lambda: f"can open it:\n  {address}/\n" in server.output)
         assert request(standin.edge, "/", Host="photos.example.org")[0] == 200
     (start,) = standin.starts()
