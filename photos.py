@@ -1462,6 +1462,13 @@ class Job:
     urgency: Urgency
     future: Future[Info] = dataclasses.field(default_factory=Future)
     is_started: bool = False
+    # They say whether somebody who waits for it now is still there.
+    watchers: list[Callable[[], bool]] = dataclasses.field(default_factory=list)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether all who waited for it are gone."""
+        return self.urgency is Urgency.NOW and not any(look() for look in self.watchers)
 
 
 class Renderer:
@@ -1493,11 +1500,17 @@ class Renderer:
         threading.Thread(target=run, args=arguments, name="renderer", daemon=True).start()
 
     def submit(
-        self, identity: str, path: str, purpose: Purpose, urgency: Urgency
+        self,
+        identity: str,
+        path: str,
+        purpose: Purpose,
+        urgency: Urgency,
+        is_watched: Callable[[], bool] = lambda: True,
     ) -> Future[Info]:
         """Ask for a file; the same request twice is one job, as urgent as the more urgent of both.
 
         `identity` differs when the file has changed: what was read of it before is outdated.
+        `is_watched` says whether the visitor who asks for it is still there.
         """
         with self._queue_changed:
             if self._closed.is_set():
@@ -1506,16 +1519,21 @@ class Renderer:
                 future: Future[Info] = Future()
                 future.set_exception(Busy(STILL_BEING_MADE))
                 return future
-            job = self._jobs.get((identity, purpose))
-            if job and (job.is_started or job.urgency <= urgency):
-                return job.future
-            if job is None:
-                job = Job(identity, path, purpose, urgency)
-                self._jobs[identity, purpose] = job
-            job.urgency = urgency
-            heapq.heappush(self._queue, (rank_of(urgency, next(self._count)), job))
-            self._queue_changed.notify()
+            is_new = (identity, purpose) not in self._jobs
+            if is_new:
+                self._jobs[identity, purpose] = Job(identity, path, purpose, urgency)
+            job = self._jobs[identity, purpose]
+            if urgency is Urgency.NOW:
+                job.watchers.append(is_watched)
+            if is_new or (urgency < job.urgency and not job.is_started):
+                self._put(job, urgency)
+                self._queue_changed.notify()
             return job.future
+
+    def _put(self, job: Job, urgency: Urgency) -> None:
+        """Put a job into the queue; whoever calls it holds the lock of the queue."""
+        job.urgency = urgency
+        heapq.heappush(self._queue, (rank_of(urgency, next(self._count)), job))
 
     def rests(self, identity: str) -> bool:
         """Say whether a file has taken too long, and is not tried again yet."""
@@ -1542,7 +1560,12 @@ class Renderer:
             )
             while self._queue and not self._closed.is_set():
                 _, job = heapq.heappop(self._queue)
-                if not job.is_started:  # a job that became more urgent is queued twice
+                if job.is_started:  # a job that became more urgent is queued twice
+                    continue
+                if job.is_left:
+                    job.watchers.clear()
+                    self._put(job, Urgency.SOON)
+                else:
                     job.is_started = True
                     return job
         return None
@@ -3743,12 +3766,18 @@ class Library:
 
     # Reading and rendering
 
-    def _submit(self, file: File, purpose: Purpose, urgency: Urgency) -> Future[Info]:
+    def _submit(
+        self,
+        file: File,
+        purpose: Purpose,
+        urgency: Urgency,
+        is_watched: Callable[[], bool] = lambda: True,
+    ) -> Future[Info]:
         info = self.index.get(file.identity)
         if purpose is Purpose.FACTS and info and info.key and info.retry == NEVER:
             # Tells whether it still is what was read, also where a write set its mtime back.
             purpose = Purpose.KEY
-        return self._renderer.submit(file.identity, file.path, purpose, urgency)
+        return self._renderer.submit(file.identity, file.path, purpose, urgency, is_watched)
 
     def rests(self, file: File) -> bool:
         """Say whether a file has taken too long, and is not tried again yet."""
@@ -3865,14 +3894,17 @@ class Library:
             futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
             wait(futures, timeout=max(0, deadline - time.monotonic()))
 
-    def _render(self, item: Item, name: str) -> Info:
+    def _render(self, item: Item, name: str, is_watched: Callable[[], bool]) -> Info:
         """Have a rendition made. Raises Busy."""
         if name != FULL:
-            return self._wait(self._submit(item.file, purpose_of(name), Urgency.NOW))
+            purpose = purpose_of(name)
+            return self._wait(self._submit(item.file, purpose, Urgency.NOW, is_watched))
         with place_among(self._full_waiting, TOO_MANY_PICTURES):
             return self._wait(self._submit(item.file, Purpose.FULL, Urgency.SOON))
 
-    def rendition(self, item: Item, name: str) -> Made:
+    def rendition(
+        self, item: Item, name: str, is_watched: Callable[[], bool] = lambda: True
+    ) -> Made:
         """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
         info = item.facts
         rendition = made_of(self.cache, info, name)
@@ -3880,7 +3912,7 @@ class Library:
             purpose = purpose_of(name)
             if problem := self.failure(item.file, purpose):
                 raise NoPicture(problem)
-            info = self._render(item, name)
+            info = self._render(item, name, is_watched)
             rendition = made_of(self.cache, info, name)
         if rendition is None:
             raise NoPicture(info.problem or "There is no picture of this file.")
@@ -8590,7 +8622,8 @@ class Site(Guard):
     def _send_rendition(
         self, visit: Visit, item: Item, rendition: str, name: str = ""
     ) -> Response:
-        path, status = self._library.rendition(item, rendition)
+        is_watched = bottle.request.environ.get("photos.is_watched", lambda: True)
+        path, status = self._library.rendition(item, rendition, is_watched)
         versioned = item.key != "" and bottle.request.query.get("v") == item.key
         caching = cache_control(visit.visibility, versioned=versioned)
         media = Media(path, "image/webp", caching, name, status=status)
@@ -9308,6 +9341,7 @@ class Task(waitress.task.WSGITask):
     def get_environment(self) -> Environ:
         environ: Environ = super().get_environment()
         environ["wsgi.file_wrapper"] = FileBuffer
+        environ["photos.is_watched"] = self.channel.is_watched
         return environ
 
     def write(self, data: bytes) -> None:
@@ -9332,6 +9366,16 @@ class Channel(waitress.channel.HTTPChannel):
     writing_since = (
         math.inf
     )  # s on the monotonic clock, while a thread waits for the visitor
+
+    def is_watched(self) -> bool:
+        """Say whether the visitor is still there; until a request is answered, nothing is read."""
+        try:
+            ahead: bytes = self.socket.recv(1, socket.MSG_PEEK)
+            return ahead != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def write_soon(self, data: Any) -> int:
         """Take in what a thread has for the visitor, who may have to read something first."""

@@ -629,3 +629,29 @@ def test_what_waits_for_a_slow_reader_is_not_written_to_disk(
         assert temporary_files() == before
         _, _, body = reader.read().partition(b"\r\n\r\n")
     assert body == film.read_bytes()
+
+
+def test_a_visitor_is_watching_until_the_connection_ends(
+    state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Callable[[], bool]] = []
+    may_go_on = threading.Event()
+
+    def wait(library: photos.Library, item: photos.Item, name: str, look: Any) -> Any:
+        looks.append(look)
+        assert may_go_on.wait(20)
+        raise photos.NoPicture
+
+    monkeypatch.setattr(photos.Library, "rendition", wait)
+    with serving(state) as port:
+        try:
+            stays, leaves = connect(port), connect(port)
+            for number, visitor in enumerate((stays, leaves), 1):
+                visitor.send(ORIGINAL.replace("/photo/", "/thumbnail/"))
+                eventually(lambda number=number: len(looks) == number)
+            assert [look() for look in looks] == [True, True]
+            leaves.socket.close()
+            eventually(lambda: not looks[1]())
+            assert looks[0]()
+        finally:
+            may_go_on.set()

@@ -131,6 +131,36 @@ def test_what_is_opened_now_goes_first_and_pictures_keep_their_order(
     assert order == [f"{name} {at}" for name, places in expected for at in places]
 
 
+def test_what_nobody_waits_for_any_more_goes_after_what_is_watched(
+    tmp_path: Path, fifo: Path, renderer: photos.Renderer
+) -> None:
+    first = ask(renderer, fifo)
+    eventually(lambda: not renderer._queue)
+    order: list[str] = []
+    for name, *watched in (
+        ("left", False),
+        ("left by one of two", False, True),
+        ("come back to", False),
+        ("watched", True),
+    ):
+        photo = draw(tmp_path / f"{name}.jpg")
+        for is_there in watched:
+            future = renderer.submit(
+                photo.name,
+                os.fspath(photo),
+                Purpose.FACTS,
+                NOW,
+                lambda is_there=is_there: is_there,
+            )
+        future.add_done_callback(lambda _, name=name: order.append(name))
+    ask(renderer, tmp_path / "come back to.jpg")
+    background = ask(renderer, draw(tmp_path / "later.jpg"), urgency=LATER)
+    background.add_done_callback(lambda _: order.append("later"))
+    eventually(lambda: let_go(fifo) or first.done(), pause=0.002)
+    eventually(lambda: len(order) == 5)
+    assert order == ["left by one of two", "come back to", "watched", "left", "later"]
+
+
 def test_the_photos_of_the_first_screen_are_read_first(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
