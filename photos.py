@@ -9706,6 +9706,12 @@ class TunnelNote(NamedTuple):
             write_state(state / "tunnel.json", self._asdict())
 
 
+def tunnel_address(state: Path) -> str:
+    """Return the address from which a tunnel leads to the running server, or ''."""
+    note = TunnelNote.read(state)
+    return note.address if note.is_open and serving_version(state) else ""
+
+
 def end_left_tunnel(state: Path) -> None:
     """End the program of a server that was killed, if that is what has its id now."""
     note = TunnelNote.read(state)
@@ -10463,6 +10469,8 @@ def when_it_starts(account: str) -> str:
 def service_lines(state: Path, to_do: str) -> Iterator[str]:
     """Say whether the server runs, and whether it starts with the machine."""
     yield "The server runs." if serving_version(state) else "The server does not run."
+    if address := tunnel_address(state):
+        yield f"People outside reach it at {address}/"
     for account in ("", "root"):
         try:
             service = service_of([SERVICE], state, account)
@@ -10888,7 +10896,12 @@ def run_enable(args: argparse.Namespace) -> None:
     start_with_machine(service, state, config.port)
     print(f"Wrote {service.path}")
     if wait_until(lambda: serving_version(state) != ""):
-        print(f"The server runs: {address_for_others(config)}/")
+        if config.tunnel:
+            wait_until(lambda: tunnel_address(state) != "")
+        outside = tunnel_address(state)
+        print(f"The server runs: {outside or address_for_others(config)}/")
+        if config.tunnel and not outside:
+            print(f"Its tunnel opens soon. Then {how_to(args, 'check')} says the address.")
     else:
         advice = f"If it still does not in a minute, {how_to(args, 'serve')} says why."
         print(f"The server does not answer yet. {advice}")
@@ -10985,9 +10998,8 @@ def open_sharing(args: argparse.Namespace) -> Sharing:
         follow_symlinks=config.follow_symlinks,
         circumstances=lambda: Circumstances(dt.date.today(), users.registered()),
     )
-    note = TunnelNote.read(state)
-    if note.is_open and serving_version(state):
-        config = dataclasses.replace(config, public_address=note.address)
+    if address := tunnel_address(state):
+        config = dataclasses.replace(config, public_address=address)
     return Sharing(config, folders, Guests(ShareStore(state), users, folders))
 
 

@@ -81,6 +81,9 @@ def test_visitors_outside_get_a_site_with_https(server: Server, standin: StandIn
     named = {"Cookie": cookie.partition(";")[0], "Host": HOST}
     assert request(standin.edge, "/album/Secret/", **named)[0] == 200
     assert f"https://{HOST}/s/" in server.command("share", "Trip", "--for", "Grandma")
+    assert f"People outside reach it at https://{HOST}/\n" in server.command("check")
+    server.end(signal.SIGTERM)
+    assert HOST not in server.command("check") + server.command("shares")
 
 
 @pytest.mark.whole

@@ -240,6 +240,13 @@ def test_a_service_with_a_tunnel_is_agreed_to_once_and_never_asks(
     assert system.calls() == [] and not unit.exists()
     assert enable(ready, "--yes") == 0
     assert started_by(unit)[-2:] == ["serve", "--yes"]
+    monkeypatch.setattr(photos, "serving_version", lambda state: "0.1.0")
+    monkeypatch.setattr(photos, "require_free", lambda state, port: None)
+    assert enable(ready, "--yes") == 0
+    assert "check says the address" in capsys.readouterr().out
+    photos.TunnelNote("https://attic.example.ts.net", True, 1).write(ready / ".photos")
+    assert enable(ready, "--yes") == 0
+    assert "The server runs: https://attic.example.ts.net/\n" in capsys.readouterr().out
 
 
 def test_disable_ends_the_server_and_leaves_nothing(
