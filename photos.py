@@ -9,8 +9,8 @@ Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders ·
     listings · index · summaries · albums · library · finding · upkeep · users · tokens · shares ·
-    HTTP · ZIP · adding · pages · routes · guard · web · server · tunnel · checks · service ·
-    command line
+    HTTP · ZIP · adding · pages · routes · guard · web · server · tunnel · checks · outside ·
+    service · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -10166,6 +10166,116 @@ def mode_lines(state: Path) -> Iterator[str]:
             yield f"{path}: only you can read it."
         else:
             yield f"{path}: others can read it. To end that: chmod {mode:o} {quoted([str(path)])}"
+
+
+# --- Outside -----------------------------------------------------------------
+
+ASK_SECONDS = 10.0  # that the public address may take for one answer
+ANSWER_BYTES = 1 << 20  # that are taken of one answer
+SLOW_SECONDS = 2.0  # for a thumbnail
+CHECK_SECONDS = 60  # that the session lasts with which private pages are asked for
+ASIDE = frozenset(("date", "age"))  # headers that differ from second to second
+PROXY = "the tunnel or proxy"
+HOST_LOST = (
+    f"The Host that browsers send gets lost. Have {PROXY} keep it"
+    " (nginx: proxy_set_header Host $http_host;)."
+)
+CACHE_ADVICE = (
+    "Have it keep nothing whose Cache-Control says private or no-store, and empty it."
+)
+
+
+class Finding(NamedTuple):
+    """What `check --outside` says of one thing, and what to do where that is wrong."""
+
+    text: str
+    is_wrong: bool = True
+
+
+class Answer(NamedTuple):
+    """What came back from the public address."""
+
+    status: int
+    headers: dict[str, str]  # by their names in lower case
+    body: bytes
+    seconds: float
+
+
+class Outsider:
+    """Asks a site as a stranger does who knows its address. Every question ends in bounded time."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        parts = urlsplit(address)
+        self.host = parts.hostname or ""
+        self.is_encrypted = parts.scheme == "https"
+        self._port = parts.port
+        self.links = Links(parts.path, "")
+
+    def ask(self, path: str, **headers: str) -> Answer:
+        """Return the answer, also where it leads elsewhere. Raises PhotosError in plain words."""
+        outcome: Future[Answer] = Future()
+
+        def run() -> None:
+            import http.client  # here, since few commands ask anybody
+
+            try:
+                outcome.set_result(self._ask(path, headers))
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                outcome.set_exception(error)
+
+        # A thread, since an answer that drips in would hold up each step for as long again.
+        threading.Thread(target=run, daemon=True).start()
+        wait([outcome], ASK_SECONDS)
+        if not outcome.done():
+            raise PhotosError(self._why(TimeoutError()))
+        if error := outcome.exception():
+            raise PhotosError(self._why(error))
+        return outcome.result()
+
+    def _ask(self, path: str, headers: Mapping[str, str]) -> Answer:
+        import http.client
+
+        kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
+        if self.is_encrypted:
+            kind = http.client.HTTPSConnection
+        connection = kind(self.host, self._port, timeout=ASK_SECONDS)
+        started = time.monotonic()
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"User-Agent": "photos", **headers})
+            answer = connection.getresponse()
+            body = answer.read(ANSWER_BYTES)
+        joined: dict[str, str] = {}
+        for name, value in answer.headers.items():
+            before = joined.get(name.lower())
+            joined[name.lower()] = f"{before}, {value}" if before else value
+        return Answer(answer.status, joined, body, time.monotonic() - started)
+
+    def _why(self, error: BaseException) -> str:
+        """Say in plain words why there is no answer, and what to do."""
+        import ssl  # here, since few commands ask anybody
+
+        if isinstance(error, ssl.SSLCertVerificationError):
+            problem = f"The certificate of {self.host} is not valid"
+            return f"{problem}: {error.verify_message}. Mend that at {PROXY}."
+        if isinstance(error, socket.gaierror):
+            advice = "Is it spelt right, and set up where your domain is managed?"
+            return f"Nobody knows the name {self.host}. {advice}"
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        if isinstance(error, TimeoutError):
+            reason = f"it takes more than {ASK_SECONDS:g} seconds"
+        return f"Nothing answers properly at {self.address} ({reason}). Does {PROXY} run?"
+
+
+def outside_address(state: Path, config: Config) -> str:
+    """Return the public address. Raises PhotosError where there is none."""
+    address = config.public_address
+    if config.tunnel:
+        address = TunnelNote.read(state).address or address
+    if not address:
+        advice = "Set it: serve --public-address ADDRESS, or open a tunnel."
+        raise PhotosError(f"This site has no public address that could be asked. {advice}")
+    return address
 
 
 # --- Service -----------------------------------------------------------------

@@ -53,6 +53,7 @@ SECTIONS = [
         "Server",
         "Tunnel",
         "Checks",
+        "Outside",
         "Service",
         "Command line",
     ),
