@@ -5319,8 +5319,10 @@ class Tokens:
         # In the name of the cookie: of two sites on one host, browsers send it to both.
         self.site = hmac.digest(secret, b"photos cookie", "sha256")[:4].hex()
 
-    def issue(self, user: str, epoch: str, jti: str = "") -> str:
-        """Return a token for 30 days, of a new session or of the one that `jti` names."""
+    def issue(
+        self, user: str, epoch: str, jti: str = "", seconds: int = SESSION_SECONDS
+    ) -> str:
+        """Return a token of a new session, or of the one that `jti` names."""
         now = int(time.time())
         claims = {
             "sub": user,
@@ -5328,7 +5330,7 @@ class Tokens:
             "jti": jti or secrets.token_urlsafe(16),
             "aud": self._audience,
             "iat": now,
-            "exp": now + SESSION_SECONDS,
+            "exp": now + seconds,
         }
         return jwt.encode(claims, self._key, algorithm="HS256")
 
@@ -10278,6 +10280,175 @@ def outside_address(state: Path, config: Config) -> str:
     return address
 
 
+def titles_shown(answer: Answer) -> set[str] | None:
+    """Return the titles of the albums on a front page, by its JSON; None: it is none of ours."""
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        return {album["title"] for album in json.loads(answer.body)["albums"]}
+    return None
+
+
+def require_our_site(outsider: Outsider, library: Library, port: int) -> None:
+    """Raise PhotosError where the public address does not lead to this server, with what to do.
+
+    A stranger's server is told no name of a private album.
+    """
+    front = outsider.ask(outsider.links.album(()))
+    advice = f"Does the server run, and {PROXY} lead to port {port} of this machine?"
+    if 300 <= front.status < 400:
+        target = front.headers.get("location", "")[:LINE_LENGTH]
+        problem = f"{outsider.address} leads on to {target!r} instead of the albums."
+        raise PhotosError(f"{problem} Change that at {PROXY}, or set another address.")
+    if front.status == WrongHost.status:
+        raise PhotosError(HOST_LOST)
+    if front.status >= 500:
+        problem = f"{outsider.address} answers with status {front.status}."
+        raise PhotosError(f"{problem} {advice}")
+    root = library.folders.locate((), VISITOR)
+    if root is None:
+        problem = "Strangers find nothing, since the library's own name makes it private."
+        raise PhotosError(f"{problem} So nothing more can be asked.")
+    titles = {album.title for album in library.album(root, VISITOR).albums}
+    shown = titles_shown(outsider.ask(outsider.links.api(())))
+    if shown is None or not shown <= titles or (titles and not shown):
+        raise PhotosError(f"Another site answers at {outsider.address} {advice}")
+
+
+def plain_finding(outsider: Outsider) -> Finding:
+    """Say whether http:// leads to the same site with https://."""
+    plain = Outsider(outsider.address.replace("https://", "http://", 1))
+    try:
+        answer = plain.ask(plain.links.album(()))
+    except PhotosError:
+        return Finding("Nothing answers at http://, and nothing has to.", is_wrong=False)
+    target = answer.headers.get("location", "")
+    own = rf"https://{re.escape(outsider.host)}(?=[:/?]|\Z)"
+    if answer.status >= 400 or re.match(own, target, re.IGNORECASE):
+        return Finding("http:// shows nothing that is not encrypted.", is_wrong=False)
+    problem = f"{plain.address} does not lead on to https://. Others can read passwords."
+    return Finding(f"{problem} Have {PROXY} lead it on to {outsider.address}")
+
+
+def way_findings(outsider: Outsider) -> Iterator[Finding]:
+    """Say whether what goes to and fro is encrypted, and whether the Host is kept."""
+    if outsider.is_encrypted:
+        yield Finding("The certificate is valid.", is_wrong=False)
+        yield plain_finding(outsider)
+    else:
+        problem = f"{outsider.address} is not encrypted: others can read passwords."
+        yield Finding(f"{problem} Have {PROXY} offer https://, and set that address.")
+    path = f"{outsider.links.prefix}/healthz"
+    answer = outsider.ask(path, Host="another-name.invalid")
+    if answer.body == b"ok\n":
+        yield Finding(HOST_LOST)
+    elif answer.status == WrongHost.status:
+        yield Finding("The Host that browsers send is kept.", is_wrong=False)
+
+
+def page_findings(outsider: Outsider, library: Library) -> Iterator[Finding]:
+    """Say whether pages and thumbnails arrive as they were sent."""
+    links = outsider.links
+    front = outsider.ask(links.album(()))
+    expected = {**SECURITY_HEADERS, "Cache-Control": "private, no-cache"}
+    changed = [
+        name for name, value in expected.items() if front.headers.get(name.lower()) != value
+    ]
+    cover = library.album(root_of(library), VISITOR).cover
+    if cover and cover.key:
+        path = links.thumbnail(cover, THUMBNAIL_WIDTHS[-1])
+        outsider.ask(path)  # it may be made only now
+        answer = outsider.ask(path)
+        if "immutable" not in answer.headers.get("cache-control", ""):
+            changed.append("Cache-Control of thumbnails")
+        text = f"A thumbnail of {size_text(len(answer.body))} takes {answer.seconds:.1f} s."
+        if answer.seconds > SLOW_SECONDS:
+            text = f"{text} That is slow: look at your uplink, and at {PROXY}."
+        yield Finding(text, is_wrong=False)
+    if changed:
+        problem = f"{PROXY.capitalize()} removes or changes headers: {', '.join(changed)}."
+        yield Finding(f"{problem} Have it leave them as they are.")
+    else:
+        yield Finding("Headers arrive as they were sent.", is_wrong=False)
+
+
+def private_paths(outsider: Outsider, library: Library) -> list[str]:
+    """Return the addresses of a private album, its JSON and a thumbnail in it; [] without one."""
+    links = outsider.links
+    paths: list[str] = []
+    for place in library.places():
+        if place.rule.visibility != Visibility.PRIVATE:
+            continue
+        inside = library.folders.locate(place.address, OWNER_PRINCIPAL)
+        if inside is None:
+            continue
+        paths = [links.album(inside.address), links.api(inside.address)]
+        if items := library.album(inside, OWNER_PRINCIPAL).items:
+            return [*paths, links.thumbnail(items[0], THUMBNAIL_WIDTHS[0])]
+    return paths
+
+
+def differences(outsider: Outsider, page: str) -> list[str]:
+    """Name what tells a private album's page from that of one that never was."""
+    start = outsider.links.album(("",)).removesuffix("/")
+    length = len(page) - len(f"{start}/")
+    nothing = f"{start}{secrets.token_hex(length)[:length]}/"
+    shapes = []
+    for path in (page, nothing, nothing):  # some headers differ each time
+        answer = outsider.ask(path)
+        body = answer.body.replace(path.encode(), b"")
+        shapes.append({**answer.headers, "status": answer.status, "body": body})
+    private, first, second = shapes
+    names = (private.keys() | first.keys()) - ASIDE
+    steady = {name for name in names if first.get(name) == second.get(name)}
+    return sorted(name for name in steady if private.get(name) != first.get(name))
+
+
+def session_cookie(state: Path, users: UserStore) -> str:
+    """Return the cookie of an owner who is logged in for a minute, or ''."""
+    tokens = Tokens(read_secret(state))
+    for name in filter(users.is_owner, users.names()):
+        token = tokens.issue(name, users.epoch(name) or "", seconds=CHECK_SECONDS)
+        return f"__Host-photos-{tokens.site}={token}; photos-{tokens.site}={token}"
+    return ""
+
+
+def private_findings(
+    outsider: Outsider, paths: Sequence[str], cookie: str
+) -> Iterator[Finding]:
+    """Say whether strangers get something private, or learn that it is there.
+
+    It is asked for with an owner's cookie first: a bad cache then has it for everybody.
+    """
+    for path in paths:
+        mark = "&" if "?" in path else "?"
+        fresh = f"{path}{mark}check={secrets.token_hex(8)}"  # nothing is kept under its own address
+        if cookie and outsider.ask(fresh, Cookie=cookie).status == 404:
+            yield Finding(
+                f"Cookies get lost: nobody can log in. Have {PROXY} pass them on."
+            )
+            cookie = ""
+        for address in (path, fresh):
+            status = outsider.ask(address).status
+            if status != 404:
+                problem = f"Strangers get something private with status {status}: {address}"
+                yield Finding(f"{problem} If a cache at {PROXY} has it: {CACHE_ADVICE}")
+                return
+    if names := differences(outsider, paths[0]):
+        problem = f"Strangers can tell a private album from none, by {', '.join(names)}."
+        yield Finding(f"{problem} Have {PROXY} leave answers as they are.")
+    else:
+        yield Finding("Private albums are as if they were not there.", is_wrong=False)
+
+
+def outside_findings(
+    outsider: Outsider, library: Library, cookie: str
+) -> Iterator[Finding]:
+    """Say how the site is from outside, thing by thing. Raises PhotosError."""
+    yield from way_findings(outsider)
+    yield from page_findings(outsider, library)
+    if paths := private_paths(outsider, library):
+        yield from private_findings(outsider, paths, cookie)
+
+
 # --- Service -----------------------------------------------------------------
 
 SERVICE = "photos"  # its name for systemd, launchd and the tasks of Windows
@@ -11337,6 +11508,24 @@ def pillow_lines(args: argparse.Namespace) -> Iterator[str]:
         yield "Keep it up to date: a new photos.pyz does not mend its faults."
 
 
+def print_outside(state: Path, library: Library, users: UserStore) -> None:
+    """Say how the site is from outside. Raises PhotosError where something is wrong."""
+    config = read_config(state) or Config()
+    outsider = Outsider(outside_address(state, config))
+    print(f"Asking {outsider.address}", flush=True)
+    require_our_site(outsider, library, config.port)
+    wrong = 0
+    cookie = session_cookie(state, users) if outsider.is_encrypted else ""
+    for finding in outside_findings(outsider, library, cookie):
+        mark = "WRONG" if finding.is_wrong else "ok"
+        print(f"{mark}: {finding.text}", flush=True)
+        wrong += finding.is_wrong
+    if wrong:
+        raise PhotosError(
+            f"From outside, {counted(wrong, 'thing')} should be mended, named above."
+        )
+
+
 def run_check(args: argparse.Namespace) -> None:
     """Say in plain words who can see what, and what is wrong."""
     state, library, users = open_named(args)
@@ -11345,6 +11534,9 @@ def run_check(args: argparse.Namespace) -> None:
         if args.view_of:
             for view in views_named(users, sharing.guests, args.view_of):
                 print(*view_lines(library, view), sep="\n")
+            return
+        if args.outside:
+            print_outside(state, library, users)
             return
         print(*version_lines(args), *pillow_lines(args), sep="\n")
         print(*state_lines(args, state), sep="\n")
@@ -11439,6 +11631,8 @@ def _add_flags(command: argparse.ArgumentParser, name: str) -> None:
     if name == "check":
         help = "show the albums as that person finds them: visitor, a user's name, or for whom a link is"
         command.add_argument("--as", dest="view_of", metavar="WHO", default="", help=help)
+        help = "ask the public address what strangers get, and say what is wrong there"
+        command.add_argument("--outside", action="store_true", help=help)
         help = "read all originals whole, which takes long, and name those that are damaged"
         command.add_argument("--deep", action="store_true", help=help)
     if name in ("enable", "disable"):
