@@ -3175,7 +3175,53 @@ class Item:
         return self.told or local_time(self.file.mtime)
 
 
-ListItems: TypeAlias = Callable[[], tuple[Item, ...]]
+class KeptItems(Sequence[Item]):
+    """The items of which a summary tells: each is made when somebody asks for it."""
+
+    def __init__(self, summary: Summary, make: Callable[[str], Item]) -> None:
+        self._summary = summary
+        self._make = make
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The names of their files."""
+        return names_in(self._summary.items)
+
+    def newest(self) -> list[Item]:
+        """Return those that were added last, the newest first."""
+        names = names_in(self._summary.newest)
+        return list(map(self._make, names))
+
+    def __len__(self) -> int:
+        """Return how many items there are."""
+        return len(self.names)
+
+    def __getitem__(self, at: Any) -> Any:
+        """Make the item at a place, or the items in a slice."""
+        if isinstance(at, slice):
+            return tuple(map(self._make, self.names[at]))
+        return self._make(self.names[at])
+
+
+def names_of(items: Sequence[Item]) -> list[str]:
+    """Return the names of the files of items."""
+    if isinstance(items, KeptItems):
+        return items.names
+    return [item.file.name for item in items]
+
+
+_added = operator.attrgetter("added")
+
+
+def newest_of(items: Sequence[Item]) -> list[Item]:
+    """Return the items that were added last, the newest first. Only what was read counts."""
+    if isinstance(items, KeptItems):
+        return items.newest()
+    read = (item for item in items if item.info)
+    return heapq.nlargest(FEED_ITEMS, read, key=_added)
+
+
+ListItems: TypeAlias = Callable[[], Sequence[Item]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -3201,7 +3247,7 @@ class Album:
     cover: Item | None
 
     @property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> Sequence[Item]:
         """The photos and videos of the album itself: in memory, or listed now."""
         return self.list_items()
 
@@ -3374,6 +3420,35 @@ def purpose_of(rendition: str) -> Purpose:
     return purposes.get(rendition, Purpose.THUMBNAILS)
 
 
+def summary_of(album: Album, folder: Folder, facts: int) -> Summary:
+    """Return what there is to keep of an album without those below it."""
+    names = names_of(album.items)
+    newest = newest_of(album.items)
+    rest = folder.files.keys() - set(names)
+    text = folder.files.get(ALBUM_TEXT, ABSENT_FILE)
+    zones = (item.zone for item in album.items if item.zone)
+    films = (dt.datetime(2000, 1, 1, tzinfo=zone) for zone in zones)
+    cover = album.cover
+    return Summary(
+        facts=facts,
+        identities=folder.identities,
+        items="/".join(names),
+        newest="/".join(names_of(newest)),
+        rest="/".join(rest),
+        others="/".join(folder.others),
+        albums=list(folder.albums),
+        text=folder.text,
+        written=text_stamp(text),
+        photos=album.photos,
+        videos=album.videos,
+        first=album.first,
+        last=album.last,
+        last_added=album.last_added,
+        cover=cover.file.name if cover else "",
+        filmed=next(films, None),
+    )
+
+
 class DerivedAlbum(NamedTuple):
     """An album without those below it, with what it was derived from."""
 
@@ -3392,8 +3467,7 @@ class DerivedAlbum(NamedTuple):
         is_same = is_same_folder and is_same_address and self.now == now
         if not is_same or changed is None:
             return False
-        files = place.folder.files.values() if changed else ()
-        return changed.isdisjoint(file.identity for file in files)
+        return not (changed and place.folder.holds_any(changed))
 
 
 class KeptAlbum(NamedTuple):
@@ -3429,6 +3503,8 @@ class Library:
         self.cache = cache
         self.index = Index(cache)
         self.damaged = Damaged(cache)
+        self.summaries = Summaries(root, cache)
+        self.folders.recall = self.summaries.recall
         self.cache_share = cache_share  # percent of its disk
         self.is_full = False  # whether the last rendition could not be written
         self.renderings = 0  # since the start
@@ -3438,7 +3514,7 @@ class Library:
         self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
         self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
         # How the items of an album are listed, and the items; the albums asked for last stand last.
-        self._listed: dict[tuple[Parts, str], tuple[ListItems, tuple[Item, ...]]] = {}
+        self._listed: dict[tuple[Parts, str], tuple[ListItems, Sequence[Item]]] = {}
         self._failures: dict[tuple[str, Purpose], Failure] = {}
         self._deriving_locks: dict[tuple[Parts, str], threading.Lock] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
@@ -3544,9 +3620,17 @@ class Library:
             return album
 
     def _derive(self, place: Place, principal: Principal, now: Circumstances) -> Album:
+        folder = place.folder
+        finds_all = not principal.only_adds
+        if finds_all and isinstance(folder, KeptFolder) and self._is_valid(folder.summary):
+            return self._recalled(place, folder)
         list_again = functools.partial(self._items, place, principal, now)
         key = place.parts, principal.scope
         list_items = functools.partial(self._list_items, key, list_again)
+        return self._album_of(place, list_items)
+
+    def _album_of(self, place: Place, list_items: ListItems) -> Album:
+        """Return the album without those below it that the items of a place are."""
         items = list_items()
         photos = sum(item.kind == PHOTO for item in items)
         by_date: Sequence[Item] = items
@@ -3567,9 +3651,88 @@ class Library:
             cover=choose_cover(items, place.folder.text.cover),
         )
 
-    def _list_items(
-        self, key: tuple[Parts, str], list_again: ListItems
-    ) -> tuple[Item, ...]:
+    def _recalled(self, place: Place, folder: KeptFolder) -> Album:
+        """Return an album without those below it as its summary tells."""
+        summary = folder.summary
+        make = functools.partial(self._kept_item, place, folder)
+        items = KeptItems(summary, make)
+        return Album(
+            address=place.address,
+            title=self.folders.title(place.parts),
+            description=folder.text.description,
+            rule=place.rule,
+            list_items=lambda: items,
+            albums=(),
+            photos=summary.photos,
+            videos=summary.videos,
+            first=summary.first,
+            last=summary.last,
+            last_added=summary.last_added,
+            cover=self._kept_cover(place, folder),
+        )
+
+    def _kept_item(self, place: Place, folder: KeptFolder, name: str) -> Item:
+        """Return an item of a kept folder, its file looked at now."""
+        file = file_now(name, folder.path)
+        info = self.index.get(file.identity)
+        item = self._item_of(place, file, info, VISITOR)
+        film = folder.summary.filmed
+        if film is None or item.kind != VIDEO:
+            return item
+        return dataclasses.replace(item, zone=film.tzinfo)
+
+    def _kept_cover(self, place: Place, folder: KeptFolder) -> Item | None:
+        name = folder.summary.cover
+        if name == "":
+            return None
+        file = file_now(name, folder.path)
+        info = self.index.get(file.identity)
+        return Item(address=(*place.address, name), file=file, info=info)
+
+    def summarise(self, folders: Iterable[tuple[Parts, Folder]]) -> None:
+        """Keep the folders that were read whole, as the background pass has listed them."""
+        for parts, folder in folders:
+            if self._needs_summary(parts, folder):
+                self._summarise(parts, folder)
+
+    def _needs_summary(self, parts: Parts, folder: Folder) -> bool:
+        """Say whether a folder has no valid summary, was read whole, and is the same for everybody."""
+        current = self.folders.certain(parts)
+        is_valid = isinstance(current, KeptFolder) and self._is_valid(current.summary)
+        if current is None or is_valid or folder.has_links or folder.problem:
+            return False
+        names = folder.plain_names()
+        has_keywords = list(names) != list(names.values())
+        return not has_keywords and self._unread(folder) == []
+
+    def _is_valid(self, summary: Summary) -> bool:
+        """Say whether the index tells of a folder's files what its summary was made from."""
+        facts = self.index.sum_of(summary.identities)
+        return facts == summary.facts
+
+    def _summarise(self, parts: Parts, folder: Folder) -> None:
+        """Keep the summary of a folder, and have its files leave the memory."""
+        facts = self.index.sum_of(folder.identities)
+        place = Place(
+            parts=parts, address=(), keywords=NO_KEYWORDS, rule=Rule(), folder=folder
+        )
+        now = self.folders.circumstances()
+        items = self._items(place, VISITOR, now)
+        if facts is None:
+            return
+        album = self._album_of(place, lambda: items)
+        summary = summary_of(album, folder, facts)
+        kept = self.summaries.keep(parts, folder, summary)
+        if kept is None:
+            return
+        self.folders.keep(parts, kept)
+        self._kept.clear()
+        for known in (self._derived, self._listed):
+            for key in list(known):
+                if key[0] == parts:
+                    known.pop(key, None)
+
+    def _list_items(self, key: tuple[Parts, str], list_again: ListItems) -> Sequence[Item]:
         """Return the items of an album from memory where it was asked for lately, or list them."""
         former, items = self._listed.pop(key, (None, ()))
         if former is not list_again:
@@ -3688,8 +3851,8 @@ class Library:
             if len(newest) == FEED_ITEMS and newest[-1].added >= album.last_added:
                 break
             waiting += album.albums
-            read = [item for item in album.items if item.info]
-            newest = heapq.nlargest(FEED_ITEMS, newest + read, key=lambda item: item.added)
+            newest += newest_of(album.items)
+            newest = heapq.nlargest(FEED_ITEMS, newest, key=_added)
         return newest
 
     def walk(self) -> list[tuple[Parts, Folder]]:
@@ -3710,7 +3873,10 @@ class Library:
         now = self.folders.circumstances()
         flags = []
         for place in self.places():
-            for name, file in {**place.folder.files, **place.folder.others}.items():
+            named: dict[str, File] = {}
+            if not place.folder.is_kept:  # in which no file has keywords
+                named = {**place.folder.files, **place.folder.others}
+            for name, file in named.items():
                 flag = None if file.keywords.is_understood else flag_of(name, now)
                 if flag:
                     flags.append((display("/".join((*place.parts, name))), flag))
@@ -3879,6 +4045,8 @@ class Library:
 
     def _unread(self, folder: Folder) -> list[File]:
         """Return the files of a folder that are not as they were read."""
+        if isinstance(folder, KeptFolder) and folder.is_large:
+            return []
         return [
             file
             for file in folder.files.values()
@@ -3929,6 +4097,8 @@ class Library:
         """Have the thumbnails of a page's items made before those of the rest."""
         smallest = str(THUMBNAIL_WIDTHS[0])
         for item in items:
+            if item.info is None and item.file.identity:  # written over, or not read yet
+                self._submit(item.file, Purpose.FACTS, Urgency.FACTS)
             if item.info is None or not item.info.has_picture:
                 continue
             is_missing = not is_made(self.cache, item.key, smallest)
@@ -4608,6 +4778,7 @@ class Upkeep:
         made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
         self._folders = self._library.walk()
+        self._library.summarise(self._folders)
         for parts, folder in self._folders:
             path = os.path.join(self._library.folders.root, *parts)
             stamps[path] = folder.stamp or identity_of(path)
@@ -4731,7 +4902,7 @@ class Upkeep:
             album = os.path.join(self._library.folders.root, *parts)
             sweep_copies(album, folder.skipped)
         folders = [folder for _, folder in walked]
-        identities = {file.identity for folder in folders for file in folder.files.values()}
+        identities = {identity for folder in folders for identity in folder.identities}
         keys = {info.key for info in map(self._library.index.get, identities) if info}
         if not keys or any(folder.stamp is None for folder in folders):
             return
@@ -4740,6 +4911,7 @@ class Upkeep:
             path = self._library.cache / RENDITIONS_FOLDER / name[:2] / name
             path.unlink(missing_ok=True)
             self._renderings_counted = -1
+        self._library.summaries.prune(folder.stamp for folder in folders)
         self._library.index.keep(identities | self._identities)
         self._library.damaged.keep(identities | self._identities)
         self._identities = identities
@@ -8524,7 +8696,7 @@ class Site(Guard):
 
     def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> Document:
         items = around.items if around else ()
-        names = [other.file.name for other in items]
+        names = names_of(items)
         # the film of a live photo has a page, and no place
         at = names.index(item.file.name) if item.file.name in names else -1
         previous = items[at - 1] if at > 0 else None
