@@ -645,6 +645,31 @@ def parse_port(text: str) -> int:
     return int(text)
 
 
+def parse_free_port(text: str, ours: int = 0) -> int:
+    """Return a port that no other program uses; `ours`: one that our server may be using now."""
+    port = parse_port(text)
+    if port == ours:
+        return port
+    try:
+        socket.create_server((OWN_HOST, port)).close()
+    except OSError as error:
+        # the error's own text names the address once more
+        reason = os.strerror(error.errno or 0)
+        raise ValueError(
+            f"Port {port} cannot be used ({reason}). Try another one."
+        ) from None
+    return port
+
+
+def is_taken(port: int) -> bool:
+    """Whether no server can listen on a port."""
+    try:
+        parse_free_port(str(port))
+    except ValueError:
+        return True
+    return False
+
+
 def parse_public_address(text: str) -> str:
     """Return an address such as `https://photos.example.org` without a slash at its end, or ''."""
     if text.lower() in NOTHING:
@@ -10857,15 +10882,11 @@ def wait_until(is_so: Callable[[], bool]) -> bool:
 
 
 def require_free(state: Path, port: int) -> None:
-    """Raise PhotosError where a server runs already, or another program has its port."""
+    """Raise PhotosError or ValueError where a server runs already, or its port is taken."""
     if serving_version(state):
         advice = "Stop it first: Ctrl-C where you started it."
         raise PhotosError(f"The server runs already. {advice}")
-    try:
-        socket.create_server((OWN_HOST, port)).close()
-    except OSError as error:
-        problem = f"Port {port} cannot be used ({os.strerror(error.errno or 0)})."
-        raise PhotosError(f"{problem} Choose another one with the command init.") from None
+    parse_free_port(str(port))
 
 
 def take_back(service: Service, before: bytes | None) -> None:
@@ -10895,7 +10916,7 @@ def start_with_machine(service: Service, state: Path, port: int) -> None:
         write_atomically(service.path, service.content)
         service.path.chmod(0o644)
         run_all(service.start)
-    except (PhotosError, OSError):
+    except (PhotosError, OSError, ValueError):
         take_back(service, before)
         raise
 
@@ -11036,31 +11057,6 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
         except ValueError as error:
             raise PhotosError(f"{option_of(name)}: {error}") from None
     return settings
-
-
-def parse_free_port(text: str, ours: int = 0) -> int:
-    """Return a port that no other program uses; `ours`: one that our server may be using now."""
-    port = parse_port(text)
-    if port == ours:
-        return port
-    try:
-        socket.create_server((OWN_HOST, port)).close()
-    except OSError as error:
-        # the error's own text names the address once more
-        reason = os.strerror(error.errno or 0)
-        raise ValueError(
-            f"Port {port} cannot be used ({reason}). Try another one."
-        ) from None
-    return port
-
-
-def is_taken(port: int) -> bool:
-    """Whether no server can listen on a port."""
-    try:
-        parse_free_port(str(port))
-    except ValueError:
-        return True
-    return False
 
 
 def parse_ready_tunnel(text: str) -> str:
@@ -11346,8 +11342,11 @@ def run_enable(args: argparse.Namespace) -> None:
         confirm_opening(args)
     account = account_name(state.stat().st_uid) if args.system else ""
     service = service_of(service_words(args, config, state), state, account)
+    is_other = service.path.exists() and not service.is_for_us()
     start_with_machine(service, state, config.port)
     print(f"Wrote {service.path}")
+    if is_other:
+        print("It takes the place of another server, which starts no longer.")
     if wait_until(lambda: serving_version(state) != ""):
         if config.tunnel:
             wait_until(lambda: tunnel_address(state) != "")

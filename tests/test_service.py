@@ -174,14 +174,21 @@ def test_systemd_itself_finds_nothing_wrong_with_a_unit(
 
 
 def test_enabling_again_is_harmless_and_takes_the_new_paths(
-    ready: Path, system: System, unit: Path, tmp_path: Path
+    ready: Path,
+    system: System,
+    unit: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert enable(ready) == 0 and system.calls() == START
     first = unit.read_text()
     assert enable(ready) == 0 and system.calls() == ["stop photos.service", *START]
+    assert "takes the place" not in capsys.readouterr().out
     assert unit.read_text() == first
     moved = ready.rename(tmp_path / "moved")
+    capsys.readouterr()
     assert enable(moved) == 0
+    assert "takes the place of another server" in capsys.readouterr().out
     assert started_by(unit)[2:] == [
         *("--library", f"{moved}"),
         *("--state", f"{moved}/.photos", "serve", "--yes"),
