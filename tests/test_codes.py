@@ -1,15 +1,18 @@
-"""A link as a QR code on a terminal, read back as a phone does; and the addresses beside it."""
+"""A link as a QR code on a terminal and a page, read back as a phone does; and the addresses beside it."""
 
 from __future__ import annotations
 
 import io
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import set_up
+from conftest import PHONE, log_in, set_up
 from drawing import draw
+from PIL import Image
 from processes import Terminal, free_port
 from scanning import code_lines, read_back, screenshot
 
@@ -143,3 +146,23 @@ def test_who_serves_at_a_terminal_sees_the_code(tmp_path: Path) -> None:
         terminal.expect("Ctrl-C stops it.")
         lines = code_lines(terminal.screen)
         assert read_back(screenshot(lines, 200, 20), tmp_path) == f"{address}/"
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_code_of_a_link_for_guests_is_read_from_a_page(
+    scheme: str, serve: Callable, open_window: Callable[..., Any], tmp_path: Path
+) -> None:
+    library = tmp_path / "Album"
+    draw(library / "Trip" / "a.jpg")
+    server = serve(set_up(library))
+    server.command("share", "Trip", "--for", "Grandma")
+    page = open_window(server.address, **PHONE, color_scheme=scheme)
+    page.goto("/login")
+    log_in(page)
+    page.wait_for_url(f"{server.address}/")
+    page.goto("/shares")
+    page.get_by_role("link", name="Show").click()
+    picture = Image.open(io.BytesIO(page.locator(".code").screenshot()))
+    link = page.locator(".link a").inner_text()
+    assert link.startswith(f"{server.address}/s/") and read_back(picture, tmp_path) == link
