@@ -9982,7 +9982,7 @@ class Tunnel:
         with self._starting:
             self._closing.set()
         self._end(self._process)
-        TunnelNote(TunnelNote.read(self._state).address).write(self._state)
+        self._note_end()
 
     def _end(self, process: subprocess.Popen[str] | None) -> None:
         if process is None or process.poll() is not None:
@@ -9992,6 +9992,7 @@ class Tunnel:
             process.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
     def _keep_open(self) -> None:
         rest = SHORTEST_REST
@@ -10000,11 +10001,9 @@ class Tunnel:
                 rest = SHORTEST_REST
             if self._closing.is_set():
                 return
-            reason = self._reason()
             if self._has_said(_TOO_OFTEN):
                 rest = LONGEST_REST
-                reason = "Cloudflare gives out no more addresses for now"
-            log.warning("No tunnel: %s. Next try in %g s.", reason, rest)
+            log.warning("No tunnel: %s. Next try in %g s.", self._reason(), rest)
             self._closing.wait(rest)
             rest = min(2 * rest, LONGEST_REST)
 
@@ -10013,7 +10012,11 @@ class Tunnel:
         return any(map(words.search, tuple(self._said)))
 
     def _reason(self) -> str:
-        """Return why the program ended, in its own words."""
+        """Return why the program ended, in its own words where we have none."""
+        if self._has_said(_TOO_OFTEN):
+            return "Cloudflare gives out no more addresses for now"
+        if self._has_said(_NO_UDP):
+            return "this network seems to let no UDP through, TCP is tried instead"
         lines = tuple(self._said)
         errors = [line for line in lines if _LOG_TIME.match(line)]
         reason = errors[-1] if errors else " ".join(lines[-3:])
@@ -10023,9 +10026,9 @@ class Tunnel:
     def _run_once(self) -> float:
         """Run the program until it ends; return for how many seconds the tunnel was open."""
         self._said.clear()
-        with socket.create_server((OWN_HOST, 0)) as probe:
-            metrics = probe.getsockname()[1]
         try:
+            with socket.create_server((OWN_HOST, 0)) as probe:
+                metrics = probe.getsockname()[1]
             process = self._launch(metrics)
         except OSError as error:
             self._said.append(f"{self._program}: {error.strerror}")
@@ -10040,6 +10043,7 @@ class Tunnel:
             self._open_at(address, process.pid)
             process.wait()
         self._end(process)
+        self._note_end()
         reader.join(ENDING_SECONDS)
         return time.monotonic() - since
 
@@ -10087,6 +10091,9 @@ class Tunnel:
     def _note(self, pid: int, address: str, *, is_open: bool) -> None:
         """Note which process is ours, for the next start if this server is killed."""
         TunnelNote(address, is_open, pid, birth_of(pid)).write(self._state)
+
+    def _note_end(self) -> None:
+        TunnelNote(TunnelNote.read(self._state).address).write(self._state)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         """Read what the program says as long as it runs: it stands still where nobody does."""
@@ -10145,9 +10152,8 @@ class Tunnel:
             log.warning("The tunnel is open again.")
             return
         self._address = address
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # nobody reads what we print any more
+        # where nobody reads what we print any more
+        with contextlib.suppress(OSError, ValueError):
             self._tell(address)
 
 

@@ -228,6 +228,13 @@ def test_flagged_folders_are_named_before_it_opens(standin: StandIn, album: Path
     assert "2 folders are flagged: Beach (private), Odd.private-ish\n" in done.stdout
 
 
+@pytest.mark.usefixtures("standin")
+def test_a_private_library_is_nothing_for_strangers(album: Path) -> None:
+    private = album.rename(album.with_name("Ours.private"))
+    done = run("--library", private, "serve", "--tunnel")
+    assert done.stdout.startswith("Strangers will find nothing")
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("answer", ["no", "", "yes"])
 def test_a_terminal_asks_before_it_opens(

@@ -109,10 +109,11 @@ def test_an_address_that_is_another_one_than_at_the_last_start_is_told_loudly(
 
 
 def test_where_udp_is_blocked_the_tunnel_takes_http2(
-    opened: Opening, standin: StandIn
+    opened: Opening, standin: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     standin.say(udp_is_blocked="")
     opened().wait_for(HOST)
+    assert "No tunnel: this network seems to let no UDP through" in caplog.text
     protocols = [start["arguments"].count("http2") for start in standin.starts()]
     assert protocols == [0, 1]
     assert not is_running(standin.starts()[0]["pid"])
@@ -135,6 +136,17 @@ def test_who_asked_too_often_is_told_when_the_next_try_is(
     (standin.folder / "refuse").unlink()
     tunnel.wait_for(HOST)
     assert caplog.text.count("Next try") == 1
+
+
+def test_a_tunnel_that_has_ended_is_open_no_more(
+    opened: Opening, standin: StandIn, tmp_path: Path
+) -> None:
+    opened().wait_for(HOST)
+    assert photos.TunnelNote.read(tmp_path).is_open
+    standin.say(refuse="error code: 1015")
+    os.kill(standin.starts()[0]["pid"], signal.SIGKILL)
+    standin.wait_for_starts(2)
+    assert not photos.TunnelNote.read(tmp_path).is_open
 
 
 def test_the_rests_double_and_the_reason_is_the_programs_own(
