@@ -4,7 +4,7 @@ They take the arguments of those programs, print what those print, and tell addr
 those do: cloudflared's at its metrics server, Tailscale's as the answer to `tailscale funnel status`.
 What visitors send to the port in the file `edge` of the folder STANDIN is passed on as Cloudflare and
 Tailscale pass it on. Further files there say what befalls a program: `hosts` (one address a line, used
-up start by start), `refuse` (a line that it ends with), `udp_is_blocked`.
+up start by start), `refuse` (a line that it ends with), `udp_is_blocked`, `is_slow`.
 """
 
 from __future__ import annotations
@@ -166,6 +166,8 @@ def run_cloudflared() -> None:
     if (FOLDER / "udp_is_blocked").exists() and option("--protocol") != "http2":
         reason = "failed to dial to edge with quic: timeout: no recent network activity"
         say("WRN", f'Failed to dial a quic connection error="{reason}" connIndex=0')
+        stay()
+    if (FOLDER / "is_slow").exists():
         stay()
     for number in range(PIPE_LINES):  # goes on only where somebody reads
         say("INF", f"Registered tunnel connection {number} protocol=quic")

@@ -260,3 +260,14 @@ def test_a_missing_program_is_told_before_anything_is_asked(
         assert done.returncode == 1 and done.stdout == ""
         assert done.stderr.startswith(f"photos: The program {program} is missing here.")
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.whole
+def test_a_tunnel_that_is_still_opening_ends_with_the_server(
+    standin: StandIn, album: Path
+) -> None:
+    standin.say(is_slow="")
+    with Server(album, *FLAGS) as server:
+        pid = standin.wait_for_starts(1)["pid"]
+        assert server.end(signal.SIGINT)[0] == 0
+    assert not is_running(pid) and len(standin.starts()) == 1

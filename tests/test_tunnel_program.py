@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,3 +82,31 @@ def test_a_note_that_makes_no_sense_is_none(content: str, tmp_path: Path) -> Non
     (tmp_path / "tunnel.json").write_text(content)
     assert photos.TunnelNote.read(tmp_path) == photos.TunnelNote()
     photos.end_left_tunnel(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "flags"),
+    [
+        (
+            "cloudflared",
+            ("tunnel", "--help"),
+            (
+                "--config",
+                "--no-autoupdate",
+                "--metrics",
+                "--grace-period",
+                "--protocol",
+                "--url",
+            ),
+        ),
+        ("cloudflared", ("tunnel", "run", "--help"), ("TUNNEL_TOKEN",)),
+        ("tailscale", ("funnel", "--help"), ("status",)),
+    ],
+)
+def test_the_real_program_knows_what_we_say(
+    program: str, words: tuple[str, ...], flags: tuple[str, ...]
+) -> None:
+    if not (path := shutil.which(program)):
+        pytest.skip(f"{program} is not installed")
+    done = subprocess.run([path, *words], capture_output=True, text=True, check=False)
+    assert [flag for flag in flags if flag not in done.stdout + done.stderr] == []
