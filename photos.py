@@ -29,6 +29,7 @@ Under another WSGI server: `photos.create_app(state_folder)`.
 from __future__ import annotations
 
 import argparse
+import array
 import base64
 import bisect
 import codecs
@@ -4230,7 +4231,7 @@ class Term(NamedTuple):
 Names: TypeAlias = Mapping[str, Span]  # what folded names of dates mean
 
 
-def date_names(rows: Iterable[tuple[str, str]], today: dt.date) -> Names:
+def date_names(rows: tuple[tuple[str, str], ...], today: dt.date) -> Names:
     """Return what the names of dates mean.
 
     `rows`: of each language, the names of the months, and of today and yesterday, `|` between.
@@ -4424,14 +4425,145 @@ def years_of(months: Iterable[Period]) -> list[Period]:
     return [merge_periods(dt.date(year, 1, 1), parts) for year, parts in years.items()]
 
 
+class Words(NamedTuple):
+    """What a search looks at of one album itself."""
+
+    about: str  # its title and description, folded
+    above: str  # the titles of the albums above
+    lines: bytes  # folded texts, one line an item
+    days: tuple[dt.date, ...]  # of each item
+    moments: Sequence[float]  # of each item, as local clocks told them
+
+    def has(self, term: Term) -> bool:
+        """Say whether something of the album itself tells a part of a search."""
+        return term.text in self.about or term.text in self.above
+
+
+def line_of(item: Item) -> str:
+    """Return the texts of an item in which people search."""
+    facts = item.facts
+    texts = [item.title, item.caption, *facts.keywords, facts.camera, facts.lens]
+    return fold(" ".join(texts))
+
+
+def words_of(album: Album) -> Words:
+    """Return what a search looks at of an album itself."""
+    items = album.items
+    text = "\n".join(map(line_of, items))
+    taken = [item.taken.replace(tzinfo=dt.UTC) for item in items]
+    days: dict[dt.date, dt.date] = {}  # many photos share a day
+    for moment in taken:
+        day = moment.date()
+        days.setdefault(day, day)
+    titles = map(display, album.address[:-1])
+    return Words(
+        about=fold(f"{album.title} {album.description}"),
+        above=fold(" ".join(titles)),
+        lines=text.encode("utf-8", "replace"),
+        days=tuple(days[moment.date()] for moment in taken),
+        moments=array.array("d", map(dt.datetime.timestamp, taken)),
+    )
+
+
+def places_in(words: Words, terms: Iterable[Term]) -> list[int]:
+    """Return the places of those items of an album that all parts of a search fit."""
+    wanted = []
+    for term in terms:
+        text = term.text.encode()
+        days = set()
+        if term.span:
+            days = set(filter(term.span.holds, set(words.days)))
+        if not days and text not in words.lines:
+            return []
+        wanted.append((text, days))
+    lines = words.lines.split(b"\n")
+    places = list(range(len(words.days)))
+    for text, days in wanted:
+        places = [at for at in places if text in lines[at] or words.days[at] in days]
+    return places
+
+
+class Hits(NamedTuple):
+    """The items of one album that a search found."""
+
+    album: Album
+    words: Words
+    places: list[int]
+
+
+class Results(NamedTuple):
+    """What a search found."""
+
+    albums: list[Album]  # newest first
+    hits: list[Hits]
+
+    @property
+    def total(self) -> int:
+        """How many items there are."""
+        return sum(len(hits.places) for hits in self.hits)
+
+    def items(self, shown: slice) -> list[Item]:
+        """Return some of the items, the newest first."""
+        moments = [
+            (hits.words.moments[at], nth, at)
+            for nth, hits in enumerate(self.hits)
+            for at in reversed(hits.places)
+        ]
+        newest = heapq.nlargest(shown.stop, moments)[shown]
+        items = []
+        for _, nth, at in newest:
+            album = self.hits[nth].album
+            items.append(album.items[at])
+        return items
+
+
+WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
+
+
 class Finder:
     """Finds items of all albums from one on: what its principal finds, and nothing else. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, date_rows: Iterable[tuple[str, str]] = ()) -> None:
+        self._date_rows = tuple(date_rows)  # as `date_names` takes them
         # As long as an album is the same one, whoever asks.
         self._calendars: weakref.WeakKeyDictionary[ListItems, Calendar] = (
             weakref.WeakKeyDictionary()
         )
+        self._words: weakref.WeakKeyDictionary[ListItems, Words] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._words_bytes = 0  # at most
+
+    def words(self, album: Album) -> Words:
+        """Return what a search looks at of an album itself."""
+        words = self._words.get(album.list_items)
+        if words is None:
+            words = words_of(album)
+            self._words_bytes += len(words.lines)
+            if self._words_bytes > WORDS_BYTES:
+                self._words.clear()
+                self._words_bytes = len(words.lines)
+            self._words[album.list_items] = words
+        return words
+
+    def search(self, album: Album, query: str, today: dt.date) -> Results:
+        """Find the albums below an album, and the items in it and below, that a search asks for."""
+        terms = parse_query(query, date_names(self._date_rows, today))
+        if not terms:
+            return Results([], [])
+        albums: list[Album] = []
+        hits: list[Hits] = []
+        for part in every_album(album):
+            words = self.words(part)
+            if part is not album and all(term.text in words.about for term in terms):
+                albums.append(part)
+            missing = [term for term in terms if not words.has(term)]
+            # Where an album says all of it, it is what was looked for, and its items have to say it, too.
+            places = places_in(words, missing or terms)
+            if places:
+                hits.append(Hits(part, words, places))
+        albums.sort(key=last_instant, reverse=True)
+        return Results(albums, hits)
 
     def calendar(self, album: Album) -> Calendar:
         """Return when the items of an album itself were taken."""
@@ -8050,7 +8182,7 @@ class Guard:
         )
         self._error_log = ErrorLog()
         self._kept = KeptPages()
-        self._finder = Finder()
+        self._finder = Finder(texts.names_of_dates for texts in languages.values())
         self._kept_notices: tuple[Key, list[Notice]] = (), []
         self._program = identity_of(sys.argv[0])
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)

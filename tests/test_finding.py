@@ -6,12 +6,14 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from drawing import draw, exif
+from looking import Open, look
 
 import photos
 
 TEXTS = photos.read_texts(Path(photos.__file__).with_name("templates") / "texts.tsv")
 TODAY = dt.date(2026, 3, 1)
-NAMES = photos.date_names((texts.names_of_dates for texts in TEXTS.values()), TODAY)
+NAMES = photos.date_names(tuple(texts.names_of_dates for texts in TEXTS.values()), TODAY)
 
 
 def fits(query: str, text: str = "", date: dt.date | None = None) -> bool:
@@ -126,3 +128,54 @@ def test_a_long_search_is_cut() -> None:
 def test_letters_that_become_many_stay_bounded(letter: str) -> None:
     terms = photos.parse_query(letter * 100_000, NAMES)
     assert sum(len(term.text) for term in terms) <= 20 * photos.QUERY_LETTERS
+
+
+# What is found
+
+
+def found(album: photos.Album, query: str) -> tuple[list[str], list[str]]:
+    """Return the titles of the albums and the names of the items that a search finds."""
+    results = photos.Finder(photos_rows()).search(album, query, TODAY)
+    titles = [part.title for part in results.albums]
+    items = results.items(slice(0, 100))
+    assert results.total == len(items)
+    return titles, [item.title for item in items]
+
+
+def photos_rows() -> list[tuple[str, str]]:
+    return [texts.names_of_dates for texts in TEXTS.values()]
+
+
+def test_an_album_is_found_by_its_title_and_its_photos_by_what_they_add(
+    library: Path, quiet: Open
+) -> None:
+    draw(library / "Dune walk" / "cat.jpg", exif=exif("2019:08:05 12:00:00"))
+    draw(library / "Dune walk" / "dog.jpg", exif=exif("2018:08:05 12:00:00"))
+    album = look(quiet())
+    assert found(album, "dune") == (["Dune walk"], [])
+    assert found(album, "walk dune") == (["Dune walk"], [])
+    assert found(album, "dune cat") == ([], ["cat.jpg"])
+    assert found(album, "dune 2018") == ([], ["dog.jpg"])
+    assert found(album, "dune .jpg") == ([], ["cat.jpg", "dog.jpg"])
+    assert found(album, "") == ([], [])
+
+
+def test_only_what_a_principal_finds_is_searched(library: Path, quiet: Open) -> None:
+    draw(library / "Quartz.private" / "dune.jpg")
+    draw(library / "Open" / "dune.private.jpg")
+    draw(library / "Loft.hidden" / "dune.jpg")
+    album_library = quiet()
+    assert found(look(album_library), "dune") == ([], [])
+    assert found(look(album_library), "quartz") == ([], [])
+    assert len(found(look(album_library, user=True), "dune")[1]) == 3
+    assert found(look(album_library, user=True), "quartz") == (["Quartz"], [])
+
+
+def test_some_of_many_items_are_taken_the_newest_first(library: Path, quiet: Open) -> None:
+    for number in range(9):
+        date = f"2019:08:{number + 1:02} 12:00:00"
+        draw(library / f"Album {number % 3}" / f"dune {number}.jpg", exif=exif(date))
+    results = photos.Finder().search(look(quiet()), "dune", TODAY)
+    names = [item.title[5] for item in results.items(slice(2, 5))]
+    assert names == ["6", "5", "4"]
+    assert results.items(slice(9, 20)) == []
