@@ -7786,6 +7786,14 @@ class Links:
         parameters = [f"page={page}"] if page > 1 else []
         return self._to("timeline", (*parts, ""), *parameters)
 
+    def search(self, query: str = "", page: int = 1) -> str:
+        parameters = []
+        if query:
+            parameters.append(urlencode({"q": query}))
+        if page > 1:
+            parameters.append(f"page={page}")
+        return self._to("search", (), *parameters)
+
     def manifest(self) -> str:
         return self._to("manifest.webmanifest")
 
@@ -7966,6 +7974,7 @@ ROUTES = (
     Route("GET", "/timeline/", "show_timeline", Access.PAGE),
     Route("GET", "/timeline/<year>/", "show_timeline", Access.PAGE),
     Route("GET", "/timeline/<year>/<month>/", "show_timeline", Access.PAGE),
+    Route("GET", "/search", "show_search", Access.PAGE),
     Route("GET", f"/thumbnail/{_PATH}", "send_thumbnail", Access.MEDIA),
     Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
     Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
@@ -8092,6 +8101,13 @@ def _number_asked(name: str = "page") -> int:
     if text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0:
         return int(text)
     raise NotFound
+
+
+def _query_asked() -> str:
+    """Return the search that is asked for, without what no page can show; '': none, or no UTF-8."""
+    text: str = bottle.request.query.getunicode("q") or ""
+    words = _NOT_XML.sub(" ", text[:QUERY_LETTERS]).split()
+    return " ".join(words)
 
 
 def numbers_in(names: Mapping[str, str]) -> tuple[int, ...]:
@@ -8843,6 +8859,44 @@ class Site(Guard):
             "bar_height": bar_height,
         }
         return self._render("timeline", visit, **fields | values)
+
+    def show_search(self, visit: Visit) -> Response:
+        """What somebody finds by a search: albums, then photos of all albums, the newest first."""
+        query, page = _query_asked(), _number_asked()
+        album = self._library.album(visit.place, visit.principal)
+        # Nobody asks for the same twice, so that such pages are not kept.
+        with self._turn():
+            body = self._make_search(visit, album, query, page)
+        is_kept = not visit.principal.is_user
+        response = self._make_page(Document(body), visit, is_kept=is_kept)
+        response.set_header("X-Robots-Tag", "noindex")
+        return response
+
+    def _make_search(self, visit: Visit, album: Album, query: str, page: int) -> bytes:
+        """Make a page of what a search finds. Raises NotFound for a page that there is not."""
+        today = self._library.folders.circumstances().today
+        results = self._finder.search(album, query, today)
+        paging = Paging(len(results.albums), results.total)
+        if page > paging.pages:
+            raise NotFound
+        shown = paging.items_on(page)
+        items = results.items(shown)
+        self._library.expect(item for item in items if not item.facts.colour)
+        return self._render(
+            "search",
+            visit,
+            query=query,
+            page=page,
+            paging=paging,
+            albums=results.albums[paging.albums_on(page)],
+            sections=[Section(None, None, [(item, item.taken.date()) for item in items])],
+            first=shown.start + 1,
+            layout=grid_layout(results.total, "photos"),
+            cards_layout=grid_layout(len(results.albums), "cards"),
+            span=grid_span,
+            tile_sizes=tile_sizes,
+            preview_size=preview_size,
+        )
 
     def show_photo(self, visit: Visit) -> Response:
         """One photo's page: the picture, what is known of it, previous and next."""

@@ -74,6 +74,7 @@ FIXED = {
     ("GET", "/static/<name>"): (200, 200),
     ("GET", "/manifest.webmanifest"): (200, 200),
     ("GET", "/healthz"): (200, 200),
+    ("GET", "/search"): (200, 200),
     ("GET", "/timeline/"): (200, 200),
     ("GET", "/timeline/<year>/"): (404, 200),
     ("GET", "/timeline/<year>/<month>/"): (404, 200),

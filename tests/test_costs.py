@@ -47,6 +47,11 @@ ADDRESSES = {
         *("/timeline/2024/05/", "/timeline/2024/13/", "/timeline/2024/05/?page=2"),
         f"/timeline/2024/{'9' * 4000}/",
     ],
+    "/search": [
+        *("/search?q=many", "/search?q=2024&page=2", "/search?q=%00%ff", "/search"),
+        f"/search?q={'a+' * 2000}",
+        f"/search?q={'%EF%B7%BA' * 450}",  # becomes 18 letters each
+    ],
     "/login": ["/login", f"/login?next=/{'a' * 4000}", "/login?next=//evil.example.org"],
 } | {
     rule: [rule, f"{rule}?{'a=b&' * 900}"]

@@ -239,7 +239,13 @@ def test_the_matrix_knows_every_route_with_a_place() -> None:
     timeline = {
         route.rule for route in photos.ROUTES if route.rule.startswith("/timeline/")
     }
-    assert rest == {"/", "/api/album", "/feed.atom", *timeline}  # of the library itself
+    assert rest == {
+        "/",
+        "/api/album",
+        "/feed.atom",
+        "/search",
+        *timeline,
+    }  # of the library itself
 
 
 def same_shape(address: str) -> str:
