@@ -99,6 +99,7 @@ from renditions import (
     PHOTO_SUFFIXES,
     PREVIEW,
     PREVIEW_SIDE,
+    QUERY_LETTERS,
     RAW,
     RAW_PROBLEM,
     RAW_SUFFIXES,
@@ -112,21 +113,25 @@ from renditions import (
     Made,
     Patch,
     Purpose,
+    Term,
     add_to_checksum,
     checksums,
     date_in_name,
+    date_names,
     date_told,
     decode_reply,
     encode_request,
     expected_kind,
     explain,
     first_date,
+    fold,
     info_from,
     is_made,
     is_same_moment,
     local_time,
     machine_memory,
     made_of,
+    parse_query,
     patch_block,
     patches_within,
     rendition_names,
@@ -4150,173 +4155,6 @@ def open_library(
 
 # --- Finding -----------------------------------------------------------------
 
-# Of a search: the rest is left out, since strangers send any length.
-QUERY_LETTERS = 200
-QUERY_TERMS = 12
-DATE_WORDS = 4  # at most: "el 14 de abril"
-# Words between the others of a date: in May, am 5. August, 14 de abril de 2019.
-DATE_LINKS = frozenset("of the on in am im de del el en le".split())
-CHINESE_MONTHS = "一月|二月|三月|四月|五月|六月|七月|八月|九月|十月|十一月|十二月"
-_DATES = [
-    re.compile(pattern, re.ASCII)
-    for pattern in (
-        r"(?P<year>\d{4})([-/.](?P<month>\d{1,2})([-/.](?P<day>\d{1,2}))?)?",
-        r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})",
-        # The signs are for year, month and day, in Chinese and Japanese.
-        r"(?=.*\D)((?P<year>\d{4})年)?((?P<month>\d{1,2})月)?((?P<day>\d{1,2})日)?",
-    )
-]
-_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th|er|o|[.,])?", re.ASCII)
-
-
-def _is_mark(letter: str) -> bool:
-    """Say whether a character is one that stands on another, as accents do."""
-    return unicodedata.category(letter) == "Mn"
-
-
-def _stripped(text: str) -> str:
-    """Return a text in its simplest letters, without marks on them."""
-    letters = unicodedata.normalize("NFKD", text)
-    plain = itertools.filterfalse(_is_mark, letters)
-    return "".join(plain)
-
-
-def fold(text: str) -> str:
-    """Return a text as searches compare it: without case, marks and other forms of a letter."""
-    letters = text.casefold()
-    if not letters.isascii():
-        letters = _stripped(letters)
-        # What has case among the simplest letters: ｆ is one of another form, and 𝐅.
-        letters = letters.casefold()
-    words = letters.replace("’", "'").split()
-    return " ".join(words)
-
-
-class Span(NamedTuple):
-    """A date as people say it; 0 where it says no year, month or day."""
-
-    year: int = 0
-    month: int = 0
-    day: int = 0
-
-    def holds(self, date: dt.date) -> bool:
-        """Say whether a date is one that is meant."""
-        is_year = self.year in (0, date.year)
-        is_month = self.month in (0, date.month)
-        is_day = self.day in (0, date.day)
-        return is_year and is_month and is_day
-
-
-def possible(year: int, month: int, day: int) -> Span | None:
-    """Return a date; None: it says nothing, or a month or day that no calendar has."""
-    span = Span(year, month, day)
-    if month > 12 or day > 31 or not any(span):
-        return None
-    return span
-
-
-def span_of(date: dt.date) -> Span:
-    """Return a day as what people say."""
-    return Span(date.year, date.month, date.day)
-
-
-class Term(NamedTuple):
-    """A part of a search: a folded text, and the date that it may mean."""
-
-    text: str
-    span: Span | None = None
-    words: int = 1  # that it was said with
-
-
-Names: TypeAlias = Mapping[str, Span]  # what folded names of dates mean
-
-
-def date_names(rows: tuple[tuple[str, str], ...], today: dt.date) -> Names:
-    """Return what the names of dates mean.
-
-    `rows`: of each language, the names of the months, and of today and yesterday, `|` between.
-    """
-    names: dict[str, Span] = {}
-
-    def note(row: str, spans: Iterable[Span]) -> None:
-        folded = fold(row).split("|")
-        names.update(zip(folded, spans, strict=True))
-
-    months = [Span(month=month) for month in range(1, 13)]
-    yesterday = today - dt.timedelta(days=1)
-    near = [span_of(today), span_of(yesterday)]
-    note(CHINESE_MONTHS, months)
-    for names_of_months, names_of_days in rows:
-        note(names_of_months, months)
-        note(names_of_days, near)
-    # A number alone may mean anything.
-    for month in range(1, 13):
-        names.pop(str(month), None)
-    return names
-
-
-def _date_in_numbers(word: str) -> Span | None:
-    """Return the date that a folded word is, as in 2019-08, 5.8.2019 or 2019年8月; None: it is none."""
-    matches = (pattern.fullmatch(word) for pattern in _DATES)
-    match = next(filter(None, matches), None)
-    if match is None:
-        return None
-    parts = match.groupdict("0").items()
-    numbers = {name: int(text) for name, text in parts}
-    return possible(**numbers)
-
-
-def _day_of_month(day: str, month: Span | None) -> Span | None:
-    """Return a month with a day that stands beside it, as in 5. August; None: it is no such date."""
-    match = _DAY.fullmatch(day)
-    if match is None or month is None or month.day:
-        return None
-    number = int(match[1])
-    if number == 0:
-        return None
-    return possible(0, month.month, number)
-
-
-def _date_meant(words: Sequence[str], names: Names) -> Span | None:
-    """Return the date that some folded words mean together, or None."""
-    phrase = " ".join(words)
-    if phrase in names:
-        return names[phrase]
-    if len(words) == 1:
-        return _date_in_numbers(phrase)
-    if len(words) != 2:
-        return None
-    first, second = words
-    before = _day_of_month(first, names.get(second))
-    return before or _day_of_month(second, names.get(first))
-
-
-def _first_term(words: Sequence[str], names: Names) -> Term:
-    """Return the first part of a search."""
-    longest = min(DATE_WORDS, len(words))
-    for count in range(longest, 0, -1):
-        said = words[:count]
-        telling = [word for word in said if word not in DATE_LINKS]
-        span = _date_meant(telling, names)
-        if span and said[-1] in telling:
-            start = said.index(telling[0])
-            text = " ".join(said[start:])
-            return Term(text, span, count)
-    return Term(words[0])
-
-
-def parse_query(query: str, names: Names) -> list[Term]:
-    """Return the parts of a search, all of which must fit; `names`: what words mean dates."""
-    words = fold(query[:QUERY_LETTERS]).split()
-    terms: list[Term] = []
-    while words and len(terms) < QUERY_TERMS:
-        term = _first_term(words, names)
-        words = words[term.words :]
-        if term not in terms:
-            terms.append(term)
-    return terms
-
-
 Month: TypeAlias = tuple[int, int]  # year, month
 
 
@@ -4471,8 +4309,8 @@ def places_in(words: Words, terms: Iterable[Term]) -> list[int]:
     for term in terms:
         text = term.text.encode()
         days = set()
-        if term.span:
-            days = set(filter(term.span.holds, set(words.days)))
+        if term.date:
+            days = set(filter(term.date.holds, set(words.days)))
         if not days and text not in words.lines:
             return []
         wanted.append((text, days))

@@ -5,7 +5,7 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 
 Contents, top to bottom; names refer upward only:
 
-    formats · boxes · facts · dates · metadata · colours · place ·
+    formats · boxes · facts · dates · searches · metadata · colours · place ·
     place in files · motion photos · checksums · grids · pixels · videos · renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
@@ -1137,6 +1137,175 @@ def date_taken(
     Order: DateTimeOriginal (0x9003), DateTimeDigitized (0x9004), then XMP.
     """
     return first_date(_told_dates(exif, gps, xmp))
+
+
+# --- Searches ----------------------------------------------------------------
+
+# Of a search: the rest is left out, since strangers send any length.
+QUERY_LETTERS = 200
+QUERY_TERMS = 12
+DATE_WORDS = 4  # at most: "el 14 de abril"
+# Words between the others of a date: in May, am 5. August, 14 de abril de 2019.
+DATE_LINKS = frozenset("of the on in am im de del el en le".split())
+CHINESE_MONTHS = "一月|二月|三月|四月|五月|六月|七月|八月|九月|十月|十一月|十二月"
+_DATES = [
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        r"(?P<year>\d{4})([-/.](?P<month>\d{1,2})([-/.](?P<day>\d{1,2}))?)?",
+        r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})",
+        # The signs are for year, month and day, in Chinese and Japanese.
+        r"(?=.*\D)((?P<year>\d{4})年)?((?P<month>\d{1,2})月)?((?P<day>\d{1,2})日)?",
+    )
+]
+_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th|er|o|[.,])?", re.ASCII)
+
+
+def _is_mark(letter: str) -> bool:
+    """Say whether a character is one that stands on another, as accents do."""
+    return unicodedata.category(letter) == "Mn"
+
+
+def _stripped(text: str) -> str:
+    """Return a text in its simplest letters, without marks on them."""
+    letters = unicodedata.normalize("NFKD", text)
+    plain = itertools.filterfalse(_is_mark, letters)
+    return "".join(plain)
+
+
+def fold(text: str) -> str:
+    """Return a text as searches compare it: without case, marks and other forms of a letter."""
+    letters = text.casefold()
+    if not letters.isascii():
+        letters = _stripped(letters)
+        # What has case among the simplest letters: ｆ is one of another form, and 𝐅.
+        letters = letters.casefold()
+    words = letters.replace("’", "'").split()
+    return " ".join(words)
+
+
+class SaidDate(NamedTuple):
+    """A date as people say it; 0 where it says no year, month or day."""
+
+    year: int = 0
+    month: int = 0
+    day: int = 0
+
+    def holds(self, date: dt.date) -> bool:
+        """Say whether a date is one that is meant."""
+        is_year = self.year in (0, date.year)
+        is_month = self.month in (0, date.month)
+        is_day = self.day in (0, date.day)
+        return is_year and is_month and is_day
+
+
+def possible(year: int, month: int, day: int) -> SaidDate | None:
+    """Return a date; None: it says nothing, or a month or day that no calendar has."""
+    date = SaidDate(year, month, day)
+    if month > 12 or day > 31 or not any(date):
+        return None
+    return date
+
+
+def said_day(date: dt.date) -> SaidDate:
+    """Return a day as what people say."""
+    return SaidDate(date.year, date.month, date.day)
+
+
+class Term(NamedTuple):
+    """A part of a search: a folded text, and the date that it may mean."""
+
+    text: str
+    date: SaidDate | None = None
+    words: int = 1  # that it was said with
+
+
+Names: TypeAlias = Mapping[str, SaidDate]  # what folded names of dates mean
+
+
+def date_names(rows: tuple[tuple[str, str], ...], today: dt.date) -> Names:
+    """Return what the names of dates mean.
+
+    `rows`: of each language, the names of the months, and of today and yesterday, `|` between.
+    """
+    names: dict[str, SaidDate] = {}
+
+    def note(row: str, dates: Iterable[SaidDate]) -> None:
+        folded = fold(row).split("|")
+        names.update(zip(folded, dates, strict=True))
+
+    months = [SaidDate(month=month) for month in range(1, 13)]
+    yesterday = today - dt.timedelta(days=1)
+    near = [said_day(today), said_day(yesterday)]
+    note(CHINESE_MONTHS, months)
+    for names_of_months, names_of_days in rows:
+        note(names_of_months, months)
+        note(names_of_days, near)
+    # A number alone may mean anything.
+    for month in range(1, 13):
+        names.pop(str(month), None)
+    return names
+
+
+def _date_in_numbers(word: str) -> SaidDate | None:
+    """Return the date that a folded word is, as in 2019-08, 5.8.2019 or 2019年8月; None: it is none."""
+    matches = (pattern.fullmatch(word) for pattern in _DATES)
+    match = next(filter(None, matches), None)
+    if match is None:
+        return None
+    parts = match.groupdict("0").items()
+    numbers = {name: int(text) for name, text in parts}
+    return possible(**numbers)
+
+
+def _day_of_month(day: str, month: SaidDate | None) -> SaidDate | None:
+    """Return a month with a day that stands beside it, as in 5. August; None: it is no such date."""
+    match = _DAY.fullmatch(day)
+    if match is None or month is None or month.day:
+        return None
+    number = int(match[1])
+    if number == 0:
+        return None
+    return possible(0, month.month, number)
+
+
+def _date_meant(words: Sequence[str], names: Names) -> SaidDate | None:
+    """Return the date that some folded words mean together, or None."""
+    phrase = " ".join(words)
+    if phrase in names:
+        return names[phrase]
+    if len(words) == 1:
+        return _date_in_numbers(phrase)
+    if len(words) != 2:
+        return None
+    first, second = words
+    before = _day_of_month(first, names.get(second))
+    return before or _day_of_month(second, names.get(first))
+
+
+def _first_term(words: Sequence[str], names: Names) -> Term:
+    """Return the first part of a search."""
+    longest = min(DATE_WORDS, len(words))
+    for count in range(longest, 0, -1):
+        said = words[:count]
+        telling = [word for word in said if word not in DATE_LINKS]
+        date = _date_meant(telling, names)
+        if date and said[-1] in telling:
+            start = said.index(telling[0])
+            text = " ".join(said[start:])
+            return Term(text, date, count)
+    return Term(words[0])
+
+
+def parse_query(query: str, names: Names) -> list[Term]:
+    """Return the parts of a search, all of which must fit; `names`: what words mean dates."""
+    words = fold(query[:QUERY_LETTERS]).split()
+    terms: list[Term] = []
+    while words and len(terms) < QUERY_TERMS:
+        term = _first_term(words, names)
+        words = words[term.words :]
+        if term not in terms:
+            terms.append(term)
+    return terms
 
 
 # --- Metadata ----------------------------------------------------------------
