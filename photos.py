@@ -5840,6 +5840,7 @@ def share_link(config: Config, token: str) -> str:
     return f"{address_for_others(config)}/s/{token}/"
 
 
+QUIET_ZONE = 4  # modules around a code (ISO/IEC 18004)
 HALF_BLOCKS = (" ▄", "▀█")  # by whether the upper half is dark, then the lower
 # Colours 16 and 231 of 256: black on white, whatever the theme of the terminal makes of its own 16.
 BLACK_ON_WHITE, USUAL_COLOURS = "\033[38;5;16;48;5;231m", "\033[0m"
@@ -5855,7 +5856,7 @@ def qr_code(link: str) -> Any:
 
 def qr_lines(link: str) -> Iterator[str]:
     """Draw the QR code of a link for a terminal, two rows a line."""
-    rows = [*qr_code(link).matrix_iter(border=4)]
+    rows = [*qr_code(link).matrix_iter(border=QUIET_ZONE)]
     pairs = itertools.zip_longest(rows[::2], rows[1::2], fillvalue=bytes(len(rows[0])))
     for upper, lower in pairs:
         halves = zip(upper, lower, strict=True)
@@ -9387,7 +9388,9 @@ class Site(Guard):
         shown = next((row for row in shared if row.share.id == wanted), None)
         code = ""
         if shown:
-            code = qr_code(shown.link).svg_inline(border=4, light="#fff", omitsize=True)
+            code = qr_code(shown.link).svg_inline(
+                border=QUIET_ZONE, light="#fff", omitsize=True
+            )
         is_at_home = not self._config.public_address
         body = self._render(
             "shares", visit, shared=shared, shown=shown, code=code, is_at_home=is_at_home
@@ -11034,9 +11037,8 @@ def is_terminal() -> bool:
 def may_draw() -> bool:
     """Whether a QR code can be drawn where the output goes."""
     has_colours = os.environ.get("TERM", "") != "dumb"
-    if (
-        sys.platform == "win32"
-    ):  # the older console of Windows shows codes for colours as they are
+    # The older console of Windows shows codes for colours as they are.
+    if sys.platform == "win32":
         has_colours = "WT_SESSION" in os.environ
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     return sys.stdout.isatty() and has_colours and encoding == "utf8"
@@ -11044,7 +11046,10 @@ def may_draw() -> bool:
 
 def show_qr_code(link: str) -> None:
     """Draw the QR code of a link, where that can be seen."""
-    if may_draw():
+    if not may_draw():
+        return
+    width, _ = qr_code(link).symbol_size(border=QUIET_ZONE)
+    if width <= shutil.get_terminal_size().columns:
         print(*qr_lines(link), sep="\n", flush=True)
 
 

@@ -38,20 +38,22 @@ def test_a_code_for_an_address_fits_a_small_terminal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "is_screen", "term", "is_drawn"),
+    ("encoding", "is_screen", "term", "columns", "is_drawn"),
     [
-        ("utf-8", True, "xterm-256color", True),
-        ("UTF8", True, "", True),
-        ("utf-8", False, "xterm", False),
-        ("utf-8", True, "dumb", False),
-        ("ascii", True, "xterm", False),
-        ("iso8859-1", True, "xterm", False),
+        ("utf-8", True, "xterm-256color", 80, True),
+        ("UTF8", True, "", 33, True),
+        ("utf-8", True, "xterm", 32, False),
+        ("utf-8", False, "xterm", 80, False),
+        ("utf-8", True, "dumb", 80, False),
+        ("ascii", True, "xterm", 80, False),
+        ("iso8859-1", True, "xterm", 80, False),
     ],
 )
 def test_codes_are_drawn_where_they_can_be_seen(
     encoding: str,
     is_screen: bool,
     term: str,
+    columns: int,
     is_drawn: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -59,6 +61,7 @@ def test_codes_are_drawn_where_they_can_be_seen(
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setattr(out, "isatty", lambda: is_screen, raising=False)
     monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLUMNS", str(columns))
     photos.show_qr_code("https://example.org/")
     assert (b"48;5;231" in out.buffer.getvalue()) == is_drawn
 
