@@ -8360,11 +8360,11 @@ class Guard:
         """Return the site's title as config.json says now; where that is damaged, as it said before."""
         identity = identity_of(self._state / "config.json")
         if identity != self._config_identity:
-            self._config_identity = identity
             try:
                 self._site_title = (read_config(self._state) or Config()).title
             except StateError as error:
                 log.error("%s The title stays what it was.", error)
+            self._config_identity = identity  # now, or others would still get the old title
         return self._site_title
 
     def _render(self, template: str, visit: Visit, **values: Any) -> bytes:

@@ -380,7 +380,7 @@ def test_kept_pages_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_is_still_being_copied_is_asked_for_until_it_is_read(
     tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photos, "SETTLE_SECONDS", 1.0)
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 3.0)
     (tmp_path / "Trip" / "new.jpg").write_bytes(b"no picture")
     client = Client(site)
     client.get("/album/Trip/")

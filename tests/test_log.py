@@ -104,7 +104,9 @@ def test_an_ordinary_request_leaves_no_line(
 )
 def test_a_request_that_makes_no_sense_has_a_path_for_the_log(head: bytes) -> None:
     # waitress names the path where somebody leaves before the refusal is sent.
-    parser = photos.Parser(waitress.adjustments.Adjustments())
+    adjustments = waitress.adjustments.Adjustments()
+    adjustments.is_behind_cloudflare = False
+    parser = photos.Parser(adjustments)
     parser.received(head + b"\r\n\r\n")
     assert parser.error and isinstance(parser.path, str)
 

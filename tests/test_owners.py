@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -78,16 +79,17 @@ def forget_roles(root: Path) -> None:
 def test_the_first_user_of_the_first_run_is_the_owner(
     root: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([os.fspath(root), "Ours", "", "no", "", "Anna"])
+    answers = iter([os.fspath(root), "Ours", "", "no", "Anna"])
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
     monkeypatch.setattr("getpass.getpass", lambda _: PASSWORD)
     monkeypatch.setattr(photos, "is_terminal", lambda: True)
+    monkeypatch.setattr(photos, "is_taken", lambda port: False)
     monkeypatch.setattr(photos, "parse_free_port", lambda text, ours=0: int(text))
     assert command("init").status == 0
     assert roles(root) == {"anna": "owner"}
     assert next(answers, None) is None
     # Asked again, an owner is there already.
-    answers = iter([os.fspath(root), "Ours", "", "no", ""])
+    answers = itertools.repeat("")
     assert command("init").status == 0
     assert roles(root) == {"anna": "owner"}
 

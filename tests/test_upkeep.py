@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import StartPython
 from drawing import draw
-from looking import Open, made, place_at, read, tree
+from looking import Open, made, place_at, read, rendition, tree
 from processes import eventually
 
 import photos
@@ -341,7 +341,7 @@ def test_originals_are_never_written_moved_or_deleted(
         for name in folder.files:
             item = opened.item(place_at(opened, *parts, name, user=True))
             if item and item.has_picture:
-                assert opened.rendition(item, "full").exists()
+                assert rendition(opened, item, "full").exists()
     upkeep.prune()
     upkeep.prune()
     opened.close()
