@@ -10405,6 +10405,7 @@ def mode_lines(state: Path) -> Iterator[str]:
 ASK_SECONDS = 15.0  # that the public address may take for one answer
 ANSWER_BYTES = 1 << 20  # that are taken of one answer
 SLOW_SECONDS = 2.0  # for a thumbnail
+PRIVATE_PAGES = 10  # that are asked for
 CHECK_SECONDS = 60  # that the session lasts with which private pages are asked for
 ASIDE = frozenset(("date", "age"))  # headers that differ from second to second
 PROXY = "the tunnel or proxy"
@@ -10601,19 +10602,24 @@ def page_findings(outsider: Outsider, library: Library) -> Iterator[Finding]:
 
 
 def private_paths(outsider: Outsider, library: Library) -> list[str]:
-    """Return the addresses of a private album, its JSON and a thumbnail in it; [] without one."""
+    """Return the addresses of private albums, and of the JSON and a thumbnail of one of them."""
     links = outsider.links
-    paths: list[str] = []
+    pages: list[str] = []
+    others: list[str] = []
     for place in library.places():
-        if place.rule.visibility != Visibility.PRIVATE:
+        if place.rule.visibility != Visibility.PRIVATE or len(pages) == PRIVATE_PAGES:
             continue
         inside = library.folders.locate(place.address, OWNER_PRINCIPAL)
         if inside is None:
             continue
-        paths = [links.album(inside.address), links.api(inside.address)]
-        if cover := library.album(inside, OWNER_PRINCIPAL).cover:
-            return [*paths, links.thumbnail(cover, THUMBNAIL_WIDTHS[0])]
-    return paths
+        pages.append(links.album(inside.address))
+        cover = library.album(inside, OWNER_PRINCIPAL).cover
+        if cover:
+            others = [
+                links.api(inside.address),
+                links.thumbnail(cover, THUMBNAIL_WIDTHS[0]),
+            ]
+    return pages + others
 
 
 def differences(outsider: Outsider, page: str) -> list[str]:

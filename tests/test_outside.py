@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 from conftest import needed, set_up
@@ -40,6 +41,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     root = tmp_path_factory.mktemp("outside") / "Album"
     draw(root / "Trip & <more>" / "one.jpg")
     draw(root / "Silly faces.private" / "Ümläut" / "two & three.jpg", colour="#aa5500")
+    draw(root / "Letters.private" / "a.jpg", colour="#00aa55")
     broken = root / "Silly faces.private" / "Ümläut" / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 that is all")
     os.utime(broken, (1e9, 1e9))  # the first of its album
@@ -208,14 +210,15 @@ def test_what_a_proxy_does_wrong_is_said_with_what_to_do(
 
 
 @pytest.mark.whole
+@pytest.mark.parametrize("path", ["Silly faces/", "Silly faces/Ümläut/", "Letters/"])
 def test_a_private_page_that_a_cache_holds_already_is_found(
-    proxy: Proxy, check: Check
+    path: str, proxy: Proxy, check: Check
 ) -> None:
-    path = "/photos/album/Silly faces/"
+    path = f"/photos/album/{path}"
     proxy(KEPT, f"{LED_ON} location = \"{path}\" {{ return 200 'faces'; }}")
     status, text = check()
     (line,) = wrongs(text)
-    assert status == 1 and "private with status 200: /photos/album/Silly%20faces/" in line
+    assert status == 1 and f"private with status 200: {quote(path)} " in line
 
 
 @pytest.mark.whole
