@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import needed, set_up
-from processes import PROGRAM, free_port, run
+from processes import PROGRAM, eventually, free_port, request, run
 
 import photos
 
@@ -383,6 +383,47 @@ def test_check_says_whether_it_runs_and_starts_with_the_machine(
     assert "It does not start with the machine." in shown
     photos.announce(ready / ".photos", "photos 0")
     assert "The server runs.\n" in lines()
+
+
+LAUNCHER = """#!{python}
+import os, shlex, signal, subprocess, sys
+note = sys.argv[0] + ".pid"
+if "restart" in sys.argv:
+    unit = open({unit!r}).read().partition("ExecStart=")[2].partition("\\n")[0]
+    process = subprocess.Popen(shlex.split(unit), start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    print(process.pid, file=open(note, "w"))
+if "stop" in sys.argv and os.path.exists(note):
+    os.kill(int(open(note).read()), signal.SIGTERM)
+    os.remove(note)
+"""
+
+
+@pytest.mark.whole
+def test_enable_starts_a_server_that_answers_and_disable_ends_it(
+    ready: Path,
+    system: System,
+    unit: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By a stand-in that starts what the unit says."""
+    program = system.folder / "systemctl"
+    program.write_text(LAUNCHER.format(python=sys.executable, unit=os.fspath(unit)))
+    monkeypatch.setattr(photos, "STARTING_SECONDS", 30.0)
+    settings = photos.read_config(ready / ".photos")
+    assert settings
+    try:
+        for _ in range(2):
+            assert enable(ready) == 0
+            address = f"http://127.0.0.1:{settings.port}/"
+            assert f"The server runs: {address}\n" in capsys.readouterr().out
+            assert eventually(lambda: request(settings.port, "/healthz"))[0] == 200
+        assert enable(ready, name="disable") == 0
+        eventually(lambda: not photos.serving_version(ready / ".photos"))
+    finally:
+        subprocess.run([program, "--user", "stop"], check=False)
+    assert not unit.exists()
 
 
 @pytest.mark.whole
