@@ -4358,6 +4358,9 @@ class Results(NamedTuple):
 WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
 
 
+READ_AT_ONCE = 2000  # items whose dates a page may wait for: a fortieth of a second
+
+
 class Finder:
     """Finds items of all albums from one on: what its principal finds, and nothing else. Thread-safe."""
 
@@ -4371,6 +4374,7 @@ class Finder:
             weakref.WeakKeyDictionary()
         )
         self._words_bytes = 0  # at most
+        self._reading_lock = threading.Lock()  # held by who reads the dates of large albums
 
     def words(self, album: Album) -> Words:
         """Return what a search looks at of an album itself."""
@@ -4430,6 +4434,24 @@ class Finder:
                 near = part.items[own.places]
                 items += [item for item in near if month_of(item) == month]
         return sorted(items, key=local_order)
+
+    def knows_days(self, album: Album) -> bool:
+        """Say whether all dates from an album on are known; of many, they are read in a thread."""
+        if album.photos + album.videos <= READ_AT_ONCE:
+            return True
+        parts = every_album(album)
+        unknown = [part for part in parts if part.list_items not in self._calendars]
+        if unknown and self._reading_lock.acquire(blocking=False):
+            threading.Thread(target=self._read_days, args=(unknown,), daemon=True).start()
+        return not unknown
+
+    def _read_days(self, albums: Iterable[Album]) -> None:
+        """Read the dates of albums, then let others do so."""
+        try:
+            for album in albums:
+                self.calendar(album)
+        finally:
+            self._reading_lock.release()
 
     def years_of_day(self, album: Album, today: dt.date) -> list[int]:
         """Return the other years in which something was taken on this day, the newest first."""
@@ -7744,6 +7766,7 @@ _DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 PATH_BYTES = 4096  # as long as a path can be on Linux
 TOO_MUCH = "Much is being asked. Try again in a moment."
 TURNS = 64  # threads that make pages or wait for their turn, a quarter of those there are
+MEMORIES_KEPT = 64  # principals
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 SMALL_BYTES = 65536  # of a file that is read at once, such as a thumbnail
 NO_FILE = "The file is gone, or cannot be read."
@@ -8039,6 +8062,8 @@ class Guard:
         self._kept = KeptPages()
         self._finder = Finder(texts.names_of_dates for texts in languages.values())
         self._kept_notices: tuple[Key, list[Notice]] = (), []
+        # By scope: of which album and day.
+        self._kept_memories: dict[str, tuple[Album, dt.date, list[dt.date]]] = {}
         self._program = identity_of(sys.argv[0])
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._turns = threading.BoundedSemaphore(HEAVY_AT_ONCE)
@@ -8565,6 +8590,7 @@ class Site(Guard):
             "paging": paging,
             "trail": self._trail(visit),
             "notices": self._notices(visit, album),
+            "memories": self._memories(visit, album),
             "may_add": self._may_add(visit),
             "only_adds": visit.principal.only_adds,
             "is_away": not place.parts and album.is_empty and self._library.is_away,
@@ -8796,6 +8822,23 @@ class Site(Guard):
             )
             for depth in range(1, len(place.address))
         ]
+
+    def _memories(self, visit: Visit, album: Album) -> list[dt.date]:
+        """Return this day in other years that have photos of it, on the front page alone."""
+        today = self._library.folders.circumstances().today
+        scope = visit.principal.scope
+        before, day, memories = self._kept_memories.get(scope, (None, today, []))
+        if before is album and day == today:
+            return memories
+        is_front = visit.place.address == ()
+        if not is_front or not self._finder.knows_days(album):
+            return []
+        years = self._finder.years_of_day(album, today)
+        memories = [today.replace(year=year) for year in years]
+        if len(self._kept_memories) >= MEMORIES_KEPT:
+            self._kept_memories.clear()
+        self._kept_memories[scope] = album, today, memories
+        return memories
 
     def _notices(self, visit: Visit, album: Album) -> list[Notice]:
         """Return what waits for the owner, on the front page alone."""

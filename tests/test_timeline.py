@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from drawing import draw, exif
 from looking import Open, look, read
+from processes import eventually
 from visiting import Client, Page
 
 import photos
@@ -266,3 +267,81 @@ def test_an_empty_library_has_an_empty_timeline(tmp_path: Path) -> None:
 
 def test_the_alternative_text_of_a_photo_names_its_own_album(ask: Ask) -> None:
     assert "Photo in Trip, 6 May 2024" in ask("/timeline/2024/05/").texts
+
+
+# On this day
+
+
+@pytest.fixture
+def past(library: Path) -> dt.date:
+    """Return today, after a visitor's album and a private one got photos of this day in other years."""
+    today = dt.date.today()
+    day = f"{today.month:02}:{today.day:02}"
+    take(library / "Old" / "a.jpg", f"2012:{day}")
+    take(library / "Old" / "b.jpg", f"2016:{day}")
+    take(library / "Old" / "now.jpg", f"{today.year}:{day}")
+    take(library / "Secret.private" / "c.jpg", f"2008:{day}")
+    return today
+
+
+def memories(client: Client) -> list[str]:
+    """Return the years that the front page names, each of which leads to a search for that day."""
+    answer = client.get("/")
+    assert answer.status == 200
+    links = [link for link in Page(answer.text).links if "/search?q=" in link]
+    return [link.partition("=")[2][:4] for link in links]
+
+
+def test_the_front_page_leads_to_this_day_in_other_years(
+    site: photos.Site, past: dt.date, visitor: Client, user: Client
+) -> None:
+    read(site._library)
+    assert memories(visitor) == ["2016", "2012"]
+    assert memories(visitor) == ["2016", "2012"], "a page that is kept"
+    assert memories(user) == ["2016", "2012", "2008"]
+    assert "On this day" in visitor.get("/").text
+    found = Page(visitor.get(f"/search?q=2016-{past.month:02}-{past.day:02}").text)
+    assert found.items == ["/album/Old/b.jpg"]
+    assert memories_of_an_album(visitor) == []
+
+
+def memories_of_an_album(client: Client) -> list[str]:
+    links = Page(client.get("/album/Old/").text).links
+    return [link for link in links if "/search?q=" in link]
+
+
+def test_a_day_without_photos_in_other_years_is_not_mentioned(
+    site: photos.Site, visitor: Client
+) -> None:
+    read(site._library)
+    assert memories(visitor) == []
+    assert "On this day" not in visitor.get("/").text
+
+
+def test_what_becomes_private_is_no_memory_any_more(
+    site: photos.Site, library: Path, past: dt.date, visitor: Client
+) -> None:
+    read(site._library)
+    assert memories(visitor) == ["2016", "2012"]
+    (library / "Old").rename(library / "Old.private")
+    assert memories(visitor) == []
+    (library / "Old.private").rename(library / "Old")
+    assert memories(visitor) == ["2016", "2012"]
+
+
+def test_at_midnight_the_memories_are_those_of_the_next_day(
+    site: photos.Site, past: dt.date, visitor: Client
+) -> None:
+    read(site._library)
+    assert memories(visitor) == ["2016", "2012"]
+    tomorrow = photos.Circumstances(past + dt.timedelta(days=1))
+    site._library.folders.circumstances = lambda: tomorrow
+    assert memories(visitor) == []
+
+
+def test_the_dates_of_many_photos_are_read_while_nobody_waits(
+    site: photos.Site, past: dt.date, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "READ_AT_ONCE", 2)
+    read(site._library)
+    eventually(lambda: memories(visitor) == ["2016", "2012"])
