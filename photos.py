@@ -1961,7 +1961,7 @@ class File:
     """A file as a folder's listing tells it. `identity` differs when it is written or replaced."""
 
     name: str
-    path: str
+    folder: str  # its path; all files of a folder share it
     identity: str
     size: int  # bytes
     mtime: float  # s since the epoch
@@ -1969,6 +1969,13 @@ class File:
     keywords: Keywords = (
         NO_KEYWORDS  # of its name; of a link, of its target's real path too
     )
+
+    @property
+    def path(self) -> str:
+        """Where it lies; '': it is gone."""
+        if self.identity == "":
+            return ""
+        return os.path.join(self.folder, self.name)
 
     def is_at(self, status: os.stat_result) -> bool:
         """Say whether an open file is this one, unchanged."""
@@ -1998,7 +2005,7 @@ def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) ->
     """Return a file as its status says."""
     return File(
         name=name,
-        path=path,
+        folder=sys.intern(os.path.dirname(path)),
         identity=sys.intern(identity_text(status)),  # the index has it, too
         size=status.st_size,
         mtime=plausible(status.st_mtime),
@@ -2890,7 +2897,7 @@ class Damaged:
 LARGE_FOLDER = 2000  # files: to look at so many takes 30 ms
 SUMMARY_BYTES = 100_000_000  # of 100,000 files: 4 MB
 SEAL_BYTES = 32  # of HMAC with SHA-256
-ABSENT_FILE = File(name="", path="", identity="", size=0, mtime=0, changed=0)
+ABSENT_FILE = File(name="", folder="", identity="", size=0, mtime=0, changed=0)
 
 
 class Summary(NamedTuple):
