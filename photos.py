@@ -2285,6 +2285,7 @@ Entry: TypeAlias = os.DirEntry[str]
 class Listing(NamedTuple):
     """A folder as it was listed."""
 
+    path: str
     folder: Folder
     listed_at: float  # s since the epoch
     changed: int  # its ctime before that, ns since the epoch, which nobody sets back; 0: it is gone
@@ -2336,16 +2337,16 @@ class Folders:
 
         `fresh`: after a second also for files that were written in place, which no folder tells of.
         """
-        path = os.path.join(self._path, *parts)
-        if folder := self._unchanged(parts, path, fresh=fresh):
+        if folder := self._unchanged(parts, fresh=fresh):
             return folder
+        path = os.path.join(self._path, *parts)
         asked_at = time.time()
         # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
         with self._listing_lock(parts):
             listing = self._last_listing(parts, path)
             if listing and listing.listed_at >= asked_at:
                 return listing.folder
-            if folder := self._unchanged(parts, path, fresh=fresh):
+            if folder := self._unchanged(parts, fresh=fresh):
                 return folder
             self._list_again(parts, path)
             return self._listings[parts].folder
@@ -2355,7 +2356,7 @@ class Folders:
         path = os.path.join(self._path, *parts)
         with self._listing_lock(parts):
             listing = self._last_listing(parts, path)
-            folder = self._unchanged(parts, path, fresh=True)
+            folder = self._unchanged(parts, fresh=True)
             if listing and not listing.folder.is_kept and folder:
                 return folder
             return self._list_again(parts, path)
@@ -2367,6 +2368,7 @@ class Folders:
             folder = self.recall(parts)
             if folder:
                 self._listings[parts] = Listing(
+                    path=path,
                     folder=folder,
                     listed_at=0,  # so that who wants to see its files looks at them
                     changed=changed,
@@ -2391,9 +2393,10 @@ class Folders:
 
     def is_current(self, place: Place) -> bool:
         """Say whether the folder of a place is still as it was listed: one stat."""
-        return self.listing(place.parts) is place.folder
+        folder = self._unchanged(place.parts, fresh=False)
+        return (folder or self.listing(place.parts)) is place.folder
 
-    def _unchanged(self, parts: Parts, path: str, *, fresh: bool) -> Folder | None:
+    def _unchanged(self, parts: Parts, *, fresh: bool) -> Folder | None:
         """Return the last listing if the folder is as it was; None: it has to be listed."""
         listing = self._listings.get(parts)
         if listing is None or not listing.is_certain:
@@ -2402,11 +2405,11 @@ class Folders:
         if is_old and listing.folder.may_differ():
             return None
         try:
-            status = os.stat(path)
+            status = os.stat(listing.path)
         except OSError:
             return None
-        is_same = status.st_ctime_ns == listing.changed
-        if not is_same or identity_in(status) != listing.folder.stamp:
+        stamp = status.st_ino, status.st_size, status.st_mtime_ns
+        if stamp != listing.folder.stamp or status.st_ctime_ns != listing.changed:
             return None
         return listing.folder
 
@@ -2419,7 +2422,11 @@ class Folders:
         if before and before.folder.is_like(folder):
             current = before.folder  # what was derived from it stays valid
         self._listings[parts] = Listing(
-            current, listed_at, changed, is_certain(folder, changed, listed_at)
+            path=path,
+            folder=current,
+            listed_at=listed_at,
+            changed=changed,
+            is_certain=is_certain(folder, changed, listed_at),
         )
         if current.is_kept:
             return folder
