@@ -75,11 +75,9 @@ class Gallery:
         if kind == "forged":
             return photos.Tokens(bytes(32)).issue("anna", self.epochs["anna"])
         tokens = photos.Tokens(photos.read_secret(self.root / ".photos"))
-        with pytest.MonkeyPatch.context() as patch:
-            if kind == "expired":
-                patch.setattr(photos, "SESSION_SECONDS", -60)
-            name = {"owner": "mira", "removed": "bert", "ended": "carl"}.get(kind, "anna")
-            return tokens.issue(name, self.epochs[name])
+        seconds = -60 if kind == "expired" else photos.SESSION_SECONDS
+        name = {"owner": "mira", "removed": "bert", "ended": "carl"}.get(kind, "anna")
+        return tokens.issue(name, self.epochs[name], seconds=seconds)
 
     def client(self, kind: str = "visitor", **environ: Any) -> Client:
         client = Client(self.app, **environ)
