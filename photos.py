@@ -4372,6 +4372,7 @@ class Results(NamedTuple):
 WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
 
 
+MEMORIES_KEPT = 64  # principals whose memories are known
 READ_AT_ONCE = 2000  # items whose dates a page may wait for: a fortieth of a second
 
 
@@ -4389,6 +4390,8 @@ class Finder:
         )
         self._words_bytes = 0  # at most
         self._reading_lock = threading.Lock()  # held by who reads the dates of large albums
+        # By scope: of which album and day.
+        self._memories: dict[str, tuple[Album, dt.date, list[dt.date]]] = {}
 
     def words(self, album: Album) -> Words:
         """Return what a search looks at of an album itself."""
@@ -4466,6 +4469,20 @@ class Finder:
                 self.calendar(album)
         finally:
             self._reading_lock.release()
+
+    def memories(self, album: Album, scope: str, today: dt.date) -> list[dt.date]:
+        """Return this day in other years that have photos of it; none as long as not all are known."""
+        before, day, memories = self._memories.get(scope, (None, today, []))
+        if before is album and day == today:
+            return memories
+        if not self.knows_days(album):
+            return []
+        years = self.years_of_day(album, today)
+        memories = [today.replace(year=year) for year in years]
+        if len(self._memories) >= MEMORIES_KEPT:
+            self._memories.clear()
+        self._memories[scope] = album, today, memories
+        return memories
 
     def years_of_day(self, album: Album, today: dt.date) -> list[int]:
         """Return the other years in which something was taken on this day, the newest first."""
@@ -7780,7 +7797,6 @@ _DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 PATH_BYTES = 4096  # as long as a path can be on Linux
 TOO_MUCH = "Much is being asked. Try again in a moment."
 TURNS = 64  # threads that make pages or wait for their turn, a quarter of those there are
-MEMORIES_KEPT = 64  # principals
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 SMALL_BYTES = 65536  # of a file that is read at once, such as a thumbnail
 NO_FILE = "The file is gone, or cannot be read."
@@ -8076,8 +8092,6 @@ class Guard:
         self._kept = KeptPages()
         self._finder = Finder(texts.names_of_dates for texts in languages.values())
         self._kept_notices: tuple[Key, list[Notice]] = (), []
-        # By scope: of which album and day.
-        self._kept_memories: dict[str, tuple[Album, dt.date, list[dt.date]]] = {}
         self._program = identity_of(sys.argv[0])
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._turns = threading.BoundedSemaphore(HEAVY_AT_ONCE)
@@ -8839,20 +8853,10 @@ class Site(Guard):
 
     def _memories(self, visit: Visit, album: Album) -> list[dt.date]:
         """Return this day in other years that have photos of it, on the front page alone."""
-        today = self._library.folders.circumstances().today
-        scope = visit.principal.scope
-        before, day, memories = self._kept_memories.get(scope, (None, today, []))
-        if before is album and day == today:
-            return memories
-        is_front = visit.place.address == ()
-        if not is_front or not self._finder.knows_days(album):
+        if visit.place.address:
             return []
-        years = self._finder.years_of_day(album, today)
-        memories = [today.replace(year=year) for year in years]
-        if len(self._kept_memories) >= MEMORIES_KEPT:
-            self._kept_memories.clear()
-        self._kept_memories[scope] = album, today, memories
-        return memories
+        today = self._library.folders.circumstances().today
+        return self._finder.memories(album, visit.principal.scope, today)
 
     def _notices(self, visit: Visit, album: Album) -> list[Notice]:
         """Return what waits for the owner, on the front page alone."""

@@ -270,10 +270,10 @@ def test_the_docstring_lists_the_sections_in_their_order(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_no_section_is_as_long_as_1000_lines_and_no_module_as_12000(module: str) -> None:
+def test_no_section_is_as_long_as_1000_lines_and_no_module_as_13000(module: str) -> None:
     lengths = section_lengths(module)
     assert lengths and max(lengths.values()) < 1000
-    assert source_of(module).count("\n") < 12000
+    assert source_of(module).count("\n") < 13000
 
 
 @pytest.mark.parametrize("module", MODULES)
