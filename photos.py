@@ -4300,20 +4300,24 @@ def line_of(item: Item) -> str:
 
 def words_of(album: Album) -> Words:
     """Return what a search looks at of an album itself."""
-    items = album.items
-    text = "\n".join(map(line_of, items))
-    taken = [item.taken.replace(tzinfo=dt.UTC) for item in items]
-    days: dict[dt.date, dt.date] = {}  # many photos share a day
-    for moment in taken:
-        day = moment.date()
-        days.setdefault(day, day)
+    lines = []
+    days = []
+    moments = array.array("d")
+    known: dict[dt.date, dt.date] = {}  # many photos share a day
+    # In one pass: items of a summary are made anew in each.
+    for item in album.items:
+        taken = item.taken.replace(tzinfo=dt.UTC)
+        day = taken.date()
+        lines.append(line_of(item))
+        days.append(known.setdefault(day, day))
+        moments.append(taken.timestamp())
     titles = map(display, album.address[:-1])
     return Words(
         about=fold(f"{album.title} {album.description}"),
         above=fold(" ".join(titles)),
-        lines=text.encode("utf-8", "replace"),
-        days=tuple(days[moment.date()] for moment in taken),
-        moments=array.array("d", map(dt.datetime.timestamp, taken)),
+        lines="\n".join(lines).encode("utf-8", "replace"),
+        days=tuple(days),
+        moments=moments,
     )
 
 
