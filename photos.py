@@ -113,7 +113,7 @@ from renditions import (
     Made,
     Patch,
     Purpose,
-    Term,
+    Words,
     add_to_checksum,
     checksums,
     date_in_name,
@@ -134,6 +134,7 @@ from renditions import (
     parse_query,
     patch_block,
     patches_within,
+    places_in,
     rendition_names,
     share_memory,
     thumbnail_names,
@@ -4277,20 +4278,6 @@ def years_of(months: Iterable[Period]) -> list[Period]:
     return [merge_periods(dt.date(year, 1, 1), parts) for year, parts in years.items()]
 
 
-class Words(NamedTuple):
-    """What a search looks at of one album itself."""
-
-    about: str  # its title and description, folded
-    above: str  # the titles of the albums above
-    lines: bytes  # folded texts, one line an item
-    days: tuple[dt.date, ...]  # of each item
-    moments: Sequence[float]  # of each item, as local clocks told them
-
-    def has(self, term: Term) -> bool:
-        """Say whether something of the album itself tells a part of a search."""
-        return term.text in self.about or term.text in self.above
-
-
 def line_of(item: Item) -> str:
     """Return the texts of an item in which people search."""
     facts = item.facts
@@ -4319,24 +4306,6 @@ def words_of(album: Album) -> Words:
         days=tuple(days),
         moments=moments,
     )
-
-
-def places_in(words: Words, terms: Iterable[Term]) -> list[int]:
-    """Return the places of those items of an album that all parts of a search fit."""
-    wanted = []
-    for term in terms:
-        text = term.text.encode()
-        days = set()
-        if term.date:
-            days = set(filter(term.date.holds, set(words.days)))
-        if not days and text not in words.lines:
-            return []
-        wanted.append((text, days))
-    lines = words.lines.split(b"\n")
-    places = list(range(len(words.days)))
-    for text, days in wanted:
-        places = [at for at in places if text in lines[at] or words.days[at] in days]
-    return places
 
 
 class Hits(NamedTuple):

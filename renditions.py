@@ -1308,6 +1308,38 @@ def parse_query(query: str, names: Names) -> list[Term]:
     return terms
 
 
+class Words(NamedTuple):
+    """What a search looks at of one album itself."""
+
+    about: str  # its title and description, folded
+    above: str  # the titles of the albums above
+    lines: bytes  # folded texts, one line an item
+    days: tuple[dt.date, ...]  # of each item
+    moments: Sequence[float]  # of each item, as local clocks told them
+
+    def has(self, term: Term) -> bool:
+        """Say whether something of the album itself tells a part of a search."""
+        return term.text in self.about or term.text in self.above
+
+
+def places_in(words: Words, terms: Iterable[Term]) -> list[int]:
+    """Return the places of those items of an album that all parts of a search fit."""
+    wanted = []
+    for term in terms:
+        text = term.text.encode()
+        days = set()
+        if term.date:
+            days = set(filter(term.date.holds, set(words.days)))
+        if not days and text not in words.lines:
+            return []
+        wanted.append((text, days))
+    lines = words.lines.split(b"\n")
+    places = list(range(len(words.days)))
+    for text, days in wanted:
+        places = [at for at in places if text in lines[at] or words.days[at] in days]
+    return places
+
+
 # --- Metadata ----------------------------------------------------------------
 
 XMP_TEXT_BYTES = 65536  # of one property in all its languages

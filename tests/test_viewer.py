@@ -1780,6 +1780,8 @@ def test_axe_finds_nothing(
             ("timeline", f"{gallery.address}/timeline/"),
             ("year", f"{gallery.address}/timeline/2024/"),
             ("month", f"{gallery.address}/timeline/2024/05/"),
+            ("search", f"{gallery.address}/search?q=trip+jpg"),
+            ("search without results", f"{gallery.address}/search?q=dragon"),
             ("error", f"{gallery.address}/nothing"),
             ("private album", f"{gallery.address}/album/Family/"),
             ("empty library", f"{nowhere.address}/"),
