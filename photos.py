@@ -2368,13 +2368,8 @@ class Folders:
             changed = changed_ns(path)
             folder = self.recall(parts)
             if folder:
-                self._listings[parts] = Listing(
-                    path=path,
-                    folder=folder,
-                    listed_at=0,  # so that who wants to see its files looks at them
-                    changed=changed,
-                    is_certain=True,
-                )
+                # Listed at no time, so that who wants to see its files looks at them.
+                self._listings[parts] = Listing(path, folder, 0, changed, is_certain=True)
         return self._listings.get(parts)
 
     def keep(self, parts: Parts, folder: Folder) -> None:
@@ -2385,9 +2380,7 @@ class Folders:
     def certain(self, parts: Parts) -> Folder | None:
         """Return a folder as it was listed last, if its times tell of each change since."""
         listing = self._listings.get(parts)
-        if listing is None or not listing.is_certain:
-            return None
-        return listing.folder
+        return listing.folder if listing and listing.is_certain else None
 
     def _listing_lock(self, parts: Parts) -> threading.Lock:
         return self._listing_locks.setdefault(parts, threading.Lock())
@@ -2422,16 +2415,9 @@ class Folders:
         current = folder
         if before and before.folder.is_like(folder):
             current = before.folder  # what was derived from it stays valid
-        self._listings[parts] = Listing(
-            path=path,
-            folder=current,
-            listed_at=listed_at,
-            changed=changed,
-            is_certain=is_certain(folder, changed, listed_at),
-        )
-        if current.is_kept:
-            return folder
-        return current
+        certain = is_certain(folder, changed, listed_at)
+        self._listings[parts] = Listing(path, current, listed_at, changed, certain)
+        return folder if current.is_kept else current
 
     def _read_folder(self, parts: Parts, path: str) -> Folder:
         try:
@@ -2793,8 +2779,7 @@ class Index:
         lines = [entry for entry in entries if isinstance(entry, str)]
         if len(lines) < len(entries):
             return None
-        text = "".join(lines)
-        return zlib.crc32(text.encode())
+        return zlib.crc32("".join(lines).encode())
 
     @property
     def is_empty(self) -> bool:
@@ -2931,14 +2916,11 @@ class Summary(NamedTuple):
 
 def names_in(text: str) -> list[str]:
     """Return the names of files in a summary."""
-    names = text.split("/")
-    return list(filter(None, names))
+    return list(filter(None, text.split("/")))
 
 
 def _date_in(text: str | None) -> dt.datetime | None:
-    if text is None:
-        return None
-    return dt.datetime.fromisoformat(text)
+    return dt.datetime.fromisoformat(text) if text else None
 
 
 def summary_from(fields: Mapping[str, Any]) -> Summary:
@@ -2981,8 +2963,7 @@ class KeptFiles(Mapping[str, File]):
 
     @functools.cached_property
     def _names(self) -> dict[str, None]:
-        names = names_in(self._text)
-        return dict.fromkeys(names)
+        return dict.fromkeys(names_in(self._text))
 
     def __getitem__(self, name: str) -> File:
         """Return a file as it is now. Raises KeyError."""
@@ -3017,8 +2998,7 @@ class KeptFolder(Folder):
         return self.stamp == other.stamp and own == set(other.identities)
 
     def may_differ(self) -> bool:
-        text = file_now(ALBUM_TEXT, self.path)
-        is_as_written = text_stamp(text) == self.summary.written
+        is_as_written = text_stamp(file_now(ALBUM_TEXT, self.path)) == self.summary.written
         return not (self.is_large and is_as_written)
 
     def holds_any(self, identities: set[str]) -> bool:
@@ -3032,10 +3012,9 @@ class KeptFolder(Folder):
 
 def kept_folder(stamp: Identity | None, path: str, summary: Summary) -> KeptFolder:
     """Return the folder at a path that a summary tells of."""
-    names = f"{summary.items}/{summary.rest}"
     return KeptFolder(
         stamp=stamp,
-        files=KeptFiles(path, names),
+        files=KeptFiles(path, f"{summary.items}/{summary.rest}"),
         albums={name: parse_name(name) for name in summary.albums},
         text=summary.text,
         others=KeptFiles(path, summary.others),
@@ -3235,8 +3214,7 @@ class KeptItems(Sequence[Item]):
 
     def newest(self) -> list[Item]:
         """Return those that were added last, the newest first."""
-        names = names_in(self._summary.newest)
-        return list(map(self._make, names))
+        return list(map(self._make, names_in(self._summary.newest)))
 
     def __len__(self) -> int:
         """Return how many items there are."""
@@ -3753,30 +3731,24 @@ class Library:
 
     def _is_valid(self, summary: Summary) -> bool:
         """Say whether the index tells of a folder's files what its summary was made from."""
-        facts = self.index.sum_of(summary.identities)
-        return facts == summary.facts
+        return self.index.sum_of(summary.identities) == summary.facts
 
     def _summarise(self, parts: Parts, folder: Folder) -> None:
         """Keep the summary of a folder, and have its files leave the memory."""
         facts = self.index.sum_of(folder.identities)
-        place = Place(
-            parts=parts, address=(), keywords=NO_KEYWORDS, rule=Rule(), folder=folder
-        )
-        now = self.folders.circumstances()
-        items = self._items(place, VISITOR, now)
         if facts is None:
             return
-        album = self._album_of(place, lambda: items)
-        summary = summary_of(album, folder, facts)
+        place = Place(parts, (), NO_KEYWORDS, Rule(), folder)
+        items = self._items(place, VISITOR, self.folders.circumstances())
+        summary = summary_of(self._album_of(place, lambda: items), folder, facts)
         kept = self.summaries.keep(parts, folder, summary)
         if kept is None:
             return
         self.folders.keep(parts, kept)
         self._kept.clear()
         for known in (self._derived, self._listed):
-            for key in list(known):
-                if key[0] == parts:
-                    known.pop(key, None)
+            for key in [key for key in list(known) if key[0] == parts]:
+                known.pop(key, None)
 
     def _list_items(self, key: tuple[Parts, str], list_again: ListItems) -> Sequence[Item]:
         """Return the items of an album from memory where it was asked for lately, or list them."""
