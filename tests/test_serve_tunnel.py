@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import os
 import re
 import signal
@@ -52,23 +50,6 @@ def log_in(port: int, user: str, password: str, **headers: str) -> tuple[int, st
     return status, answer.get("set-cookie", "")
 
 
-def guess_from(address: str, port: int, times: int = 21, **headers: str) -> int:
-    """Guess passwords from an address of this machine; return the last status."""
-    status = 0
-    for number in range(times):
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=30, source_address=(address, 0)
-        )
-        with contextlib.closing(connection):
-            form = urlencode({"user": f"user{number}", "password": "not the right one"})
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            named["Content-Type"] = "application/x-www-form-urlencoded"
-            filled = {name: value.format(number) for name, value in named.items()}
-            connection.request("POST", "/login", form, filled)
-            status = connection.getresponse().status
-    return status
-
-
 @pytest.mark.whole
 def test_visitors_outside_get_a_site_with_https(server: Server, standin: StandIn) -> None:
     status, _, body = request(standin.edge, "/album/Trip/", Host=HOST)
@@ -107,26 +88,14 @@ def test_the_site_answers_to_its_names_and_to_no_other(
 def test_who_guesses_outside_is_told_apart_by_what_cloudflare_says(
     standin: StandIn,
 ) -> None:
-    guesser = {"X_Test_Visitor": "203.0.113.5", "X_Forwarded_For": "198.51.100.{}"}
-    assert guess_from("127.0.0.1", standin.edge, **ORIGIN, **guesser) == 429
+    status = 0
+    for number in range(21):
+        named = {"X_Test_Visitor": "203.0.113.5", "X_Forwarded_For": f"198.51.100.{number}"}
+        guess = f"user{number}", "not the right one"
+        status, _ = log_in(standin.edge, *guess, **ORIGIN, **named)
+    assert status == 429
     other = {**ORIGIN, "X_Test_Visitor": "203.0.113.6"}
     assert log_in(standin.edge, "anna", PASSWORD, **other)[0] == 303
-
-
-@pytest.mark.whole
-def test_who_guesses_at_home_cannot_say_to_be_somebody_else(
-    standin: StandIn, album: Path
-) -> None:
-    """127.0.0.2 stands for another device: only 127.0.0.1 is the tunnel's program."""
-    with Server(album, *FLAGS, "--host", "0.0.0.0") as server:
-        wait_until_open(server)
-        host = f"192.168.1.20:{server.port}"
-        named = {"Host": host, "Origin": f"http://{host}"}
-        forged = {"CF_Connecting_IP": "198.51.100.{}", "X_Forwarded_For": "198.51.100.{}"}
-        named |= {**forged, "X_Forwarded_Proto": "https"}
-        assert guess_from("127.0.0.2", server.port, **named) == 429
-        # who is at home is at home, not in front of the proxy
-        assert guess_from("127.0.0.3", server.port, times=1, **named) == 401
 
 
 @pytest.mark.whole
@@ -154,13 +123,6 @@ def test_tailscale_lets_people_in(standin: StandIn, album: Path) -> None:
         wait_until_open(server, "attic.tail1234.ts.net")
         named = {"Host": "attic.tail1234.ts.net", "Origin": "https://attic.tail1234.ts.net"}
         assert log_in(standin.edge, "anna", PASSWORD, **named)[1].startswith("__Host-")
-        # Only Cloudflare says CF-Connecting-IP, and visitors through others may say anything.
-        guesser = {
-            **named,
-            "X_Test_Visitor": "203.0.113.5",
-            "CF_Connecting_IP": "198.51.100.{}",
-        }
-        assert guess_from("127.0.0.1", standin.edge, **guesser) == 429
 
 
 @pytest.mark.whole
