@@ -8030,9 +8030,8 @@ class Guard:
         self._templates = read_templates(folder)
         languages = read_texts(folder / "texts.tsv")
         # Visitors share few values of Accept-Language; taking one apart costs as much as all other headers.
-        self._texts_for = functools.lru_cache(LANGUAGES_KEPT)(
-            lambda header: choose_language(header, languages)
-        )
+        choose = functools.partial(choose_language, languages=languages)
+        self._texts_for = functools.lru_cache(LANGUAGES_KEPT)(choose)
         self._error_log = ErrorLog()
         self._kept = KeptPages()
         self._finder = Finder(texts.names_of_dates for texts in languages.values())
@@ -9822,9 +9821,8 @@ def raise_file_limit() -> None:
 # --- Tunnel ------------------------------------------------------------------
 
 TUNNEL_PROGRAMS = {"cloudflare": "cloudflared", "tailscale": "tailscale"}
-RELEASE = (
-    "https://github.com/cloudflare/cloudflared/releases/latest/download/cloudflared-linux"
-)
+RELEASES = "https://github.com/cloudflare/cloudflared/releases"
+RELEASE = f"{RELEASES}/latest/download/cloudflared-linux"
 TAILSCALE_SCRIPT = "curl -fsSL https://tailscale.com/install.sh | sh"
 # By program, and by what the system installs programs with.
 HOW_TO_INSTALL = {
@@ -9843,10 +9841,7 @@ HOW_TO_INSTALL = {
         **dict.fromkeys(("pacman", "apk", "dpkg", "rpm"), TAILSCALE_SCRIPT),
     },
 }
-DOWNLOAD_PAGES = {
-    "cloudflared": "https://github.com/cloudflare/cloudflared/releases",
-    "tailscale": "https://tailscale.com/download",
-}
+DOWNLOAD_PAGES = {"cloudflared": RELEASES, "tailscale": "https://tailscale.com/download"}
 # Run by Python in the place of the program, which ends when we do, however that happens (prctl(2)).
 END_WITH_PARENT = """import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -9901,16 +9896,13 @@ def birth_of(pid: int) -> str:
             state, *others = fields.rpartition(")")[2].split()
             return "" if state in "ZX" else others[18]  # proc(5): starttime
         return ""
-    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    command = f"ps -o lstart= -p {pid}".split()
     if sys.platform == "win32":
         script = f"(Get-Process -Id {pid}).StartTime.Ticks"
         command = ["powershell", "-NoProfile", "-Command", script]
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    with contextlib.suppress(OSError):
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment
-        )
-        return done.stdout.strip()
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.check_output(command, text=True, env=environment).strip()
     return ""
 
 
@@ -10015,7 +10007,7 @@ class Tunnel:
         with self._starting:
             self._closing.set()
         self._end(self._process)
-        self._note_end()
+        self._note()
 
     def _end(self, process: subprocess.Popen[str] | None) -> None:
         if process is None or process.poll() is not None:
@@ -10076,7 +10068,7 @@ class Tunnel:
             self._open_at(address, process.pid)
             process.wait()
         self._end(process)
-        self._note_end()
+        self._note()
         reader.join(ENDING_SECONDS)
         return time.monotonic() - since
 
@@ -10116,17 +10108,13 @@ class Tunnel:
                 errors="replace",
                 start_new_session=True,  # Ctrl-C is for us, and we end it
             )
-            self._note(
-                self._process.pid, TunnelNote.read(self._state).address, is_open=False
-            )
+            self._note(self._process.pid)
             return self._process
 
-    def _note(self, pid: int, address: str, *, is_open: bool) -> None:
-        """Note which process is ours, for the next start if this server is killed."""
-        TunnelNote(address, is_open, pid, birth_of(pid)).write(self._state)
-
-    def _note_end(self) -> None:
-        TunnelNote(TunnelNote.read(self._state).address).write(self._state)
+    def _note(self, pid: int = 0, address: str = "") -> None:
+        """Note which process is ours, for a start after a kill, and where it is open."""
+        kept = address or TunnelNote.read(self._state).address
+        TunnelNote(kept, bool(address), pid, birth_of(pid)).write(self._state)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         """Read what the program says as long as it runs: it stands still where nobody does."""
@@ -10161,22 +10149,19 @@ class Tunnel:
         """Return the address of the tunnel if it is open now, else ''."""
         if self._config.tunnel == "tailscale":
             command = [self._program, "funnel", "status", "--json"]
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=10
-            )
-            return funnel_address(json.loads(done.stdout or "{}"), self._config.port)
+            told = subprocess.check_output(command, stderr=subprocess.DEVNULL, timeout=10)
+            return funnel_address(json.loads(told or "{}"), self._config.port)
         if not local_json(metrics, "/ready").get("readyConnections"):
             return ""
         if self._token:
             return self._config.public_address
-        return parse_public_address(
-            str(local_json(metrics, "/quicktunnel").get("hostname", ""))
-        )
+        hostname = local_json(metrics, "/quicktunnel").get("hostname", "")
+        return parse_public_address(str(hostname))
 
     def _open_at(self, address: str, pid: int) -> None:
         """Tell the address, and loudly that it is another one: links that were sent lead nowhere."""
         before = TunnelNote.read(self._state).address
-        self._note(pid, address, is_open=True)
+        self._note(pid, address)
         if before not in ("", address):
             log.warning(
                 "THE ADDRESS HAS CHANGED. Links with the old one are dead: %s", before
@@ -11318,11 +11303,10 @@ def for_tunnel(state: Path, config: Config) -> tuple[Config, str]:
     tunnel_program(config.tunnel)
     if config.host not in (OWN_HOST, ANY_HOST, EVERY_HOST, "localhost"):
         raise PhotosError(f"A tunnel needs --host {OWN_HOST}, or {ANY_HOST}.")
-    address, token = "", ""
+    token = ""
     if config.tunnel == "cloudflare":
         token = read_tunnel_token(state)
-    if token:
-        address = config.public_address
+    address = config.public_address if token else ""
     if token and not address:
         advice = "Name it: --public-address https://photos.example.org"
         raise PhotosError(f"tunnel.token is for a tunnel with an address. {advice}")
