@@ -1,5 +1,6 @@
 // Gestures on the picture of a slide: pinch, double tap, wheel and drag. A pull down closes the viewer.
 const DOUBLE = 300; // ms between two taps
+const LONG = 500; // ms, after which it was no tap: the browser may have offered its menu
 const SLOP = 10; // CSS pixels that a finger trembles
 const PULL = 90; // CSS pixels down, after which letting go closes the viewer
 
@@ -155,7 +156,7 @@ export class Zoom {
       if (event.type === "pointerup" && pulled < -PULL) this.on.lift();
     } else if (start.moved) {
       if (this.scale !== 1) this.by(1);
-    } else if (this.touched && event.type === "pointerup") this.#tapped(event);
+    } else if (this.touched && event.type === "pointerup" && event.timeStamp - start.time < LONG) this.#tapped(event);
   }
 
   #tapped({ timeStamp: time, clientX: x, clientY: y }) {

@@ -648,6 +648,16 @@ def test_a_tap_hides_and_shows_the_controls(
     eventually(lambda: shown() == "1")
 
 
+def test_a_long_press_is_no_tap(gallery: Server, open_window: OpenWindow) -> None:
+    page = open_window(gallery.address, **PHONE)
+    viewer = view(page, "Trip", "b.jpg")
+    fingers = Fingers(page)
+    with fingers.press(200, 420):
+        page.wait_for_timeout(600)
+    page.wait_for_timeout(400)  # a tap waits for a second one for 300
+    assert "bare" not in viewer.dialog.get_attribute("class")
+
+
 def test_controls_that_are_hidden_do_not_react(
     gallery: Server, open_window: OpenWindow
 ) -> None:
