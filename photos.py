@@ -7141,6 +7141,7 @@ COLUMNS = {
     "n4": "4442222",
     "three": "3333332",
     "four": "4444332",
+    "five": "5554332",
     "cards": "6544332",
     "photos": "7654332",
 }
@@ -7404,6 +7405,20 @@ def grid_layout(count: int, usual: str) -> str:
     return usual
 
 
+def section_layout(count: int, layout: str) -> str:
+    """Name the layout of so many photos below one heading, in an album of that layout.
+
+    On a wide screen a few photos of one day fill the row, too.
+    """
+    if layout != "photos":
+        return layout
+    if count <= 4 or count in (7, 8):
+        return "four"
+    if count in (5, 9, 10):
+        return "five"
+    return layout
+
+
 def tile_sizes(layout: str, span: int = 1, stretch: float = 1.0) -> str:
     """Say how wide a picture of a grid is (`sizes` of HTML): the browser must know before it has styles.
 
@@ -7456,6 +7471,8 @@ _UNSENT = re.compile(
     rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\"'`]*$", re.MULTILINE
 )
 # Spaces that a style sheet needs for readers alone; none of its texts has such.
+# A statement that ends with a semicolon needs no line of its own.
+_LINES = re.compile(rb"(?<=[{;,])\n+|\n+(?=\n)")
 _SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)")
 _IMPORT = re.compile(rb'^import (\{ .+ \}) from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(
@@ -7520,6 +7537,9 @@ class Statics:
         # By the key, so that a browser never mixes two releases.
         start = b'import %b from "./page.js?v=%b";\n' % (shared, self.key.encode())
         files["viewer.js"] = start + joined_scripts(VIEWER_SCRIPTS, files)
+        for name, content in files.items():
+            if name.endswith(".js"):
+                files[name] = _LINES.sub(b"", content)
         self.files = {name: Document(content) for name, content in files.items()}
 
 
@@ -8605,6 +8625,7 @@ class Site(Guard):
             layout=grid_layout(len(album.items), "photos"),
             cards_layout=grid_layout(len(album.albums), "cards"),
             tile_sizes=tile_sizes,
+            section_layout=section_layout,
             preview_size=preview_size,
             **values,
         )
@@ -8692,6 +8713,7 @@ class Site(Guard):
             "here": visit.links.timeline(month),
             "span": grid_span,
             "tile_sizes": tile_sizes,
+            "section_layout": section_layout,
             "preview_size": preview_size,
             "bar_height": bar_height,
         }

@@ -20,6 +20,7 @@ function join(part, other, rel) {
     if (dateOf(here)) headingOf(rel === "next" ? there : here).remove();
     if (rows(here) + rows(there) <= ROWS) {
       here[end](...there.children);
+      delete here.dataset.row; // as many columns as a day of any length has
       there.remove();
     }
   }

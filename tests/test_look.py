@@ -210,8 +210,8 @@ def test_large_text_cuts_no_dates(tmp_path: Path, open_site: Callable[..., Any])
 # Generous
 
 # How many columns a grid has, and by how much its pictures are wider than `sizes` tells.
-MEASURE = """() => {
-    const grid = document.querySelector(".columns > *");
+MEASURE = """grid => {
+    grid ??= document.querySelector(".columns > *");
     const ruler = document.body.appendChild(document.createElement("div"));
     const told = image => {
         const choices = image.sizes.split(", ").map(each => /^(?:(\\([^)]*\\)) ?)?(.+)$/.exec(each));
@@ -257,6 +257,43 @@ def test_the_number_of_columns_follows_that_of_photos_and_albums_and_the_browser
                 # A cover of 3 : 2 is wider than its place of 4 : 3 by an eighth.
                 fewest = 0.9 if kind == "p" else 0.9 / 1.125
                 assert fewest < least <= most < 1.03, (kind, count, width)
+
+
+FEW_OF_A_DAY = {8: "2334444", 5: "2335555", 13: "2335567", 2: "2334444", 10: "2335555"}
+
+
+def test_few_photos_of_one_day_fill_the_row_of_a_wide_screen_and_the_browser_knows(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    album = tmp_path / "Album" / "Trip"
+    for day, count in enumerate(FEW_OF_A_DAY, 1):
+        for number in range(count):
+            block = exif(f"2024:05:{day:02} 18:{number:02}:00")
+            draw(album / f"{day}-{number:02}.jpg", USUAL, exif=block)
+    page = open_site()
+    page.goto("/album/Trip/")
+    lists = page.locator("ol.grid")
+    for nth, width in enumerate(SCREENS):
+        page.set_viewport_size({"width": width, "height": 900})
+        for at, (count, columns) in enumerate(FEW_OF_A_DAY.items()):
+            shown, most, least = lists.nth(at).evaluate(MEASURE)
+            assert shown == int(columns[nth]), (count, width)
+            assert 0.9 < least <= most < 1.03, (count, width)
+
+
+def test_on_paper_no_heading_stands_alone_and_no_picture_is_half_there(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Trip", *[USUAL] * 13, a_day=5)
+    page = open_site()
+    page.goto("/album/Trip/")
+    picture, heading = page.locator(".grid img").first, page.locator("h2").first
+    picture.evaluate("image => image.animate({opacity: [0, 0]}, 1e6)")
+    look = "element => [getComputedStyle(element).opacity, getComputedStyle(element).breakAfter]"
+    assert picture.evaluate(look)[0] == "0"
+    page.emulate_media(media="print")
+    assert picture.evaluate(look)[0] == "1"
+    assert heading.evaluate(look)[1] == "avoid"
 
 
 TILES = """() => [...document.querySelectorAll(".grid li")].map(each => each.getBoundingClientRect())
