@@ -2987,6 +2987,8 @@ class KeptFolder(Folder):
     path: str = ""
     summary: Summary = dataclasses.field(kw_only=True)
     is_kept: ClassVar[bool] = True
+    # How its items are listed, by address.
+    lists: dict[Parts, Callable[[], Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def is_large(self) -> bool:
@@ -3680,12 +3682,14 @@ class Library:
         summary = folder.summary
         make = functools.partial(self._kept_item, place, folder)
         items = KeptItems(summary, make)
+        # The same one for whoever asks: the dates and words of its items are read once for all.
+        list_items = folder.lists.setdefault(place.address, lambda: items)
         return Album(
             address=place.address,
             title=self.folders.title(place.parts),
             description=folder.text.description,
             rule=place.rule,
-            list_items=lambda: items,
+            list_items=list_items,
             albums=(),
             photos=summary.photos,
             videos=summary.videos,

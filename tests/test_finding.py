@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from drawing import draw, exif
-from looking import Open, look
+from looking import Open, look, read
 
 import photos
 import renditions
@@ -187,3 +187,24 @@ def test_some_of_many_items_are_taken_the_newest_first(library: Path, quiet: Ope
     names = [item.title[5] for item in results.items(slice(2, 5))]
     assert names == ["6", "5", "4"]
     assert results.items(slice(9, 20)) == []
+
+
+def test_the_words_of_a_folder_are_read_once_for_all_who_find_it(
+    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tick in ("TICK", "WHOLE_SECOND_TICK"):
+        monkeypatch.setattr(
+            photos, tick, -60
+        )  # folders that have just changed have summaries
+    album_library = quiet()
+    album_library.summarise(album_library.walk())
+    finder = photos.Finder()
+    words = finder.words(look(album_library, "Trip"))
+    assert b"one.jpg" in words.lines
+    assert finder.words(look(album_library, "Trip", user=True)) is words
+    draw(library / "Trip" / "dune.jpg")
+    read(album_library)
+    album_library.summarise(album_library.walk())
+    for is_user in (False, True):
+        album = look(album_library, "Trip", user=is_user)
+        assert b"dune.jpg" in finder.words(album).lines
