@@ -20,6 +20,8 @@ On disk, all of it below the state folder (`.photos/` in the library, or --state
     users.json    password hashes, sessions ended early   text, mode 0600
     shares.json   links for guests                        text, mode 0600
     secret.key    32 random bytes, made once, mode 0600
+    tunnel.token  of a tunnel of the owner's own, put there by the owner, mode 0600
+    tunnel.json   where the tunnel leads from, and its process
     cache/        index, summaries and renditions; always safe to delete
 
 Use: `python photos.py` asks a few questions the first time and serves; `python photos.py --help`.
@@ -10519,7 +10521,7 @@ class Outsider:
 
 def outside_address(state: Path, config: Config) -> str:
     """Return the public address. Raises PhotosError where there is none."""
-    address = config.public_address
+    address = tunnel_address(state) or config.public_address
     if config.tunnel:
         address = TunnelNote.read(state).address or address
     if not address:

@@ -420,3 +420,14 @@ def test_the_session_for_asking_ends_within_a_minute(library: Path) -> None:
     claims = photos.jwt.decode(token, options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 60 and claims["sub"] == "anna"
     assert photos.Tokens(photos.read_secret(state)).read(token)
+
+
+def test_a_tunnel_of_this_run_alone_is_asked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "https://quiet-lake.trycloudflare.com"
+    photos.TunnelNote(address, True, 1).write(tmp_path)
+    config = photos.Config(public_address="https://photos.example.org")
+    assert photos.outside_address(tmp_path, config) == config.public_address
+    monkeypatch.setattr(photos, "serving_version", lambda state: "0.1.0")
+    assert photos.outside_address(tmp_path, config) == address
