@@ -4379,7 +4379,9 @@ class Finder:
         """Return when the items of an album itself were taken."""
         calendar = self._calendars.get(album.list_items)
         if calendar is None:
-            calendar = calendar_of(album.items)
+            calendar = calendar_of(
+                album.items[:]
+            )  # at once: each is made anew when asked for
             self._calendars[album.list_items] = calendar
         return calendar
 
