@@ -8762,6 +8762,7 @@ class Site(Guard):
             cards_layout=grid_layout(len(results.albums), "cards"),
             span=grid_span,
             tile_sizes=tile_sizes,
+            section_layout=section_layout,
             preview_size=preview_size,
         )
 
