@@ -628,7 +628,7 @@ def serving_version(state: Path) -> str:
 # --- Configuration -----------------------------------------------------------
 
 NOTHING = ("", "-", "none", "no")  # what people answer to have none
-YES, NO = ("yes", "true", "on"), ("no", "false", "off")
+YES, NO = ("yes", "y", "true", "on"), ("no", "n", "false", "off")
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
 NO_ADDRESS = "An address looks like https://photos.example.org"
 EVERY_HOST = "::"  # of IPv6, and of IPv4 too
@@ -747,9 +747,9 @@ def parse_proxy(text: str) -> str:
 def parse_tunnel(text: str) -> str:
     """Return the kind of tunnel, or ''; yes stands for the one that needs no account."""
     word = text.lower()
-    if word in (*NOTHING, *NO, "n"):
+    if word in (*NOTHING, *NO):
         return ""
-    if word in (*YES, "y", "cloudflare", "cloudflared"):
+    if word in (*YES, "cloudflare", "cloudflared"):
         return "cloudflare"
     if word == "tailscale":
         return word

@@ -198,19 +198,19 @@ def test_a_private_library_is_nothing_for_strangers(album: Path) -> None:
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("answer", ["no", "", "yes"])
+@pytest.mark.parametrize("answer", ["n", "", "yes", "Y"])
 def test_a_terminal_asks_before_it_opens(
     answer: str, standin: StandIn, album: Path
 ) -> None:
     flags = ("serve", "--port", str(free_port()), "--tunnel")
     with Terminal(*flags, folder=album) as terminal:
         terminal.answer(("Open it to everybody who has the address? [no] ", answer))
-        if answer == "yes":
+        if answer in ("yes", "Y"):
             terminal.expect(f"https://{HOST}/\n")
             terminal.expect("48;5;231")
             terminal.press(b"\x03")
         status = terminal.end()
-    assert (status, len(standin.starts())) == ((0, 1) if answer == "yes" else (1, 0))
+    assert (status, len(standin.starts())) == ((0, 1) if answer in ("yes", "Y") else (1, 0))
 
 
 def test_a_missing_program_is_told_before_anything_is_asked(
