@@ -50,6 +50,7 @@ import hashlib
 import heapq
 import hmac
 import http
+import http.client
 import importlib.util
 import io
 import ipaddress
@@ -65,6 +66,7 @@ import shlex
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import struct
 import subprocess
@@ -9883,6 +9885,8 @@ SHORTEST_REST, LONGEST_REST = 1.0, 60.0  # s, before the program is started agai
 ENDING_SECONDS = 1.0  # that the program has to end; it is killed then
 TOLD_LINES = 50  # of what the program says, kept for the reason why it ended
 LINE_LENGTH = 300  # of a reason
+LOCAL_SECONDS = 2.0  # that a program on this machine may take for an answer
+ANSWER_BYTES = 1 << 20  # that are taken of one answer
 # Cloudflare's answers to who asks too often: HTTP 429, and its error 1015.
 _TOO_OFTEN = re.compile(r"\b429 Too Many Requests|\berror code: 1015\b", re.IGNORECASE)
 # cloudflared says so where a network lets no UDP through.
@@ -9978,18 +9982,38 @@ def end_left_tunnel(state: Path) -> None:
     TunnelNote(note.address).write(state)
 
 
+class Answer(NamedTuple):
+    """What a server answered."""
+
+    status: int
+    headers: dict[str, str]  # by their names in lower case
+    body: bytes
+    seconds: float
+
+
+def fetch(address: str, path: str, headers: Mapping[str, str], seconds: float) -> Answer:
+    """Ask a server. Raises OSError, ValueError, http.client.HTTPException."""
+    parts = urlsplit(address)
+    kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
+    if parts.scheme == "https":
+        kind = http.client.HTTPSConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=seconds)
+    started = time.monotonic()
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={"User-Agent": "photos", **headers})
+        answer = connection.getresponse()
+        body = answer.read(ANSWER_BYTES)
+    joined = {}
+    for name in answer.headers:
+        joined[name.lower()] = ", ".join(answer.headers.get_all(name, []))
+    return Answer(answer.status, joined, body, time.monotonic() - started)
+
+
 def local_json(port: int, path: str) -> dict[str, Any]:
     """Ask a program on this machine; return its answer, {} where it gives none with status 200."""
-    import http.client  # here, since few servers have a tunnel
-
-    connection = http.client.HTTPConnection(OWN_HOST, port, timeout=2)
-    with (
-        contextlib.suppress(OSError, ValueError, http.client.HTTPException),
-        contextlib.closing(connection),
-    ):
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        content = json.loads(answer.read(HEADER_BYTES))
+    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        answer = fetch(f"http://{OWN_HOST}:{port}", path, {}, LOCAL_SECONDS)
+        content = json.loads(answer.body)
         if answer.status == 200 and isinstance(content, dict):
             return content
     return {}
@@ -10425,7 +10449,6 @@ def mode_lines(state: Path) -> Iterator[str]:
 # --- Outside -----------------------------------------------------------------
 
 ASK_SECONDS = 15.0  # that the public address may take for one answer
-ANSWER_BYTES = 1 << 20  # that are taken of one answer
 SLOW_SECONDS = 2.0  # for a thumbnail
 PRIVATE_PAGES = 10  # that are asked for
 CHECK_SECONDS = 60  # that the session lasts with which private pages are asked for
@@ -10447,15 +10470,6 @@ class Finding(NamedTuple):
     is_wrong: bool = True
 
 
-class Answer(NamedTuple):
-    """What came back from the public address."""
-
-    status: int
-    headers: dict[str, str]  # by their names in lower case
-    body: bytes
-    seconds: float
-
-
 class Outsider:
     """Asks a site as a stranger does who knows its address. Every question ends in bounded time."""
 
@@ -10464,7 +10478,6 @@ class Outsider:
         parts = urlsplit(address)
         self.host = parts.hostname or ""
         self.is_encrypted = parts.scheme == "https"
-        self._port = parts.port
         self.links = Links(parts.path, "")
 
     def ask(self, path: str, **headers: str) -> Answer:
@@ -10472,10 +10485,8 @@ class Outsider:
         outcome: Future[Answer] = Future()
 
         def run() -> None:
-            import http.client  # here, since few commands ask anybody
-
             try:
-                outcome.set_result(self._ask(path, headers))
+                outcome.set_result(fetch(self.address, path, headers, ASK_SECONDS))
             except (OSError, ValueError, http.client.HTTPException) as error:
                 outcome.set_exception(error)
 
@@ -10488,28 +10499,8 @@ class Outsider:
             raise PhotosError(self._why(error))
         return outcome.result()
 
-    def _ask(self, path: str, headers: Mapping[str, str]) -> Answer:
-        import http.client
-
-        kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
-        if self.is_encrypted:
-            kind = http.client.HTTPSConnection
-        connection = kind(self.host, self._port, timeout=ASK_SECONDS)
-        started = time.monotonic()
-        with contextlib.closing(connection):
-            connection.request("GET", path, headers={"User-Agent": "photos", **headers})
-            answer = connection.getresponse()
-            body = answer.read(ANSWER_BYTES)
-        joined: dict[str, str] = {}
-        for name, value in answer.headers.items():
-            before = joined.get(name.lower())
-            joined[name.lower()] = f"{before}, {value}" if before else value
-        return Answer(answer.status, joined, body, time.monotonic() - started)
-
     def _why(self, error: BaseException) -> str:
         """Say in plain words why there is no answer, and what to do."""
-        import ssl  # here, since few commands ask anybody
-
         if isinstance(error, ssl.SSLCertVerificationError):
             problem = f"The certificate of {self.host} is not valid"
             return f"{problem}: {error.verify_message}. Mend that at {PROXY}."
