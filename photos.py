@@ -8414,6 +8414,10 @@ class Guard:
             "dates": visit.texts.dates,
             "duration_text": duration_text,
             "Visibility": Visibility,
+            "span": grid_span,
+            "section_layout": section_layout,
+            "tile_sizes": tile_sizes,
+            "preview_size": preview_size,
         }
         text: str = self._templates[template].render({**names, **values})
         return text.encode()
@@ -8631,12 +8635,8 @@ class Site(Guard):
             ),
             first=shown.start + 1,
             root=display(os.fspath(self._library.folders.root)),
-            span=grid_span,
             layout=grid_layout(len(album.items), "photos"),
             cards_layout=grid_layout(len(album.albums), "cards"),
-            tile_sizes=tile_sizes,
-            section_layout=section_layout,
-            preview_size=preview_size,
             **values,
         )
 
@@ -8721,10 +8721,6 @@ class Site(Guard):
             "total": period_of(months, month),
             "sections": [],
             "here": visit.links.timeline(month),
-            "span": grid_span,
-            "tile_sizes": tile_sizes,
-            "section_layout": section_layout,
-            "preview_size": preview_size,
             "bar_height": bar_height,
         }
         return self._render("timeline", visit, **fields | values)
@@ -8762,10 +8758,6 @@ class Site(Guard):
             first=shown.start + 1,
             layout=grid_layout(results.total, "photos"),
             cards_layout=grid_layout(len(results.albums), "cards"),
-            span=grid_span,
-            tile_sizes=tile_sizes,
-            section_layout=section_layout,
-            preview_size=preview_size,
         )
 
     def show_photo(self, visit: Visit) -> Response:
@@ -8805,7 +8797,6 @@ class Site(Guard):
             size=size_text(item.file.size),
             size_shown=preview_size(info),
             raws=[(visit.links.raw(item, raw), display(raw.name)) for raw in item.raws],
-            span=grid_span,
             album_title=self._title(visit.place.parts[:-1]),
             may_withdraw=item.file.identity in visit.principal.added,
         )
