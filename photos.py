@@ -4127,6 +4127,8 @@ class Library:
                 self._submit(item.file, Purpose.FACTS, Urgency.FACTS)
             if item.info is None or not item.info.has_picture:
                 continue
+            if item.info.colour:  # then it has thumbnails, too
+                continue
             is_missing = not is_made(self.cache, item.key, smallest)
             if is_missing and not self.failure(item.file, Purpose.THUMBNAILS):
                 self._submit(item.file, Purpose.THUMBNAILS, Urgency.SOON)
@@ -7570,17 +7572,18 @@ class Links:
             self._paths[parts] = path
         return path
 
-    def _to(self, kind: str, parts: Parts = (), *parameters: str) -> str:
+    def _to(self, kind: str, parts: Parts = (), *parameters: str, page: int = 1) -> str:
         address = f"{self.prefix}/{kind}{self._path(parts)}"
+        if page > 1:
+            parameters = (*parameters, f"page={page}")
         if parameters:
             return f"{address}?{'&'.join(parameters)}"
         return address
 
     def album(self, address: Parts, page: int = 1) -> str:
-        parameters = [f"page={page}"] if page > 1 else []
         if not address:
-            return self._to("", (), *parameters)
-        return self._to("album", (*address, ""), *parameters)
+            return self._to("", page=page)
+        return self._to("album", (*address, ""), page=page)
 
     def photo_page(self, item: Item) -> str:
         return self.file_page(item.address)
@@ -7644,22 +7647,16 @@ class Links:
         return self._to("zip", address or ("",), *parameters)
 
     def api(self, address: Parts, page: int = 1) -> str:
-        parameters = [f"page={page}"] if page > 1 else []
-        return self._to("api/album", address, *parameters)
+        return self._to("api/album", address, page=page)
 
     def timeline(self, month: Sequence[int] = (), page: int = 1) -> str:
         """The years; the months of a year; or a page of a month."""
         parts = [f"{number:02}" for number in month]
-        parameters = [f"page={page}"] if page > 1 else []
-        return self._to("timeline", (*parts, ""), *parameters)
+        return self._to("timeline", (*parts, ""), page=page)
 
     def search(self, query: str = "", page: int = 1) -> str:
-        parameters = []
-        if query:
-            parameters.append(urlencode({"q": query}))
-        if page > 1:
-            parameters.append(f"page={page}")
-        return self._to("search", (), *parameters)
+        parameters = [urlencode({"q": query})] if query else []
+        return self._to("search", (), *parameters, page=page)
 
     def manifest(self) -> str:
         return self._to("manifest.webmanifest")
@@ -8413,6 +8410,10 @@ class Guard:
             "date": visit.texts.date,
             "dates": visit.texts.dates,
             "duration_text": duration_text,
+            "span": grid_span,
+            "tile_sizes": tile_sizes,
+            "section_layout": section_layout,
+            "preview_size": preview_size,
             "Visibility": Visibility,
             "span": grid_span,
             "section_layout": section_layout,
@@ -8624,8 +8625,7 @@ class Site(Guard):
         album, paging, page = values["album"], values["paging"], values["page"]
         shown = paging.items_on(page)
         items = album.items[shown]
-        # What has a colour has thumbnails, too.
-        self._library.expect(item for item in items if not item.facts.colour)
+        self._library.expect(items)
         return self._render(
             "album",
             visit,
@@ -8656,6 +8656,10 @@ class Site(Guard):
         inputs = album, self.read_title()
         make = functools.partial(self._make_timeline, visit, album, month, page)
         document = self._page(key, inputs, make)
+        return self._make_found_page(document, visit)
+
+    def _make_found_page(self, document: Document, visit: Visit) -> Response:
+        """Answer with a page of all albums, which may show private ones to users."""
         response = self._make_page(document, visit, is_kept=not visit.principal.is_user)
         response.set_header("X-Robots-Tag", "noindex")
         return response
@@ -8689,7 +8693,7 @@ class Site(Guard):
         items = self._finder.taken_in(album, month)
         shown = Paging(0, len(items)).items_on(page)
         before = sum(period.count for period in months if period.month < month)
-        self._library.expect(item for item in items[shown] if not item.facts.colour)
+        self._library.expect(items[shown])
         return self._render_timeline(
             visit,
             months,
@@ -8732,10 +8736,7 @@ class Site(Guard):
         # Nobody asks for the same twice, so that such pages are not kept.
         with self._turn():
             body = self._make_search(visit, album, query, page)
-        is_kept = not visit.principal.is_user
-        response = self._make_page(Document(body), visit, is_kept=is_kept)
-        response.set_header("X-Robots-Tag", "noindex")
-        return response
+        return self._make_found_page(Document(body), visit)
 
     def _make_search(self, visit: Visit, album: Album, query: str, page: int) -> bytes:
         """Make a page of what a search finds. Raises NotFound for a page that there is not."""
@@ -8746,7 +8747,7 @@ class Site(Guard):
             raise NotFound
         shown = paging.items_on(page)
         items = results.items(shown)
-        self._library.expect(item for item in items if not item.facts.colour)
+        self._library.expect(items)
         return self._render(
             "search",
             visit,
