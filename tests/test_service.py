@@ -167,8 +167,6 @@ def test_systemd_itself_finds_nothing_wrong_with_a_unit(
     path.write_bytes(photos.systemd_service(words, folder, "").content)
     command = [program, "verify", "--user", "--man=no", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "Failed to initialize manager" in done.stderr:
-        pytest.skip(done.stderr)
     about_us = [line for line in done.stderr.splitlines() if "photos.service" in line]
     assert about_us == []
 

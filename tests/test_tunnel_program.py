@@ -84,29 +84,25 @@ def test_a_note_that_makes_no_sense_is_none(content: str, tmp_path: Path) -> Non
     photos.end_left_tunnel(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("program", "words", "flags"),
-    [
-        (
-            "cloudflared",
-            ("tunnel", "--help"),
-            (
-                "--config",
-                "--no-autoupdate",
-                "--metrics",
-                "--grace-period",
-                "--protocol",
-                "--url",
-            ),
-        ),
-        ("cloudflared", ("tunnel", "run", "--help"), ("TUNNEL_TOKEN",)),
-        ("tailscale", ("funnel", "--help"), ("status",)),
-    ],
-)
-def test_the_real_program_knows_what_we_say(
-    program: str, words: tuple[str, ...], flags: tuple[str, ...]
-) -> None:
-    if not (path := shutil.which(program)):
-        pytest.skip(f"{program} is not installed")
-    done = subprocess.run([path, *words], capture_output=True, text=True, check=False)
-    assert [flag for flag in flags if flag not in done.stdout + done.stderr] == []
+# What we say to each program, and which words its help has then. No machine has to have them.
+SAID = [
+    ("cloudflared", "tunnel", "--config"),
+    ("cloudflared", "tunnel", "--no-autoupdate"),
+    ("cloudflared", "tunnel", "--metrics"),
+    ("cloudflared", "tunnel", "--grace-period"),
+    ("cloudflared", "tunnel", "--protocol"),
+    ("cloudflared", "tunnel", "--url"),
+    ("cloudflared", "tunnel run", "TUNNEL_TOKEN"),
+    ("tailscale", "funnel", "status"),
+]
+SAID_HERE = [case for case in SAID if shutil.which(case[0])]
+
+if SAID_HERE:
+
+    @pytest.mark.parametrize(("program", "words", "flag"), SAID_HERE)
+    def test_the_real_program_knows_what_we_say(
+        program: str, words: str, flag: str
+    ) -> None:
+        command = [program, *words.split(), "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert flag in done.stdout + done.stderr
