@@ -8,12 +8,13 @@ export const slideOf = (link) => (link.slide ??= create("div", { className: "sli
 
 // Gives a slide what the page has of its picture, so that who leafs quickly sees no empty frame.
 export function outline(slide) {
-  const { dataset } = slide?.link ?? {};
-  const small = slide?.link.querySelector("img");
+  const { link } = slide ?? {};
+  const { dataset } = link ?? {};
+  const small = link?.querySelector("img");
   if (!small || slide.firstChild || dataset.kind === "video") return;
   const frame = create("div", { className: "frame" });
   const src = small.currentSrc || small.src;
-  frame.append(poster(src, ""));
+  frame.append(...link.cloneNode(true).querySelectorAll("svg"), poster(src, "")); // colours, where the line is slow
   slide.append(Object.assign(poster(src, ""), { className: "behind" }), frame);
   fit(slide, frame, small.getAttribute("width"), small.getAttribute("height"));
   slide.load = () => show(frame, dataset.view, small.alt).then(({ naturalWidth, naturalHeight }) => {
@@ -21,7 +22,7 @@ export function outline(slide) {
     if (larger) fit(slide, frame, naturalWidth, naturalHeight);
     return larger;
   });
-  const mark = slide.link.querySelector(".live");
+  const mark = link.querySelector(".live");
   if (mark) slide.append(liveButton(frame, dataset.live, mark.className, mark.textContent));
 }
 

@@ -599,3 +599,40 @@ def test_who_leafs_quickly_sees_no_empty_frame(
             )
         )
         assert page.evaluate(empty) == 0, number
+
+
+def test_who_leafs_beyond_what_the_line_brought_sees_the_colours_of_each_photo(
+    tmp_path: Path, open_site: Callable[..., Any]
+) -> None:
+    make_album(tmp_path / "Album" / "Many", *[USUAL] * 8)
+    page = open_site(**PHONE)
+    for kind in ("thumbnail", "preview"):
+        page.route(f"**/{kind}/**", lambda route: None)  # a line that brings nothing now
+
+    def all_have_colours() -> bool:
+        page.goto("/album/Many/", wait_until="commit")
+        page.locator(".grid li:nth-child(8)").wait_for()
+        return page.locator(".grid a:has(svg)").count() == 8
+
+    eventually(all_have_colours)
+    colours = page.locator(".grid svg:last-of-type rect").evaluate_all(
+        "all => all.map(each => each.getAttribute('fill'))"
+    )
+    page.locator(".grid a").first.click()
+    page.wait_for_function("() => document.querySelector('dialog.viewer').open")
+    for number, colour in enumerate(colours):
+        eventually(
+            lambda number=number: page.evaluate("location.pathname").endswith(
+                f"/{number:03}.jpg"
+            )
+        )
+        seen = page.locator(".slide:not([inert]) .frame").evaluate(
+            """frame => {
+                const [svg, box] = [frame.querySelector("svg:last-of-type"), frame.getBoundingClientRect()];
+                const {width, height} = svg.getBoundingClientRect();
+                const {fill, stroke} = getComputedStyle(svg.firstChild);
+                return [svg.firstChild.getAttribute("fill"), stroke, width === box.width, height === box.height];
+            }"""
+        )
+        assert seen == [colour, "none", True, True], number
+        page.keyboard.press("ArrowRight")
