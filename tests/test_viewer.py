@@ -1802,6 +1802,13 @@ def test_axe_finds_nothing(
         log_in(page)
         page.wait_for_url(f"{gallery.address}/")
         check("front page of a user")
+        for what, address in (
+            ("links for guests", "shares"),
+            ("form for a link", "share/Trip/"),
+        ):
+            page.goto(f"{gallery.address}/{address}")
+            page.get_by_role("heading", level=1).wait_for()
+            check(what)
         page.goto(f"{gallery.address}/album/Trip/b.jpg")
         viewer = Viewer(page)
         viewer.shows("b.jpg")
