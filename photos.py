@@ -2028,6 +2028,7 @@ class AlbumText(NamedTuple):
     cover: str = ""  # a file name
     is_sorted_by_name: bool = False
     problem: str = ""  # for the owner
+    written: str = ""  # as `text_stamp` tells; '': there is none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -2195,12 +2196,17 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
     )
 
 
+def text_stamp(text: File) -> str:
+    """Return what differs when an album.txt was written; '': it is not there."""
+    return f"{text.identity} {text.changed}" if text.identity else ""
+
+
 def _text_of(files: Mapping[str, File]) -> AlbumText:
     text = files.get(ALBUM_TEXT)
     # A link may lead to the words of another album, which not everybody may read.
     if text is None or text.keywords is not NO_KEYWORDS:
         return AlbumText()
-    return read_album_text(text.path, files)
+    return read_album_text(text.path, files)._replace(written=text_stamp(text))
 
 
 def default_circumstances() -> Circumstances:
@@ -2296,6 +2302,11 @@ class Listing(NamedTuple):
     changed: int  # its ctime before that, ns since the epoch, which nobody sets back; 0: it is gone
     is_certain: bool  # whether the folder's times tell of each change since
 
+    def is_like(self, folder: Folder, changed: int) -> bool:
+        """Say whether a later listing tells the same; a kept folder cannot tell without the ctime."""
+        may_tell = changed == self.changed or not self.folder.is_kept
+        return may_tell and self.folder.is_like(folder)
+
 
 def is_certain(folder: Folder, changed: int, listed_at: float) -> bool:
     """Say whether a folder's times tell of each change after a listing."""
@@ -2376,15 +2387,17 @@ class Folders:
                 self._listings[parts] = Listing(path, folder, 0, changed, is_certain=True)
         return self._listings.get(parts)
 
-    def keep(self, parts: Parts, folder: Folder) -> None:
-        """Have `listing` return a kept folder for as long as the one on disk is like it."""
-        listing = self._listings[parts]
-        self._listings[parts] = listing._replace(folder=folder)
+    def keep(self, parts: Parts, listing: Listing, folder: Folder) -> None:
+        """Have `listing` return a kept folder for as long as the one on disk is as it was listed."""
+        with self._listing_lock(parts):
+            latest = self._listings.get(parts, listing)
+            if latest.folder is listing.folder and latest.changed == listing.changed:
+                self._listings[parts] = latest._replace(folder=folder)
 
-    def certain(self, parts: Parts) -> Folder | None:
-        """Return a folder as it was listed last, if its times tell of each change since."""
+    def certain(self, parts: Parts) -> Listing | None:
+        """Return how a folder was listed last, if its times tell of each change since."""
         listing = self._listings.get(parts)
-        return listing.folder if listing and listing.is_certain else None
+        return listing if listing and listing.is_certain else None
 
     def _listing_lock(self, parts: Parts) -> threading.Lock:
         return self._listing_locks.setdefault(parts, threading.Lock())
@@ -2417,7 +2430,7 @@ class Folders:
         changed = changed_ns(path)
         folder = self._read_folder(parts, path)
         current = folder
-        if before and before.folder.is_like(folder):
+        if before and before.is_like(folder, changed):
             current = before.folder  # what was derived from it stays valid
         certain = is_certain(folder, changed, listed_at)
         self._listings[parts] = Listing(path, current, listed_at, changed, certain)
@@ -2908,7 +2921,6 @@ class Summary(NamedTuple):
     others: str  # RAW files and the like
     albums: list[str]  # the names of the folders in it
     text: AlbumText
-    written: str  # album.txt, as `text_stamp` tells
     photos: int
     videos: int
     first: dt.datetime | None  # date taken of the oldest item
@@ -2953,11 +2965,6 @@ def file_now(name: str, folder: str) -> File:
     return dataclasses.replace(ABSENT_FILE, name=name)
 
 
-def text_stamp(text: File) -> str:
-    """Return what differs when an album.txt was written."""
-    return f"{text.identity} {text.changed}"
-
-
 class KeptFiles(Mapping[str, File]):
     """Files of which the names are known: each is looked at on disk when somebody asks for it."""
 
@@ -3000,11 +3007,11 @@ class KeptFolder(Folder):
         return len(self.summary.identities) > LARGE_FOLDER
 
     def is_like(self, other: Folder) -> bool:
-        own = set(self.summary.identities)
-        return self.stamp == other.stamp and own == set(other.identities)
+        is_same = (self.stamp, self.text) == (other.stamp, other.text)
+        return is_same and set(self.summary.identities) == set(other.identities)
 
     def may_differ(self) -> bool:
-        is_as_written = text_stamp(file_now(ALBUM_TEXT, self.path)) == self.summary.written
+        is_as_written = text_stamp(file_now(ALBUM_TEXT, self.path)) == self.text.written
         return not (self.is_large and is_as_written)
 
     def holds_any(self, identities: set[str]) -> bool:
@@ -3044,38 +3051,35 @@ class Summaries:
             secret = read_secret(cache.parent)
         self._key = hmac.digest(secret, b"photos summaries", "sha256")
         # Dates that files alone tell are in the server's time zone.
-        self._basis = [__version__, self._root, *time.tzname]
+        self._basis = [__version__, *Summary._fields, self._root, *time.tzname]
 
-    def _file(self, path: str) -> Path:
-        """Return where the summary of a folder is kept. Raises OSError."""
-        status = os.stat(path)
-        return self._cache / f"summary-{status.st_ino:x}"
+    def _file(self, stamp: Identity) -> Path:
+        """Return where the summary of a folder is kept."""
+        return self._cache / f"summary-{stamp.inode:x}"
 
-    def _seal(self, parts: Parts, path: str, content: bytes) -> bytes:
-        """Return the seal of a summary of a folder as it is now. Raises OSError."""
-        status = os.stat(path)
-        text = file_now(ALBUM_TEXT, path)
-        basis = [
-            *self._basis,
-            *parts,
-            identity_text(status),
-            status.st_ctime_ns,  # which each change sets, even if not the mtime
-            text_stamp(text),
-        ]
-        head = json.dumps(basis)
+    def _seal(
+        self, parts: Parts, stamp: Identity, changed: int, written: str, content: bytes
+    ) -> bytes:
+        """Return the seal of a summary of a folder; `written`: as `text_stamp` tells.
+
+        `changed`: the folder's ctime, ns, which each change sets, even if not the mtime.
+        """
+        head = json.dumps([*self._basis, *parts, *stamp, changed, written])
         return hmac.digest(self._key, head.encode("ascii") + content, "sha256")
 
     def recall(self, parts: Parts) -> KeptFolder | None:
         """Return a folder as its summary tells; None: there is none for the folder as it is now."""
         path = os.path.join(self._root, *parts)
-        stamp = identity_of(path)
         try:
-            with open(self._file(path), "rb") as file:
+            status = os.stat(path)
+            stamp = identity_in(status)
+            with open(self._file(stamp), "rb") as file:
                 seal = file.read(SEAL_BYTES)
                 content = file.read(SUMMARY_BYTES)
-            expected = self._seal(parts, path, content)
         except OSError:
             return None
+        written = text_stamp(file_now(ALBUM_TEXT, path))
+        expected = self._seal(parts, stamp, status.st_ctime_ns, written, content)
         if not hmac.compare_digest(seal, expected):
             return None
         summary = summary_from(json.loads(content))
@@ -3084,21 +3088,23 @@ class Summaries:
             return None
         return kept_folder(stamp, path, summary)
 
-    def keep(self, parts: Parts, folder: Folder, summary: Summary) -> KeptFolder | None:
-        """Write a folder's summary; return the folder as it tells. None: the folder has changed."""
+    def keep(self, parts: Parts, listing: Listing, summary: Summary) -> KeptFolder | None:
+        """Write the summary of a folder as it was listed; return the folder as it tells.
+
+        None: the folder is gone. If it has changed since, the seal is not valid.
+        """
+        stamp = listing.folder.stamp
+        if stamp is None:
+            return None
         path = os.path.join(self._root, *parts)
         text = json.dumps(summary._asdict(), default=str)
         content = text.encode()
+        seal = self._seal(parts, stamp, listing.changed, summary.text.written, content)
         with contextlib.suppress(OSError):  # such as of a cache that is full, or read only
-            seal = self._seal(parts, path, content)
-            album_text = file_now(ALBUM_TEXT, path)
-            is_same_text = text_stamp(album_text) == summary.written
-            if not is_same_text or identity_of(path) != folder.stamp:
-                return None
-            file = self._file(path)
+            file = self._file(stamp)
             file.write_bytes(seal + content)  # of half of which the seal is not valid
             give_to_owner(os.fspath(file))
-        return kept_folder(folder.stamp, path, summary)
+        return kept_folder(stamp, path, summary)
 
     def prune(self, stamps: Iterable[Identity | None]) -> None:
         """Delete the summaries of all folders but these."""
@@ -3455,7 +3461,6 @@ def summary_of(album: Album, folder: Folder, facts: int) -> Summary:
     names = names_of(album.items)
     newest = newest_of(album.items)
     rest = folder.files.keys() - set(names)
-    text = folder.files.get(ALBUM_TEXT, ABSENT_FILE)
     zones = (item.zone for item in album.items if item.zone)
     films = (dt.datetime(2000, 1, 1, tzinfo=zone) for zone in zones)
     cover = album.cover
@@ -3468,7 +3473,6 @@ def summary_of(album: Album, folder: Folder, facts: int) -> Summary:
         others="/".join(folder.others),
         albums=list(folder.albums),
         text=folder.text,
-        written=text_stamp(text),
         photos=album.photos,
         videos=album.videos,
         first=album.first,
@@ -3724,14 +3728,15 @@ class Library:
     def summarise(self, folders: Iterable[tuple[Parts, Folder]]) -> None:
         """Keep the folders that were read whole, as the background pass has listed them."""
         for parts, folder in folders:
-            if self._needs_summary(parts, folder):
-                self._summarise(parts, folder)
+            listing = self.folders.certain(parts)
+            if listing and self._needs_summary(listing.folder, folder):
+                self._summarise(parts, folder, listing)
 
-    def _needs_summary(self, parts: Parts, folder: Folder) -> bool:
+    def _needs_summary(self, current: Folder, folder: Folder) -> bool:
         """Say whether a folder has no valid summary, was read whole, and is the same for everybody."""
-        current = self.folders.certain(parts)
         is_valid = isinstance(current, KeptFolder) and self._is_valid(current.summary)
-        if current is None or is_valid or folder.has_links or folder.problem:
+        has_changed = current is not folder and not current.is_kept
+        if is_valid or has_changed or folder.has_links or folder.problem:
             return False
         names = folder.plain_names()
         has_keywords = list(names) != list(names.values())
@@ -3741,7 +3746,7 @@ class Library:
         """Say whether the index tells of a folder's files what its summary was made from."""
         return self.index.sum_of(summary.identities) == summary.facts
 
-    def _summarise(self, parts: Parts, folder: Folder) -> None:
+    def _summarise(self, parts: Parts, folder: Folder, listing: Listing) -> None:
         """Keep the summary of a folder, and have its files leave the memory."""
         facts = self.index.sum_of(folder.identities)
         if facts is None:
@@ -3749,10 +3754,10 @@ class Library:
         place = Place(parts, (), NO_KEYWORDS, Rule(), folder)
         items = self._items(place, VISITOR, self.folders.circumstances())
         summary = summary_of(self._album_of(place, lambda: items), folder, facts)
-        kept = self.summaries.keep(parts, folder, summary)
+        kept = self.summaries.keep(parts, listing, summary)
         if kept is None:
             return
-        self.folders.keep(parts, kept)
+        self.folders.keep(parts, listing, kept)
         self._kept.clear()
         for known in (self._derived, self._listed):
             for key in [key for key in list(known) if key[0] == parts]:

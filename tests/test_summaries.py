@@ -449,6 +449,70 @@ def test_a_summary_from_before_a_change_never_comes_back(
     assert photos.names_of(look(library, "Trip").items) == ["two.jpg"]
 
 
+def hide_and_set_back(folder: Path) -> None:
+    """Rename a photo to private, and set the time of its folder back, as rsync does."""
+    stamp = folder.stat()
+    (folder / "one.jpg").rename(folder / "one.jpg.private")
+    os.utime(folder, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def test_a_change_after_a_listing_and_before_its_summary_is_not_missed(
+    world: World,
+) -> None:
+    library = world.open()
+    learn(library)
+    folders = library.walk()
+    hide_and_set_back(world.root / "Trip")
+    library.summarise(folders)
+    for server in (library, world.open()):
+        trip = look(server, "Trip")
+        assert (photos.names_of(trip.items), trip.photos) == (["two.jpg"], 2)
+
+
+def test_a_running_server_sees_new_names_in_a_folder_whose_time_was_set_back(
+    world: World, summarised: photos.Library
+) -> None:
+    look(summarised, "Trip")
+    hide_and_set_back(world.root / "Trip")
+    for _ in range(2):
+        trip = look(summarised, "Trip")
+        assert (photos.names_of(trip.items), trip.photos) == (["two.jpg"], 2)
+        summarise(summarised)
+
+
+def test_an_album_with_words_of_its_own_has_a_summary_too(world: World, size: int) -> None:
+    text = world.root / "Trip" / "album.txt"
+    text.write_text("Before")
+    world.settle()
+    first = world.open()
+    learn(first)
+    summarise(first)
+    assert ("Trip",) in kept(first)
+    library = world.open()
+    assert look(library, "Trip").title == "Before"
+    assert ("Trip",) in kept(library)
+    text.write_text("Afterwards")
+    look(library := world.open(), "Trip")
+    assert ("Trip",) not in kept(library)
+
+
+def test_a_link_in_the_place_of_an_album_is_seen_whatever_the_time_of_the_folder(
+    world: World, summarised: photos.Library
+) -> None:
+    trip = world.root / "Trip"
+    world.write(world.root / "Faces.private" / "zebra.jpg")
+    look(summarised, "Trip")
+    stamp = trip.stat()
+    shutil.rmtree(trip / "Beach")
+    (trip / "Beach").symlink_to("../Faces.private")
+    os.utime(trip, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    for library in (summarised, world.open()):
+        assert library.folders.locate(("Trip", "Beach"), photos.VISITOR) is None
+        assert (
+            library.folders.locate(("Trip", "Beach", "zebra.jpg"), photos.VISITOR) is None
+        )
+
+
 def test_a_summary_is_none_once_other_facts_are_known(
     world: World, summarised: photos.Library
 ) -> None:
@@ -478,8 +542,11 @@ def test_even_a_summary_that_lies_shows_nothing_but_plain_files_of_its_folder(
     kept_zoo = first.summaries.recall(("Zoo",))
     assert kept_zoo is not None
     lie = kept_zoo.summary._replace(items=name, cover=name, photos=99)
+    zoo = first.folders.certain(("Zoo",))
+    assert zoo is not None
     listed = dataclasses.replace(folder, stamp=photos.identity_of(trip))
-    assert first.summaries.keep(("Trip",), listed, lie)
+    listing = zoo._replace(folder=listed, changed=photos.changed_ns(str(trip)))
+    assert first.summaries.keep(("Trip",), listing, lie)
     library = world.open()
     album = look(library, "Trip")
     assert ("Trip",) in kept(library)
