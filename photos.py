@@ -7488,8 +7488,8 @@ _UNSENT = re.compile(
     rb"^\s*(?:/\*(?:[^*]|\*(?!/))*\*/|//.*)\n|^[ \t]+| // [^\n\"'`]*$", re.MULTILINE
 )
 # Spaces that a style sheet needs for readers alone; none of its texts has such.
-# A statement that ends with a semicolon needs no line of its own.
-_LINES = re.compile(rb"(?<=[{;,])\n+|\n+(?=\n)")
+# Each of our statements ends with a semicolon or a brace, and so needs no line of its own.
+_LINES = re.compile(rb"(?<=[{};,])\n+|\n+(?=\n)")
 _SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)")
 _IMPORT = re.compile(rb'^import (\{ .+ \}) from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(
