@@ -361,7 +361,9 @@ def test_the_words_of_an_album_count_at_its_next_page_although_no_folder_tells_o
     first = world.open()
     learn(first)
     summarise(first)
-    assert look(first, "Trip").title == "Before"
+    again = world.open()
+    assert look(again, "Trip").title == look(first, "Trip").title == "Before"
+    assert ("Trip",) in kept(first) and ("Trip",) in kept(again)
     text.write_text("Afterwards")
     for library in (*world.opened, world.open()):
         assert look(library, "Trip").title == "Afterwards"
@@ -434,6 +436,21 @@ def test_a_summary_of_another_folder_or_of_another_server_counts_as_none(
     (library.cache.parent / "secret.key").write_bytes(bytes(32))
     look(library := world.open())
     assert kept(library) == []
+
+
+def test_a_summary_does_not_make_a_link_an_album(
+    world: World, summarised: photos.Library, tmp_path: Path
+) -> None:
+    trip, elsewhere = world.root / "Trip", tmp_path / "elsewhere"
+    listing = summarised.folders.certain(("Trip",))
+    folder = summarised.summaries.recall(("Trip",))
+    assert folder is not None and listing is not None
+    shutil.move(trip / "Beach", elsewhere)
+    (trip / "Beach").symlink_to(elsewhere)
+    listed = dataclasses.replace(listing.folder, stamp=photos.identity_of(trip))
+    forged = listing._replace(folder=listed, changed=photos.changed_ns(str(trip)))
+    assert summarised.summaries.keep(("Trip",), forged, folder.summary)
+    assert world.open().summaries.recall(("Trip",)) is None
 
 
 def test_a_summary_from_before_a_change_never_comes_back(
