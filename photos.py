@@ -2767,6 +2767,11 @@ class Index:
                     del self._infos[identity]
         return info
 
+    def glance(self, identity: str) -> Info | None:
+        """Return what is known of a file, and keep it a line: who goes through all files asks once."""
+        entry = self._infos.get(identity)
+        return _info_of(entry) if isinstance(entry, str) else entry
+
     def put(self, identity: str, info: Info) -> None:
         """Remember what a file is; what is to be tried again, only while the program runs."""
         before = self.get(identity)
@@ -3215,7 +3220,7 @@ class Item:
 class KeptItems(Sequence[Item]):
     """The items of which a summary tells: each is made when somebody asks for it."""
 
-    def __init__(self, summary: Summary, make: Callable[[str], Item]) -> None:
+    def __init__(self, summary: Summary, make: Callable[..., Item]) -> None:
         self._summary = summary
         self._make = make
 
@@ -3231,6 +3236,10 @@ class KeptItems(Sequence[Item]):
     def __len__(self) -> int:
         """Return how many items there are."""
         return len(self.names)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Make all items, one after the other."""
+        return (self._make(name, once=True) for name in self.names)
 
     def __getitem__(self, at: Any) -> Any:
         """Make the item at a place, or the items in a slice."""
@@ -3707,10 +3716,13 @@ class Library:
             cover=self._kept_cover(place, folder),
         )
 
-    def _kept_item(self, place: Place, folder: KeptFolder, name: str) -> Item:
-        """Return an item of a kept folder, its file looked at now."""
+    def _kept_item(
+        self, place: Place, folder: KeptFolder, name: str, *, once: bool = False
+    ) -> Item:
+        """Return an item of a kept folder, its file looked at now; `once`: nobody asks for it again."""
         file = file_now(name, folder.path)
-        info = self.index.get(file.identity)
+        look_up = self.index.glance if once else self.index.get
+        info = look_up(file.identity)
         item = self._item_of(place, file, info, VISITOR)
         film = folder.summary.filmed
         if film is None or item.kind != VIDEO:
