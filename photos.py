@@ -175,9 +175,8 @@ log = logging.getLogger("photos")
 
 Key: TypeAlias = tuple[Any, ...]  # values that are compared together
 Environ: TypeAlias = dict[str, Any]  # of a request (PEP 3333)
-Headers: TypeAlias = Mapping[
-    str, str
-]  # of a request, by their names as RFC 9110 writes them
+# Of a request, by their names as RFC 9110 writes them.
+Headers: TypeAlias = Mapping[str, str]
 
 # --- Errors ------------------------------------------------------------------
 
@@ -939,7 +938,7 @@ def is_in_private_network() -> bool:
 
 
 def local_name() -> str:
-    """Return this machine's name in its network, HOST.local (RFC 6762); '': nobody answers for it."""
+    """Return this machine's name in its network, HOST.local (RFC 6762); '': it is unknown."""
     name = f"{socket.gethostname().partition('.')[0]}.local"
     numbers: set[str] = set()
 
@@ -3154,7 +3153,6 @@ class Item:
     film: File | None = None
     caption: str = ""
     raws: tuple[File, ...] = ()
-
     zone: dt.tzinfo | None = None  # of its album, for a film that tells none
 
     @property
@@ -3208,7 +3206,7 @@ class Item:
 
     @property
     def told(self) -> dt.datetime | None:
-        """When it was taken, best first: as its metadata tell, its name, EXIF's DateTime; None: none does."""
+        """When it was taken, as its metadata tell, else its name, else EXIF's DateTime; or None."""
         return first_date(self._told_dates())
 
     @property
@@ -3286,9 +3284,8 @@ class Album:
     videos: int
     first: dt.datetime | None  # date taken of the oldest item
     last: dt.datetime | None
-    last_added: (
-        int  # when the last item came into the library, s since the epoch; 0: none did
-    )
+    # When the last item came into the library, s since the epoch; 0: none did.
+    last_added: int
     cover: Item | None
 
     @property
@@ -3745,7 +3742,7 @@ class Library:
                 self._summarise(parts, folder, listing)
 
     def _needs_summary(self, current: Folder, folder: Folder) -> bool:
-        """Say whether a folder has no valid summary, was read whole, and is the same for everybody."""
+        """Say whether a folder has no valid summary, was read whole, and is alike for everybody."""
         is_valid = isinstance(current, KeptFolder) and self._is_valid(current.summary)
         has_changed = current is not folder and not current.is_kept
         if is_valid or has_changed or folder.has_links or folder.problem:
@@ -4169,6 +4166,10 @@ def open_library(
 
 # --- Finding -----------------------------------------------------------------
 
+WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
+MEMORIES_KEPT = 64  # principals whose memories are known
+READ_AT_ONCE = 2000  # items whose dates a page may wait for: a fortieth of a second
+
 Month: TypeAlias = tuple[int, int]  # year, month
 
 
@@ -4214,7 +4215,7 @@ def every_album(album: Album) -> Iterator[Album]:
 
 
 def local_order(item: Item) -> tuple[dt.datetime, Key]:
-    """Return a sort key by which items of many albums are in the order of the clocks on the wall."""
+    """Return a sort key by which items are in the order of the clocks where they were taken."""
     return item.taken.replace(tzinfo=None), natural(item.file.name)
 
 
@@ -4271,10 +4272,8 @@ def period_of(months: Iterable[Period], start: tuple[int, ...]) -> Period | None
 
 def years_of(months: Iterable[Period]) -> list[Period]:
     """Return the years that some months lie in, in the same order."""
-    years: dict[int, list[Period]] = {}
-    for month in months:
-        years.setdefault(month.start.year, []).append(month)
-    return [merge_periods(dt.date(year, 1, 1), parts) for year, parts in years.items()]
+    years = itertools.groupby(months, key=lambda month: month.start.year)
+    return [merge_periods(dt.date(year, 1, 1), [*parts]) for year, parts in years]
 
 
 def line_of(item: Item) -> str:
@@ -4341,15 +4340,8 @@ class Results(NamedTuple):
         return items
 
 
-WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
-
-
-MEMORIES_KEPT = 64  # principals whose memories are known
-READ_AT_ONCE = 2000  # items whose dates a page may wait for: a fortieth of a second
-
-
 class Finder:
-    """Finds items of all albums from one on: what its principal finds, and nothing else. Thread-safe."""
+    """Finds items of an album and all below it that its principal finds. Thread-safe."""
 
     def __init__(self, date_rows: Iterable[tuple[str, str]] = ()) -> None:
         self._date_rows = tuple(date_rows)  # as `date_names` takes them
@@ -4389,7 +4381,7 @@ class Finder:
             if part is not album and all(term.text in words.about for term in terms):
                 albums.append(part)
             missing = [term for term in terms if not words.has(term)]
-            # Where an album says all of it, it is what was looked for, and its items have to say it, too.
+            # Where an album says all of it, its items have to say it, too.
             places = places_in(words, missing or terms)
             if places:
                 hits.append(Hits(part, words, places))
@@ -4400,14 +4392,13 @@ class Finder:
         """Return when the items of an album itself were taken."""
         calendar = self._calendars.get(album.list_items)
         if calendar is None:
-            calendar = calendar_of(
-                album.items[:]
-            )  # at once: each is made anew when asked for
+            items = album.items[:]  # at once: each is made anew when asked for
+            calendar = calendar_of(items)
             self._calendars[album.list_items] = calendar
         return calendar
 
     def months(self, album: Album) -> list[Period]:
-        """Return the months in which something was taken in an album or below it, the oldest first."""
+        """Return the months of what is in an album or below it, the oldest first."""
         months: dict[Month, list[MonthPart]] = {}
         for part in every_album(album):
             for month, own in self.calendar(part).months.items():
@@ -4445,7 +4436,7 @@ class Finder:
             self._reading_lock.release()
 
     def memories(self, album: Album, scope: str, today: dt.date) -> list[dt.date]:
-        """Return this day in other years that have photos of it; none as long as not all are known."""
+        """Return this day in other years with photos; none until the dates of all are known."""
         before, day, memories = self._memories.get(scope, (None, today, []))
         if before is album and day == today:
             return memories
@@ -7177,6 +7168,7 @@ COLUMNS = {
 LARGE_GRID = 12  # photos or albums, above which headings help
 LONG_DAYS = 30  # above which an album has headings for months instead of days
 DAY_PHOTOS = 4  # a day, from which on a heading for each is worth its room
+BAR_STEPS = 8  # heights of the bar of a month: classes of the style sheet
 NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
 
 
@@ -7397,9 +7389,6 @@ def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
             sections.append(Section(first, first, []))
         sections[-1].members.append(album)
     return sections
-
-
-BAR_STEPS = 8  # classes of the style sheet
 
 
 def bar_height(count: int, most: int) -> int:
@@ -9632,9 +9621,8 @@ class Channel(waitress.channel.HTTPChannel):
     keeps_head = False  # whether what is written next waits for what comes after it
     head = b""
     may_send_file = False
-    writing_since = (
-        math.inf
-    )  # s on the monotonic clock, while a thread waits for the visitor
+    # On the monotonic clock, s, while a thread waits for the visitor.
+    writing_since = math.inf
 
     def is_watched(self) -> bool:
         """Say whether the visitor is still there; until a request is answered, nothing is read."""
@@ -9900,7 +9888,7 @@ _LOG_TIME = re.compile(r"\S+Z (?:WRN|ERR|FTL) ")
 
 
 def tunnel_program(kind: str) -> str:
-    """Return the path of the program of a kind of tunnel. Raises PhotosError where it is missing."""
+    """Return the path of a tunnel's program. Raises PhotosError where it is missing."""
     name = TUNNEL_PROGRAMS[kind]
     path = shutil.which(name)
     if path:
@@ -9912,7 +9900,7 @@ def tunnel_program(kind: str) -> str:
 
 
 def read_tunnel_token(state: Path) -> str:
-    """Return the token of the owner's own tunnel, or ''. Raises StateError where others can read it."""
+    """Return the token of the owner's tunnel, or ''. Raises StateError where others can read it."""
     path = state / "tunnel.token"
     try:
         token = path.read_text("ascii", "replace").strip()
@@ -10219,7 +10207,7 @@ class Tunnel:
         return parse_public_address(str(hostname))
 
     def _open_at(self, address: str, pid: int) -> None:
-        """Tell the address, and loudly that it is another one: links that were sent lead nowhere."""
+        """Tell the address, and loudly where it has changed: links that were sent are dead."""
         before = TunnelNote.read(self._state).address
         self._note(pid, address)
         if before not in ("", address):
@@ -10958,7 +10946,7 @@ def take_back(service: Service, before: bytes | None) -> None:
 
 
 def start_with_machine(service: Service, state: Path, port: int) -> None:
-    """Write what the system needs, and start the server. Raises PhotosError; then nothing is changed."""
+    """Write what the system needs, and start the server. An error leaves all as it was."""
     program = service.start[0][0]
     if not shutil.which(program):
         problem = f"This machine has no {program}, which would start the server."
@@ -11313,7 +11301,7 @@ def show_addresses(config: Config) -> None:
 
 
 def confirm_opening(args: argparse.Namespace) -> None:
-    """Say what strangers will find, and open nothing unless the owner agrees. Raises PhotosError."""
+    """Say what strangers will find. Raises PhotosError unless the owner agrees to it."""
     _, library, _ = open_named(args)
     with contextlib.closing(library):
         print(*stranger_lines(library), sep="\n", flush=True)
@@ -11773,9 +11761,7 @@ def run_check(args: argparse.Namespace) -> None:
         print(*service_lines(state, how_to(args, "enable")), sep="\n")
         upkeep = Upkeep(library)
         print(*reach_lines(library, users), *flag_lines(library), sep="\n")
-        for line in all_share_lines(sharing):
-            print(line)
-        for line in place_lines(upkeep):
+        for line in (*all_share_lines(sharing), *place_lines(upkeep)):
             print(line)
         print_problems(upkeep, how_to(args, "index"))
         if args.deep:
