@@ -174,6 +174,7 @@ SESSION_SECONDS = 30 * 86400
 log = logging.getLogger("photos")
 
 Key: TypeAlias = tuple[Any, ...]  # values that are compared together
+Condition: TypeAlias = Callable[[], bool]  # says whether something is so, at each call
 Environ: TypeAlias = dict[str, Any]  # of a request (PEP 3333)
 # Of a request, by their names as RFC 9110 writes them.
 Headers: TypeAlias = Mapping[str, str]
@@ -1498,7 +1499,7 @@ class Job:
     future: Future[Info] = dataclasses.field(default_factory=Future)
     is_started: bool = False
     # They say whether somebody who waits for it now is still there.
-    watchers: list[Callable[[], bool]] = dataclasses.field(default_factory=list)
+    watchers: list[Condition] = dataclasses.field(default_factory=list)
 
     @property
     def is_left(self) -> bool:
@@ -1540,7 +1541,7 @@ class Renderer:
         path: str,
         purpose: Purpose,
         urgency: Urgency,
-        is_watched: Callable[[], bool] = lambda: True,
+        is_watched: Condition = lambda: True,
     ) -> Future[Info]:
         """Ask for a file; the same request twice is one job, as urgent as the more urgent of both.
 
@@ -3523,6 +3524,8 @@ class KeptAlbum(NamedTuple):
 
 # --- Library -----------------------------------------------------------------
 
+Scoped: TypeAlias = tuple[Parts, str]  # a folder, for the scope of a principal
+
 
 class Library:
     """The albums below a root folder, as a principal finds them. Thread-safe."""
@@ -3550,13 +3553,13 @@ class Library:
         self.renderings = 0  # since the start
         self.last_used: dict[str, float] = {}  # full-size renditions, s since the epoch
         self._renderer = Renderer(cache, workers, self._learn)
-        # By folder and by the principal's scope, which together decide what is in an album.
-        self._derived: dict[tuple[Parts, str], DerivedAlbum] = {}
+        # What is in an album is decided by its folder and the principal's scope together.
+        self._derived: dict[Scoped, DerivedAlbum] = {}
         self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
         # How the items of an album are listed, and the items; the albums asked for last stand last.
-        self._listed: dict[tuple[Parts, str], tuple[ListItems, Sequence[Item]]] = {}
+        self._listed: dict[Scoped, tuple[ListItems, Sequence[Item]]] = {}
         self._failures: dict[tuple[str, Purpose], Failure] = {}
-        self._deriving_locks: dict[tuple[Parts, str], threading.Lock] = {}
+        self._deriving_locks: dict[Scoped, threading.Lock] = {}
         self._threads_waiting = threading.BoundedSemaphore(WAITING_THREADS)
         self._full_waiting = threading.BoundedSemaphore(HEAVY_AT_ONCE)
 
@@ -3772,7 +3775,7 @@ class Library:
             for key in [key for key in list(known) if key[0] == parts]:
                 known.pop(key, None)
 
-    def _list_items(self, key: tuple[Parts, str], list_again: ListItems) -> Sequence[Item]:
+    def _list_items(self, key: Scoped, list_again: ListItems) -> Sequence[Item]:
         """Return the items of an album from memory where it was asked for lately, or list them."""
         former, items = self._listed.pop(key, (None, ()))
         if former is not list_again:
@@ -3977,7 +3980,7 @@ class Library:
         file: File,
         purpose: Purpose,
         urgency: Urgency,
-        is_watched: Callable[[], bool] = lambda: True,
+        is_watched: Condition = lambda: True,
     ) -> Future[Info]:
         info = self.index.get(file.identity)
         if purpose is Purpose.FACTS and info and info.key and info.retry == NEVER:
@@ -4102,7 +4105,7 @@ class Library:
             futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
             wait(futures, timeout=max(0, deadline - time.monotonic()))
 
-    def _render(self, item: Item, name: str, is_watched: Callable[[], bool]) -> Info:
+    def _render(self, item: Item, name: str, is_watched: Condition) -> Info:
         """Have a rendition made. Raises Busy."""
         if name != FULL:
             purpose = purpose_of(name)
@@ -4111,7 +4114,7 @@ class Library:
             return self._wait(self._submit(item.file, Purpose.FULL, Urgency.SOON))
 
     def rendition(
-        self, item: Item, name: str, is_watched: Callable[[], bool] = lambda: True
+        self, item: Item, name: str, is_watched: Condition = lambda: True
     ) -> Made:
         """Return the file of a rendition, made now if it is missing. Raises NoPicture, Busy."""
         info = item.facts
@@ -4630,7 +4633,7 @@ class Watch:
         self._files = None
         self._save()
 
-    def read_on(self, seconds: float, is_interrupted: Callable[[], bool]) -> None:
+    def read_on(self, seconds: float, is_interrupted: Condition) -> None:
         """Go on with the round for so long, at a pace that leaves the disk to others."""
         if self._files is None:
             self._files = self._left_to_read()
@@ -6347,7 +6350,7 @@ class FilePart:
         end: int,
         patches: tuple[Patch, ...] = (),
         identity: tuple[int, ...] = (),
-        may_read_on: Callable[[], bool] = lambda: True,
+        may_read_on: Condition = lambda: True,
     ) -> None:
         self._may_read_on = may_read_on
         self._file = file
@@ -6666,7 +6669,7 @@ class Sending:
         self,
         blocks: Iterator[bytes],
         places: threading.BoundedSemaphore,
-        may_go_on: Callable[[], bool] = lambda: True,
+        may_go_on: Condition = lambda: True,
     ) -> None:
         self._blocks = blocks
         self._may_go_on = may_go_on
@@ -6821,7 +6824,7 @@ class Takeaways:
                 self._kept.popitem(last=False)
         return takeaway
 
-    def send(self, blocks: Iterator[bytes], may_go_on: Callable[[], bool]) -> Sending:
+    def send(self, blocks: Iterator[bytes], may_go_on: Condition) -> Sending:
         """Return bytes of a ZIP to be sent. Raises Busy where too many are on their way."""
         if not self._places.acquire(blocking=False):
             raise Busy("Too many albums are being downloaded. Try again in a minute.")
@@ -8540,7 +8543,7 @@ class Guard:
             return False
         return place.parts == visit.place.parts
 
-    def _permit(self, visit: Visit, path: str | Path) -> Callable[[], bool]:
+    def _permit(self, visit: Visit, path: str | Path) -> Condition:
         """Return what says whether a file may be sent on: somebody may make it private meanwhile."""
         checked = time.monotonic()
 
@@ -10917,7 +10920,7 @@ def try_all(commands: Iterable[Sequence[str]]) -> None:
             run_all([command])
 
 
-def wait_until(is_so: Callable[[], bool]) -> bool:
+def wait_until(is_so: Condition) -> bool:
     """Say whether something becomes true within a few seconds."""
     deadline = time.monotonic() + STARTING_SECONDS
     while not is_so():
