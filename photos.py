@@ -3724,10 +3724,10 @@ class Library:
         look_up = self.index.glance if once else self.index.get
         info = look_up(file.identity)
         item = self._item_of(place, file, info, VISITOR)
-        film = folder.summary.filmed
-        if film is None or item.kind != VIDEO:
+        filmed = folder.summary.filmed
+        if filmed is None or item.kind != VIDEO:
             return item
-        return dataclasses.replace(item, zone=film.tzinfo)
+        return dataclasses.replace(item, zone=filmed.tzinfo)
 
     def _kept_cover(self, place: Place, folder: KeptFolder) -> Item | None:
         name = folder.summary.cover
@@ -3771,9 +3771,9 @@ class Library:
             return
         self.folders.keep(parts, listing, kept)
         self._kept.clear()
-        for known in (self._derived, self._listed):
-            for key in [key for key in list(known) if key[0] == parts]:
-                known.pop(key, None)
+        for albums in (self._derived, self._listed):
+            for key in [key for key in list(albums) if key[0] == parts]:
+                albums.pop(key, None)
 
     def _list_items(self, key: Scoped, list_again: ListItems) -> Sequence[Item]:
         """Return the items of an album from memory where it was asked for lately, or list them."""

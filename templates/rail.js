@@ -1,10 +1,10 @@
 // The months of the timeline, side by side: who drags along them sees the name of the month under the finger, and goes
 // there by letting go. What moves up or down scrolls the page, as anywhere else.
 const rail = document.querySelector("[data-rail]");
-const now = rail?.querySelector("output");
+const label = rail?.querySelector("output");
 const links = [...(rail?.querySelectorAll("a") ?? [])];
 const current = links.find((link) => link.ariaCurrent) ?? links.at(-1);
-const before = now?.textContent;
+const usual = label?.textContent;
 let chosen;
 let isPressed = false;
 
@@ -17,7 +17,7 @@ function choose(link) {
   chosen?.classList.remove("chosen");
   chosen = link;
   chosen?.classList.add("chosen");
-  now.textContent = link?.ariaLabel ?? before;
+  label.textContent = link?.ariaLabel ?? usual;
 }
 
 const near = ({ clientX: x }) => links.reduce((best, link) => (distance(link, x) < distance(best, x) ? link : best));
