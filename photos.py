@@ -7660,7 +7660,8 @@ class Links:
 
     def timeline(self, month: Sequence[int] = (), page: int = 1) -> str:
         """The years; the months of a year; or a page of a month."""
-        parts = [f"{number:02}" for number in month]
+        digits = (4, 2)  # some clocks say the year 1
+        parts = [f"{number:0{count}}" for number, count in zip(month, digits, strict=False)]
         return self._to("timeline", (*parts, ""), page=page)
 
     def search(self, query: str = "", page: int = 1) -> str:

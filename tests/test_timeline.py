@@ -12,7 +12,7 @@ import pytest
 from drawing import draw, exif
 from looking import Open, look, read
 from processes import eventually
-from visiting import Client, Page
+from visiting import Client, Page, crawl
 
 import photos
 
@@ -147,6 +147,17 @@ def test_years_lead_to_months_and_months_to_photos(library: Path, ask: Ask) -> N
     assert "2 photos" in months.text
     month = ask("/timeline/2024/05/")
     assert month.items == ["/album/Trip/one.jpg", "/album/Trip/two.jpg"]
+
+
+def test_every_link_of_the_timeline_leads_to_a_page_whatever_the_clocks_said(
+    library: Path, site: photos.Site, visitor: Client
+) -> None:
+    for year in ("0001", "0987", "1899", "9999"):
+        take(library / "Old" / f"{year}.jpg", f"{year}:05:06 07:08:09")
+    read(site._library)
+    answers = crawl(visitor, "/timeline/")
+    assert {answer.status for answer in answers.values()} <= {200, 303}
+    assert {"/timeline/0001/05/", "/timeline/0987/", "/timeline/9999/05/"} <= answers.keys()
 
 
 def test_each_day_of_a_month_has_a_heading(library: Path, ask: Ask) -> None:
