@@ -482,6 +482,81 @@ def test_pages_lead_exactly_to_what_may_be_found(who: str, scene: Scene) -> None
             assert count and int(count[1]) == len(below)
 
 
+def finds_in(client: Client, start: str, allowed: set[str]) -> set[str]:
+    """Return the photos on a page and those that it leads to below it; no others are covers there."""
+    answers = crawl_below(client, start)
+    pages = [Page(answer.text) for answer in answers]
+    items = {item for page in pages for item in page.items}
+    pictures = {
+        link.partition("?")[0].replace("/thumbnail/", "/album/")
+        for page in pages
+        for link in page.images
+        if "/thumbnail/" in link
+    }
+    assert pictures <= allowed
+    return items
+
+
+def crawl_below(client: Client, start: str) -> list[Answer]:
+    """Return a page and all those that it leads to below its own address."""
+    answers: dict[str, Answer] = {}
+    waiting = [start]
+    while waiting:
+        address = waiting.pop()
+        if address in answers:
+            continue
+        answer = answers[address] = client.get(address)
+        assert answer.status == 200, address
+        waiting += [link for link in Page(answer.text).links if link.startswith(start)]
+    return list(answers.values())
+
+
+# Of all photos; of some of them; and by what nobody says to strangers.
+SEARCHES = ("m", "f", "2023", "2024", "private", "hidden", "core", "m03", "anna", "jpg")
+
+
+@pytest.mark.parametrize("who", WHO.values())
+def test_timeline_and_search_hold_what_the_albums_hold_and_nothing_else(
+    who: str, clients: dict[str, Client]
+) -> None:
+    expected = set(expected_photos(who))
+    assert finds_in(clients[who], "/timeline/", expected) == expected
+    hits = [finds_in(clients[who], f"/search?q={query}", expected) for query in SEARCHES]
+    assert set().union(*hits) == expected
+
+
+@pytest.mark.parametrize(
+    "terms", [{}, {"may_add": True}, {"password": "scrypt$1$1$1$aa$bb"}], ids=str
+)
+@pytest.mark.parametrize(
+    "path", ["", *(c.path for c in CASES if c.photo and c.path not in LINKS)]
+)
+def test_a_guest_finds_by_timeline_and_search_what_the_share_holds(
+    path: str, terms: dict[str, Any], scene: Scene
+) -> None:
+    folders = photos.Folders(scene.root, scene.state)
+    place = folders.locate(tuple(filter(None, path.split("/"))), photos.OWNER_PRINCIPAL)
+    assert place
+    store = photos.ShareStore(scene.state)
+    guests = photos.Guests(store, scene.users, folders)
+    share = guests.made(place, label=f"{path} {terms}", until=None, **terms)
+    prefix, client = f"/s/{store.token(share)}", Client(scene.app)
+    if "password" in terms:
+        for address in (
+            "/timeline/",
+            "/timeline/2023/01/",
+            "/search?q=m",
+            "/search?page=9",
+        ):
+            assert client.get(f"{prefix}{address}").status == 401
+        return
+    albums = albums_found(client, f"{prefix}/api/album")
+    expected = {item["url"] for album in albums for item in album["items"]}
+    assert finds_in(client, f"{prefix}/timeline/", expected) == expected
+    hits = [finds_in(client, f"{prefix}/search?q={query}", expected) for query in SEARCHES]
+    assert set().union(*hits) == expected
+
+
 @pytest.mark.parametrize("who", WHO.values())
 def test_previous_and_next_are_what_may_be_found(
     who: str, clients: dict[str, Client]
