@@ -8,9 +8,9 @@ see it.
 Contents, top to bottom; names refer upward only:
 
     shared constants · errors · files · configuration · permissions · workers · folders ·
-    listings · index · summaries · albums · library · finding · upkeep · users · tokens · shares ·
-    HTTP · ZIP · adding · pages · routes · guard · web · server · tunnel · checks · outside ·
-    service · command line
+    listings · index · summaries · albums · library · searches · finding · upkeep · users ·
+    tokens · shares · HTTP · ZIP · adding · pages · routes · guard · web · server · tunnel ·
+    checks · outside · service · command line
 
 renditions.py beside this file is what the worker processes run, which read and render photos.
 
@@ -103,7 +103,6 @@ from renditions import (
     PHOTO_SUFFIXES,
     PREVIEW,
     PREVIEW_SIDE,
-    QUERY_LETTERS,
     RAW,
     RAW_PROBLEM,
     RAW_SUFFIXES,
@@ -117,28 +116,23 @@ from renditions import (
     Made,
     Patch,
     Purpose,
-    Words,
     add_to_checksum,
     checksums,
     date_in_name,
-    date_names,
     date_told,
     decode_reply,
     encode_request,
     expected_kind,
     explain,
     first_date,
-    fold,
     info_from,
     is_made,
     is_same_moment,
     local_time,
     machine_memory,
     made_of,
-    parse_query,
     patch_block,
     patches_within,
-    places_in,
     rendition_names,
     share_memory,
     thumbnail_names,
@@ -540,7 +534,8 @@ def state_problem(state: Path) -> str:
         problem = f"The disk of {state} has no locks ({error.strerror})."
         return f"{problem} Give one command at a time, or {other}"
     paths = [state / name for name in SECRET_FILES]
-    exposed = [path.name for path in paths if path.exists() and path.stat().st_mode & 0o077]
+    present = [path for path in paths if path.exists()]
+    exposed = [path.name for path in present if path.stat().st_mode & 0o077]
     if exposed and sys.platform != "win32":
         problem = (
             f"Others can read {' and '.join(exposed)} in {state}, so they could log in."
@@ -4167,6 +4162,207 @@ def open_library(
     )
 
 
+# --- Searches ----------------------------------------------------------------
+
+# Of a search: the rest is left out, since strangers send any length.
+QUERY_LETTERS = 200
+QUERY_TERMS = 12
+DATE_WORDS = 4  # at most: "el 14 de abril"
+# Words between the others of a date: in May, am 5. August, 14 de abril de 2019.
+DATE_LINKS = frozenset("of the on in am im de del el en le".split())
+CHINESE_MONTHS = "一月|二月|三月|四月|五月|六月|七月|八月|九月|十月|十一月|十二月"
+_DATES = [
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        r"(?P<year>\d{4})([-/.](?P<month>\d{1,2})([-/.](?P<day>\d{1,2}))?)?",
+        r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})",
+        # The signs are for year, month and day, in Chinese and Japanese.
+        r"(?=.*\D)((?P<year>\d{4})年)?((?P<month>\d{1,2})月)?((?P<day>\d{1,2})日)?",
+    )
+]
+_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th|er|o|[.,])?", re.ASCII)
+
+
+def _is_mark(letter: str) -> bool:
+    """Say whether a character is one that stands on another, as accents do."""
+    return unicodedata.category(letter) == "Mn"
+
+
+def _stripped(text: str) -> str:
+    """Return a text in its simplest letters, without marks on them."""
+    letters = unicodedata.normalize("NFKD", text)
+    plain = itertools.filterfalse(_is_mark, letters)
+    return "".join(plain)
+
+
+def fold(text: str) -> str:
+    """Return a text as searches compare it: without case, marks and other forms of a letter."""
+    letters = text.casefold()
+    if not letters.isascii():
+        letters = _stripped(letters)
+        # What has case among the simplest letters: ｆ is one of another form, and 𝐅.
+        letters = letters.casefold()
+    words = letters.replace("’", "'").split()
+    return " ".join(words)
+
+
+class SaidDate(NamedTuple):
+    """A date as people say it; 0 where it says no year, month or day."""
+
+    year: int = 0
+    month: int = 0
+    day: int = 0
+
+    def holds(self, date: dt.date) -> bool:
+        """Say whether a date is one that is meant."""
+        is_year = self.year in (0, date.year)
+        is_month = self.month in (0, date.month)
+        is_day = self.day in (0, date.day)
+        return is_year and is_month and is_day
+
+
+def possible(year: int, month: int, day: int) -> SaidDate | None:
+    """Return a date; None: it says nothing, or a month or day that no calendar has."""
+    date = SaidDate(year, month, day)
+    if month > 12 or day > 31 or not any(date):
+        return None
+    return date
+
+
+def said_day(date: dt.date) -> SaidDate:
+    """Return a day as what people say."""
+    return SaidDate(date.year, date.month, date.day)
+
+
+class Term(NamedTuple):
+    """A part of a search: a folded text, and the date that it may mean."""
+
+    text: str
+    date: SaidDate | None = None
+    words: int = 1  # that it was said with
+
+
+Names: TypeAlias = Mapping[str, SaidDate]  # what folded names of dates mean
+
+
+def date_names(rows: tuple[tuple[str, str], ...], today: dt.date) -> Names:
+    """Return what the names of dates mean.
+
+    `rows`: of each language, the names of the months, and of today and yesterday, `|` between.
+    """
+    names: dict[str, SaidDate] = {}
+
+    def note(row: str, dates: Iterable[SaidDate]) -> None:
+        folded = fold(row).split("|")
+        names.update(zip(folded, dates, strict=True))
+
+    months = [SaidDate(month=month) for month in range(1, 13)]
+    yesterday = today - dt.timedelta(days=1)
+    near = [said_day(today), said_day(yesterday)]
+    note(CHINESE_MONTHS, months)
+    for names_of_months, names_of_days in rows:
+        note(names_of_months, months)
+        note(names_of_days, near)
+    # A number alone may mean anything.
+    for month in range(1, 13):
+        names.pop(str(month), None)
+    return names
+
+
+def _date_in_numbers(word: str) -> SaidDate | None:
+    """Return the date that a folded word is, as in 2019-08, 5.8.2019 or 2019年8月; None: it is none."""
+    matches = (pattern.fullmatch(word) for pattern in _DATES)
+    match = next(filter(None, matches), None)
+    if match is None:
+        return None
+    parts = match.groupdict("0").items()
+    numbers = {name: int(text) for name, text in parts}
+    return possible(**numbers)
+
+
+def _day_of_month(day: str, month: SaidDate | None) -> SaidDate | None:
+    """Return a month with a day that stands beside it, as in 5. August; None: it is no such date."""
+    match = _DAY.fullmatch(day)
+    if match is None or month is None or month.day:
+        return None
+    number = int(match[1])
+    if number == 0:
+        return None
+    return possible(0, month.month, number)
+
+
+def _date_meant(words: Sequence[str], names: Names) -> SaidDate | None:
+    """Return the date that some folded words mean together, or None."""
+    phrase = " ".join(words)
+    if phrase in names:
+        return names[phrase]
+    if len(words) == 1:
+        return _date_in_numbers(phrase)
+    if len(words) != 2:
+        return None
+    first, second = words
+    before = _day_of_month(first, names.get(second))
+    return before or _day_of_month(second, names.get(first))
+
+
+def _first_term(words: Sequence[str], names: Names) -> Term:
+    """Return the first part of a search."""
+    longest = min(DATE_WORDS, len(words))
+    for count in range(longest, 0, -1):
+        said = words[:count]
+        telling = [word for word in said if word not in DATE_LINKS]
+        date = _date_meant(telling, names)
+        if date and said[-1] in telling:
+            start = said.index(telling[0])
+            text = " ".join(said[start:])
+            return Term(text, date, count)
+    return Term(words[0])
+
+
+def parse_query(query: str, names: Names) -> list[Term]:
+    """Return the parts of a search, all of which must fit; `names`: what words mean dates."""
+    words = fold(query[:QUERY_LETTERS]).split()
+    terms: list[Term] = []
+    while words and len(terms) < QUERY_TERMS:
+        term = _first_term(words, names)
+        words = words[term.words :]
+        if term not in terms:
+            terms.append(term)
+    return terms
+
+
+class Words(NamedTuple):
+    """What a search looks at of one album itself."""
+
+    about: str  # its title and description, folded
+    above: str  # the titles of the albums above
+    lines: bytes  # folded texts, one line an item
+    days: tuple[dt.date, ...]  # of each item
+    moments: Sequence[float]  # of each item, as local clocks told them
+
+    def has(self, term: Term) -> bool:
+        """Say whether something of the album itself tells a part of a search."""
+        return term.text in self.about or term.text in self.above
+
+
+def places_in(words: Words, terms: Iterable[Term]) -> list[int]:
+    """Return the places of those items of an album that all parts of a search fit."""
+    wanted = []
+    for term in terms:
+        text = term.text.encode()
+        days = set()
+        if term.date:
+            days = set(filter(term.date.holds, set(words.days)))
+        if not days and text not in words.lines:
+            return []
+        wanted.append((text, days))
+    lines = words.lines.split(b"\n")
+    places = list(range(len(words.days)))
+    for text, days in wanted:
+        places = [at for at in places if text in lines[at] or words.days[at] in days]
+    return places
+
+
 # --- Finding -----------------------------------------------------------------
 
 WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
@@ -7354,7 +7550,8 @@ def photo_sections(album: Album, items: Sequence[Item]) -> list[Section]:
     if not items:
         return []
     dates = [item.taken.date() for item in items]
-    start, end = album.items[0].taken.date(), album.items[-1].taken.date()
+    start = album.items[0].taken.date()
+    end = album.items[-1].taken.date()
     form = heading_form(dates, start, end, len(album.items))
     sections: list[Section] = []
     latest = dates[0]
@@ -7378,8 +7575,11 @@ def year_of(album: Album) -> dt.date | None:
 
 def day_sections(items: Sequence[Item]) -> list[Section]:
     """Divide photos, each with its date, by the days on which they were taken."""
-    days = itertools.groupby(items, key=lambda item: item.taken.date())
-    return [Section(day, day, [(item, day) for item in members]) for day, members in days]
+    sections = []
+    for day, items_of_day in itertools.groupby(items, key=lambda item: item.taken.date()):
+        members = [(item, day) for item in items_of_day]
+        sections.append(Section(day, day, members))
+    return sections
 
 
 def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
@@ -8696,6 +8896,7 @@ class Site(Guard):
         if (month, page) not in pages:
             raise NotFound
         at = pages.index((month, page))
+        earlier, later = pages[:at], pages[at + 1 :]
         items = self._finder.taken_in(album, month)
         shown = Paging(0, len(items)).items_on(page)
         before = sum(period.count for period in months if period.month < month)
@@ -8709,8 +8910,8 @@ class Site(Guard):
             first=before + shown.start + 1,
             layout=grid_layout(len(items), "photos"),
             here=visit.links.timeline(month, page),
-            earlier=visit.links.timeline(*pages[at - 1]) if at > 0 else "",
-            later=visit.links.timeline(*pages[at + 1]) if pages[at + 1 :] else "",
+            earlier=visit.links.timeline(*earlier[-1]) if earlier else "",
+            later=visit.links.timeline(*later[0]) if later else "",
         )
 
     def _render_timeline(
@@ -9076,7 +9277,8 @@ class Site(Guard):
         """Return one page of an album as JSON: child albums, then items."""
         links = visit.links
         start, end = (page - 1) * JSON_ITEMS, page * JSON_ITEMS
-        first, last = (max(0, at - len(album.albums)) for at in (start, end))
+        first = max(0, start - len(album.albums))
+        last = max(0, end - len(album.albums))
         facts = album_as_json(album, links)
         facts["albums"] = [album_as_json(child, links) for child in album.albums[start:end]]
         facts["items"] = [
@@ -11376,7 +11578,8 @@ def run_serve(args: argparse.Namespace) -> None:
 
 def service_words(args: argparse.Namespace, config: Config, state: Path) -> list[str]:
     """Return the command that the system runs: with whole paths, and without questions."""
-    words = [os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])]
+    program = shutil.which(sys.argv[0]) or sys.argv[0]
+    words = [os.path.abspath(program)]
     if args.script:
         words = [sys.executable, os.path.abspath(args.script)]
     if hasattr(args, "library"):

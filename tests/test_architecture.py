@@ -38,6 +38,7 @@ SECTIONS = [
         "Summaries",
         "Albums",
         "Library",
+        "Searches",
         "Finding",
         "Upkeep",
         "Users",

@@ -10,19 +10,16 @@ from drawing import draw, exif
 from looking import Open, look, read
 
 import photos
-import renditions
 
 TEXTS = photos.read_texts(Path(photos.__file__).with_name("templates") / "texts.tsv")
 TODAY = dt.date(2026, 3, 1)
-NAMES = renditions.date_names(
-    tuple(texts.names_of_dates for texts in TEXTS.values()), TODAY
-)
+NAMES = photos.date_names(tuple(texts.names_of_dates for texts in TEXTS.values()), TODAY)
 
 
 def fits(query: str, text: str = "", date: dt.date | None = None) -> bool:
     """Say whether each part of a search is in a text, or means a date."""
-    folded = renditions.fold(text)
-    terms = renditions.parse_query(query, NAMES)
+    folded = photos.fold(text)
+    terms = photos.parse_query(query, NAMES)
     return all(
         term.text in folded or (date and term.date and term.date.holds(date))
         for term in terms
@@ -33,9 +30,7 @@ def test_a_name_of_a_month_means_one_month_in_all_languages() -> None:
     for texts in TEXTS.values():
         for month, name in enumerate(texts.names_of_dates[0].split("|"), 1):
             if not name.isdecimal():
-                assert NAMES[renditions.fold(name)] == renditions.SaidDate(month=month), (
-                    name
-                )
+                assert NAMES[photos.fold(name)] == photos.SaidDate(month=month), name
 
 
 @pytest.mark.parametrize(
@@ -118,24 +113,21 @@ def test_what_is_no_date_is_a_word(query: str) -> None:
 
 @pytest.mark.parametrize("query", ["", "   ", "\u0301", "\n\t"])
 def test_a_search_without_letters_has_no_parts(query: str) -> None:
-    assert renditions.parse_query(query, NAMES) == []
+    assert photos.parse_query(query, NAMES) == []
 
 
 def test_a_long_search_is_cut() -> None:
-    terms = renditions.parse_query(" ".join(map(str, range(100_000, 900_000))), NAMES)
-    assert len(terms) == renditions.QUERY_TERMS
-    assert (
-        len(renditions.parse_query("x" * 100_000, NAMES)[0].text)
-        == renditions.QUERY_LETTERS
-    )
+    terms = photos.parse_query(" ".join(map(str, range(100_000, 900_000))), NAMES)
+    assert len(terms) == photos.QUERY_TERMS
+    assert len(photos.parse_query("x" * 100_000, NAMES)[0].text) == photos.QUERY_LETTERS
 
 
 @pytest.mark.parametrize(
     "letter", ["\ufdfa", "\u0390", "ß", "\U0001f1e6", "\0", "%", "\udcff"]
 )
 def test_letters_that_become_many_stay_bounded(letter: str) -> None:
-    terms = renditions.parse_query(letter * 100_000, NAMES)
-    assert sum(len(term.text) for term in terms) <= 20 * renditions.QUERY_LETTERS
+    terms = photos.parse_query(letter * 100_000, NAMES)
+    assert sum(len(term.text) for term in terms) <= 20 * photos.QUERY_LETTERS
 
 
 # What is found
