@@ -17,7 +17,7 @@ import jwt
 import pytest
 from drawing import draw
 from test_takeaways import blocks_of
-from visiting import OWN, Answer, Client, Page, everything
+from visiting import OWN, Answer, Client, Page, everything, invite
 
 import photos
 
@@ -36,19 +36,11 @@ def share(site: photos.Site, library: Path) -> MakeShare:
     draw(inner / "Sub" / "deep.jpg")
     draw(inner / "Drafts.hidden" / "sketch.jpg")
     draw(inner / "Quartz.private" / "zebra.jpg")
-    folders = photos.Folders(library, library / ".photos")
-    store = photos.ShareStore(library / ".photos")
-    guests = photos.Guests(store, photos.UserStore(library / ".photos"), folders)
 
     def make(album: str = "Secret", password: str = "", **terms: Any) -> str:
-        place = folders.locate(
-            tuple(filter(None, album.split("/"))), photos.OWNER_PRINCIPAL
-        )
-        assert place
         if password:
             terms["password"] = photos.hash_password(photos.parse_password(password))
-        made = guests.made(place, **{"label": "Grandma", "until": None, **terms})
-        return f"/s/{store.token(made)}"
+        return invite(library / ".photos", album, **terms)
 
     return make
 
@@ -463,13 +455,7 @@ def test_a_private_library_has_guests_and_a_login(
     photos.make_state_folder(state)
     users = photos.UserStore(state)
     users.register("olga", photos.parse_password(SECRET), owner=True)
-    guests = photos.Guests(photos.ShareStore(state), users, photos.Folders(root, state))
-    place = photos.Folders(root, state).locate((), photos.OWNER_PRINCIPAL)
-    assert place
-    made = guests.made(
-        place, label="Grandma", until=None, password=photos.hash_password(b"open sesame")
-    )
-    prefix = f"/s/{guests.store.token(made)}"
+    prefix = invite(state, "", password=photos.hash_password(b"open sesame"))
     app = photos.create_app(state, background=False)
     client = Client(app)
     assert unlock(client, prefix, "open sesame").status == 303

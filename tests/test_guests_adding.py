@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import errno
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from drawing import draw
-from visiting import OWN, PASSWORD, Answer, Client, Page
+from visiting import OWN, PASSWORD, Answer, Client, Page, invite
 
 import photos
 
@@ -38,20 +39,9 @@ def store(site: photos.Site, library: Path) -> photos.ShareStore:
 
 
 @pytest.fixture
-def link(site: photos.Site, library: Path, store: photos.ShareStore) -> Link:
-    """Makes a share of an album; returns its prefix."""
-    folders = photos.Folders(library, library / ".photos")
-    guests = photos.Guests(store, photos.UserStore(library / ".photos"), folders)
-
-    def make(album: str, label: str = "Grandma", **terms: Any) -> str:
-        place = folders.locate(
-            tuple(filter(None, album.split("/"))), photos.OWNER_PRINCIPAL
-        )
-        assert place
-        terms = {"may_add": True, "until": None, **terms}
-        return f"/s/{store.token(guests.made(place, label=label, **terms))}"
-
-    return make
+def link(site: photos.Site, library: Path) -> Link:
+    """Makes a share of an album, to which its guest may add; returns its prefix."""
+    return functools.partial(invite, library / ".photos", may_add=True)
 
 
 def picture(colour: str, folder: Path) -> bytes:
@@ -247,12 +237,7 @@ def test_a_guest_takes_back_what_the_share_added(
 
 
 def test_nobody_takes_back_what_others_added(
-    visitor: Client,
-    site: photos.Site,
-    link: Link,
-    inbox: Path,
-    library: Path,
-    tmp_path: Path,
+    visitor: Client, link: Link, library: Path, tmp_path: Path
 ) -> None:
     mine, theirs = link("Trip"), link("Trip", "Aunt May")
     put(visitor, f"{mine}/add/", "red.jpg", picture("red", tmp_path))
@@ -371,7 +356,7 @@ def test_a_share_takes_so_many_files_and_says_so(
 
 
 def test_a_share_takes_so_many_bytes_those_of_half_files_too(
-    visitor: Client, link: Link, limited: Any, library: Path, tmp_path: Path
+    visitor: Client, link: Link, limited: Any
 ) -> None:
     prefix = link("Trip")
     limited._most_files, limited._most_bytes = 500, 3 * MEGABYTE
@@ -405,7 +390,7 @@ def test_a_share_that_ended_takes_no_further_piece(
 
 
 def test_a_password_is_asked_before_adding_and_taking_back(
-    visitor: Client, site: photos.Site, link: Link, library: Path, tmp_path: Path
+    visitor: Client, site: photos.Site, link: Link, tmp_path: Path
 ) -> None:
     hashed = photos.hash_password(photos.parse_password(PASSWORD))
     prefix = link("Trip", password=hashed)

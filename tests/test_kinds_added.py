@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from drawing import draw
-from visiting import OWN, Answer, Client
+from visiting import OWN, Answer, Client, invite
 
 import photos
 
@@ -71,13 +71,7 @@ class Guest:
 def guest(visitor: Client, library: Path) -> Guest:
     album = library / "Party.inbox"
     draw(album / "first.jpg", colour="#101010")
-    state = library / ".photos"
-    folders, store = photos.Folders(library, state), photos.ShareStore(state)
-    guests = photos.Guests(store, photos.UserStore(state), folders)
-    place = folders.locate(("Party",), photos.OWNER_PRINCIPAL)
-    assert place
-    share = guests.made(place, label="Grandma", until=None, may_add=True)
-    return Guest(visitor, f"/s/{store.token(share)}", album)
+    return Guest(visitor, invite(library / ".photos", "Party", may_add=True), album)
 
 
 @pytest.mark.parametrize("sample", ADDED)

@@ -13,7 +13,7 @@ import pytest
 from conftest import needed
 from drawing import draw, exif
 from looking import read
-from visiting import Client, Page
+from visiting import Client, Page, invite
 
 import photos
 
@@ -189,19 +189,14 @@ def test_a_rename_counts_at_the_next_search(
 
 
 def test_a_guest_finds_what_is_in_the_share(
-    library: Path, site: photos.Site, search: Search, visitor: Client
+    library: Path, search: Search, visitor: Client
 ) -> None:
     take(library / "Wedding.private" / "Party" / "dance.jpg")
     take(library / "Wedding.private" / "Party" / "dance.private.jpg")
     take(library / "Wedding.private" / "Quartz.hidden" / "dance.jpg")
     take(library / "Other" / "dance.jpg")
     search("dance")
-    folders = photos.Folders(library, library / ".photos")
-    store = photos.ShareStore(library / ".photos")
-    guests = photos.Guests(store, photos.UserStore(library / ".photos"), folders)
-    place = folders.locate(("Wedding",), photos.OWNER_PRINCIPAL)
-    assert place
-    prefix = f"/s/{store.token(guests.made(place, label='Grandma', until=None))}"
+    prefix = invite(library / ".photos", "Wedding")
     assert f"{prefix}/search" in Page(visitor.get(f"{prefix}/").text).actions
     answer = visitor.get(f"{prefix}/search?q=dance")
     page = Page(answer.text)

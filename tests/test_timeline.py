@@ -12,7 +12,7 @@ import pytest
 from drawing import draw, exif
 from looking import Open, look, read
 from processes import eventually
-from visiting import Client, Page, crawl
+from visiting import Client, Page, crawl, invite
 
 import photos
 
@@ -160,7 +160,7 @@ def test_every_link_of_the_timeline_leads_to_a_page_whatever_the_clocks_said(
     assert {"/timeline/0001/05/", "/timeline/0987/", "/timeline/9999/05/"} <= answers.keys()
 
 
-def test_each_day_of_a_month_has_a_heading(library: Path, ask: Ask) -> None:
+def test_each_day_of_a_month_has_a_heading(ask: Ask) -> None:
     text = ask("/timeline/2024/05/").text
     first, second = text.index("6 May 2024"), text.index("7 May 2024")
     assert first < second
@@ -249,12 +249,7 @@ def test_a_guest_finds_the_months_of_the_share(
     site: photos.Site, library: Path, visitor: Client
 ) -> None:
     read(site._library)
-    folders = photos.Folders(library, library / ".photos")
-    store = photos.ShareStore(library / ".photos")
-    guests = photos.Guests(store, photos.UserStore(library / ".photos"), folders)
-    place = folders.locate(("Secret",), photos.OWNER_PRINCIPAL)
-    assert place
-    prefix = f"/s/{store.token(guests.made(place, label='Grandma', until=None))}"
+    prefix = invite(library / ".photos", "Secret")
     years = Page(visitor.get(f"{prefix}/timeline/").text)
     assert f"{prefix}/timeline/2023/" in years.links
     assert "2024" not in years.text

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlencode, urljoin, urlsplit
 from wsgiref.util import setup_testing_defaults
@@ -203,3 +204,14 @@ def everything(answer: Answer) -> str:
         name: value for name, value in answer.headers.items() if name != "content-length"
     }
     return unquote(f"{headers} {answer.body.decode('utf-8', 'replace')}")
+
+
+def invite(state: Path, album: str, label: str = "Grandma", **terms: Any) -> str:
+    """Make a share of an album, in a library with its state folder; return its prefix."""
+    folders, store = photos.Folders(state.parent, state), photos.ShareStore(state)
+    parts = tuple(filter(None, album.split("/")))
+    place = folders.locate(parts, photos.OWNER_PRINCIPAL)
+    assert place
+    guests = photos.Guests(store, photos.UserStore(state), folders)
+    share = guests.made(place, label=label, **{"until": None, **terms})
+    return f"/s/{store.token(share)}"
