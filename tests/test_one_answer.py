@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from drawing import draw, exif
 from looking import read
-from visiting import OWN, PASSWORD, Answer, Client, Page, crawl, invite, is_page
+from visiting import OWN, PASSWORD, Answer, Client, Page, crawl, is_page
 
 import photos
 import renditions
@@ -534,8 +534,13 @@ def test_timeline_and_search_hold_what_the_albums_hold_and_nothing_else(
 def test_a_guest_finds_by_timeline_and_search_what_the_share_holds(
     path: str, terms: dict[str, Any], scene: Scene
 ) -> None:
-    prefix = invite(scene.state, path, f"{path} {terms}", **terms)
-    client = Client(scene.app)
+    folders = photos.Folders(scene.root, scene.state)
+    place = folders.locate(tuple(filter(None, path.split("/"))), photos.OWNER_PRINCIPAL)
+    assert place
+    store = photos.ShareStore(scene.state)
+    guests = photos.Guests(store, scene.users, folders)
+    share = guests.made(place, label=f"{path} {terms}", until=None, **terms)
+    prefix, client = f"/s/{store.token(share)}", Client(scene.app)
     if "password" in terms:
         for address in (
             "/timeline/",
