@@ -169,6 +169,7 @@ log = logging.getLogger("photos")
 
 Key: TypeAlias = tuple[Any, ...]  # values that are compared together
 Condition: TypeAlias = Callable[[], bool]  # says whether something is so, at each call
+Values: TypeAlias = Mapping[str, Any]  # by their names, as JSON and settings have them
 Environ: TypeAlias = dict[str, Any]  # of a request (PEP 3333)
 # Of a request, by their names as RFC 9110 writes them.
 Headers: TypeAlias = Mapping[str, str]
@@ -568,7 +569,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def write_state(path: Path, state: Mapping[str, Any]) -> None:
+def write_state(path: Path, state: Values) -> None:
     """Write a JSON state file: UTF-8, indented, keys sorted."""
     content = {**state, "version": STATE_VERSION}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -2939,7 +2940,7 @@ def _date_in(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
-def summary_from(fields: Mapping[str, Any]) -> Summary:
+def summary_from(fields: Values) -> Summary:
     """Return a summary that was written as JSON."""
     identities = map(sys.intern, fields["identities"])  # the index has them, too
     return Summary(**fields)._replace(
@@ -5360,7 +5361,7 @@ def _is_user(user: Any) -> bool:
     return has_moments and has_texts
 
 
-def _owners(users: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _owners(users: Mapping[str, Values]) -> list[str]:
     return [name for name, user in users.items() if user.get("role") == OWNER]
 
 
@@ -5844,7 +5845,7 @@ SHARE_TYPES: dict[str, Any] = {
 }
 
 
-def share_from(share_id: str, entry: Mapping[str, Any]) -> Share:
+def share_from(share_id: str, entry: Values) -> Share:
     """Return the share that an entry of shares.json is. Raises ValueError, KeyError."""
     values = {name: entry[name] for name in SHARE_TYPES}
     if not all(isinstance(values[name], kind) for name, kind in SHARE_TYPES.items()):
@@ -6288,7 +6289,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\s*", re.ASCII)
 Language = TypeVar("Language")
 
 
-def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
+def headers_of(environ: Environ) -> dict[str, str]:
     """Return a request's headers as the server gives them; Bottle's fail where they are not UTF-8."""
     return {
         name.removeprefix("HTTP_").replace("_", "-").title(): value
@@ -8826,7 +8827,7 @@ class Site(Guard):
         with self._turns:
             return make()
 
-    def _make_album_page(self, visit: Visit, values: Mapping[str, Any]) -> bytes:
+    def _make_album_page(self, visit: Visit, values: Values) -> bytes:
         """Make one page of an album, and have its thumbnails made before others."""
         album, paging, page = values["album"], values["paging"], values["page"]
         shown = paging.items_on(page)
@@ -10218,7 +10219,7 @@ def local_json(port: int, path: str) -> dict[str, Any]:
     return {}
 
 
-def funnel_address(status: Mapping[str, Any], port: int) -> str:
+def funnel_address(status: Values, port: int) -> str:
     """Return the address that Tailscale's Funnel leads from to a port of this machine, or ''.
 
     `tailscale funnel --bg` stands in the status itself, `tailscale funnel` below "Foreground".
@@ -11333,7 +11334,7 @@ def ask_host(present: str, question: str, hint: str) -> str:
     return host
 
 
-def is_asked(name: str, answers: Mapping[str, Any], *, is_first: bool) -> bool:
+def is_asked(name: str, answers: Values, *, is_first: bool) -> bool:
     """Whether the owner is asked for a setting: at first for as little as will do."""
     if not SETTINGS[name].metadata["question"]:
         return False
@@ -11359,9 +11360,7 @@ def ask_setting(name: str, default: Any, own_port: int) -> Any:
     return ask(question, default, parse, hint)
 
 
-def ask_settings(
-    state: Path, home: str, present: Config | None, flags: Mapping[str, Any]
-) -> Config:
+def ask_settings(state: Path, home: str, present: Config | None, flags: Values) -> Config:
     """Ask the questions of the first run, with present answers and flags as defaults."""
     answers = {**dataclasses.asdict(present or Config()), **flags}
     if not answers["library"]:
