@@ -126,6 +126,7 @@ PRIVATE_WORDS = re.compile(
 )
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", VISITORS)
 @pytest.mark.parametrize(("route", "path", "is_open", "exists"), MATRIX)
 def test_private_places_open_to_users_alone(
@@ -174,6 +175,7 @@ def test_an_address_without_a_path_is_open_to_everybody(
     assert answer.status == FIXED[route.method, route.rule][kind in KNOWN]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", VISITORS)
 def test_a_library_that_is_private_itself_shows_visitors_nothing(
     gallery: Gallery, tmp_path: Path, kind: str
@@ -202,6 +204,7 @@ def test_a_route_without_an_access_rule_fails_at_the_start(
 # Whether something exists
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
 @pytest.mark.parametrize(
     "headers", [{}, {"If_None_Match": "*"}, {"Range": "bytes=0-1"}], ids=str
@@ -243,6 +246,7 @@ def test_a_link_into_a_private_album_does_not_tell_which_names_exist(
         assert Page(answer.text).fields["next"] == f"/album/Trip/{place}"
 
 
+@pytest.mark.whole
 def test_a_private_album_is_not_even_listed_for_a_visitor(
     site: photos.Site, visitor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +269,7 @@ def test_a_private_album_is_not_even_listed_for_a_visitor(
 # What visitors see
 
 
+@pytest.mark.whole
 def test_nothing_of_private_albums_reaches_a_visitor(gallery: Gallery) -> None:
     def check(address: str, answer: Answer) -> None:
         is_script = answer.headers["content-type"].startswith(
@@ -377,6 +382,7 @@ def test_a_link_to_the_place_opens_a_map_that_the_system_has(
         assert "geo:" not in text and "openstreetmap" not in text
 
 
+@pytest.mark.whole
 def test_two_sites_in_one_process_know_nothing_of_each_other(
     visitor: Client, tmp_path: Path
 ) -> None:
@@ -396,6 +402,7 @@ def test_two_sites_in_one_process_know_nothing_of_each_other(
 # Renaming
 
 
+@pytest.mark.whole
 def test_renaming_an_album_to_private_hides_it_at_the_next_request(
     library: Path, visitor: Client, user: Client
 ) -> None:
@@ -419,6 +426,7 @@ def test_renaming_an_album_to_private_hides_it_at_the_next_request(
     assert "/album/Trip/" in Page(user.get("/").text).links
 
 
+@pytest.mark.whole
 def test_renaming_an_album_to_hidden_leaves_the_link_and_takes_it_from_the_list(
     library: Path, visitor: Client
 ) -> None:
@@ -438,6 +446,7 @@ def counts(client: Client) -> dict[str, int]:
     }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("link", ["Trip/alias.jpg", "Trip/alias"])
 def test_a_link_into_an_album_that_becomes_private_is_closed_at_the_next_request(
     library: Path, visitor: Client, link: str
@@ -499,6 +508,7 @@ def test_a_form_may_come_from_the_public_address(
         assert client.request("POST", "/login", form, Origin=origin).status == status
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("host", "is_own"),
     [
@@ -532,6 +542,7 @@ def test_a_site_with_a_public_address_answers_to_its_own_names_alone(
         assert "Open the site by its public address" in answer.text
 
 
+@pytest.mark.whole
 def test_a_site_without_a_public_address_answers_to_every_name(
     make_site: Callable[..., photos.Site],
 ) -> None:

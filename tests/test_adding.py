@@ -82,6 +82,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.whole
 def test_a_photo_is_added_in_pieces(ben: Client, inbox: Path, picture: bytes) -> None:
     assert add(ben, "IMG_1.jpg", picture) == {"name": "IMG_1.jpg", "new": True}
     added = inbox / "IMG_1.jpg"
@@ -93,6 +94,7 @@ def test_a_photo_is_added_in_pieces(ben: Client, inbox: Path, picture: bytes) ->
     assert not list((inbox.parent / ".photos" / photos.INCOMING).iterdir())
 
 
+@pytest.mark.whole
 def test_an_interrupted_upload_goes_on_where_it_ended(
     ben: Client, inbox: Path, picture: bytes
 ) -> None:
@@ -104,6 +106,7 @@ def test_an_interrupted_upload_goes_on_where_it_ended(
     assert (inbox / "IMG_1.jpg").read_bytes() == picture
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("offset", [0, 5, MEGABYTE - 1, MEGABYTE + 1, 3 * MEGABYTE])
 def test_a_piece_that_does_not_fit_changes_nothing(
     ben: Client, inbox: Path, picture: bytes, offset: int
@@ -114,6 +117,7 @@ def test_a_piece_that_does_not_fit_changes_nothing(
     assert (inbox / "IMG_1.jpg").read_bytes() == picture
 
 
+@pytest.mark.whole
 def test_the_same_photo_is_there_once(ben: Client, inbox: Path, picture: bytes) -> None:
     add(ben, "IMG_1.jpg", picture)
     assert add(ben, "IMG_1.jpg", picture) == {"name": "IMG_1.jpg", "new": False}
@@ -121,6 +125,7 @@ def test_the_same_photo_is_there_once(ben: Client, inbox: Path, picture: bytes) 
     assert names_in(inbox) == {"first.jpg", "IMG_1.jpg"}
 
 
+@pytest.mark.whole
 def test_other_bytes_of_the_same_name_size_and_time_are_added(
     ben: Client, inbox: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +140,7 @@ def test_other_bytes_of_the_same_name_size_and_time_are_added(
     assert (inbox / "IMG_1 (2).jpg").read_bytes() == second
 
 
+@pytest.mark.whole
 def test_another_photo_of_the_same_name_replaces_nothing(
     ben: Client, inbox: Path, picture: bytes, tmp_path: Path
 ) -> None:
@@ -148,6 +154,7 @@ def test_another_photo_of_the_same_name_replaces_nothing(
     assert all(quote(name) in page for name in names)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP])
 def test_a_disk_without_links_gets_a_copy(
     ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch, error: int
@@ -164,6 +171,7 @@ def test_a_disk_without_links_gets_a_copy(
     assert names_in(inbox) == {"first.jpg", "IMG_1.jpg", "IMG_1 (2).jpg"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -204,6 +212,7 @@ NAMES = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_made_one_that_is_shown_and_nothing_else(
     name: str, ben: Client, inbox: Path, library: Path, tmp_path: Path
@@ -218,6 +227,7 @@ def test_a_name_is_made_one_that_is_shown_and_nothing_else(
     assert not (library / "outside.jpg").exists()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("address", ["Trip", "Trip/Beach", "Drafts", "Secret", "", "Party"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_nobody_adds_where_the_owner_did_not_allow_it(
@@ -326,6 +336,7 @@ def send_form(client: Client, name: str, content: bytes) -> Answer:
     )
 
 
+@pytest.mark.whole
 def test_without_javascript_a_form_adds_one_small_photo(
     ben: Client, inbox: Path, tmp_path: Path
 ) -> None:
@@ -340,6 +351,7 @@ def test_without_javascript_a_form_adds_one_small_photo(
     assert names_in(inbox) == {"first.jpg", "IMG_1.jpg"}
 
 
+@pytest.mark.whole
 def test_users_find_the_page_where_they_may_add(
     ben: Client, visitor: Client, inbox: Path
 ) -> None:

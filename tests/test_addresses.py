@@ -92,6 +92,7 @@ def photos_of(client: Client, address: str) -> list[str]:
 # Links that last
 
 
+@pytest.mark.whole
 def test_a_link_survives_every_change_of_visibility(
     make_scene: Callable[..., Scene],
 ) -> None:
@@ -170,6 +171,7 @@ def test_what_a_page_links_to_are_titles_alone(make_scene: Callable[..., Scene])
 # Twins
 
 
+@pytest.mark.whole
 def test_of_twins_the_least_strict_that_one_may_open_has_the_title(
     make_scene: Callable[..., Scene],
 ) -> None:
@@ -198,6 +200,7 @@ def test_of_twins_the_least_strict_that_one_may_open_has_the_title(
     assert photos_of(scene.client("anna"), "/album/Trip/") == ["in0.jpg"]
 
 
+@pytest.mark.whole
 def test_a_title_that_is_a_files_name_is_the_files(
     make_scene: Callable[..., Scene],
 ) -> None:
@@ -213,6 +216,7 @@ def test_a_title_that_is_a_files_name_is_the_files(
     assert {"/album/a.jpg", "/album/a.jpg.hidden/"} <= set(links)
 
 
+@pytest.mark.whole
 def test_an_album_never_stands_before_a_file_of_its_own_name(
     make_scene: Callable[..., Scene],
 ) -> None:
@@ -257,6 +261,7 @@ ODD_NAMES = [
 ]
 
 
+@pytest.mark.whole
 def test_names_that_differ_only_in_form_stay_apart(
     make_scene: Callable[..., Scene],
 ) -> None:
@@ -472,6 +477,7 @@ def addresses(folders: photos.Folders, principal: Principal) -> dict[str, str]:
     return found
 
 
+@pytest.mark.whole
 @settings(max_examples=120, deadline=None)
 @given(siblings())
 @example(({" A": photos.parse_name(" A"), "A": photos.parse_name("A")}, {}))
@@ -505,6 +511,7 @@ def test_each_address_leads_to_its_album_and_to_no_other(
                 assert place.parts[0] in links
 
 
+@pytest.mark.whole
 @settings(max_examples=120, deadline=None)
 @given(siblings(), siblings())
 def test_what_somebody_may_not_open_changes_no_address_and_no_answer(
@@ -539,6 +546,7 @@ def test_what_somebody_may_not_open_changes_no_address_and_no_answer(
 # Two principals at once
 
 
+@pytest.mark.whole
 def test_principals_at_once_never_see_each_others_albums(
     make_scene: Callable[..., Scene],
 ) -> None:

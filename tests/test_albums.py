@@ -130,6 +130,7 @@ def last_added(folder: Path) -> int:
     return max(added(path) for path in folder.rglob("*.*") if path.is_file())
 
 
+@pytest.mark.whole
 def test_the_newest_moment_of_an_album_is_of_what_somebody_may_see(
     mixed: Path, quiet: Open
 ) -> None:
@@ -194,6 +195,7 @@ def test_only_the_items_of_the_albums_asked_for_last_stay_in_memory(
         assert set(opened._listed) <= set(opened._derived)
 
 
+@pytest.mark.whole
 def test_the_newest_are_of_what_a_visitor_finds_and_the_last_added_goes_first(
     mixed: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +331,7 @@ def test_a_photo_that_is_written_in_place_is_read_again(
     ] == [after.info]
 
 
+@pytest.mark.whole
 def test_a_photo_replaced_under_its_name_with_old_dates_is_read_again(
     library: Path, open_library: Open
 ) -> None:
@@ -345,6 +348,7 @@ def test_a_photo_replaced_under_its_name_with_old_dates_is_read_again(
     assert before and after and before.key != after.key
 
 
+@pytest.mark.whole
 def test_a_file_that_is_still_being_copied_is_tried_again(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,6 +375,7 @@ def test_a_file_that_is_still_being_copied_is_tried_again(
     assert photos.Upkeep(opened).problems()[0][0] == "Trip/new.png"
 
 
+@pytest.mark.whole
 def test_an_album_knows_all_that_its_workers_have_answered(
     open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +391,7 @@ def test_an_album_knows_all_that_its_workers_have_answered(
     assert all(item.info for item in album.items)
 
 
+@pytest.mark.whole
 def test_renditions_are_made_when_they_are_asked_for_and_once(
     library: Path, open_library: Open
 ) -> None:
@@ -404,6 +410,7 @@ def test_renditions_are_made_when_they_are_asked_for_and_once(
     assert rendition(opened, item, "320").stat().st_size > 0
 
 
+@pytest.mark.whole
 def test_what_has_no_picture_has_no_rendition(library: Path, open_library: Open) -> None:
     (library / "Trip" / "text.jpg").write_text("this is no photo")
     opened = open_library()
@@ -442,6 +449,7 @@ def test_when_too_many_wait_for_pictures_the_next_one_is_told_so(
         opened.item(place_at(opened, "Trip", "one.jpg"))
 
 
+@pytest.mark.whole
 def test_the_thumbnails_of_a_page_are_made_before_anybody_asks(open_library: Open) -> None:
     opened = open_library()
     album = opened.album(place_at(opened, "Trip"), photos.VISITOR, patience=20)
@@ -472,6 +480,7 @@ def test_renaming_or_moving_an_album_makes_no_rendition_again(
     assert tree(opened.cache / renditions.RENDITIONS_FOLDER) == before
 
 
+@pytest.mark.whole
 def test_a_cache_that_is_deleted_while_the_server_runs_is_made_again(
     library: Path, open_library: Open
 ) -> None:

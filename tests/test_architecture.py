@@ -212,6 +212,7 @@ def docstring_lines(tree: ast.Module) -> set[int]:
     return {line for text in texts for line in range(text.lineno, text.end_lineno + 1)}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("module", MODULES)
 def test_names_refer_upward_only(module: str) -> None:
     source = source_of(module)
@@ -260,6 +261,7 @@ def section_lengths(module: str) -> dict[str, int]:
     return dict(zip(pieces[::2], lengths, strict=True))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("module", ["photos.py", "renditions.py"])
 def test_the_docstring_lists_the_sections_in_their_order(module: str) -> None:
     docstring = ast.get_docstring(ast.parse(source_of(module))) or ""
@@ -277,6 +279,7 @@ def test_no_section_is_as_long_as_1000_lines_and_no_module_as_13000(module: str)
     assert source_of(module).count("\n") < 13000
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("module", MODULES)
 def test_a_line_carries_no_more_than_a_reader_does(module: str) -> None:
     """The models of STYLE.md carry 6.3 to 8.7 tokens a code line, and 0 to 10 conditional expressions."""
@@ -293,6 +296,7 @@ def test_a_line_carries_no_more_than_a_reader_does(module: str) -> None:
     assert 1000 * len(conditional) / source.count("\n") <= 10
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("module", MODULES)
 def test_a_statement_has_one_conditional_expression_at_most(module: str) -> None:
     tree = ast.parse(source_of(module))
@@ -366,6 +370,7 @@ def test_a_module_of_one_section_is_imported_whole(module: str) -> None:
     assert [ast.unparse(node) for node in found] == [f"import {module}"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("module", MODULES)
 def test_no_function_is_longer_than_40_lines(module: str) -> None:
     functions = [
@@ -433,6 +438,7 @@ def test_no_function_changes_the_state_of_the_module() -> None:
     assert not names & set(changed)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("module", MODULES)
 def test_no_name_of_a_module_is_given_twice(module: str) -> None:
     tree = ast.parse(source_of(module))
@@ -487,12 +493,14 @@ def test_a_template_has_nothing_that_the_csp_forbids(template: Path) -> None:
     assert not re.findall(forbidden, text, re.IGNORECASE)
 
 
+@pytest.mark.whole
 def test_every_text_of_a_template_is_in_the_table() -> None:
     used = used_texts()
     assert {"log_in", "empty_album", "photos_one", "camera", "hidden", "no_page"} <= used
     assert used <= {line.split("\t")[0] for line in TEXTS[1:]}
 
 
+@pytest.mark.whole
 def test_every_text_of_the_table_is_used() -> None:
     keys = {line.split("\t")[0] for line in TEXTS[1:]}
     # The texts of errors are named by a status: the next test goes through those.

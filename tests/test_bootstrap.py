@@ -611,6 +611,7 @@ def test_a_folder_stays_until_the_process_that_runs_from_it_ends(
     assert os.listdir(root) == []
 
 
+@pytest.mark.whole
 def test_only_one_process_unpacks_at_a_time_but_none_waits_for_ever(
     root: Path, start_python: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def test_renditions_of_former_versions_go_first_and_thumbnails_last(
         assert left(order) == [at >= 7 - number for at in range(7)]
 
 
+@pytest.mark.whole
 def test_what_a_visitor_has_just_looked_at_stays_where_the_disk_does_not_note_it(
     library: Path, open_library: Open, set_budget: SetBudget
 ) -> None:
@@ -97,6 +98,7 @@ def test_what_a_visitor_has_just_looked_at_stays_where_the_disk_does_not_note_it
     assert items[0] and rendition(opened, items[0], "full").exists(), "it is made again"
 
 
+@pytest.mark.whole
 def test_a_full_size_that_was_asked_for_is_counted_at_the_next_pass(
     open_library: Open, set_budget: SetBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_full_size_that_was_asked_for_is_counted_at_the_next_pass(
     assert len({name for name in made(opened) if "full" not in name}) == 12
 
 
+@pytest.mark.whole
 def test_what_is_made_ahead_does_not_push_out_what_was_made_ahead(
     library: Path,
     open_library: Open,

@@ -422,6 +422,7 @@ def test_passwords_are_never_shown(command: Command, ready: Path) -> None:
 # Index and check
 
 
+@pytest.mark.whole
 def test_index_makes_every_rendition_and_names_each_skipped_file(
     command: Command, ready: Path
 ) -> None:
@@ -460,6 +461,7 @@ def test_index_makes_every_rendition_and_names_each_skipped_file(
             assert path.read_bytes() == content
 
 
+@pytest.mark.whole
 def test_index_leaves_what_a_running_server_has_rendered_meanwhile(
     command: Command, ready: Path
 ) -> None:
@@ -519,6 +521,7 @@ def test_check_says_what_each_kind_of_visitor_reaches(
     )
 
 
+@pytest.mark.whole
 def test_check_names_skipped_files_with_the_reason(command: Command, ready: Path) -> None:
     (ready / "Trip" / "letter.jpg").write_text("Dear photo,")
     command("index")

@@ -128,6 +128,7 @@ def places_left(places: Any) -> int:
     return places._value
 
 
+@pytest.mark.whole
 def test_two_are_told_all_of_an_album_at_a_time_and_the_third_to_come_back(
     site: photos.Site, visitor: Client, gate: threading.Event, ask: Ask
 ) -> None:
@@ -144,6 +145,7 @@ def test_two_are_told_all_of_an_album_at_a_time_and_the_third_to_come_back(
     assert visitor.get("/api/album/Trip").status == 200
 
 
+@pytest.mark.whole
 def test_two_full_size_pictures_are_waited_for_at_a_time_and_what_is_ready_is_sent(
     library: Path, site: photos.Site, visitor: Client, gate: threading.Event, ask: Ask
 ) -> None:
@@ -218,6 +220,7 @@ COLD = (
 )
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("first", COLD)
 def test_two_pages_are_made_at_a_time_and_what_is_kept_is_sent_meanwhile(
     visitor: Client, making: Making, ask: Ask, first: str
@@ -237,6 +240,7 @@ def test_two_pages_are_made_at_a_time_and_what_is_kept_is_sent_meanwhile(
     assert making.most == 2
 
 
+@pytest.mark.whole
 def test_who_waits_for_a_page_that_is_being_made_takes_no_turn(
     site: photos.Site, making: Making, ask: Ask
 ) -> None:
@@ -252,6 +256,7 @@ def test_who_waits_for_a_page_that_is_being_made_takes_no_turn(
     assert [answer[0].status for answer in (*same, other)] == [200] * 3
 
 
+@pytest.mark.whole
 def test_who_comes_when_too_many_wait_for_their_turn_is_told_to_come_back(
     site: photos.Site,
     visitor: Client,

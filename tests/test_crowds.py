@@ -22,6 +22,7 @@ def open_folders(root: Path) -> photos.Folders:
     return photos.Folders(root, root / photos.STATE_FOLDER)
 
 
+@pytest.mark.whole
 def test_a_folder_that_takes_long_to_list_keeps_nobody_from_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

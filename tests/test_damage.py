@@ -66,6 +66,7 @@ def opened(
     return opened
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("at", [1_800_000, 2, -2])
 def test_a_file_whose_bytes_change_behind_its_back_is_damaged_until_they_are_back(
     opened: photos.Library, noisy: Path, at: int
@@ -82,6 +83,7 @@ def test_a_file_whose_bytes_change_behind_its_back_is_damaged_until_they_are_bac
     assert photos.damaged_paths(opened) == []
 
 
+@pytest.mark.whole
 def test_what_is_restored_leaves_the_list_at_the_next_pass(
     opened: photos.Library, noisy: Path
 ) -> None:
@@ -92,6 +94,7 @@ def test_what_is_restored_leaves_the_list_at_the_next_pass(
     assert photos.damaged_paths(opened) == []
 
 
+@pytest.mark.whole
 def test_a_file_that_is_written_or_replaced_is_a_new_one(
     opened: photos.Library, noisy: Path
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_file_that_is_written_or_replaced_is_a_new_one(
     assert photos.damaged_paths(opened) == []
 
 
+@pytest.mark.whole
 def test_a_damaged_file_is_named_where_it_is_after_its_folder_was_renamed(
     opened: photos.Library, noisy: Path
 ) -> None:
@@ -121,6 +125,7 @@ def test_a_damaged_file_is_named_where_it_is_after_its_folder_was_renamed(
     assert photos.damaged_paths(opened) == ["Other/noisy.jpg"]
 
 
+@pytest.mark.whole
 def test_a_damaged_file_keeps_its_place_in_the_album_and_goes_on_being_known(
     opened: photos.Library, noisy: Path, open_library: Open
 ) -> None:
@@ -134,6 +139,7 @@ def test_a_damaged_file_keeps_its_place_in_the_album_and_goes_on_being_known(
     assert "noisy.jpg" in names
 
 
+@pytest.mark.whole
 def test_two_processes_over_one_cache_tell_each_other(
     opened: photos.Library, noisy: Path, open_library: Open
 ) -> None:
@@ -147,6 +153,7 @@ def test_two_processes_over_one_cache_tell_each_other(
     assert photos.damaged_paths(opened) == []
 
 
+@pytest.mark.whole
 def test_what_the_disk_cannot_read_any_more_is_damaged(
     opened: photos.Library, noisy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +165,7 @@ def test_what_the_disk_cannot_read_any_more_is_damaged(
     assert photos.damaged_paths(opened) == ["Trip/noisy.jpg"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": "b"}', '{"a": null}', "1", "é"])
 def test_a_list_that_makes_no_sense_is_no_list(
     opened: photos.Library, noisy: Path, content: str
@@ -181,6 +189,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "ROUND_PACE", 1e12)
 
 
+@pytest.mark.whole
 def test_the_first_round_begins_a_month_after_the_start(
     opened: photos.Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +206,7 @@ def test_the_first_round_begins_a_month_after_the_start(
     assert not photos.Watch(opened).is_due()
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("fast")
 def test_a_round_finds_what_is_damaged(opened: photos.Library, noisy: Path) -> None:
     alter(noisy, 1_800_000)
@@ -224,6 +234,7 @@ def stop_after(blocks: list[Any], count: int) -> Callable[[], bool]:
     return lambda: len(blocks) >= count
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("fast")
 def test_a_round_that_is_interrupted_goes_on_where_it_was(
     opened: photos.Library, monkeypatch: pytest.MonkeyPatch
@@ -259,6 +270,7 @@ def test_a_round_goes_on_after_a_restart_with_the_file_it_was_at(
     assert list(dict.fromkeys(path for path, _ in blocks)) == order[2:]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("content", ["", "[]", "{}", "[1]", '["a", 1]', "[[", "é"])
 def test_a_place_that_makes_no_sense_begins_a_new_month(
     opened: photos.Library, content: str
@@ -267,6 +279,7 @@ def test_a_place_that_makes_no_sense_begins_a_new_month(
     assert not photos.Watch(opened).is_due()
 
 
+@pytest.mark.whole
 def test_a_round_reads_no_faster_than_its_pace(
     opened: photos.Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +291,7 @@ def test_a_round_reads_no_faster_than_its_pace(
     assert min(slept) == pytest.approx(photos.CHECKSUM_BYTES / photos.ROUND_PACE)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("fast")
 def test_a_file_that_goes_or_changes_meanwhile_is_no_damage(
     opened: photos.Library, noisy: Path, monkeypatch: pytest.MonkeyPatch
@@ -297,6 +311,7 @@ def test_a_file_that_goes_or_changes_meanwhile_is_no_damage(
     assert opened.damaged.sums() == {}
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("fast")
 def test_the_background_pass_watches_while_nobody_visits(
     opened: photos.Library, noisy: Path, monkeypatch: pytest.MonkeyPatch
@@ -319,6 +334,7 @@ def test_the_background_pass_watches_while_nobody_visits(
         background.join(5)
 
 
+@pytest.mark.whole
 def test_a_visitor_interrupts_the_round(opened: photos.Library) -> None:
     upkeep = photos.Upkeep(opened)
     assert not upkeep._is_asked()
@@ -360,6 +376,7 @@ def command(
     return run_it
 
 
+@pytest.mark.whole
 def test_check_deep_reads_all_now_names_what_is_damaged_and_fails(
     command: Command, noisy: Path
 ) -> None:
@@ -377,6 +394,7 @@ def test_check_deep_reads_all_now_names_what_is_damaged_and_fails(
     assert command("check", "--deep")[0] == 0
 
 
+@pytest.mark.whole
 def test_check_deep_is_content_once_the_file_is_restored(
     command: Command, noisy: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_every_language_has_twelve_months_and_seven_days(language: str) -> None:
     assert len(set(texts["weekdays"].split("|"))) == 7
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_page_shows_a_date_as_programs_write_it(visitor: Client, language: str) -> None:
@@ -55,6 +56,7 @@ def test_no_page_shows_a_date_as_programs_write_it(visitor: Client, language: st
         assert re.search("2024", shown) and not re.search(r"\d{4}-\d\d", shown), path
 
 
+@pytest.mark.whole
 def test_the_time_zone_is_told_where_it_is_not_that_of_the_photos_around(
     library: Path, open_library: Open, visitor: Client
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_full_size_is_tried_again_where_a_write_set_the_date_back(
     assert machine.is_made("full", "Trip", "one.jpg")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "purposes",
     [(Purpose.FACTS, Purpose.THUMBNAILS, Purpose.ALL), (Purpose.THUMBNAILS, Purpose.ALL)],

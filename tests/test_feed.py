@@ -68,6 +68,7 @@ def read_all(client: Client, path: str = "", prefix: str = "") -> None:
         read_all(client, album["api"].removeprefix(f"{prefix}/api/album"), prefix)
 
 
+@pytest.mark.whole
 def test_the_feed_has_what_a_visitor_finds_whoever_asks(gallery: Gallery) -> None:
     answers = {kind: gallery.client(kind).get("/feed.atom").body for kind in VISITORS}
     assert len(set(answers.values())) == 1
@@ -79,6 +80,7 @@ def test_the_feed_has_what_a_visitor_finds_whoever_asks(gallery: Gallery) -> Non
     assert {gallery.client().get(page).status for page in found.pages} == {200}
 
 
+@pytest.mark.whole
 def test_the_feed_is_as_rfc_4287_wants_it(library: Path, visitor: Client) -> None:
     (library / "Trip" / "album.txt").write_text("Trip\none.jpg: Fish & <chips> ]]> \x07")
     read_all(visitor)
@@ -104,6 +106,7 @@ def test_the_feed_is_as_rfc_4287_wants_it(library: Path, visitor: Client) -> Non
     assert "chips" not in page.tags
 
 
+@pytest.mark.whole
 def test_a_photo_keeps_its_id_in_the_feed_until_its_content_changes(
     library: Path, visitor: Client
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_photo_keeps_its_id_in_the_feed_until_its_content_changes(
     }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["Trip.private", "Trip.hidden"])
 def test_an_album_leaves_the_feed_when_it_is_renamed(
     name: str, library: Path, visitor: Client
@@ -134,12 +138,14 @@ def test_an_album_leaves_the_feed_when_it_is_renamed(
     )
 
 
+@pytest.mark.whole
 def test_the_feed_of_an_empty_library_is_empty(visitor: Client, library: Path) -> None:
     (library / "loose.jpg").unlink()
     (library / "Trip").rename(library / "Trip.private")
     assert feed(visitor).entries == []
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("prefix", ["", "/our"])
 def test_the_feed_is_complete_with_a_public_address_and_stays_below_the_prefix_without(
     prefix: str, make_site: Callable[..., photos.Site], gallery: Gallery

@@ -105,6 +105,7 @@ def test_every_file_name_can_be_shown(name: bytes, text: str) -> None:
     assert photos.display(os.fsdecode(name)) == text
 
 
+@pytest.mark.whole
 def test_a_files_identity_differs_once_it_is_written_or_replaced(tmp_path: Path) -> None:
     path, other = tmp_path / "file", tmp_path / "other"
     seen = [photos.identity_of(path)]
@@ -221,6 +222,7 @@ def test_a_killed_writer_leaves_a_whole_file_and_readers_never_see_half_of_one(
         assert is_whole(path)
 
 
+@pytest.mark.whole
 def test_one_at_a_time_holds_a_lock_across_threads_and_processes(
     tmp_path: Path, start_python: StartPython
 ) -> None:
@@ -230,6 +232,7 @@ def test_one_at_a_time_holds_a_lock_across_threads_and_processes(
     assert path.read_text() == "60"
 
 
+@pytest.mark.whole
 @posix
 def test_a_lock_ends_with_its_holder_however_that_ends(
     tmp_path: Path, start_python: StartPython
@@ -346,6 +349,7 @@ def test_every_state_folder_has_a_secret_of_its_own(tmp_path: Path) -> None:
     assert photos.read_secret(tmp_path / "a") != photos.read_secret(tmp_path / "b")
 
 
+@pytest.mark.whole
 def test_processes_that_start_together_agree_on_the_secret(
     tmp_path: Path, start_python: StartPython
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_film_has_size_duration_media_type_and_poster_whatever_it_is_called(
         assert not info.has_picture
 
 
+@pytest.mark.whole
 def test_a_film_of_tape_is_one(ffmpeg: str, tmp_path: Path, develop: Develop) -> None:
     options = ("-s", "720x576", *YUV, "-ar", "48000", "-ac", "2")
     info = develop(make(tmp_path / "tape.dv", *PICTURE, *SOUND, *options))
@@ -113,6 +114,7 @@ def test_sound_in_a_container_of_films_is_no_film(
     assert develop(make(tmp_path / name, *SOUND)).kind == ""
 
 
+@pytest.mark.whole
 def test_the_cover_of_a_sound_is_no_film(
     ffmpeg: str, tmp_path: Path, develop: Develop
 ) -> None:
@@ -159,6 +161,7 @@ def test_quicktime_may_begin_with_other_atoms(
     assert info.has_picture
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "content",
     [
@@ -216,6 +219,7 @@ def pixels(image: Image.Image) -> list[tuple[int, ...]]:
     return [image.getpixel((80 * bar + 40, middle)) for bar in range(8)]  # type: ignore[misc]
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(not FAULTS.is_dir(), reason="no faults")
 @pytest.mark.parametrize("name", ["hlg.mov", "pq.mov", "sdr709.mp4"])
 def test_a_poster_of_high_dynamic_range_is_as_bright_and_colourful_as_any(
@@ -238,6 +242,7 @@ def test_a_poster_of_high_dynamic_range_is_as_bright_and_colourful_as_any(
         assert all(abs(one - other) < 16 for one, other in zip(bar, right, strict=True))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("transfer", renditions.LIGHTS)
 def test_what_is_brighter_than_white_keeps_its_steps(transfer: str) -> None:
     ramp = Image.linear_gradient("L").convert("RGB")
@@ -348,6 +353,7 @@ def test_a_film_that_is_to_be_turned_has_an_upright_poster(
     assert blueness > 200 > 60 > red
 
 
+@pytest.mark.whole
 def test_a_film_of_more_than_an_hour_says_so(
     ffmpeg: str, library: Path, visitor: Client, patient: None
 ) -> None:
@@ -432,6 +438,7 @@ def stamped(path: Path, moment: str) -> Path:
     return make(path, *HALVES, "-metadata", f"creation_time={moment}", *YUV)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("offset", ["+07:00", ""])
 def test_a_film_lies_between_the_photos_of_its_day_wherever_the_server_is(
     offset: str, server_zone: str, ffmpeg: str, tmp_path: Path, quiet: Open
@@ -449,6 +456,7 @@ def test_a_film_lies_between_the_photos_of_its_day_wherever_the_server_is(
     assert [date and date.day for date in dates] == [7, 7]
 
 
+@pytest.mark.whole
 def test_the_zone_of_photos_that_somebody_may_not_find_tells_nothing(
     ffmpeg: str, tmp_path: Path, quiet: Open
 ) -> None:
@@ -463,6 +471,7 @@ def test_the_zone_of_photos_that_somebody_may_not_find_tells_nothing(
     assert zones == {dt.timedelta(hours=7)}
 
 
+@pytest.mark.whole
 def test_the_page_of_a_film_shows_the_time_of_its_album(
     ffmpeg: str, library: Path, visitor: Client, patient: None
 ) -> None:
@@ -473,6 +482,7 @@ def test_the_page_of_a_film_shows_the_time_of_its_album(
     assert [item["taken"] for item in items][1] == "2024-01-07T05:02:58+07:00"
 
 
+@pytest.mark.whole
 def test_films_of_a_server_whose_photos_tell_no_zone_are_shown_in_that_of_the_server(
     server_zone: str, ffmpeg: str, tmp_path: Path, quiet: Open
 ) -> None:
@@ -495,6 +505,7 @@ def test_a_film_of_a_camera_without_a_clock_is_dated_otherwise(year: int) -> Non
     assert renditions._video_date(tags) is None
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "chunk", [b"IDIT\x1a\0\0\0WED AUG 17 11:42:43 2005\n\0", b""], ids=["camera", "program"]
 )
@@ -518,6 +529,7 @@ MOMENT = (
 )
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("options", [("-f", "mpegts"), ("-mpegts_m2ts_mode", "1")])
 def test_a_film_of_a_camcorder_has_the_date_among_its_pictures(
     options: tuple[str, ...], ffmpeg: str, tmp_path: Path, develop: Develop
@@ -568,6 +580,7 @@ def test_a_phone_may_tell_the_zone_of_its_films() -> None:
 # In an album
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("suffix", ["avi", "mkv", "mp4"])
 def test_a_cut_film_is_an_item_and_named_to_the_owner(
     suffix: str, ffmpeg: str, tmp_path: Path, develop: Develop
@@ -580,6 +593,7 @@ def test_a_cut_film_is_an_item_and_named_to_the_owner(
     assert info.problem and not info.has_picture
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(not FAULTS.is_dir(), reason="no faults")
 def test_an_album_of_films_that_no_browser_plays_exists_and_has_a_cover(
     ffmpeg: str, library: Path, visitor: Client, patient: None

@@ -99,6 +99,7 @@ def test_a_date_is_also_a_word() -> None:
         assert fits(query, f"Trip of {query}")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "query",
     [

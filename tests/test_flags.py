@@ -106,6 +106,7 @@ def copy_faces(scene: Scene, folder: str = "") -> None:
         shutil.copytree(scene.root / "Silly faces.private", scene.root / folder / name)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("folder", ["", "Trip", "Trip/Deep"])
 def test_no_copy_of_a_private_album_opens_for_a_visitor_or_a_user(
     folder: str, scene: Scene
@@ -137,6 +138,7 @@ def test_no_copy_of_a_private_album_opens_for_a_visitor_or_a_user(
     assert "1999" not in visitor.get("/").text
 
 
+@pytest.mark.whole
 def test_a_copy_without_its_original_opens_for_the_owner_alone(scene: Scene) -> None:
     shutil.rmtree(scene.root / "Silly faces.private")
     for name in COPIES:
@@ -156,6 +158,7 @@ def notice(client: Client, address: str = "/") -> str:
     return unescape(rest.partition("</details>")[0])
 
 
+@pytest.mark.whole
 def test_the_owners_front_page_names_each_copy_with_a_better_name(scene: Scene) -> None:
     owner = scene.client("olga")
     assert notice(owner) == ""
@@ -175,6 +178,7 @@ def test_the_owners_front_page_names_each_copy_with_a_better_name(scene: Scene) 
     assert notice(owner, "/album/Trip/") == ""  # the front page alone
 
 
+@pytest.mark.whole
 def test_the_notice_goes_when_the_names_are_mended(scene: Scene) -> None:
     owner = scene.client("olga")
     (scene.root / "Trip").rename(scene.root / "Trip.private+zoe")
@@ -187,6 +191,7 @@ def test_the_notice_goes_when_the_names_are_mended(scene: Scene) -> None:
     assert notice(owner) == ""
 
 
+@pytest.mark.whole
 def test_flagged_folders_have_a_badge(scene: Scene) -> None:
     (scene.root / "Trip").rename(scene.root / "Trip.private copy")
     owner = scene.client("olga")
@@ -199,6 +204,7 @@ def test_flagged_folders_have_a_badge(scene: Scene) -> None:
             assert "badge flagged" not in text and "badge private" in text
 
 
+@pytest.mark.whole
 def test_what_looks_as_if_privacy_was_meant_stays_public_and_is_named(scene: Scene) -> None:
     for name in LOOK_ALIKES:
         draw(scene.root / name / "one.jpg")
@@ -212,6 +218,7 @@ def test_what_looks_as_if_privacy_was_meant_stays_public_and_is_named(scene: Sce
     assert notice(visitor) == notice(scene.client("anna")) == ""
 
 
+@pytest.mark.whole
 def test_what_is_private_by_its_parent_is_not_said_to_be_open(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,6 +229,7 @@ def test_what_is_private_by_its_parent_is_not_said_to_be_open(
     assert "Everybody can open" in notice(scene.client("olga"))
 
 
+@pytest.mark.whole
 def test_check_lists_flagged_folders_with_better_names(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -338,6 +346,7 @@ def test_check_as_somebody_equals_a_crawl_of_the_pages_as_that_person(
         assert client.get(address).status == 200
 
 
+@pytest.mark.whole
 def test_check_as_a_visitor_names_all_that_opens_without_being_found(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -378,6 +387,7 @@ def test_check_as_says_when_the_librarys_own_name_closes_it(
     assert tree_of(scene.check(capsys, "--as", "ben"))[0].photos == 2
 
 
+@pytest.mark.whole
 def test_no_page_of_anybody_else_mentions_what_is_flagged(scene: Scene) -> None:
     copy_faces(scene, "Trip")
     for who in ("visitor", "anna", "ben"):

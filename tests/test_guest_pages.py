@@ -56,6 +56,7 @@ def end_all(library: Path) -> None:
         store.end(share.id)
 
 
+@pytest.mark.whole
 def test_a_guest_sees_the_album_as_if_it_were_the_library(
     share: MakeShare, visitor: Client
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_guest_sees_the_album_as_if_it_were_the_library(
     assert visitor.get("/album/Secret/").status == 404
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("album", ["Secret", "Trip", "Drafts", ""])
 def test_nothing_leads_out_of_a_share(
     share: MakeShare, visitor: Client, album: str
@@ -117,6 +119,7 @@ def test_nothing_leads_out_of_a_share(
     assert len(answers) > 15
 
 
+@pytest.mark.whole
 def test_who_is_logged_in_sees_what_the_guest_sees(
     share: MakeShare, visitor: Client, user: Client
 ) -> None:
@@ -128,6 +131,7 @@ def test_who_is_logged_in_sees_what_the_guest_sees(
     assert user.get("/album/Secret/").status == 200
 
 
+@pytest.mark.whole
 def test_the_place_of_a_photo_stays_at_home_for_guests(
     share: MakeShare, library: Path, visitor: Client, user: Client
 ) -> None:
@@ -141,6 +145,7 @@ def test_the_place_of_a_photo_stays_at_home_for_guests(
     assert "latitude" not in visitor.get(f"{prefix}/api/album").text
 
 
+@pytest.mark.whole
 def test_pages_are_not_stored_and_pictures_are_kept_by_the_guest_alone(
     share: MakeShare, visitor: Client
 ) -> None:
@@ -154,6 +159,7 @@ def test_pages_are_not_stored_and_pictures_are_kept_by_the_guest_alone(
             assert caching.startswith("private,")
 
 
+@pytest.mark.whole
 def test_kept_pages_of_one_principal_never_reach_another(
     share: MakeShare, visitor: Client, user: Client
 ) -> None:
@@ -212,6 +218,7 @@ def test_a_share_in_a_share_is_not_there(share: MakeShare, visitor: Client) -> N
     assert visitor.get(f"{prefix}{prefix}/").status == 404
 
 
+@pytest.mark.whole
 def test_a_download_ends_with_its_share(
     share: MakeShare, site: photos.Site, library: Path
 ) -> None:
@@ -237,6 +244,7 @@ def test_a_download_ends_with_its_share(
 # Password
 
 
+@pytest.mark.whole
 def test_everything_below_a_share_asks_for_its_password(
     share: MakeShare, visitor: Client
 ) -> None:
@@ -261,6 +269,7 @@ def test_everything_below_a_share_asks_for_its_password(
     assert form.fields["next"] == f"{prefix}/album/faces.jpg?x=1"
 
 
+@pytest.mark.whole
 def test_the_password_opens_a_share_in_this_browser_for_30_days(
     share: MakeShare, visitor: Client, site: photos.Site
 ) -> None:
@@ -392,6 +401,7 @@ def test_the_matrix_of_guests_knows_every_route_with_a_place() -> None:
     assert starts == {*ALBUM_ROUTES, *ITEM_ROUTES, *films}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", GUESTS)
 def test_each_guest_opens_what_the_share_opens_and_nothing_else(
     share: MakeShare, library: Path, visitor: Client, user: Client, kind: str
@@ -427,6 +437,7 @@ def test_each_guest_opens_what_the_share_opens_and_nothing_else(
                     assert status in expected, (method, address, headers)
 
 
+@pytest.mark.whole
 def test_an_address_of_the_library_leads_to_its_place_below_a_share(
     share: MakeShare, visitor: Client
 ) -> None:
@@ -446,6 +457,7 @@ def test_a_guest_cannot_guess_how_private_albums_above_are_called(
         assert visitor.get(f"{prefix}/{path}").status == 404
 
 
+@pytest.mark.whole
 def test_a_private_library_has_guests_and_a_login(
     tmp_path: Path, site: photos.Site
 ) -> None:
@@ -471,6 +483,7 @@ def test_a_private_library_has_guests_and_a_login(
 # Robots
 
 
+@pytest.mark.whole
 def test_a_robot_that_opens_a_link_changes_nothing(
     share: MakeShare, visitor: Client, library: Path
 ) -> None:
@@ -489,6 +502,7 @@ def test_a_robot_that_opens_a_link_changes_nothing(
 PREVIEW = re.compile(r"<(?:meta|title)[^>]*>[^<]*")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("path", ["/", "/album/Sub/"])
 def test_a_chat_previews_the_title_of_the_site_alone_of_what_is_private(
     share: MakeShare, make_site: Callable[..., photos.Site], library: Path, path: str
@@ -503,6 +517,7 @@ def test_a_chat_previews_the_title_of_the_site_alone_of_what_is_private(
         assert not re.search("og:image|og:url|wedding|castle|Sub|Secret", told)
 
 
+@pytest.mark.whole
 def test_a_chat_previews_the_cover_of_a_public_share(
     share: MakeShare, make_site: Callable[..., photos.Site]
 ) -> None:
@@ -516,6 +531,7 @@ def test_a_chat_previews_the_cover_of_a_public_share(
 # Renaming
 
 
+@pytest.mark.whole
 def test_a_share_keeps_its_address_when_its_album_is_renamed(
     share: MakeShare, library: Path, visitor: Client
 ) -> None:
@@ -529,6 +545,7 @@ def test_a_share_keeps_its_address_when_its_album_is_renamed(
     assert "Trip" not in visitor.get(f"{prefix}/album/Sub/").text
 
 
+@pytest.mark.whole
 def test_below_a_proxy_the_prefix_of_a_share_comes_behind_its_own(
     share: MakeShare, site: photos.Site
 ) -> None:
@@ -548,6 +565,7 @@ def take_home(site: photos.Site, visitor: Client, prefix: str) -> tuple[str, Ans
     return link, visitor.get(link)
 
 
+@pytest.mark.whole
 def test_a_guest_takes_the_album_home_without_what_is_not_there_for_guests(
     site: photos.Site, share: MakeShare, visitor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -559,6 +577,7 @@ def test_a_guest_takes_the_album_home_without_what_is_not_there_for_guests(
         assert opened.namelist() == ["Secret/faces.jpg", "Secret/Sub/deep.jpg"]
 
 
+@pytest.mark.whole
 def test_a_zip_ends_with_its_share(
     site: photos.Site,
     share: MakeShare,

@@ -39,6 +39,7 @@ def opens(
     return [folders.locate(each, guest) is not None for each in parts]
 
 
+@pytest.mark.whole
 def test_a_guest_opens_the_shared_album_whatever_its_own_name_and_those_above_say(
     folders: photos.Folders,
 ) -> None:

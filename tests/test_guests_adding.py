@@ -113,6 +113,7 @@ def test_a_guest_adds_to_nothing_outside_the_share(
     assert visitor.request(method, url, b"12345", **OWN).status == 404
 
 
+@pytest.mark.whole
 def test_a_guest_adds_to_a_shared_album_and_to_what_is_in_it(
     visitor: Client, link: Link, library: Path, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_guest_adds_to_a_shared_album_and_to_what_is_in_it(
     assert names(visitor, f"{prefix}/api/album") > {"red.jpg"}
 
 
+@pytest.mark.whole
 def test_a_share_that_may_not_add_has_no_such_link(visitor: Client, link: Link) -> None:
     prefix = link("Trip", may_add=False)
     assert not [
@@ -138,6 +140,7 @@ def test_a_share_that_may_not_add_has_no_such_link(visitor: Client, link: Link) 
     ]
 
 
+@pytest.mark.whole
 def test_in_an_inbox_guests_see_what_their_own_share_added_alone(
     visitor: Client, link: Link, inbox: Path, tmp_path: Path
 ) -> None:
@@ -156,6 +159,7 @@ def test_in_an_inbox_guests_see_what_their_own_share_added_alone(
     assert "red" in feed and "blue" not in feed and "first" not in feed
 
 
+@pytest.mark.whole
 def test_what_was_added_to_an_inbox_is_told_to_nobody_else(
     visitor: Client, link: Link, inbox: Path, tmp_path: Path
 ) -> None:
@@ -176,6 +180,7 @@ def test_an_inbox_below_a_shared_album_is_not_in_the_share(
         assert visitor.get(f"{prefix}/{path}").status == 404
 
 
+@pytest.mark.whole
 def test_an_album_in_an_inbox_hides_what_others_added_as_well(
     visitor: Client, link: Link, inbox: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +190,7 @@ def test_an_album_in_an_inbox_hides_what_others_added_as_well(
     assert names(visitor, f"{prefix}/api/album") == {"red.jpg"}
 
 
+@pytest.mark.whole
 def test_what_the_owner_writes_over_is_the_guests_no_more(
     visitor: Client, link: Link, inbox: Path, tmp_path: Path
 ) -> None:
@@ -197,6 +203,7 @@ def test_what_the_owner_writes_over_is_the_guests_no_more(
     assert (inbox / "red.jpg").exists()
 
 
+@pytest.mark.whole
 def test_guests_find_what_they_added_when_the_album_has_another_name(
     visitor: Client, link: Link, inbox: Path, tmp_path: Path
 ) -> None:
@@ -210,6 +217,7 @@ def test_guests_find_what_they_added_when_the_album_has_another_name(
     assert names(visitor, f"{prefix}/api/album") == {"better.jpg"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("album", ["Party", "Trip"])
 def test_a_guest_takes_back_what_the_share_added(
     visitor: Client, link: Link, inbox: Path, library: Path, tmp_path: Path, album: str
@@ -236,6 +244,7 @@ def test_a_guest_takes_back_what_the_share_added(
     assert take_back(visitor, prefix, "red.jpg").status == 404
 
 
+@pytest.mark.whole
 def test_nobody_takes_back_what_others_added(
     visitor: Client, link: Link, library: Path, tmp_path: Path
 ) -> None:
@@ -255,6 +264,7 @@ def test_nobody_takes_back_what_others_added(
     assert not [action for action in page.actions if action.endswith(".jpg")]
 
 
+@pytest.mark.whole
 def test_a_file_that_takes_the_place_of_an_added_one_is_put_back(
     visitor: Client,
     link: Link,
@@ -279,6 +289,7 @@ def test_a_file_that_takes_the_place_of_an_added_one_is_put_back(
     assert not list((library / "Trip").glob(".*"))
 
 
+@pytest.mark.whole
 def test_what_lies_long_in_the_bin_is_deleted(
     visitor: Client, link: Link, library: Path, tmp_path: Path
 ) -> None:
@@ -299,6 +310,7 @@ def record(library: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())["added"])
 
 
+@pytest.mark.whole
 def test_it_is_noted_who_added_what_and_when(
     visitor: Client, link: Link, store: photos.ShareStore, library: Path, tmp_path: Path
 ) -> None:
@@ -313,6 +325,7 @@ def test_it_is_noted_who_added_what_and_when(
     assert dt.datetime.fromisoformat(entry["when"]).tzinfo is not None
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "text", ["{", '{"version": 1}', '{"version": 1, "added": {"x": 1}}']
 )
@@ -338,6 +351,7 @@ def limited(site: photos.Site) -> photos.Incoming:
     return site._incoming
 
 
+@pytest.mark.whole
 def test_a_share_takes_so_many_files_and_says_so(
     visitor: Client, link: Link, limited: Any, library: Path, tmp_path: Path
 ) -> None:
@@ -389,6 +403,7 @@ def test_a_share_that_ended_takes_no_further_piece(
     assert not (library / "Trip" / "a.jpg").exists()
 
 
+@pytest.mark.whole
 def test_a_password_is_asked_before_adding_and_taking_back(
     visitor: Client, site: photos.Site, link: Link, tmp_path: Path
 ) -> None:
@@ -405,6 +420,7 @@ def test_a_password_is_asked_before_adding_and_taking_back(
     assert take_back(visitor, prefix, "red.jpg").status == 303
 
 
+@pytest.mark.whole
 def test_a_disk_without_links_never_shows_half_of_a_file(
     visitor: Client,
     link: Link,
@@ -482,6 +498,7 @@ def test_the_scope_of_an_inbox_is_that_of_one_share() -> None:
     assert guest.scope != other.scope
 
 
+@pytest.mark.whole
 def test_a_zip_holds_what_a_guest_sees(
     visitor: Client, site: photos.Site, link: Link, inbox: Path, tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def names_below(page: str) -> list[int]:
     return [part.count("<li ") for part in page.split("<h2")[1:]]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("dates", "told"),
     [
@@ -59,12 +60,14 @@ def test_days_and_months_have_headings_where_there_are_many_photos(
         assert names_below(page)[0] == dates.count(dates[0])
 
 
+@pytest.mark.whole
 def test_photos_by_name_have_no_headings(library: Path, visitor: Client) -> None:
     fill(library / "Named", [*["2024-05-09"] * 8, *["2024-05-03"] * 8])
     (library / "Named" / "album.txt").write_text("Named\nsort: name\n", "utf-8")
     assert headings(visitor.get("/album/Named/").text) == []
 
 
+@pytest.mark.whole
 def test_a_photo_of_another_zone_opens_no_second_day(
     library: Path, visitor: Client
 ) -> None:
@@ -85,6 +88,7 @@ def test_a_photo_of_another_zone_opens_no_second_day(
     assert names_below(page) == [4, 6]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("count", "has_years"), [(12, False), (13, True)])
 def test_many_albums_of_more_years_than_one_stand_below_years(
     library: Path, open_library: Open, visitor: Client, count: int, has_years: bool
@@ -100,6 +104,7 @@ def test_many_albums_of_more_years_than_one_stand_below_years(
     assert re.findall(r'<h2 id="y(\d+)"', page) == expected
 
 
+@pytest.mark.whole
 def test_sections_keep_the_order(quiet: Open, library: Path) -> None:
     fill(library / "Dated", ["2024-05-03"] * 4 + ["2024-05-04"] * 5)
     opened = quiet()

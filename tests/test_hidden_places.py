@@ -48,6 +48,7 @@ def original(library: Path) -> Path:
     return located(library / "Trip" / "located.jpg")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_a_user_gets_every_byte_and_a_visitor_all_but_the_place(
     original: Path, visitor: Client, user: Client, address: str
@@ -64,6 +65,7 @@ def test_a_user_gets_every_byte_and_a_visitor_all_but_the_place(
         assert shown.getexif().get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
 
 
+@pytest.mark.whole
 def test_what_both_get_is_kept_apart_by_caches(
     original: Path, visitor: Client, user: Client
 ) -> None:
@@ -83,6 +85,7 @@ def test_what_both_get_is_kept_apart_by_caches(
     )
 
 
+@pytest.mark.whole
 def test_every_range_is_a_part_of_what_a_visitor_gets_whole(
     original: Path, visitor: Client
 ) -> None:
@@ -111,6 +114,7 @@ def compressed(library: Path) -> Path:
     return path
 
 
+@pytest.mark.whole
 def test_in_the_place_of_what_cannot_be_patched_visitors_get_all_its_pixels(
     compressed: Path, visitor: Client, user: Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +171,7 @@ def test_a_file_that_is_written_while_it_is_sent_ends_the_answer(
             part.read()
 
 
+@pytest.mark.whole
 def test_the_background_pass_notes_the_checksums_of_both_versions(
     library: Path, original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ ANSWERS: list[tuple[int, str, str, dict[str, str]]] = [
 ]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("status", "method", "address", "headers"),
     ANSWERS,
@@ -305,6 +306,7 @@ def test_the_page_of_a_private_album_is_never_answered_with_304(gallery: Gallery
     assert gallery.client("user").get("/album/Quartz/", If_None_Match="*").status == 200
 
 
+@pytest.mark.whole
 def test_a_file_that_was_written_anew_is_sent_anew(library: Path, visitor: Client) -> None:
     path = library / "Trip" / "one.jpg"
     before = visitor.get("/photo/Trip/one.jpg")
@@ -481,6 +483,7 @@ def test_head_answers_like_get_without_a_body(gallery: Gallery, address: str) ->
 POSTED = {route.rule for route in photos.ROUTES if route.method == "POST"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"])
 @pytest.mark.parametrize(
     "route",
@@ -634,6 +637,7 @@ def test_a_form_counts_only_when_the_browser_says_it_is_of_this_site(
 # Below a prefix
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("prefix", "kind"), [("/photos", "user"), ("/our%20photos/2", "visitor")]
 )

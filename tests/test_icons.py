@@ -36,6 +36,7 @@ def icons_of(site: Any) -> set[str]:
     return {*named, *(icon["src"] for icon in facts["icons"])}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", photos.ICON_NAMES)
 def test_an_icon_in_the_library_replaces_ours_everywhere(
     library: Path, make_site: MakeSite, name: str
@@ -52,6 +53,7 @@ def test_an_icon_in_the_library_replaces_ours_everywhere(
     )
 
 
+@pytest.mark.whole
 def test_another_icon_has_another_address(library: Path, make_site: MakeSite) -> None:
     lay(library, "icon.png")
     before = icons_of(make_site())
@@ -59,6 +61,7 @@ def test_another_icon_has_another_address(library: Path, make_site: MakeSite) ->
     assert icons_of(make_site()).isdisjoint(before)
 
 
+@pytest.mark.whole
 def test_the_icon_is_no_photo_and_one_in_an_album_is(
     library: Path, make_site: MakeSite
 ) -> None:
@@ -73,6 +76,7 @@ def test_the_icon_is_no_photo_and_one_in_an_album_is(
     assert client.get("/photo/icon.png").status == 404
 
 
+@pytest.mark.whole
 def test_what_is_no_plain_small_file_is_no_icon(
     library: Path, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

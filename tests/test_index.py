@@ -296,6 +296,7 @@ def move_all(library: Path) -> None:
         path.rename(library / "Other" / path.name)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("change", [link_all, chmod_all, move_all])
 def test_a_photo_whose_ctime_alone_changed_is_the_same_photo(
     change: Callable[[Path], None],
@@ -336,6 +337,7 @@ def replace_silently(path: Path, colour: str) -> None:
     assert path.stat().st_size == before.st_size
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["its page", "its album", "the background pass"])
 def test_a_photo_replaced_in_place_with_its_mtime_set_back_is_noticed(
     how: str, opened: photos.Library, library: Path
@@ -361,6 +363,7 @@ def test_a_photo_replaced_in_place_with_its_mtime_set_back_is_noticed(
     assert after.added > before.added, "another photo is added now"
 
 
+@pytest.mark.whole
 def test_a_photo_that_becomes_readable_is_read_again(
     opened: photos.Library, library: Path
 ) -> None:

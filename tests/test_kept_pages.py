@@ -118,6 +118,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("listed", [photos.ALBUMS_LISTED, 1])
 @pytest.mark.parametrize("change", CHANGES)
 def test_after_a_change_a_kept_page_is_as_if_it_were_made_anew(
@@ -158,6 +159,7 @@ def test_after_a_change_a_kept_page_is_as_if_it_were_made_anew(
         anew.close()
 
 
+@pytest.mark.whole
 def test_a_kept_page_ends_with_the_day_in_its_name(
     tmp_path: Path, site: photos.Site, clock: Clock
 ) -> None:
@@ -276,6 +278,7 @@ class Reader(threading.Thread):
             self.rounds[step] += 1
 
 
+@pytest.mark.whole
 def test_what_changes_while_many_read_is_never_stale(
     tmp_path: Path, site: photos.Site, clock: Clock
 ) -> None:
@@ -303,6 +306,7 @@ def test_what_changes_while_many_read_is_never_stale(
     assert [complaint for reader in readers for complaint in reader.complaints] == []
 
 
+@pytest.mark.whole
 def test_a_page_that_several_ask_for_at_once_is_made_once() -> None:
     kept, made = photos.KeptPages(), []
     ready = threading.Barrier(8)
@@ -333,6 +337,7 @@ def test_a_page_that_could_not_be_made_is_made_for_the_next() -> None:
     assert kept.page((), (), lambda: b"a page").body == b"a page"
 
 
+@pytest.mark.whole
 def test_the_feed_and_the_flags_are_made_once(
     tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,6 +382,7 @@ def test_kept_pages_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert there == [97, 98, 99]
 
 
+@pytest.mark.whole
 def test_a_file_that_is_still_being_copied_is_asked_for_until_it_is_read(
     tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +395,7 @@ def test_a_file_that_is_still_being_copied_is_asked_for_until_it_is_read(
     eventually(problem)
 
 
+@pytest.mark.whole
 def test_another_public_address_is_on_every_page(site: photos.Site) -> None:
     visitor = Client(site)
     for address in ("https://quiet-lake.example", "https://new-hill.example"):

@@ -74,6 +74,7 @@ def guest(visitor: Client, library: Path) -> Guest:
     return Guest(visitor, invite(library / ".photos", "Party", may_add=True), album)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("sample", ADDED)
 def test_what_phones_take_is_added_byte_for_byte(
     guest: Guest, samples: Path, sample: str
@@ -86,6 +87,7 @@ def test_what_phones_take_is_added_byte_for_byte(
     assert guest.left() == {source.name}
 
 
+@pytest.mark.whole
 def test_a_motion_photo_that_was_added_plays(guest: Guest, samples: Path) -> None:
     content = (samples / "heic/samsung_motion.heic").read_bytes()
     assert guest.add("IMG_1.heic", content).status == 200
@@ -96,6 +98,7 @@ def test_a_motion_photo_that_was_added_plays(guest: Guest, samples: Path) -> Non
     assert 0 < start <= len(content) - len(film.body)
 
 
+@pytest.mark.whole
 def test_a_live_photo_is_one_item_whichever_half_comes_first(
     guest: Guest, samples: Path
 ) -> None:
@@ -150,6 +153,7 @@ BAD_NAMES = (
 )
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_what_the_site_cannot_show_is_refused_and_leaves_nothing(
     guest: Guest, name: str, tmp_path: Path
@@ -162,6 +166,7 @@ def test_what_the_site_cannot_show_is_refused_and_leaves_nothing(
     assert not (guest.album.parent / ".photos" / "added.json").exists()
 
 
+@pytest.mark.whole
 def test_a_refusal_is_told_without_javascript_too(guest: Guest) -> None:
     head = (
         b'--b\r\nContent-Disposition: form-data; name="photo"; filename="notes.jpg"\r\n\r\n'

@@ -88,6 +88,7 @@ def test_the_language_is_the_best_of_those_that_a_browser_asks_for(
     assert photos.choose_language(header, TEXTS).language == language
 
 
+@pytest.mark.whole
 def test_a_page_that_is_known_in_one_language_is_another_one_in_another(
     gallery: Gallery,
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_page_is_in_the_language_of_the_visitor(
     assert not english_left(answer.text, texts)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
 def test_an_empty_library_and_a_count_are_told_in_the_language_of_the_visitor(
     tmp_path: Path, texts: photos.Texts
@@ -254,6 +256,7 @@ def test_an_error_is_told_in_the_language_of_the_visitor(
     assert not english_left(answer.text, texts)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("texts", LANGUAGES, ids=lambda texts: texts.language)
 def test_why_a_login_failed_is_told_in_the_language_of_the_visitor(
     site: photos.Site, library: Path, texts: photos.Texts, monkeypatch: pytest.MonkeyPatch

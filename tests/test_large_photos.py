@@ -213,6 +213,7 @@ def test_threads_of_a_worker_share_their_memory(
         assert int(most) < 450 << 10
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("subsampling", [0, 2])
 def test_a_progressive_jpeg_too_large_to_be_read_is_not_called_damaged(
     subsampling: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

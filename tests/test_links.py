@@ -105,6 +105,7 @@ def move_what_is_above(root: Path) -> None:
 ADDRESSES = ("/photo/Trip/one.jpg", "/thumbnail/Trip/one.jpg", "/download/Trip/one.jpg")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "change",
     [
@@ -138,6 +139,7 @@ def test_a_folder_that_becomes_a_link_is_closed_at_the_next_request_and_open_whe
     assert [visitor.get(address).status for address in ADDRESSES] == [200, 200, 200]
 
 
+@pytest.mark.whole
 def test_a_link_that_comes_and_goes_and_leads_elsewhere_is_followed_as_it_is_now(
     library: Path, visitor: Client
 ) -> None:

@@ -74,6 +74,7 @@ def test_other_kinds_are_written_meanwhile(lines: io.StringIO) -> None:
     assert len(lines.getvalue().splitlines()) == 3
 
 
+@pytest.mark.whole
 def test_three_minutes_of_an_attack_that_finds_a_fault_leave_a_short_log(
     site: photos.Site, clock: Clock, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +128,7 @@ sys.exit(photos.main(script="photos.py"))
 """
 
 
+@pytest.mark.whole
 def test_the_server_keeps_to_the_budget(library: Path, tmp_path: Path) -> None:
     set_up(library)
     program = tmp_path / "faulty.py"

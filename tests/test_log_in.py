@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("patient")
 # The form
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("spelling", ["anna", "Anna", " ANNA "])
 def test_a_login_opens_private_albums(visitor: Client, spelling: str) -> None:
     assert visitor.get("/photo/Secret/faces.jpg").status == 404
@@ -193,6 +194,7 @@ def test_below_a_prefix_nobody_is_sent_to_a_neighbour_on_the_same_host(target: s
     assert photos.safe_next(target, "/photos") == "/photos/"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("target", "wanted"),
     [
@@ -243,6 +245,7 @@ def test_logging_in_and_out_stays_below_the_prefix(gallery: Gallery) -> None:
 # Sessions
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("settings", "environ", "secure"),
     [
@@ -287,6 +290,7 @@ def test_the_cookie_is_secure_where_the_connection_is(
     assert other.get("/photo/Secret/faces.jpg").status == 404
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("prefixes", [("", ""), ("/ours", "/theirs")])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_sessions_of_two_sites_on_one_host_do_not_end_each_other(
@@ -312,6 +316,7 @@ def test_sessions_of_two_sites_on_one_host_do_not_end_each_other(
     other.close()
 
 
+@pytest.mark.whole
 def test_a_session_of_an_older_version_goes_on_and_ends(
     library: Path, site: photos.Site, user: Client
 ) -> None:
@@ -325,6 +330,7 @@ def test_a_session_of_an_older_version_goes_on_and_ends(
     assert user.get("/photo/Secret/faces.jpg").status == 404
 
 
+@pytest.mark.whole
 def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
     library: Path, site: photos.Site
 ) -> None:
@@ -354,6 +360,7 @@ def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
             assert client.get("/photo/Secret/faces.jpg").status == 404
 
 
+@pytest.mark.whole
 def test_logging_out_ends_all_copies_of_a_session_and_outlives_a_restart(
     site: photos.Site, user: Client, make_site: Callable[..., photos.Site]
 ) -> None:
@@ -388,6 +395,7 @@ def test_who_logs_out_is_logged_out_also_where_nothing_can_be_written(
     assert user.get("/album/Secret/").status == 404
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("change", ["passwd", "remove", "remove and register"])
 def test_a_new_password_or_a_removal_ends_all_sessions_at_once(
     library: Path, user: Client, change: str
@@ -408,6 +416,7 @@ def test_a_new_password_or_a_removal_ends_all_sessions_at_once(
 # Attempts that are refused
 
 
+@pytest.mark.whole
 def test_too_many_failures_block_an_account_for_a_while(
     site: photos.Site, visitor: Client, user: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -484,6 +493,7 @@ def no_memory(password: bytes, **options: Any) -> bytes:
     raise ValueError("[digital envelope routines] malloc failure")
 
 
+@pytest.mark.whole
 def test_where_memory_is_short_a_log_in_is_refused_for_a_moment_and_does_not_count(
     make_site: Callable[..., photos.Site],
     monkeypatch: pytest.MonkeyPatch,

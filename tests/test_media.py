@@ -26,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("patient")
 # Originals
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("path", "media_type"),
     [
@@ -58,6 +59,7 @@ def test_a_download_keeps_its_name(gallery: Gallery, name: bytes) -> None:
     assert match[1].endswith(name[-4:].decode())
 
 
+@pytest.mark.whole
 def test_a_file_changed_in_place_has_another_etag_although_its_time_was_put_back(
     library: Path, visitor: Client
 ) -> None:
@@ -76,6 +78,7 @@ def test_a_file_changed_in_place_has_another_etag_although_its_time_was_put_back
     assert (part.status, part.body) == (200, path.read_bytes())
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["photo", "download", "thumbnail", "preview"])
 def test_what_is_unchanged_is_not_opened(
     visitor: Client, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -87,6 +90,7 @@ def test_what_is_unchanged_is_not_opened(
     assert visitor.get(address, Range="bytes=999999999-").status == 416
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("size", [1000, photos.SMALL_BYTES + 1000])
 @pytest.mark.parametrize(("change", "status"), [("write", 503), ("remove", 404)])
 def test_a_file_that_changes_before_it_is_opened_is_not_half_of_two(
@@ -132,6 +136,7 @@ def test_renaming_an_album_makes_no_rendition_again(library: Path, visitor: Clie
     assert again.headers["cache-control"].endswith("immutable")
 
 
+@pytest.mark.whole
 def test_a_file_without_a_picture_has_a_placeholder_and_the_rest_of_its_album_is_there(
     gallery: Gallery,
 ) -> None:
@@ -149,6 +154,7 @@ def test_a_file_without_a_picture_has_a_placeholder_and_the_rest_of_its_album_is
 # Videos and sounds
 
 
+@pytest.mark.whole
 def test_a_video_and_a_live_photo_are_played_from_the_original(
     ffmpeg: str, library: Path, visitor: Client
 ) -> None:
@@ -178,6 +184,7 @@ def test_a_video_and_a_live_photo_are_played_from_the_original(
     assert visitor.get(clip["thumbnails"]["640"]).headers["content-type"] == "image/webp"
 
 
+@pytest.mark.whole
 def test_a_sound_without_picture_has_a_player(
     ffmpeg: str, visitor: Client, library: Path
 ) -> None:
@@ -201,6 +208,7 @@ def test_a_sound_without_picture_has_a_player(
 PHOTO = "Trip/one.jpg"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["photo", "download", "thumbnail", "preview"])
 @pytest.mark.parametrize(
     "moment", ["before it is looked at", "before a worker opens it", "before it is sent"]
@@ -280,6 +288,7 @@ def stuck(visitor: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
     return f"/thumbnail/{PHOTO}"
 
 
+@pytest.mark.whole
 def test_a_photo_that_waits_for_the_disk_is_not_ready_yet_and_its_worker_is_killed(
     stuck: str, library: Path, visitor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +302,7 @@ def test_a_photo_that_waits_for_the_disk_is_not_ready_yet_and_its_worker_is_kill
     assert visitor.get("/thumbnail/Trip/two.jpg").status == 200
 
 
+@pytest.mark.whole
 def test_a_visitor_who_waits_too_long_for_a_worker_is_asked_to_come_back(
     stuck: str, visitor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def facts_of(path: Path) -> renditions.Info:
     return renditions.develop(str(path), renditions.Purpose.FACTS, path.parent)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("way", WAYS)
 def test_the_film_is_found_however_the_phone_tells_of_it(
     way: str, jpeg: bytes, tmp_path: Path
@@ -190,6 +191,7 @@ def test_real_motion_photos(name: str, size: int, samples: Path) -> None:
         assert path.read_bytes()[start + 4 : start + 8] == b"ftyp"
 
 
+@pytest.mark.whole
 def test_the_film_is_sent_as_a_piece_of_the_file(
     visitor: Client, library: Path, jpeg: bytes
 ) -> None:
@@ -211,6 +213,7 @@ def test_the_film_is_sent_as_a_piece_of_the_file(
     assert item["live"] in visitor.get("/album/Trip/moving.jpg").text
 
 
+@pytest.mark.whole
 def test_a_film_in_a_file_of_its_own_has_the_same_kind_of_address(
     visitor: Client, library: Path, samples: Path
 ) -> None:
@@ -223,6 +226,7 @@ def test_a_film_in_a_file_of_its_own_has_the_same_kind_of_address(
     assert len(visitor.get(item["live"]).body) == size
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["one.jpg", "nothing.jpg", "Beach", "Beach/", ""])
 def test_what_has_no_film_answers_as_if_nothing_were_there(
     visitor: Client, name: str
@@ -238,6 +242,7 @@ def test_the_film_of_a_private_photo_is_for_users_alone(
     assert user.get("/live/Secret/moving.jpg").body == FILM
 
 
+@pytest.mark.whole
 def test_a_film_without_a_suffix_of_films_belongs_to_its_photo(
     visitor: Client, library: Path, jpeg: bytes
 ) -> None:

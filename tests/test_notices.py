@@ -60,6 +60,7 @@ KINDS: dict[Make, str] = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("make", KINDS)
 def test_the_owners_front_page_alone_says_what_waits(
     make: Make,
@@ -83,6 +84,7 @@ def test_the_owners_front_page_alone_says_what_waits(
         assert "To look at:" not in text and KINDS[make] not in text
 
 
+@pytest.mark.whole
 def test_a_notice_goes_when_there_is_nothing_to_do_any_more(
     site: photos.Site, library: Path, user: Client
 ) -> None:

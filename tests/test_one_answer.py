@@ -284,6 +284,7 @@ def addresses(case: Case) -> Iterator[tuple[str, bool]]:
             yield f"{prefix}{full}/{case.photo}", is_for_photos
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("who", WHO.values())
 @pytest.mark.parametrize("case", EVERYTHING, ids=lambda case: case.path)
 def test_every_route_opens_for_those_who_may_and_is_unknown_to_the_others(
@@ -456,6 +457,7 @@ def test_json_lists_exactly_what_may_be_found(who: str, clients: dict[str, Clien
                 assert child[name] == again[name]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("who", WHO.values())
 def test_pages_lead_exactly_to_what_may_be_found(who: str, scene: Scene) -> None:
     client = scene.client(who)
@@ -707,6 +709,7 @@ def test_an_etag_of_before_a_rename_opens_nothing_after_it(small: Scene) -> None
     assert statuses == [404, 404, 404, 200]
 
 
+@pytest.mark.whole
 def test_hidden_ends_with_its_day_on_all_ways_without_a_change_on_disk(
     own_scene: Scene,
 ) -> None:
@@ -728,6 +731,7 @@ def test_hidden_ends_with_its_day_on_all_ways_without_a_change_on_disk(
     assert reach(own_scene, "visitor", page) == before
 
 
+@pytest.mark.whole
 def test_what_names_a_removed_user_is_the_owners_alone(own_scene: Scene) -> None:
     ben, anna = own_scene.client("ben"), own_scene.client("anna")
     hers = reach(own_scene, "anna", anna)
@@ -746,6 +750,7 @@ def test_what_names_a_removed_user_is_the_owners_alone(own_scene: Scene) -> None
     assert reach(own_scene, "anna", anna) == hers
 
 
+@pytest.mark.whole
 def test_a_new_owner_sees_everything_at_the_next_request(own_scene: Scene) -> None:
     ben, olga = own_scene.client("ben"), own_scene.client("olga")
     assert found(own_scene, "ben", ben) == expected_photos("ben").keys()
@@ -757,6 +762,7 @@ def test_a_new_owner_sees_everything_at_the_next_request(own_scene: Scene) -> No
     assert reach(own_scene, "anna") == expected_reach("anna")
 
 
+@pytest.mark.whole
 def test_without_any_owner_every_user_is_one(folder: Path, tmp_path: Path) -> None:
     scene = open_scene(folder / "Album", tmp_path / "state", owner="")
     path = tmp_path / "state" / "users.json"

@@ -383,6 +383,7 @@ def test_a_library_that_is_private_as_a_whole_is_not_called_another_site(
     assert "Strangers find nothing" in capsys.readouterr().err
 
 
+@pytest.mark.whole
 def test_without_a_public_address_one_sentence_says_what_to_set(
     library: Path, check: Check
 ) -> None:
@@ -391,6 +392,7 @@ def test_without_a_public_address_one_sentence_says_what_to_set(
     assert status == 1 and "no public address" in text and "--public-address" in text
 
 
+@pytest.mark.whole
 def test_behind_a_tunnel_the_address_that_it_got_is_asked(library: Path) -> None:
     state = set_up(library) / ".photos"
     photos.TunnelNote("https://quiet-lake.trycloudflare.com").write(state)
@@ -413,6 +415,7 @@ def test_without_encryption_that_is_what_is_wrong(
     assert "is not encrypted" in capsys.readouterr().out
 
 
+@pytest.mark.whole
 def test_the_session_for_asking_ends_within_a_minute(library: Path) -> None:
     state = set_up(library) / ".photos"
     cookie = photos.session_cookie(state, photos.UserStore(state))
@@ -422,6 +425,7 @@ def test_the_session_for_asking_ends_within_a_minute(library: Path) -> None:
     assert photos.Tokens(photos.read_secret(state)).read(token)
 
 
+@pytest.mark.whole
 def test_a_tunnel_of_this_run_alone_is_asked_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_new_password_and_a_log_in_keep_the_role(
     app.close()
 
 
+@pytest.mark.whole
 def test_with_a_users_json_of_before_every_user_is_an_owner_until_one_is_named(
     root: Path, ready: Command
 ) -> None:
@@ -184,6 +185,7 @@ def test_with_a_users_json_of_before_every_user_is_an_owner_until_one_is_named(
     app.close()
 
 
+@pytest.mark.whole
 def test_any_user_of_before_may_be_removed(root: Path, ready: Command) -> None:
     for name in ("anna", "ben"):
         ready("register", name)
@@ -246,6 +248,7 @@ def test_nobody_is_registered_whom_a_folder_would_take_for_another(
     assert ready("remove", f"{name}2").status == 0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "name",
     ["anna", "Éva", "e\u0301va", "李小龍", "IŞIL", "İpek", "a.b-c_d", "Straße", "ςigma"],

@@ -53,6 +53,7 @@ def test_json_tells_what_the_page_shows(gallery: Gallery, kind: str, path: str) 
         assert f"{item['width']} × {item['height']}" in photo.text
 
 
+@pytest.mark.whole
 def test_a_changed_title_is_shown_at_the_next_request(
     library: Path, visitor: Client
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_changed_title_is_shown_at_the_next_request(
 # Names
 
 
+@pytest.mark.whole
 def test_every_name_is_opened_by_its_own_links(gallery: Gallery) -> None:
     items = gallery.json("Names")["items"]
     folder = os.fsencode(gallery.root / "Names") + b"/"
@@ -89,6 +91,7 @@ def test_every_name_is_opened_by_its_own_links(gallery: Gallery) -> None:
     }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["visitor", "user"])
 def test_every_link_of_albums_with_odd_names_works_and_all_names_are_escaped(
     gallery: Gallery, kind: str
@@ -139,6 +142,7 @@ def paged(library: Path, visitor: Client, monkeypatch: pytest.MonkeyPatch) -> Cl
     return visitor
 
 
+@pytest.mark.whole
 def test_an_album_is_spread_over_pages(paged: Client) -> None:
     pages, address = [], "/album/Many/"
     while address:
@@ -176,6 +180,7 @@ def contents(page: Page) -> tuple[list[str], list[str]]:
     return albums, [link[-5] for link in page.items]
 
 
+@pytest.mark.whole
 def test_albums_are_spread_over_pages_and_photos_begin_on_their_last_page(
     full: Client,
 ) -> None:
@@ -197,6 +202,7 @@ def test_albums_are_spread_over_pages_and_photos_begin_on_their_last_page(
     assert full.get("/album/Full/?page=5").status == 404
 
 
+@pytest.mark.whole
 def test_a_photo_beside_many_albums_leads_back_to_its_page(full: Client) -> None:
     for number, page in ((0, 3), (1, 3), (2, 4)):
         address = f"/album/Full/{number}.jpg"
@@ -205,6 +211,7 @@ def test_a_photo_beside_many_albums_leads_back_to_its_page(full: Client) -> None
         assert address in Page(full.get(back).text).items
 
 
+@pytest.mark.whole
 def test_albums_that_nobody_finds_take_no_room_on_pages(
     full: Client, library: Path
 ) -> None:
@@ -216,6 +223,7 @@ def test_albums_that_nobody_finds_take_no_room_on_pages(
     assert "/album/Full/?page=2" in Page(full.get("/album/Full/1.jpg").text).links
 
 
+@pytest.mark.whole
 def test_a_photo_leads_to_its_neighbours_and_back_to_its_page(paged: Client) -> None:
     page = Page(paged.get("/album/Many/2.jpg").text)
     assert {"/album/Many/1.jpg", "/album/Many/3.jpg", "/album/Many/?page=2"} <= set(
@@ -238,11 +246,13 @@ def read_json(client: Client, address: str) -> list[dict[str, Any]]:
     return parts
 
 
+@pytest.mark.whole
 def test_json_has_all_items_of_many_pages_at_once(paged: Client) -> None:
     [part] = read_json(paged, "/api/album/Many")
     assert len(part["items"]) == 5
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 9])
 def test_json_is_in_parts_with_the_albums_first(
     full: Client, monkeypatch: pytest.MonkeyPatch, size: int
@@ -259,6 +269,7 @@ def test_json_is_in_parts_with_the_albums_first(
         assert full.get(f"/api/album/Full?page={beyond}").status == 404
 
 
+@pytest.mark.whole
 def test_the_next_part_of_json_is_below_the_prefix(
     full: Client, make_site: Callable[..., photos.Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +284,7 @@ def test_the_next_part_of_json_is_below_the_prefix(
     assert "next" not in front and client.get("/api/album?page=2").status == 404
 
 
+@pytest.mark.whole
 def test_an_empty_library_as_json_is_one_part(tmp_path: Path) -> None:
     with contextlib.closing(
         photos.create_app(tmp_path / ".photos", config=photos.Config(), background=False)
@@ -280,6 +292,7 @@ def test_an_empty_library_as_json_is_one_part(tmp_path: Path) -> None:
         assert read_json(Client(site), "/api/album")[0]["albums"] == []
 
 
+@pytest.mark.whole
 def test_a_page_that_is_not_there_is_not_found(paged: Client) -> None:
     for page in (
         "0",
@@ -330,6 +343,7 @@ def test_all_scripts_and_styles_of_albums_together_are_small() -> None:
     assert sum(map(len, compressed)) <= 18 * 1024
 
 
+@pytest.mark.whole
 def test_scripts_import_each_other_by_the_version_of_this_release(visitor: Client) -> None:
     page = visitor.get("/").text
     (version,) = set(re.findall(r"/static/[\w.-]+\?v=(\w+)", page))
@@ -402,6 +416,7 @@ let b = "x // y"; // it's kept
 # For chats and home screens
 
 
+@pytest.mark.whole
 def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> None:
     answer = visitor.get("/manifest.webmanifest")
     assert answer.headers["content-type"] == "application/manifest+json"
@@ -419,6 +434,7 @@ def test_the_manifest_names_the_site_and_icons_that_load(visitor: Client) -> Non
     assert 'rel="manifest" href="/manifest.webmanifest"' in visitor.get("/").text
 
 
+@pytest.mark.whole
 def test_the_colours_that_a_page_tells_are_those_of_the_style_sheet(
     visitor: Client,
 ) -> None:
@@ -440,6 +456,7 @@ def metas(page: str) -> dict[str, str]:
     return {name: unescape(content) for name, content in found}
 
 
+@pytest.mark.whole
 def test_a_link_in_a_chat_shows_the_cover_and_of_private_albums_nothing(
     make_site: Callable[..., photos.Site], user: Client
 ) -> None:

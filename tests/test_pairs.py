@@ -110,6 +110,7 @@ STRANGERS = [
 ]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("photo", "video"), PAIRS)
 @pytest.mark.parametrize("is_read", [False, True])
 def test_a_photo_and_its_film_are_one_item(
@@ -229,6 +230,7 @@ def test_half_a_film_tells_what_it_holds_and_raises_nothing(
     assert len(tags) < 3
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "content",
     [
@@ -300,6 +302,7 @@ def test_a_real_live_photo_is_one_item(
     assert "IMG_7943_HEVC.MOV" not in films
 
 
+@pytest.mark.whole
 def test_all_pages_agree_on_what_is_a_pair(
     ffmpeg: str, library: Path, visitor: Client, patient: None
 ) -> None:

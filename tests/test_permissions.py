@@ -32,6 +32,7 @@ def finders(name: str, now: Circumstances = NOW) -> tuple[Principal, ...]:
     return tuple(who for who in EVERYBODY if photos.may_find(who, rule))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "title", "opens", "finds"),
     [

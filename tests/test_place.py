@@ -120,6 +120,7 @@ def test_no_real_file_tells_its_place_and_all_tell_the_rest(
         assert (path.name, others(new)) == (path.name, others(old))
 
 
+@pytest.mark.whole
 def test_a_file_without_a_place_has_no_patches(samples: Path, read_tags: ReadTags) -> None:
     paths = real_files()
     for path, tags in zip(paths, read_tags(paths), strict=True):
@@ -261,6 +262,7 @@ def check_patched(path: Path, read_tags: ReadTags) -> Path:
     return copy
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", PHOTO_TAGS)
 def test_a_photo_of_any_kind_keeps_all_but_its_place(
     name: str, read_tags: ReadTags, tmp_path: Path
@@ -310,6 +312,7 @@ def test_a_film_of_any_kind_keeps_all_but_its_place(
     assert packets(copy) == packets(tmp_path / name)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("tags", [IN_KEYS, IN_XMP], ids=["keys", "xmp"])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
 def test_a_film_loses_the_places_that_others_wrote_into_it(
@@ -321,6 +324,7 @@ def test_a_film_loses_the_places_that_others_wrote_into_it(
     assert packets(copy) == packets(tmp_path / name)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
 def test_the_tags_of_matroska_tell_no_place(
     name: str, ffmpeg: str, read_tags: ReadTags, tmp_path: Path
@@ -448,6 +452,7 @@ def test_a_map_stays_at_home(tmp_path: Path) -> None:
     assert is_kept(tmp_path / "a.tif")
 
 
+@pytest.mark.whole
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_files_cost_no_more_than_their_download(

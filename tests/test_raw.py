@@ -92,6 +92,7 @@ def test_check_names_no_raw_file_that_has_a_picture(tmp_path: Path, quiet: Open)
     assert [len(item.raws) for item in look(opened, "New").items] == [1, 1, 1]
 
 
+@pytest.mark.whole
 def test_a_page_and_json_offer_the_raw_file(
     library: Path, visitor: Client, only_photos_are_read: None
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_page_and_json_offer_the_raw_file(
     assert visitor.get("/download/Trip/ONE.NEF/").status == 404
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["one.dng.private", "one.private.dng"])
 def test_the_keywords_of_a_raw_file_say_who_gets_it(
     name: str, library: Path, visitor: Client, user: Client, only_photos_are_read: None

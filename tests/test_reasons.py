@@ -15,6 +15,7 @@ from PIL import Image
 NO_PICTURE = "its content is not a picture, or damaged from the start"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["visitor", "user", "owner"])
 def test_only_an_owner_is_told_why_a_file_cannot_be_shown(
     gallery: Gallery, kind: str
@@ -35,6 +36,7 @@ def test_only_an_owner_is_told_why_a_file_cannot_be_shown(
         assert NO_PICTURE not in f"{answer.headers}{answer.body!r}"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["visitor", "user", "owner"])
 def test_a_damaged_photo_says_so_in_plain_words(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

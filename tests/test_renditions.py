@@ -103,6 +103,7 @@ def is_near(colour: str, wanted: str, most: int = 6) -> bool:
 # Formats
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("head", "container"),
     [
@@ -910,6 +911,7 @@ def test_a_huge_webp_is_known_before_it_is_opened(
     )
 
 
+@pytest.mark.whole
 def test_a_huge_webp_is_shown_by_ffmpeg(
     ffmpeg: str, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -937,6 +939,7 @@ def video(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["a.mp4", "a.jpg"])
 def test_a_video_has_a_size_a_date_and_a_poster(
     name: str, video: Path, tmp_path: Path, develop: Any
@@ -961,6 +964,7 @@ def test_without_ffmpeg_a_video_is_listed_without_a_poster(
     assert (done.info.kind, done.info.problem, done.files) == ("video", "", {})
 
 
+@pytest.mark.whole
 def test_a_cut_video_is_reported_or_listed_without_a_poster(
     video: Path, tmp_path: Path, develop: Any
 ) -> None:
@@ -974,6 +978,7 @@ def test_a_cut_video_is_reported_or_listed_without_a_poster(
 # Renditions
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("size", "sizes"),
     [
@@ -1030,6 +1035,7 @@ def test_a_photo_has_a_preview_and_a_video_a_poster(
     assert renditions.rendition_names(info, Purpose.FACTS) == ()
 
 
+@pytest.mark.whole
 def test_the_large_thumbnail_takes_few_bytes_for_its_pixels(
     tmp_path: Path, develop: Any
 ) -> None:
@@ -1293,6 +1299,7 @@ def test_a_photo_whose_pixels_fail_keeps_the_facts_that_were_read(
     assert (bool(done.info.problem), done.info.has_picture, done.files) == (True, False, {})
 
 
+@pytest.mark.whole
 def test_a_huge_webp_and_a_video_whose_pixels_fail_keep_the_facts_that_were_read(
     video: Path, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def infos(upkeep: photos.Upkeep, *address: str) -> photos.Info | None:
     return file and upkeep._library.index.get(file.identity)
 
 
+@pytest.mark.whole
 def test_a_library_at_rest_costs_one_stat_a_folder(
     upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def lose_cache(library: Path) -> None:
     shutil.rmtree(library.parent / "state" / "cache" / renditions.RENDITIONS_FOLDER)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("change", [add, remove, rename, add_album, lose_cache])
 def test_whatever_changes_a_folder_ends_the_rest(
     change: Callable[[Path], None],
@@ -94,6 +96,7 @@ def test_whatever_changes_a_folder_ends_the_rest(
     assert upkeep._is_at_rest()
 
 
+@pytest.mark.whole
 def test_what_a_visitor_finds_in_an_album_is_rendered(
     upkeep: photos.Upkeep, library: Path
 ) -> None:
@@ -111,6 +114,7 @@ def test_what_a_visitor_finds_in_an_album_is_rendered(
     assert info and info.width == 90 and info.colour
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["content", "ctime alone"])
 def test_a_file_that_was_changed_in_place_is_noticed_within_a_day(
     kind: str, upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +137,7 @@ def test_a_file_that_was_changed_in_place_is_noticed_within_a_day(
     assert upkeep._is_at_rest()
 
 
+@pytest.mark.whole
 def test_a_copy_that_stalls_is_looked_at_until_it_has_been_calm_for_long(
     upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +159,7 @@ def test_a_copy_that_stalls_is_looked_at_until_it_has_been_calm_for_long(
     assert not upkeep._is_at_rest(), "ctime tells of a change, too"
 
 
+@pytest.mark.whole
 def test_what_could_not_be_done_keeps_a_library_from_resting(
     upkeep: photos.Upkeep, library: Path
 ) -> None:
@@ -169,6 +175,7 @@ def test_what_could_not_be_done_keeps_a_library_from_resting(
     assert upkeep._is_at_rest()
 
 
+@pytest.mark.whole
 def test_checksums_are_noted_once(
     upkeep: photos.Upkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +211,7 @@ class Visits:
             self.upkeep._closed.set()
 
 
+@pytest.mark.whole
 def test_pauses_grow_while_nobody_comes_and_nothing_changes(
     upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +232,7 @@ def test_pauses_grow_while_nobody_comes_and_nothing_changes(
     assert len(made(upkeep._library)) == 14
 
 
+@pytest.mark.whole
 def test_a_visit_wakes_the_background_pass_and_nothing_else_does(
     site: photos.Site, visitor: Client
 ) -> None:
@@ -243,6 +252,7 @@ def test_a_visit_wakes_the_background_pass_and_nothing_else_does(
         visited.clear()
 
 
+@pytest.mark.whole
 def test_a_visit_ends_a_long_pause(
     upkeep: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def test_titles_descriptions_captions_cameras_and_lenses_are_found(
         assert "1 result" in page.text
 
 
+@pytest.mark.whole
 def test_keywords_are_found(library: Path, search: Search) -> None:
     path = take(library / "Sea" / "a.jpg")
     tags = ["-XMP-dc:Subject=Sunset", "-XMP-dc:Subject=家族", "-IPTC:Keywords=Dune"]
@@ -139,6 +140,7 @@ def test_the_newest_stand_first_and_albums_before_them(
     assert new < old < page.links.index(page.items[0])
 
 
+@pytest.mark.whole
 def test_a_hundred_stand_on_a_page(library: Path, search: Search, visitor: Client) -> None:
     first = take(library / "Many" / "x 000.jpg").read_bytes()
     for number in range(1, 120):
@@ -210,6 +212,7 @@ def test_a_guest_finds_what_is_in_the_share(
 # The page
 
 
+@pytest.mark.whole
 def test_the_field_says_what_was_searched(search: Search, visitor: Client) -> None:
     front = Page(visitor.get("/").text)
     assert "/search" in front.actions

@@ -174,6 +174,7 @@ def test_what_a_killed_server_left_ends_at_the_next_start(
         eventually(lambda: not is_running(left))
 
 
+@pytest.mark.whole
 def test_nothing_is_opened_without_a_yes(standin: StandIn, album: Path) -> None:
     done = run("--library", album, "serve", "--tunnel")
     assert done.returncode == 1 and "--yes" in done.stderr
@@ -182,6 +183,7 @@ def test_nothing_is_opened_without_a_yes(standin: StandIn, album: Path) -> None:
     assert standin.starts() == []
 
 
+@pytest.mark.whole
 def test_flagged_folders_are_named_before_it_opens(standin: StandIn, album: Path) -> None:
     draw(album / "Beach (private)" / "c.jpg")
     (album / "Odd.private-ish").mkdir()
@@ -190,6 +192,7 @@ def test_flagged_folders_are_named_before_it_opens(standin: StandIn, album: Path
     assert "2 folders are flagged: Beach (private), Odd.private-ish\n" in done.stdout
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("standin")
 def test_a_private_library_is_nothing_for_strangers(album: Path) -> None:
     private = album.rename(album.with_name("Ours.private"))
@@ -213,6 +216,7 @@ def test_a_terminal_asks_before_it_opens(
     assert (status, len(standin.starts())) == ((0, 1) if answer in ("yes", "Y") else (1, 0))
 
 
+@pytest.mark.whole
 def test_a_missing_program_is_told_before_anything_is_asked(
     album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def enable(library: Path, *flags: str, name: str = "enable") -> int:
     return photos.main(["--library", os.fspath(library), name, *flags], script=PROGRAM[1])
 
 
+@pytest.mark.whole
 def test_enable_writes_a_unit_and_starts_the_server_at_once(
     ready: Path, system: System, unit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +172,7 @@ def test_systemd_itself_finds_nothing_wrong_with_a_unit(
     assert about_us == []
 
 
+@pytest.mark.whole
 def test_enabling_again_is_harmless_and_takes_the_new_paths(
     ready: Path,
     system: System,
@@ -193,6 +195,7 @@ def test_enabling_again_is_harmless_and_takes_the_new_paths(
     ]
 
 
+@pytest.mark.whole
 def test_the_command_of_an_installed_package_is_started(
     ready: Path, system: System, unit: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -212,6 +215,7 @@ def test_the_command_of_an_installed_package_is_started(
     ]
 
 
+@pytest.mark.whole
 def test_what_a_unit_starts_serves_the_library(library: Path, tmp_path: Path) -> None:
     """In a folder whose name has all that systemd reads in a way of its own."""
     odd = library.rename(tmp_path / 'My "100%" $HOME\\x41 ü')
@@ -225,6 +229,7 @@ def test_what_a_unit_starts_serves_the_library(library: Path, tmp_path: Path) ->
     assert run(*started_by(unit)[2:-2], "users").stdout == "anna (owner)\n"
 
 
+@pytest.mark.whole
 def test_a_service_with_a_tunnel_is_agreed_to_once_and_never_asks(
     ready: Path,
     system: System,
@@ -254,6 +259,7 @@ def test_a_service_with_a_tunnel_is_agreed_to_once_and_never_asks(
     assert "The server runs: https://attic.example.ts.net/\n" in capsys.readouterr().out
 
 
+@pytest.mark.whole
 def test_disable_ends_the_server_and_leaves_nothing(
     ready: Path, system: System, unit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,6 +272,7 @@ def test_disable_ends_the_server_and_leaves_nothing(
     assert capsys.readouterr().out == "It does not start with the machine.\n"
 
 
+@pytest.mark.whole
 def test_disable_leaves_the_server_of_another_library_alone(
     ready: Path,
     system: System,
@@ -280,6 +287,7 @@ def test_disable_leaves_the_server_of_another_library_alone(
     assert f"{unit} starts the server of another state folder" in capsys.readouterr().err
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("step", ["daemon-reload", "enable", "restart"])
 def test_where_systemd_fails_one_sentence_says_so_and_nothing_is_changed(
     step: str, ready: Path, system: System, unit: Path, capsys: pytest.CaptureFixture[str]
@@ -296,6 +304,7 @@ def test_where_systemd_fails_one_sentence_says_so_and_nothing_is_changed(
     assert unit.read_text() == "as it was before"
 
 
+@pytest.mark.whole
 def test_where_systemd_fails_disable_keeps_the_file(
     ready: Path, system: System, unit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -305,6 +314,7 @@ def test_where_systemd_fails_disable_keeps_the_file(
     assert unit.exists() and "Access denied" in capsys.readouterr().err
 
 
+@pytest.mark.whole
 def test_a_machine_without_systemd_is_told_so(
     ready: Path,
     system: System,
@@ -318,6 +328,7 @@ def test_a_machine_without_systemd_is_told_so(
     assert not unit.exists()
 
 
+@pytest.mark.whole
 def test_a_server_that_runs_already_is_not_joined_by_a_second(
     ready: Path, system: System, unit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -350,6 +361,7 @@ def test_root_is_refused_unless_the_whole_machine_is_meant(
     assert not (library / ".photos").exists() and system.calls() == []
 
 
+@pytest.mark.whole
 def test_the_unit_of_the_whole_machine_runs_as_the_owner_of_the_state_folder(
     ready: Path, system: System
 ) -> None:
@@ -364,6 +376,7 @@ def test_the_unit_of_the_whole_machine_runs_as_the_owner_of_the_state_folder(
     assert service.start[-1] == ["systemctl", "restart", "photos.service"]
 
 
+@pytest.mark.whole
 def test_check_says_whether_it_runs_and_starts_with_the_machine(
     ready: Path, system: System, unit: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -437,6 +450,7 @@ def test_nothing_is_asked_where_there_is_no_terminal(
     assert unit.exists() == (status == 0)
 
 
+@pytest.mark.whole
 def test_check_goes_on_where_nobody_knows_the_account_and_no_system_takes_the_folder(
     library: Path,
     system: System,
@@ -464,6 +478,7 @@ def on_mac(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
     yield system
 
 
+@pytest.mark.whole
 def test_on_macos_it_is_an_agent(ready: Path, on_mac: System, tmp_path: Path) -> None:
     path = tmp_path / "home" / "Library" / "LaunchAgents" / "photos.plist"
     assert enable(ready) == 0
@@ -531,6 +546,7 @@ def test_what_xml_cannot_hold_is_refused_in_one_sentence(
         make(["/usr/bin/python3", name, "--state", name], Path(name), *account)
 
 
+@pytest.mark.whole
 def test_a_task_is_made_run_ended_and_deleted_by_name(system: System, ready: Path) -> None:
     state = ready / ".photos"
     task = photos.windows_service(["py", "--state", f"{state}"], state)

@@ -186,6 +186,7 @@ def test_a_form_of_another_site_counts_for_nothing(
     assert store.all() == [share]
 
 
+@pytest.mark.whole
 def test_only_owners_are_offered_links_for_guests(
     owner: Client, user: Client, visitor: Client
 ) -> None:
@@ -199,6 +200,7 @@ def test_only_owners_are_offered_links_for_guests(
         assert link not in Page(visitor.get(path).text).links
 
 
+@pytest.mark.whole
 def test_nobody_is_offered_to_hand_out_the_address_of_a_private_album(
     owner: Client, user: Client, visitor: Client
 ) -> None:

@@ -112,6 +112,7 @@ def test_a_photo_that_is_only_read_shows_its_colours(
     assert visitor.get("/album/Trip/").text.count(rect) == 2  # below and above
 
 
+@pytest.mark.whole
 def test_a_preview_made_after_the_thumbnails_is_the_same_and_leaves_them(
     tmp_path: Path,
 ) -> None:

@@ -275,6 +275,7 @@ def test_after_a_restart_nothing_is_listed_again_and_everything_is_as_it_was(
     assert len(kept(again)) == 4
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_changes_while_servers_come_and_go_is_found_as_if_nothing_were_kept(
     world: World, seed: int, size: int, monkeypatch: pytest.MonkeyPatch
@@ -674,6 +675,7 @@ def test_summaries_of_folders_that_are_gone_are_deleted(
 # What is in memory
 
 
+@pytest.mark.whole
 def test_the_files_that_a_summary_tells_of_leave_the_memory(world: World) -> None:
     library = world.open()
     learn(library)

@@ -76,6 +76,7 @@ def test_the_albums_page_leads_to_its_download(visitor: Client) -> None:
     assert not [link for link in Page(visitor.get("/").text).links if "/zip" in link]
 
 
+@pytest.mark.whole
 def test_the_page_says_how_far_it_is_and_asks_again_until_it_is_ready(
     site: photos.Site, visitor: Client
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_private_album_is_a_users_to_take_home(site: photos.Site, user: Client
     assert names_in(download(user, site, "/zip/Secret")) == ["Secret/faces.jpg"]
 
 
+@pytest.mark.whole
 def test_strangers_do_not_learn_where_it_was_taken(
     site: photos.Site, visitor: Client, user: Client, library: Path, samples: Path
 ) -> None:
@@ -137,6 +139,7 @@ def test_strangers_do_not_learn_where_it_was_taken(
     assert contents["visitor"] == visitor.get("/photo/Trip/located.jpg").body
 
 
+@pytest.mark.whole
 def test_an_interrupted_download_goes_on_where_it_ended(
     site: photos.Site, visitor: Client
 ) -> None:
@@ -166,6 +169,7 @@ def test_an_interrupted_download_goes_on_where_it_ended(
     assert head.headers["content-length"] == str(len(whole.body))
 
 
+@pytest.mark.whole
 def test_another_version_is_gone(site: photos.Site, visitor: Client, library: Path) -> None:
     download(visitor, site)
     (link,) = links_to_zips(visitor.get("/zip/Trip"))
@@ -179,12 +183,14 @@ def test_another_version_is_gone(site: photos.Site, visitor: Client, library: Pa
     assert eventually(lambda: visitor.get(link).status == 200)
 
 
+@pytest.mark.whole
 def test_other_names_and_a_slash_lead_to_its_page(site: photos.Site, user: Client) -> None:
     assert user.get("/zip/Secret.private").headers["location"] == "/zip/Secret"
     assert user.get("/zip/Secret/").headers["location"] == "/zip/Secret"
     assert user.get("/zip/Trip/one.jpg").status == 404
 
 
+@pytest.mark.whole
 def test_a_large_album_is_offered_in_parts_behind_a_tunnel(
     make_site: Callable[..., photos.Site], library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +270,7 @@ def blocks_of(site: photos.Site, client: Client, link: str) -> Iterator[bytes]:
         yield from answer
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("change", ["album", "inner", "amid a file", "log out", "remove"])
 def test_what_is_private_by_now_is_sent_no_further(
     site: photos.Site,
@@ -300,6 +307,7 @@ def test_what_is_private_by_now_is_sent_no_further(
     assert whole.body.startswith(sent)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["photo", "download"])
 @pytest.mark.parametrize(
     "change", ["nothing", "album", "photo", "gone", "log out", "remove"]
@@ -338,6 +346,7 @@ def test_a_single_file_that_is_private_by_now_is_sent_no_further(
             body.read(1000)
 
 
+@pytest.mark.whole
 def test_what_cannot_be_read_is_left_out_and_counted(
     site: photos.Site, visitor: Client, library: Path
 ) -> None:
@@ -345,6 +354,7 @@ def test_what_cannot_be_read_is_left_out_and_counted(
     assert len(names_in(download(visitor, site))) == 3
 
 
+@pytest.mark.whole
 def test_two_names_that_some_system_takes_for_one_are_told_apart(
     site: photos.Site, visitor: Client, library: Path
 ) -> None:
@@ -354,6 +364,7 @@ def test_two_names_that_some_system_takes_for_one_are_told_apart(
     assert len({name.casefold() for name in names}) == len(names) == 5
 
 
+@pytest.mark.whole
 def test_a_film_that_is_private_stays_out_of_its_photos_live(
     site: photos.Site, visitor: Client, user: Client, library: Path, samples: Path
 ) -> None:

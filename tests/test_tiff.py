@@ -84,6 +84,7 @@ def shows(tmp_path: Path, develop: Any) -> Callable[..., None]:
 # How numbers are stored
 
 
+@pytest.mark.whole
 @ORDERS
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("packing", [1, DEFLATE])

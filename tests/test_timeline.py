@@ -149,6 +149,7 @@ def test_years_lead_to_months_and_months_to_photos(library: Path, ask: Ask) -> N
     assert month.items == ["/album/Trip/one.jpg", "/album/Trip/two.jpg"]
 
 
+@pytest.mark.whole
 def test_every_link_of_the_timeline_leads_to_a_page_whatever_the_clocks_said(
     library: Path, site: photos.Site, visitor: Client
 ) -> None:
@@ -160,6 +161,7 @@ def test_every_link_of_the_timeline_leads_to_a_page_whatever_the_clocks_said(
     assert {"/timeline/0001/05/", "/timeline/0987/", "/timeline/9999/05/"} <= answers.keys()
 
 
+@pytest.mark.whole
 def test_each_day_of_a_month_has_a_heading(ask: Ask) -> None:
     text = ask("/timeline/2024/05/").text
     first, second = text.index("6 May 2024"), text.index("7 May 2024")

@@ -149,6 +149,7 @@ def test_a_photo_is_not_to_blame_for_a_full_disk(library: Path, open_library: Op
     assert list(upkeep.unrendered(0)) == []
 
 
+@pytest.mark.whole
 def test_a_full_disk_is_told_once_and_tried_with_one_photo_at_a_time(
     library: Path,
     open_library: Open,

@@ -84,6 +84,7 @@ def test_the_rules_of_another_tunnel_are_not_ours(
         request(standin.edge, "/")
 
 
+@pytest.mark.whole
 def test_a_tunnel_that_ends_is_opened_again_and_a_new_address_is_told_loudly(
     opened: Opening, standin: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,6 +109,7 @@ def test_an_address_that_is_another_one_than_at_the_last_start_is_told_loudly(
     assert f"are dead: https://{OTHER}" in caplog.text
 
 
+@pytest.mark.whole
 def test_where_udp_is_blocked_the_tunnel_takes_http2(
     opened: Opening, standin: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -119,6 +121,7 @@ def test_where_udp_is_blocked_the_tunnel_takes_http2(
     assert not is_running(standin.starts()[0]["pid"])
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "line",
     [
@@ -149,6 +152,7 @@ def test_a_tunnel_that_has_ended_is_open_no_more(
     assert not photos.TunnelNote.read(tmp_path).is_open
 
 
+@pytest.mark.whole
 def test_the_rests_double_and_the_reason_is_the_programs_own(
     opened: Opening, standin: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -171,6 +175,7 @@ def test_the_owners_own_tunnel_gets_its_token_by_the_environment(
     assert start["arguments"][-3:] == ["--url", "http://127.0.0.1:8080", "run"]
 
 
+@pytest.mark.whole
 def test_tailscale_tells_its_address(opened: Opening, standin: StandIn) -> None:
     standin.say(hosts="attic.tail1234.ts.net")
     tunnel = opened(tunnel="tailscale")
@@ -229,6 +234,7 @@ def kill_one_that_opened(
     return standin.starts()[0]["pid"]
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such signal")
 def test_a_process_that_was_killed_leaves_no_tunnel(
     standin: StandIn, tmp_path: Path, start_python: Callable
@@ -237,6 +243,7 @@ def test_a_process_that_was_killed_leaves_no_tunnel(
     eventually(lambda: not is_running(left))
 
 
+@pytest.mark.whole
 def test_what_a_killed_process_left_ends_at_the_next_start(
     standin: StandIn, tmp_path: Path, start_python: Callable
 ) -> None:
@@ -247,6 +254,7 @@ def test_what_a_killed_process_left_ends_at_the_next_start(
     assert photos.TunnelNote.read(tmp_path) == (f"https://{HOST}", False, 0, "")
 
 
+@pytest.mark.whole
 def test_a_tunnel_stays_open_where_nobody_reads_its_address(
     opened: Opening, standin: StandIn
 ) -> None:

@@ -23,6 +23,7 @@ import renditions
 # The background pass
 
 
+@pytest.mark.whole
 def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +49,7 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     assert list(upkeep.unrendered(0)) == []
 
 
+@pytest.mark.whole
 def test_the_background_pass_makes_all_thumbnails_before_the_first_preview(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,7 @@ def test_the_background_pass_makes_all_thumbnails_before_the_first_preview(
     assert rendering == [renditions.Purpose.THUMBNAILS] * 6 + [renditions.Purpose.ALL] * 6
 
 
+@pytest.mark.whole
 def test_the_background_pass_tries_again_what_took_too_long(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +106,7 @@ def test_the_background_pass_tries_again_what_took_too_long(
     assert upkeep.problems() == []
 
 
+@pytest.mark.whole
 def test_the_background_pass_goes_on_after_an_error_of_the_disk(
     library: Path,
     open_library: Open,
@@ -161,6 +165,7 @@ def test_a_file_with_a_time_to_come_is_read_and_rendered_all_the_same(
     assert "loose.jpg" in [file.name for file in upkeep.unrendered(photos.SETTLE_SECONDS)]
 
 
+@pytest.mark.whole
 def test_a_sound_without_a_picture_is_tried_once(
     ffmpeg: str, library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +185,7 @@ def test_a_sound_without_a_picture_is_tried_once(
 # Pruning
 
 
+@pytest.mark.whole
 def test_renditions_of_removed_photos_go_at_the_second_look(
     library: Path, open_library: Open
 ) -> None:
@@ -239,6 +245,7 @@ photos.write_state(pathlib.Path(sys.argv[1]), {})
 """
 
 
+@pytest.mark.whole
 def test_a_state_file_whose_writer_was_killed_leaves_nothing_for_long(
     library: Path,
     open_library: Open,
@@ -366,6 +373,7 @@ def test_the_bar_reaches_its_end_where_files_are_hard_links_of_one(
     assert not list(upkeep.unrendered(0))
 
 
+@pytest.mark.whole
 def test_an_error_of_the_disk_that_lasts_is_told_once(
     library: Path,
     open_library: Open,

@@ -134,6 +134,7 @@ def test_a_password_is_the_same_on_a_keyboard_that_composes_letters_otherwise() 
 # Hashes
 
 
+@pytest.mark.whole
 def test_a_password_is_hashed_with_scrypt_of_32768_8_3_and_16_bytes_of_salt() -> None:
     name, n, r, p, salt, digest = photos.hash_password(RIGHT).split("$")
     assert (name, n, r, p) == ("scrypt", "32768", "8", "3")
@@ -459,6 +460,7 @@ def test_nobody_waits_while_another_thread_looks_at_the_file(
     assert answers == [["anna"], ["anna"]]
 
 
+@pytest.mark.whole
 def test_what_another_process_changes_is_noticed_at_the_next_call(
     store: photos.UserStore, tmp_path: Path, start_python: StartPython
 ) -> None:
@@ -474,6 +476,7 @@ def test_what_another_process_changes_is_noticed_at_the_next_call(
     assert store.verify("clara", RIGHT)
 
 
+@pytest.mark.whole
 def test_processes_that_register_together_lose_nobody(
     store: photos.UserStore, tmp_path: Path, start_python: StartPython
 ) -> None:

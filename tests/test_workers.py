@@ -229,6 +229,7 @@ def test_a_worker_that_somebody_kills_costs_no_photo(
     assert worker_pid(renderer, pid)
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="no waitid")
 def test_a_worker_that_was_killed_while_it_waited_costs_no_photo(
     tmp_path: Path, renderer: photos.Renderer
@@ -270,6 +271,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return started
 
 
+@pytest.mark.whole
 def test_a_photo_that_waits_for_the_disk_is_not_ready_yet_and_the_next_one_is(
     tmp_path: Path,
     fifo: Path,
@@ -317,6 +319,7 @@ def test_a_photo_that_comes_slowly_is_shown_in_the_end(
     assert renderer._workers[0].patience == 0.6, "it begins afresh"
 
 
+@pytest.mark.whole
 def test_a_photo_that_computes_for_ever_is_given_up_and_the_next_one_is_not(
     tmp_path: Path,
     renderer: photos.Renderer,
@@ -408,6 +411,7 @@ def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -
         assert limit == renditions.WORKER_MEMORY
 
 
+@pytest.mark.whole
 def test_an_idle_worker_gives_its_memory_back(
     tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -467,6 +471,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.whole
 def test_a_worker_ends_when_its_server_is_killed(
     tmp_path: Path, start_python: StartPython
 ) -> None:
@@ -539,6 +544,7 @@ def test_no_worker_and_no_ffmpeg_outlives_a_server_that_is_killed(
 # What the library asks for and learns
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("address", "purpose"),
     [
@@ -583,6 +589,7 @@ def test_facts_and_thumbnails_asked_for_together_leave_the_colour_known(
     assert opened.index.get(again.identity) == known
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("order", ["facts first", "facts last", "at a thumbnail's request"])
 def test_a_photo_whose_worker_dies_of_its_pixels_keeps_the_facts(
     order: str, open_library: Callable[..., photos.Library], monkeypatch: pytest.MonkeyPatch
