@@ -4369,6 +4369,7 @@ def places_in(words: Words, terms: Iterable[Term]) -> list[int]:
 WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
 MEMORIES_KEPT = 64  # principals whose memories are known
 READ_AT_ONCE = 2000  # items whose dates a page may wait for: a fortieth of a second
+READING_PAUSE = 0.01  # s, after each album read ahead: as long as one of 100 photos takes
 
 Month: TypeAlias = tuple[int, int]  # year, month
 
@@ -4624,14 +4625,16 @@ class Finder:
         parts = every_album(album)
         unknown = [part for part in parts if part.list_items not in self._calendars]
         if unknown and self._reading_lock.acquire(blocking=False):
-            threading.Thread(target=self._read_days, args=(unknown,), daemon=True).start()
+            threading.Thread(target=self._read_ahead, args=(unknown,), daemon=True).start()
         return not unknown
 
-    def _read_days(self, albums: Iterable[Album]) -> None:
-        """Read the dates of albums, then let others do so."""
+    def _read_ahead(self, albums: Iterable[Album]) -> None:
+        """Read the dates of albums, and the words for the first search; then let others do so."""
         try:
             for album in albums:
                 self.calendar(album)
+                self.words(album)
+                time.sleep(READING_PAUSE)
         finally:
             self._reading_lock.release()
 
