@@ -4593,7 +4593,9 @@ class Finder:
         """Return when the items of an album itself were taken."""
         calendar = self._calendars.get(album.list_items)
         if calendar is None:
-            items = list(album.items)  # in one pass: items of a summary are made anew in each
+            items = list(
+                album.items
+            )  # in one pass: items of a summary are made anew in each
             calendar = calendar_of(items)
             self._calendars[album.list_items] = calendar
         return calendar

@@ -552,6 +552,8 @@ def test_nothing_shifts_while_soft_pictures_are_replaced(
     page = open_site(**PHONE, reduced_motion=motion)
     page.goto("/album/Many/")
     page.wait_for_load_state("networkidle")  # now all have colours
+    # Another window: this one has pictures in memory, which it asks nobody for.
+    page = open_site(**PHONE, reduced_motion=motion)
     page.add_init_script(SHIFTS)
     held: list[Any] = []
     let_go: list[bool] = []
