@@ -32,8 +32,8 @@ const listeners = {
   pointermove(event) {
     if (event.pointerType === "mouse" || isPressed) choose(near(event));
   },
-  pointerup() {
-    if (isPressed) location.href = chosen.href;
+  pointerup(event) {
+    if (isPressed) location.href = near(event).href; // a press may have taken the focus, and with it the choice
     isPressed = false;
   },
   pointercancel() {

@@ -126,3 +126,17 @@ def test_the_months_can_be_reached_without_scripts(
     page.goto("/timeline/2019/")
     page.locator(".rail a").last.click()
     page.wait_for_url("**/timeline/2022/12/")
+
+
+def test_a_press_beside_the_bars_leads_to_the_nearest_month_after_the_keyboard(
+    server: Server, open_window: Callable[..., Any]
+) -> None:
+    page = open_window(server.address)
+    page.goto("/timeline/2022/")
+    page.locator(".rail a:not([tabindex='-1'])").focus()
+    x, _ = middle(page, 2020, 4)
+    name = page.locator(".rail output").bounding_box()
+    page.mouse.move(x, name["y"] + name["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_url("**/timeline/2020/04/")
