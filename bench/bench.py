@@ -9,6 +9,7 @@ rounds' ratios. CPU comes first: on a busy machine it is the figure that stays.
 
 - `--photos`: a folder of JPEGs of 12 and 24 megapixels; otherwise such are drawn.
 - `--copyparty`: the program of that peer. `python -m venv peer && peer/bin/pip install copyparty pillow`
+- Both versions run from kept bytecode, as photos.pyz does.
 - wrk (`apt-get install wrk`) asks; without it there are no figures of requests.
 - nginx, and playwright with Chromium, are left out where they are missing.
 """
@@ -180,6 +181,8 @@ def main() -> None:
         if arguments.before:
             checkouts[BEFORE], before = checkout_of(arguments.before, folder)
         checkouts[AFTER] = machine.HERE
+        for checkout in checkouts.values():
+            machine.keep_bytecode(checkout)
         photos = libraries.camera_photos(folder / "camera", arguments.photos, LARGE_PHOTOS)
         effort = FULL
         if arguments.quick:

@@ -19,6 +19,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 # What a browser says; copyparty sends other programs a page for terminals.
 HEADERS = {"Accept-Encoding": "gzip", "Accept-Language": "en", "User-Agent": "Mozilla/5.0"}
 START_SECONDS = 300  # the longest that a server may take to answer
+# As photos.pyz does it, from kept bytecode; `python photos.py` compiles all of it at each start.
+PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); import photos; sys.exit(photos.main())"
 
 
 class Server(NamedTuple):
@@ -161,8 +163,14 @@ def running(
 
 def photos_command(checkout: Path, library: Path, state: Path, *words: str) -> list[str]:
     """Return the command line of a checkout's `photos`."""
-    program = [sys.executable, str(checkout / "photos.py")]
+    program = [sys.executable, "-c", PROGRAM, str(checkout)]
     return [*program, "--library", str(library), "--state", str(state), *words]
+
+
+def keep_bytecode(checkout: Path) -> None:
+    """Have what is started from now on keep its bytecode, and compile a checkout."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    run_command(photos_command(checkout, checkout, checkout, "--version"))
 
 
 def serving(
