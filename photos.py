@@ -7699,8 +7699,10 @@ _UNSENT = re.compile(
 )
 # Spaces that a style sheet needs for readers alone; none of its texts has such.
 # Each of our statements ends with a semicolon or a brace, and so needs no line of its own.
-_LINES = re.compile(rb"(?<=[{};,])\n+|\n+(?=\n)")
-_SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)")
+_LINES = re.compile(rb";?\n(?=})|(?<=[{};,])\n+|\n+(?=\n)")
+_SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)|;\n(?=})")
+# Spaces beside these signs: no text in a script has such.
+_SIGNS = re.compile(rb"(?<={) | (?=})| (=>|[=!]==|[=?:*<>]) ")
 _IMPORT = re.compile(rb'^import (\{ .+ \}) from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(
     rb"^export (?=(?:async )?(?:const|function|class) (\w+))", re.MULTILINE
@@ -7766,7 +7768,7 @@ class Statics:
         files["viewer.js"] = start + joined_scripts(VIEWER_SCRIPTS, files)
         for name, content in files.items():
             if name.endswith(".js"):
-                files[name] = _LINES.sub(b"", content)
+                files[name] = _SIGNS.sub(rb"\1", _LINES.sub(b"", content))
         self.files = {name: Document(content) for name, content in files.items()}
 
 
