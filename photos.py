@@ -36,6 +36,7 @@ import base64
 import bisect
 import codecs
 import contextlib
+import contextvars
 import copy
 import ctypes
 import dataclasses
@@ -302,6 +303,23 @@ class StateError(PhotosError):
     """A file of the state folder cannot be used; the message says which and what to do."""
 
     status = 503
+
+
+class NeedsThread(BaseException):
+    """What is asked for may take long, and the server's loop, which serves all, must not wait.
+
+    No Exception: nothing on the way shall answer with it as with an error.
+    """
+
+
+# Whether the present code runs in the loop that serves all connections.
+in_loop = contextvars.ContextVar("in_loop", default=False)
+
+
+def leave_to_thread() -> None:
+    """Raise NeedsThread in the server's loop. Stands before all that may take long."""
+    if in_loop.get():
+        raise NeedsThread
 
 
 # --- Files -------------------------------------------------------------------
@@ -2351,6 +2369,7 @@ class Folders:
         """
         if folder := self._unchanged(parts, fresh=fresh):
             return folder
+        leave_to_thread()
         path = os.path.join(self._path, *parts)
         asked_at = time.time()
         # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
@@ -3583,6 +3602,7 @@ class Library:
         is_same_guest = kept is not None and kept.added == principal.added
         if kept and is_same_guest and self._is_current(kept, place, now):
             return kept.album
+        leave_to_thread()
         if patience:
             self._read(place.folder, patience)
         changes = self.index.changes
@@ -3978,6 +3998,7 @@ class Library:
         urgency: Urgency,
         is_watched: Condition = lambda: True,
     ) -> Future[Info]:
+        leave_to_thread()
         info = self.index.get(file.identity)
         if purpose is Purpose.FACTS and info and info.key and info.retry == NEVER:
             # Tells whether it still is what was read, also where a write set its mtime back.
@@ -4645,6 +4666,7 @@ class Finder:
         before, day, memories = self._memories.get(scope, (None, today, []))
         if before is album and day == today:
             return memories
+        leave_to_thread()
         if not self.knows_days(album):
             return []
         years = self.years_of_day(album, today)
@@ -6200,6 +6222,7 @@ class Guests:
         today = self._folders.circumstances().today
         if today in (share.used, self._noted.get(share.id)):
             return
+        leave_to_thread()
         self._noted[share.id] = today  # a page asks for many pictures at once
         if place := self.album(share):
             with contextlib.suppress(StateError):
@@ -8046,19 +8069,21 @@ class Route(NamedTuple):
     rule: str
     handler: str
     access: Access
+    is_quick: bool = False  # whether the server's loop may answer, where nothing takes long
 
 
+QUICK = True
 # Anything, newlines too; the guard decodes it from the raw path.
 _PATH = "<path:re:(?s:.*)>"
 ROUTES = (
-    Route("GET", "/", "show_album", Access.PAGE),
-    Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE),
+    Route("GET", "/", "show_album", Access.PAGE, QUICK),
+    Route("GET", f"/album/{_PATH}", "show_place", Access.PAGE, QUICK),
     Route("GET", "/timeline/", "show_timeline", Access.PAGE),
     Route("GET", "/timeline/<year>/", "show_timeline", Access.PAGE),
     Route("GET", "/timeline/<year>/<month>/", "show_timeline", Access.PAGE),
     Route("GET", "/search", "show_search", Access.PAGE),
-    Route("GET", f"/thumbnail/{_PATH}", "send_thumbnail", Access.MEDIA),
-    Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA),
+    Route("GET", f"/thumbnail/{_PATH}", "send_thumbnail", Access.MEDIA, QUICK),
+    Route("GET", f"/preview/{_PATH}", "send_preview", Access.MEDIA, QUICK),
     Route("GET", f"/photo/{_PATH}", "send_photo", Access.MEDIA),
     Route("GET", f"/download/{_PATH}", "send_download", Access.MEDIA),
     Route("GET", f"/live/{_PATH}", "send_live", Access.MEDIA),
@@ -8077,9 +8102,9 @@ ROUTES = (
     Route("POST", f"/share/{_PATH}", "make_share", Access.OWNER),
     Route("GET", "/shares", "show_shares", Access.OWNER),
     Route("POST", "/shares/<id>/end", "end_share", Access.OWNER),
-    Route("GET", "/static/<name>", "send_static", Access.ANYONE),
+    Route("GET", "/static/<name>", "send_static", Access.ANYONE, QUICK),
     Route("GET", "/manifest.webmanifest", "send_manifest", Access.ANYONE),
-    Route("GET", "/healthz", "send_health", Access.ANYONE),
+    Route("GET", "/healthz", "send_health", Access.ANYONE, QUICK),
 )
 
 
@@ -8328,6 +8353,8 @@ class Guard:
             raise TypeError(f"{route.rule} has no access rule")
 
         def guarded(**_: str) -> Response:
+            if not route.is_quick:
+                leave_to_thread()
             visit = self._receive()
             try:
                 self._check_host(visit)
@@ -8610,6 +8637,7 @@ class Guard:
         return self._site_title
 
     def _render(self, template: str, visit: Visit, **values: Any) -> bytes:
+        leave_to_thread()
         names = {
             "site": self.read_title(),
             "url": visit.links,
@@ -8643,6 +8671,7 @@ class Guard:
 
         Of many threads that compute, each would get the interpreter only once in a while.
         """
+        leave_to_thread()
         with place_among(self._turns_wanted, TOO_MUCH), self._turns:
             yield
 
@@ -8729,6 +8758,7 @@ class Guard:
         if not os.access(media.path, os.R_OK):
             raise NotFound(NO_FILE)
         if length > WRAPPED_BYTES:
+            leave_to_thread()
             return body.blocks()
         return body
 
@@ -8826,6 +8856,7 @@ class Site(Guard):
         document = self._kept.get(key, inputs)
         if document:
             return document
+        leave_to_thread()
         with place_among(self._turns_wanted, TOO_MUCH):
             return self._kept.page(key, inputs, functools.partial(self._make_in_turn, make))
 
@@ -9057,6 +9088,7 @@ class Site(Guard):
         )
         before, notices = self._kept_notices
         if before != inputs:
+            leave_to_thread()
             notices = list(self._find_notices())
             self._kept_notices = inputs, notices
         return notices
@@ -9689,6 +9721,9 @@ PEER_CONNECTIONS = 64  # of one address: a browser opens six, a household has a 
 HEADER_SECONDS = 20  # for the head of a request
 BODY_SECONDS = 300  # for all of it
 SLOWEST_BODY = 10_000  # bytes/s, when the head's time is over
+# An answer that a thread gave within so many seconds is given by the loop the next time, for a while.
+QUICK_SECONDS, PACE_SECONDS = 0.02, 10.0
+PACES_KEPT = 1000
 MOMENT = 1.0  # s, in which a visitor should ask after connecting, or take some of an answer
 # Of an answer that comes in blocks. From 1 MB on, waitress writes what waits to a temporary file.
 WAITING_BYTES = 500_000
@@ -9832,6 +9867,11 @@ class Channel(waitress.channel.HTTPChannel):
     task_class = Task
     error_task_class = RefusalTask
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # The loop holds it while it takes in a request, and may answer that at once.
+        self.requests_lock = threading.RLock()
+
     keeps_head = False  # whether what is written next waits for what comes after it
     head = b""
     may_send_file = False
@@ -9847,6 +9887,24 @@ class Channel(waitress.channel.HTTPChannel):
             return True
         except OSError:
             return False
+
+    def service(self) -> None:
+        """Answer a request, and note how long that took."""
+        request = self.requests[0]
+        since = time.monotonic()
+        super().service()
+        self.server.task_dispatcher.pace.note(request, time.monotonic() - since)
+
+    def answer_at_once(self) -> bool:
+        """Answer a request in the loop; False: it needs a thread."""
+        before = in_loop.set(True)
+        try:
+            self.service()
+        except NeedsThread:
+            return False
+        finally:
+            in_loop.reset(before)
+        return True
 
     def write_soon(self, data: Any) -> int:
         """Take in what a thread has for the visitor, who may have to read something first."""
@@ -9925,14 +9983,53 @@ class Channel(waitress.channel.HTTPChannel):
         return is_idle or (self.request is not None and self.request.is_late())
 
 
+class Pace:
+    """Which requests were answered quickly a moment ago: what they need is in the system's memory."""
+
+    def __init__(self) -> None:
+        self._quick_until: dict[
+            str, float
+        ] = {}  # s on the monotonic clock, by the folder of a path
+
+    def is_quick(self, request: Parser) -> bool:
+        """Say whether a request is one that the server's loop may answer by itself."""
+        if request.error or request.command not in ("GET", "HEAD"):
+            return False
+        quick_until = self._quick_until.get(_folder_of(request), 0)
+        return time.monotonic() < quick_until
+
+    def note(self, request: Parser, seconds: float) -> None:
+        """Note how long an answer took."""
+        if seconds > QUICK_SECONDS:
+            self._quick_until.pop(_folder_of(request), None)
+            return
+        if len(self._quick_until) >= PACES_KEPT:
+            self._quick_until.clear()
+        self._quick_until[_folder_of(request)] = time.monotonic() + PACE_SECONDS
+
+
+def _folder_of(request: Parser) -> str:
+    return request.path[: request.path.rfind("/") + 1]
+
+
 class Dispatcher(waitress.task.ThreadedTaskDispatcher):
-    """Threads that answer: started when they are needed, and ended when they no longer are."""
+    """Who answers: the server's loop what is quick, else threads, as many as are needed."""
 
     def __init__(self) -> None:
         super().__init__()
         self._starting = threading.Lock()
+        self.pace = Pace()
 
     def add_task(self, task: Any) -> None:
+        """Have a request answered. Runs in the loop.
+
+        A thread costs more than the answer, where that is ready: the two take turns with the
+        interpreter at each system call.
+        """
+        if not (self.pace.is_quick(task.requests[0]) and task.answer_at_once()):
+            self._add_to_queue(task)
+
+    def _add_to_queue(self, task: Any) -> None:
         """Have a thread answer a request, a new one where all are busy."""
         with self._starting:
             with self.lock:
@@ -9965,6 +10062,11 @@ class Server(waitress.server.TcpWSGIServer):
     channel_class = Channel
     paused_until = 0.0  # s on the monotonic clock
     silent_until = 0.0
+
+    def pull_trigger(self) -> None:
+        """Have the loop look what there is to do; when it answers by itself, it looks anyway."""
+        if not in_loop.get():
+            super().pull_trigger()
 
     def readable(self) -> bool:
         """Say whether connections are accepted now."""

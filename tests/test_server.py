@@ -378,12 +378,13 @@ def answering_threads() -> int:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """While this event is not set, /healthz gives no answer."""
+    """While this event is not set, /healthz gives no answer; a thread waits for it."""
     gate = threading.Event()
     gate.set()
     send = photos.Site.send_health
 
     def wait_and_send(site: photos.Site, visit: photos.Visit) -> photos.Response:
+        photos.leave_to_thread()
         gate.wait(20)
         return send(site, visit)
 

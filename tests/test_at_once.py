@@ -1,0 +1,255 @@
+"""What is ready is answered by the server's loop itself; all that may take long, by threads."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from drawing import draw
+from processes import eventually, request
+from test_server import serving
+from visiting import Client
+
+import photos
+
+Answered = list[tuple[str, bool]]
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> Answered:
+    """The path of each request that was answered, and whether the loop did it."""
+    answered: Answered = []
+    service = photos.Channel.service
+
+    def note(channel: photos.Channel) -> None:
+        path = channel.requests[0].path
+        service(channel)
+        answered.append((path, photos.in_loop.get()))
+
+    monkeypatch.setattr(photos.Channel, "service", note)
+    return answered
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """The state folder of a library with an album that rests since long."""
+    for number in range(3):
+        draw(tmp_path / "Album" / f"{number}.jpg", size=(64, 48))
+    draw(tmp_path / "Other" / "one.jpg", size=(64, 48))
+    for path in sorted(tmp_path.rglob("*"), reverse=True):
+        os.utime(path, (1e9, 1e9 + 0.5))
+    return tmp_path / photos.STATE_FOLDER
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no answer count as slow: machines that run tests may be."""
+    monkeypatch.setattr(photos, "QUICK_SECONDS", 60.0)
+    monkeypatch.setattr(photos, "PACE_SECONDS", 60.0)
+
+
+def ask(port: int, path: str, times: int = 1) -> tuple[int, dict[str, str], bytes]:
+    return [request(port, path) for _ in range(times)][-1]
+
+
+def is_by_loop(answered: Answered, path: str) -> Callable[[], bool]:
+    """Return what says whether the last answer for a path was one of the loop."""
+    return lambda: [by_loop for asked, by_loop in answered if asked == path][-1:] == [True]
+
+
+THUMBNAIL = "/thumbnail/Album/0.jpg"
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_what_a_thread_answered_is_answered_by_the_loop_the_next_time(
+    state: Path, answered: Answered
+) -> None:
+    with serving(state) as port:
+        for path in ("/healthz", "/album/Album/", THUMBNAIL, "/"):
+            assert ask(port, path)[0] == 200
+            eventually(lambda path=path: answered[-1:] == [(path, False)])
+
+            def is_next_by_loop(path: str = path) -> bool:
+                return ask(port, path)[0] == 200 and is_by_loop(answered, path)()
+
+            # A folder that was just listed may be listed once more.
+            eventually(is_next_by_loop)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_what_has_to_be_made_first_is_left_to_a_thread_and_answered_once(
+    state: Path, answered: Answered
+) -> None:
+    with serving(state) as port:
+        eventually(lambda: ask(port, THUMBNAIL, 2) and is_by_loop(answered, THUMBNAIL)())
+        browser = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        for path in ("/thumbnail/Album/1.jpg", THUMBNAIL, "/thumbnail/Album/2.jpg"):
+            browser.request("GET", path)
+            answer = browser.getresponse()
+            assert answer.status == 200
+            assert answer.read(4) == b"RIFF"
+            answer.read()
+        browser.close()
+        eventually(lambda: answered[-1][0] == "/thumbnail/Album/2.jpg")
+        assert not is_by_loop(answered, "/thumbnail/Album/1.jpg")()
+        assert not is_by_loop(answered, "/thumbnail/Album/2.jpg")()
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_while_a_picture_is_made_the_loop_answers_others(
+    state: Path, answered: Answered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    submit = photos.Renderer.submit
+
+    def wait_first(*arguments: object) -> object:
+        may_go_on.wait(20)
+        return submit(*arguments)  # type: ignore[arg-type]
+
+    with serving(state) as port:
+        eventually(lambda: ask(port, THUMBNAIL, 2) and is_by_loop(answered, THUMBNAIL)())
+        monkeypatch.setattr(photos.Renderer, "submit", wait_first)
+        missing = threading.Thread(target=ask, args=(port, "/thumbnail/Album/1.jpg"))
+        missing.start()
+        for _ in range(3):
+            since = time.monotonic()
+            assert ask(port, "/healthz")[0] == 200
+            assert ask(port, THUMBNAIL)[0] == 200
+            assert time.monotonic() - since < 15
+        assert missing.is_alive()
+        may_go_on.set()
+        missing.join(30)
+        assert not missing.is_alive()
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_rename_counts_for_the_loop_at_the_next_request(
+    state: Path, answered: Answered
+) -> None:
+    album = state.parent / "Album"
+    with serving(state) as port:
+        for path in ("/album/Album/", THUMBNAIL, "/"):
+            eventually(
+                lambda path=path: ask(port, path, 2) and is_by_loop(answered, path)()
+            )
+        album.rename(state.parent / "Album.private")
+        assert ask(port, THUMBNAIL)[0] == 404
+        assert ask(port, "/album/Album/")[0] == 404
+        assert b"Album" not in ask(port, "/")[2]
+        (state.parent / "Album.private").rename(album)
+        assert ask(port, THUMBNAIL)[0] == 200
+
+
+@contextlib.contextmanager
+def in_the_loop() -> Iterator[None]:
+    before = photos.in_loop.set(True)
+    try:
+        yield
+    finally:
+        photos.in_loop.reset(before)
+
+
+@pytest.fixture
+def client(state: Path) -> Iterator[Client]:
+    app = photos.create_app(state, config=photos.Config(), background=False)
+    yield Client(app)
+    app.close()
+
+
+QUICK_RULES = {"/", "/album/", "/thumbnail/", "/preview/", "/static/", "/healthz"}
+
+
+def test_only_what_is_named_may_be_answered_by_the_loop(client: Client) -> None:
+    for route in photos.ROUTES:
+        start = route.rule.partition("<")[0]
+        assert route.is_quick == (start in QUICK_RULES), route.rule
+        if route.is_quick:
+            continue
+        path = "/timeline/2020/05/" if "month" in route.rule else f"{start}x"
+        path = path if "<" in route.rule else route.rule
+        path = path.replace("/timeline/x", "/timeline/2020/").replace(
+            "/shares/x", "/shares/x/end"
+        )
+        with in_the_loop(), pytest.raises(photos.NeedsThread):
+            client.request(route.method, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/album/Album/",
+        "/album/Album/0.jpg",
+        "/album/Nowhere/",
+        "/nowhere",
+        "/thumbnail/Album/0.jpg",
+        "/preview/Album/0.jpg",
+        "/preview/Album/0.jpg?size=full",
+    ],
+)
+def test_the_loop_makes_nothing(client: Client, path: str) -> None:
+    client.request("GET", "/healthz")
+    with in_the_loop(), pytest.raises(photos.NeedsThread):
+        client.request("GET", path)
+    # And what was given up in the middle keeps nothing locked.
+    assert client.request("GET", path).status in (200, 404)
+    assert client.request("GET", path).status in (200, 404)
+
+
+def test_the_loop_lists_no_folder_that_has_changed(client: Client, state: Path) -> None:
+    def is_ready() -> bool:
+        client.request("GET", "/album/Album/")
+        with in_the_loop():
+            return client.request("GET", "/album/Album/").status == 200
+
+    def is_ready_now() -> bool:
+        with contextlib.suppress(photos.NeedsThread):
+            return is_ready()
+        return False
+
+    eventually(is_ready_now)
+    draw(state.parent / "Album" / "new.jpg", size=(64, 48))
+    with in_the_loop(), pytest.raises(photos.NeedsThread):
+        client.request("GET", "/album/Album/")
+    assert b"new.jpg" in client.request("GET", "/album/Album/").body
+
+
+class Asked:
+    """A request, as far as its pace depends on it."""
+
+    error = None
+
+    def __init__(self, path: str, command: str = "GET") -> None:
+        self.path, self.command = path, command
+
+
+def test_a_slow_answer_is_given_by_a_thread_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(photos.time, "monotonic", lambda: now[0])
+    pace = photos.Pace()
+    asked, beside = Asked("/thumbnail/A/1.jpg"), Asked("/thumbnail/A/2.jpg")
+    assert not pace.is_quick(asked)
+    pace.note(asked, photos.QUICK_SECONDS / 2)
+    assert pace.is_quick(beside)
+    assert not pace.is_quick(Asked("/thumbnail/B/1.jpg"))
+    assert not pace.is_quick(Asked("/thumbnail/A/1.jpg", "POST"))
+    pace.note(beside, photos.QUICK_SECONDS * 2)
+    assert not pace.is_quick(asked)
+    pace.note(asked, 0)
+    now[0] += photos.PACE_SECONDS + 1  # the disk may sleep by now
+    assert not pace.is_quick(asked)
+
+
+def test_who_asks_for_ever_new_paths_fills_no_memory() -> None:
+    pace = photos.Pace()
+    for number in range(3 * photos.PACES_KEPT):
+        pace.note(Asked(f"/album/{number}/"), 0)
+    assert len(pace._quick_until) <= photos.PACES_KEPT
