@@ -9983,6 +9983,10 @@ class Channel(waitress.channel.HTTPChannel):
         return is_idle or (self.request is not None and self.request.is_late())
 
 
+def _folder_of(request: Parser) -> str:
+    return request.path[: request.path.rfind("/") + 1]
+
+
 class Pace:
     """Which requests were answered quickly a moment ago: what they need is in the system's memory."""
 
@@ -10006,10 +10010,6 @@ class Pace:
         if len(self._quick_until) >= PACES_KEPT:
             self._quick_until.clear()
         self._quick_until[_folder_of(request)] = time.monotonic() + PACE_SECONDS
-
-
-def _folder_of(request: Parser) -> str:
-    return request.path[: request.path.rfind("/") + 1]
 
 
 class Dispatcher(waitress.task.ThreadedTaskDispatcher):
