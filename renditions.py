@@ -4742,6 +4742,8 @@ WORKER_FLAGS = ("-P", "-S", "-c", WORKER_SCRIPT)
 # Of glibc (malloc.h).
 M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -8, -1, -3
 OOM_SCORE = "500"  # as if it took half of the memory of the machine besides (proc(5))
+# Of the 43 that Pillow knows, those that a worker loads at its start.
+DECODERS = ("Jpeg", "Mpo", "Png", "WebP", "Gif", "Tiff", "Bmp")
 KEPT_MEMORY = 64 << 20  # that a worker does not give back between two photos, bytes
 LARGE_BLOCK = 32 << 20  # the largest that comes out of it: pixels of 8 megapixels
 
@@ -4774,11 +4776,19 @@ def _retry_after(error: Exception) -> str:
     return AT_ONCE if is_of_machine else NEVER
 
 
-def _can_decode(container: str) -> bool:
+def _load_decoder(container: str) -> bool:
+    """Load the decoders of AVIF and HEIC, and say whether there is one for a container.
+
+    Most workers never meet such a file; these take 20 ms and 5 MB.
+    """
+    # A Pillow before 11.3 has none; pillow-heif is not installed, or broken, which `check` says.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("PIL.AvifImagePlugin")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
     if container == "heif":
         return "HEIF" in Image.OPEN
-    # a Pillow before 11.3 does not know the word
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"):  # that old one does not know the word
         return bool(features.check("avif"))
 
 
@@ -4797,7 +4807,7 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
     container = container_of(head, path)
     if container in CONTAINERS:
         yield from develop_video(path, container, head, info, purpose, cache)
-    elif container in NEEDS and not _can_decode(container):
+    elif container in NEEDS and not _load_decoder(container):
         yield dataclasses.replace(
             info, kind=PHOTO, media_type=f"image/{container}", problem=NEEDS[container]
         )
@@ -4895,10 +4905,8 @@ def _prepare_process() -> None:
     """Set up Pillow, and what a hostile file may take of the machine."""
     warnings.simplefilter("ignore")  # of Pillow, on odd metadata
     Image.MAX_IMAGE_PIXELS = None  # `_open` checks, by format
-    Image.init()
-    # it is not installed, or broken, which `check` says
-    with contextlib.suppress(ImportError):
-        importlib.import_module("pillow_heif").register_heif_opener()
+    for name in DECODERS:
+        importlib.import_module(f"PIL.{name}ImagePlugin")
     if sys.platform != "win32":
         os.nice(10)
         share_memory()

@@ -81,7 +81,7 @@ def develop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., De
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[photos.Worker]:
-    """A worker process, for what only one that has loaded pillow_heif can decode."""
+    """A worker process, so that no other test finds pillow_heif loaded."""
     worker = photos.Worker(tmp_path / "cache")
     yield worker
     worker.end()
@@ -1170,12 +1170,7 @@ def test_a_cut_photo_is_shown_as_far_as_it_goes(tmp_path: Path, develop: Any) ->
             "photo",
             "not a picture",
         ),
-        (
-            "bad.heic",
-            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-            "photo",
-            "HEIC needs pillow-heif",
-        ),
+        ("bad.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "photo", "not a picture"),
         (
             "bomb.png",
             b"",
@@ -1187,6 +1182,8 @@ def test_a_cut_photo_is_shown_as_far_as_it_goes(tmp_path: Path, develop: Any) ->
 def test_what_is_no_picture_is_reported_and_not_raised(
     name: str, content: bytes, kind: str, problem: str, tmp_path: Path, develop: Any
 ) -> None:
+    if name == "bad.heic":
+        pytest.importorskip("pillow_heif")
     if name == "bomb.png":
         content = draw(tmp_path / name).read_bytes()
         header = b"IHDR" + struct.pack(">II", 65536, 65536) + content[24:29]
@@ -1218,6 +1215,7 @@ def test_what_this_pillow_cannot_decode_keeps_its_type_and_says_what_is_needed(
         b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + brand + bytes(200)
     )
     if plugin == "HEIF":
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
         monkeypatch.delitem(Image.OPEN, plugin, raising=False)
     else:
         monkeypatch.setattr(renditions.features, "check", {}.get)

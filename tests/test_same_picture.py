@@ -119,7 +119,7 @@ def make(tmp_path: Path) -> Callable[[bytes], Made]:
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[photos.Worker]:
-    """A worker process, for what only one that has loaded pillow_heif can decode."""
+    """A worker process, so that no other test finds pillow_heif loaded."""
     worker = photos.Worker(tmp_path / "cache")
     yield worker
     worker.end()
