@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import zlib
 from collections.abc import Callable
@@ -169,6 +170,41 @@ def test_a_file_that_is_written_while_it_is_sent_ends_the_answer(
         change(original)
         with pytest.raises(OSError, match="written while"):
             part.read()
+
+
+@pytest.mark.parametrize(
+    "offsets", [(), (20,), (97,), (98, 105, 150), (5_000, 5_090, 6_000), (150, 10_200)]
+)
+def test_the_system_sends_all_of_a_file_but_head_and_end_and_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offsets: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(photos, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(photos, "SENT_BYTES", 400)
+    monkeypatch.setattr(photos, "LAST_BYTES", 50)
+    content = bytes(range(1, 251)) * 41
+    (tmp_path / "long.jpg").write_bytes(content)
+    wanted = bytearray(content)
+    for offset in offsets:
+        wanted[offset : offset + 7] = bytes(7)
+    patches = tuple(renditions.Patch(offset, 7, "00") for offset in offsets)
+    sent: list[tuple[int, int]] = []
+    sendfile = os.sendfile
+
+    def note(to: int, source: int, at: int, count: int) -> int:
+        sent.append((at, sendfile(to, source, at, count)))
+        return sent[-1][1]
+
+    monkeypatch.setattr(os, "sendfile", note)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, (tmp_path / "long.jpg").open("rb") as file:
+        part = photos.FilePart(file, 0, len(content), patches)
+        while part.tell() < len(content):
+            part.seek(part.send(ours), os.SEEK_CUR)
+        assert theirs.recv(len(content), socket.MSG_WAITALL) == wanted
+    assert sum(count for _, count in sent) > 9_800
+    assert all(100 <= at < at + count <= len(content) - 50 for at, count in sent)
+    for offset in offsets:
+        assert all(at >= offset + 7 or at + count <= offset for at, count in sent)
 
 
 @pytest.mark.whole
