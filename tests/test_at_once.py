@@ -63,7 +63,7 @@ def is_by_loop(answered: Answered, path: str) -> Callable[[], bool]:
     return lambda: [by_loop for asked, by_loop in answered if asked == path][-1:] == [True]
 
 
-THUMBNAIL = "/thumbnail/Album/0.jpg"
+THUMBNAIL, ORIGINAL = "/thumbnail/Album/0.jpg", "/photo/Album/0.jpg"
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -71,7 +71,7 @@ def test_what_a_thread_answered_is_answered_by_the_loop_the_next_time(
     state: Path, answered: Answered
 ) -> None:
     with serving(state) as port:
-        for path in ("/healthz", "/album/Album/", THUMBNAIL, "/"):
+        for path in ("/healthz", "/album/Album/", THUMBNAIL, ORIGINAL, "/"):
             assert ask(port, path)[0] == 200
             eventually(lambda path=path: answered[-1:] == [(path, False)])
 
@@ -80,6 +80,24 @@ def test_what_a_thread_answered_is_answered_by_the_loop_the_next_time(
 
             # A folder that was just listed may be listed once more.
             eventually(is_next_by_loop)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_the_loop_sends_a_long_original_byte_for_byte(
+    state: Path, answered: Answered
+) -> None:
+    path = state.parent / "Other" / "long.jpg"
+    draw(path, size=(64, 48))
+    with path.open("ab") as file:
+        file.writelines(bytes([number]) * 1_000_003 for number in range(1, 6))
+    os.utime(path, (1e9, 1e9 + 0.5))
+    with serving(state) as port:
+
+        def is_whole_by_loop() -> bool:
+            is_whole = ask(port, "/photo/Other/long.jpg")[2] == path.read_bytes()
+            return is_whole and is_by_loop(answered, "/photo/Other/long.jpg")()
+
+        eventually(is_whole_by_loop)
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -134,12 +152,12 @@ def test_a_rename_counts_for_the_loop_at_the_next_request(
 ) -> None:
     album = state.parent / "Album"
     with serving(state) as port:
-        for path in ("/album/Album/", THUMBNAIL, "/"):
+        for path in ("/album/Album/", THUMBNAIL, ORIGINAL, "/"):
             eventually(
                 lambda path=path: ask(port, path, 2) and is_by_loop(answered, path)()
             )
         album.rename(state.parent / "Album.private")
-        assert ask(port, THUMBNAIL)[0] == 404
+        assert ask(port, THUMBNAIL)[0] == ask(port, ORIGINAL)[0] == 404
         assert ask(port, "/album/Album/")[0] == 404
         assert b"Album" not in ask(port, "/")[2]
         (state.parent / "Album.private").rename(album)
@@ -162,7 +180,16 @@ def client(state: Path) -> Iterator[Client]:
     app.close()
 
 
-QUICK_RULES = {"/", "/album/", "/thumbnail/", "/preview/", "/static/", "/healthz"}
+QUICK_RULES = {
+    "/",
+    "/album/",
+    "/thumbnail/",
+    "/preview/",
+    "/photo/",
+    "/download/",
+    "/static/",
+    "/healthz",
+}
 
 
 def test_only_what_is_named_may_be_answered_by_the_loop(client: Client) -> None:
@@ -191,6 +218,8 @@ def test_only_what_is_named_may_be_answered_by_the_loop(client: Client) -> None:
         "/thumbnail/Album/0.jpg",
         "/preview/Album/0.jpg",
         "/preview/Album/0.jpg?size=full",
+        "/photo/Album/0.jpg",
+        "/download/Album/0.jpg",
     ],
 )
 def test_the_loop_makes_nothing(client: Client, path: str) -> None:
