@@ -98,6 +98,7 @@ from renditions import (
     CHECKSUM_BYTES,
     CPU_USED_UP,
     FULL,
+    IS_READY,
     LATER,
     NEVER,
     PHOTO,
@@ -1354,6 +1355,7 @@ WATCH_SECONDS = 0.5  # between two looks at how long the workers take
 PATIENCE = 1.2  # times RENDER_SECONDS, at first; twice as long each time
 PAUSE_SECONDS = 10.0  # at first; four times as long each time
 LATE_TIMES = 4  # after which neither grows any more: 8 minutes and 43 minutes
+START_SECONDS = 30.0  # that a worker may take to start, from a disk that sleeps
 END_SECONDS = 2.0  # until a worker that is out of patience is noticed and has ended
 TOO_LATE = "the disk or the machine is too slow for it now; it is tried again by itself"
 TOO_MANY_PICTURES = "Too many pictures are being made. Try again in a moment."
@@ -1398,11 +1400,11 @@ class Worker:
         )
         for _ in range(ATTEMPTS):
             try:
-                self._start()
+                is_ready = self.start()
             except OSError as error:
                 problem = f"no worker process can be started: {error}"
                 return dataclasses.replace(failed, problem=problem, retry=AT_ONCE)
-            if info := self._ask(path, purpose):
+            if is_ready and (info := self._ask(path, purpose)):
                 return info
             status = self.end()
             if self._was_late:
@@ -1413,31 +1415,39 @@ class Worker:
                 break
         return failed
 
-    def _start(self) -> None:
+    def start(self) -> bool:
+        """Start the process where none runs; say whether it takes requests. Raises OSError."""
         with self._process_lock:
-            if self._process is None and not self._is_closed:
-                self._process = subprocess.Popen(
-                    worker_command(self._cache),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    encoding="ascii",
-                    start_new_session=True,  # Ctrl-C in the terminal is for the server
-                )
+            if self._process is not None or self._is_closed:
+                return not self._is_closed
+            self._process = subprocess.Popen(
+                worker_command(self._cache),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="ascii",
+                start_new_session=True,  # Ctrl-C in the terminal is for the server
+            )
+        return self._exchange("", START_SECONDS) == IS_READY
 
     def _ask(self, path: str, purpose: Purpose) -> Info | None:
         """Return what the process replies; None: it died, or was killed."""
+        request = encode_request(path, purpose)
+        return decode_reply(self._exchange(request, self.patience))
+
+    def _exchange(self, request: str, patience: float) -> str:
+        """Send a request and return the next line of the process; '': it died, or was killed."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
-            return None
+            return ""
         self._was_late = False
-        self._deadline = time.monotonic() + self.patience
+        self._deadline = time.monotonic() + patience
         try:
-            process.stdin.write(encode_request(path, purpose))
+            process.stdin.write(request)
             process.stdin.flush()
-            return decode_reply(process.stdout.readline())
+            return process.stdout.readline()
         except (OSError, ValueError):  # the pipe broke
-            return None
+            return ""
         finally:
             self._deadline = math.inf
 
@@ -1602,12 +1612,16 @@ class Renderer:
         for job in waiting:
             job.future.set_exception(Busy("The server is stopping."))
 
-    def _next_job(self, patience: float | None) -> Job | None:
-        """Wait for the most urgent job; None: there was none for `patience` seconds, or all is over."""
+    def _is_needed(self, patience: float | None) -> bool:
+        """Wait for jobs; say whether there are some within `patience` seconds."""
         with self._queue_changed:
-            self._queue_changed.wait_for(
-                lambda: self._queue or self._closed.is_set(), patience
+            return self._queue_changed.wait_for(
+                lambda: self._queue != [] or self._closed.is_set(), patience
             )
+
+    def _next_job(self) -> Job | None:
+        """Return the most urgent job; None: others have taken them all, or all is over."""
+        with self._queue_changed:
             while self._queue and not self._closed.is_set():
                 _, job = heapq.heappop(self._queue)
                 if job.is_started:  # a job that became more urgent is queued twice
@@ -1624,15 +1638,19 @@ class Renderer:
         """Bring one worker job after job. Runs in a thread of its own."""
         patience = None
         while not self._closed.is_set():
-            job = self._next_job(patience)
-            if job:
+            if not self._is_needed(patience):
+                worker.end()
+                patience = None
+                continue
+            # Before it takes a job: another worker may be ready for it at once.
+            with contextlib.suppress(OSError):  # which the job tells
+                if not worker.start():
+                    worker.end()
+            if job := self._next_job():
                 times, _ = self._late.get(job.identity, (0, 0.0))
                 worker.patience = PATIENCE * RENDER_SECONDS * 2.0**times
                 self._finish(job, worker.develop(job.path, job.purpose))
-                patience = IDLE_SECONDS
-            else:
-                worker.end()
-                patience = None
+            patience = IDLE_SECONDS
         worker.end()
 
     def _finish(self, job: Job, info: Info) -> None:

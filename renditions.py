@@ -4820,6 +4820,7 @@ WORKER_SCRIPT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "import renditions; renditions.work(sys.argv[2])"
 )
+IS_READY = "\n"  # the first line of a worker: it takes requests
 WORKER_FLAGS = ("-P", "-S", "-c", WORKER_SCRIPT)
 
 # Of glibc (malloc.h).
@@ -5042,6 +5043,7 @@ def work(cache_folder: str) -> None:
     replies = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not look like a reply
     _prepare_process()
+    os.write(replies, IS_READY.encode())
     for line in sys.stdin:
         path, purpose = json.loads(line)
         _limit_cpu()

@@ -245,6 +245,7 @@ def test_a_worker_that_was_killed_while_it_waited_costs_no_photo(
 def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
     tmp_path: Path, fifo: Path, renderer: photos.Renderer
 ) -> None:
+    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
     future = ask(renderer, fifo)
     first = worker_pid(renderer)
     os.kill(first, signal.SIGKILL)
@@ -255,7 +256,7 @@ def test_a_photo_that_kills_two_workers_is_given_up_and_the_next_one_is_not(
         "it crashes the decoder",
         renditions.AT_START,
     )
-    assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
+    assert ask(renderer, draw(tmp_path / "b.jpg")).result(20).width == 60
 
 
 @pytest.fixture
@@ -295,27 +296,43 @@ def test_a_photo_that_waits_for_the_disk_is_not_ready_yet_and_the_next_one_is(
     assert ask(renderer, draw(tmp_path / "a.jpg")).result(20).width == 60
 
 
+def test_no_photo_waits_for_a_worker_that_starts_while_another_one_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two workers starts only when the other one has done all there is to do."""
+    (tmp_path / "cache").mkdir()
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    commands = iter([[sys.executable, "-c", f"open({os.fspath(gate)!r}).read()"]])
+    command = renditions.worker_command
+    monkeypatch.setattr(
+        photos, "worker_command", lambda cache: next(commands, None) or command(cache)
+    )
+    renderer = photos.Renderer(tmp_path / "cache", workers=2)
+    paths = [draw(tmp_path / f"{number}.jpg") for number in range(4)]
+    futures = [ask(renderer, path) for path in paths]
+    assert [future.result(20).width for future in futures] == [60] * 4
+    let_go(gate)
+    renderer.close()
+
+
 @pytest.mark.whole
 def test_a_photo_that_comes_slowly_is_shown_in_the_end(
-    tmp_path: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
+    fifo: Path, renderer: photos.Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photos, "RENDER_SECONDS", 0.5)
     monkeypatch.setattr(photos, "PAUSE_SECONDS", 0.01)
-    photo = draw(tmp_path / "a.jpg")
     patience = []
     for _ in range(3):
-        future = ask(renderer, photo, Purpose.ALL)
-        # A process that waits for a disk takes no CPU time, as one that is stopped.
-        os.kill(worker_pid(renderer), signal.SIGSTOP)
-        assert isinstance(future.exception(20), photos.Busy)
+        assert isinstance(ask(renderer, fifo).exception(20), photos.Busy)
         patience.append(renderer._workers[0].patience)
-        eventually(lambda: not renderer.rests(photo.name))
+        eventually(lambda: not renderer.rests(fifo.name))
     assert patience == [0.6, 1.2, 2.4]
-    info = ask(renderer, photo, Purpose.ALL).result(20)
-    assert (info.width, info.problem) == (60, "")
-    future = ask(renderer, photo, Purpose.ALL)
-    os.kill(worker_pid(renderer), signal.SIGSTOP)
-    assert isinstance(future.exception(20), photos.Busy)
+    fifo.unlink()
+    assert ask(renderer, draw(fifo)).result(20).width == 60
+    fifo.unlink()
+    os.mkfifo(fifo)
+    assert isinstance(ask(renderer, fifo).exception(20), photos.Busy)
     assert renderer._workers[0].patience == 0.6, "it begins afresh"
 
 
