@@ -574,10 +574,13 @@ def read_state(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
+        cause = str(error)
+        if isinstance(error, RecursionError):
+            cause = "too many brackets within brackets"
         advice = (
             "Repair it in a text editor, put a copy back, or move it away to begin afresh."
         )
-        raise StateError(f"{path} is damaged ({error}). {advice}") from None
+        raise StateError(f"{path} is damaged ({cause}). {advice}") from None
     if not isinstance(state, dict) or not isinstance(state.get("version"), int):
         advice = "Put a copy back or move it away."
         raise StateError(f'{path} is damaged: it has no "version". {advice}')
@@ -9829,6 +9832,10 @@ class Parser(waitress.parser.HTTPRequestParser):
             raise waitress.parser.ParsingError("Bad URI") from None
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise waitress.parser.ParsingError("Both Content-Length and Transfer-Encoding")
+        if "TRANSFER_ENCODING" in self.headers:  # waitress reads it in HTTP/1.1 alone
+            raise waitress.parser.ParsingError(
+                "Transfer-Encoding in another version of HTTP"
+            )
         if self.adj.is_behind_cloudflare:  # which adds to the X-Forwarded-For of a visitor
             self.headers.pop("X_FORWARDED_FOR", None)
             if visitor := self.headers.pop("CF_CONNECTING_IP", ""):

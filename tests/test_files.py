@@ -283,11 +283,24 @@ def test_state_that_was_cut_anywhere_is_damaged(tmp_path: Path, kept: int) -> No
         photos.read_state(path)
 
 
-@pytest.mark.parametrize("content", [b"[" * 200_000, b'{"a":' * 200_000, b"\xff", b"[]"])
-def test_state_that_makes_no_sense_is_damaged(tmp_path: Path, content: bytes) -> None:
+NESTED = r"damaged \(too many brackets within brackets\)\. Repair it"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"[" * 200_000, NESTED),
+        (b'{"a":' * 200_000, NESTED),
+        (b"\xff", "damaged"),
+        (b"[]", "damaged"),
+    ],
+)
+def test_state_that_makes_no_sense_is_damaged(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
     path = tmp_path / "state.json"
     path.write_bytes(content)
-    with pytest.raises(photos.StateError, match=r"state\.json is damaged"):
+    with pytest.raises(photos.StateError, match=rf"state\.json is {problem}"):
         photos.read_state(path)
 
 

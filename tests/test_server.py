@@ -255,6 +255,9 @@ CHUNKED = "POST /login HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n"
     [
         "POST /login HTTP/1.1\nHost: a\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
         "POST /login HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nContent-Length: 3\n\n0\n\n",
+        "POST /login HTTP/1.0\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
+        "POST /login HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n0\n\n",
+        "POST /login HTTP/2.0\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
         "GET / HTTP/1.1\nHost: a\nHost: b\n\n",
         "GET / HTTP/1.1\nHost: a, b\n\n",
         "GET / HTTP/1.1\nHost\n\n",
