@@ -409,13 +409,17 @@ def changed_ns(path: str) -> int:
         return 0
 
 
-def real_path(path: str) -> str:
-    """Return what os.path.realpath does, in a third of its time where no link is on the way."""
+def steps_to(path: str) -> list[str]:
+    """Return the folders on the way to a path, and the path itself; of a POSIX system."""
     _, *names = path.split("/")
     steps = itertools.accumulate(names, "{}/{}".format, initial="")
-    next(steps)
+    return list(steps)[1:]
+
+
+def real_path(path: str) -> str:
+    """Return what os.path.realpath does, in a third of its time where no link is on the way."""
     is_plain = sys.platform != "win32" and os.path.abspath(path) == path
-    if is_plain and not any(map(os.path.islink, steps)):
+    if is_plain and not any(map(os.path.islink, steps_to(path))):
         return path
     return os.path.realpath(path)
 
@@ -2054,6 +2058,15 @@ def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) ->
     )
 
 
+def look_again(file: File) -> File | None:
+    """Return a file as it is now; None: it is gone."""
+    try:
+        status = os.stat(file.path)
+    except OSError:
+        return None
+    return file_of(file.name, file.path, status, file.keywords)
+
+
 class AlbumText(NamedTuple):
     """The words that an album.txt gives an album."""
 
@@ -2289,7 +2302,11 @@ def file_place(
     name: str, place: Place, principal: Principal, now: Circumstances
 ) -> Place | None:
     """Return the place of a file of an album; None: it is not there, or may not be opened."""
-    file = place.folder.files.get(name) or place.folder.others.get(name)
+    folder, file = place.folder, None
+    if name in folder.files:
+        file = folder.files[name]
+    elif name in folder.others:
+        file = folder.others[name]
     own = file.keywords if file else None
     identity = file.identity if file else ""
     rule = openable_rule(own, place, principal, now, identity)
@@ -2371,6 +2388,8 @@ class Folders:
     ) -> None:
         self.root = root
         self._path = os.fspath(root)
+        self._is_plain = os.path.abspath(self._path) == self._path
+        self._steps = steps_to(self._path)
         self.real_root = Path(os.path.realpath(root))
         self._real_path = os.fspath(self.real_root)
         self.circumstances = circumstances
@@ -2589,7 +2608,8 @@ class Folders:
         has just looked. What leads to the library itself is looked at in any case.
         """
         path = os.path.join(self._path, *place.parts)
-        if has_links or real_path(self._path) != self._path:
+        has_plain_root = self._is_plain and not any(map(os.path.islink, self._steps))
+        if has_links or not has_plain_root:
             return real_path(path)
         return path
 
@@ -3022,6 +3042,10 @@ class KeptFiles(Mapping[str, File]):
         if name not in self._names:
             raise KeyError(name)
         return file_now(name, self._folder)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether there was such a file, which is not looked at."""
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names."""
@@ -3891,13 +3915,11 @@ class Library:
 
         A file that was never read is read for `purpose`, so that its thumbnail costs one request.
         """
-        if place.file is None:
+        file = place.file
+        if file and not place.folder.is_kept:  # whose files were looked at just now
+            file = look_again(file)
+        if file is None or file.identity == "":
             return None
-        try:
-            status = os.stat(place.file.path)
-        except OSError:
-            return None
-        file = file_of(place.file.name, place.file.path, status, place.file.keywords)
         info = self.index.get(file.identity)
         if info and not file.is_as_read(info):
             self._wait(self._submit(file, Purpose.FACTS, Urgency.NOW))
@@ -8313,7 +8335,8 @@ class Guard:
     ) -> None:
         self._state = state
         self._config = config
-        self._config_identity = identity_of(state / "config.json")
+        self._config_path = os.fspath(state / "config.json")
+        self._config_identity = identity_of(self._config_path)
         self._site_title = config.title
         self._library = library
         self._upkeep = Upkeep(library)
@@ -8660,7 +8683,7 @@ class Guard:
 
     def read_title(self) -> str:
         """Return the site's title as config.json says now; where that is damaged, as it said before."""
-        identity = identity_of(self._state / "config.json")
+        identity = identity_of(self._config_path)
         if identity != self._config_identity:
             try:
                 self._site_title = (read_config(self._state) or Config()).title
@@ -9103,8 +9126,8 @@ class Site(Guard):
         """Return this day in other years that have photos of it, on the front page alone."""
         if visit.place.address:
             return []
-        today = self._library.folders.circumstances().today
-        return self._finder.memories(album, visit.principal.scope, today)
+        now = visit.place.now or self._library.folders.circumstances()
+        return self._finder.memories(album, visit.principal.scope, now.today)
 
     def _notices(self, visit: Visit, album: Album) -> list[Notice]:
         """Return what waits for the owner, on the front page alone."""
