@@ -8652,7 +8652,7 @@ class Guard:
             error=visit.texts.error(status, seconds),
             target=target,
         )
-        return self._make_page(Document(body), visit, status, is_kept=False)
+        return self._make_page(Document(body), visit, status, is_storable=False)
 
     def _ask_to_unlock(
         self, visit: Visit, target: str, error: PhotosError | None = None
@@ -8665,7 +8665,7 @@ class Guard:
             message = visit.texts.error(error.status, error.retry_after)
         error = error or Locked()
         body = self._render("unlock", visit, target=target, error=message)
-        page = self._make_page(Document(body), visit, error.status, is_kept=False)
+        page = self._make_page(Document(body), visit, error.status, is_storable=False)
         return _mark(page, error)
 
     def _show_error(self, error: bottle.HTTPError) -> Response:
@@ -8732,9 +8732,16 @@ class Guard:
             yield
 
     def _make_page(
-        self, document: Document, visit: Visit, status: int = 200, *, is_kept: bool = True
+        self,
+        document: Document,
+        visit: Visit,
+        status: int = 200,
+        *,
+        is_storable: bool = True,
     ) -> Response:
-        response = self._make_document(document, HTML, visit, status, is_kept=is_kept)
+        response = self._make_document(
+            document, HTML, visit, status, is_storable=is_storable
+        )
         response.set_header("Vary", "Cookie, Accept-Encoding, Accept-Language")
         return response
 
@@ -8745,9 +8752,9 @@ class Guard:
         visit: Visit,
         status: int = 200,
         *,
-        is_kept: bool = True,
+        is_storable: bool = True,
     ) -> Response:
-        """Answer with text, compressed where the browser takes that; `is_kept`: caches may keep it."""
+        """Answer with text, compressed where the browser takes that; `is_storable`: caches may keep it."""
         accepted = visit.headers.get("Accept-Encoding", "")
         is_zipped = len(document.body) > GZIP_BYTES and takes_gzip(accepted)
         headers = {
@@ -8755,7 +8762,7 @@ class Guard:
             "Vary": "Cookie, Accept-Encoding",
             "Cache-Control": "no-store",
         }
-        if is_kept and visit.visibility < Visibility.PRIVATE:
+        if is_storable and visit.visibility < Visibility.PRIVATE:
             ending = "z" if is_zipped else ""
             etag = f'"{document.digest}{ending}"'
             headers |= {"Cache-Control": "private, no-cache", "ETag": etag}
@@ -8961,7 +8968,7 @@ class Site(Guard):
 
     def _make_found_page(self, document: Document, visit: Visit) -> Response:
         """Answer with a page of all albums, which may show private ones to users."""
-        response = self._make_page(document, visit, is_kept=not visit.principal.is_user)
+        response = self._make_page(document, visit, is_storable=not visit.principal.is_user)
         response.set_header("X-Robots-Tag", "noindex")
         return response
 
@@ -9322,7 +9329,7 @@ class Site(Guard):
             unread=len(contents.unread),
             left_out=contents.left_out,
         )
-        response = self._make_page(Document(body), visit, is_kept=False)
+        response = self._make_page(Document(body), visit, is_storable=False)
         response.set_header("X-Robots-Tag", "noindex")
         return response
 
@@ -9463,7 +9470,7 @@ class Site(Guard):
             own_items=self._own_items(visit),
             **said,
         )
-        return self._make_page(Document(body), visit, status, is_kept=False)
+        return self._make_page(Document(body), visit, status, is_storable=False)
 
     def _refusals(self, visit: Visit) -> dict[int, str]:
         """Return why a file is not taken, by the status of the answer."""
@@ -9525,7 +9532,10 @@ class Site(Guard):
             if visit.principal.only_adds and not state.is_new:
                 facts["name"] = upload.name  # another guest's name for it is not told
         return self._make_document(
-            Document(json.dumps(facts).encode()), "application/json", visit, is_kept=False
+            Document(json.dumps(facts).encode()),
+            "application/json",
+            visit,
+            is_storable=False,
         )
 
     def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
@@ -9558,7 +9568,7 @@ class Site(Guard):
         if visit.principal.is_user:
             return _redirect(target)
         body = self._render("login", visit, target=target, error="", name="")
-        return self._make_page(Document(body), visit, is_kept=False)
+        return self._make_page(Document(body), visit, is_storable=False)
 
     def log_in(self, visit: Visit) -> Response:
         """Check name and password; start a session and go to where the visitor came from."""
@@ -9570,7 +9580,7 @@ class Site(Guard):
             message = visit.texts.error(error.status, error.retry_after)
             name = name[:USER_LENGTH]
             body = self._render("login", visit, target=target, error=message, name=name)
-            page = self._make_page(Document(body), visit, error.status, is_kept=False)
+            page = self._make_page(Document(body), visit, error.status, is_storable=False)
             return _mark(page, error)
         response = _redirect(target)
         self._set_cookie(response, self._tokens.issue(user, epoch))
@@ -9681,7 +9691,7 @@ class Site(Guard):
             forever=FOREVER,
             error=message,
         )
-        return self._make_page(Document(body), visit, status, is_kept=False)
+        return self._make_page(Document(body), visit, status, is_storable=False)
 
     def make_share(self, visit: Visit) -> Response:
         """Make a link for guests, and lead to it."""
@@ -9729,7 +9739,7 @@ class Site(Guard):
         body = self._render(
             "shares", visit, shared=shared, shown=shown, code=code, is_at_home=is_at_home
         )
-        return self._make_page(Document(body), visit, is_kept=False)
+        return self._make_page(Document(body), visit, is_storable=False)
 
     def end_share(self, visit: Visit) -> Response:
         """End a link for guests, at once."""
@@ -10832,7 +10842,7 @@ CACHE_ADVICE = (
 )
 
 
-class Finding(NamedTuple):
+class Remark(NamedTuple):
     """What `check --outside` says of one thing, and what to do where that is wrong."""
 
     text: str
@@ -10926,38 +10936,38 @@ def require_our_site(outsider: Outsider, library: Library, port: int) -> None:
         raise PhotosError(f"Another site answers at {outsider.address} {advice}")
 
 
-def plain_finding(outsider: Outsider) -> Finding:
+def plain_finding(outsider: Outsider) -> Remark:
     """Say whether http:// leads to the same site with https://."""
     plain = Outsider(outsider.address.replace("https://", "http://", 1))
     try:
         answer = plain.ask(plain.links.album(()))
     except PhotosError:
-        return Finding("Nothing answers at http://, and nothing has to.", is_wrong=False)
+        return Remark("Nothing answers at http://, and nothing has to.", is_wrong=False)
     target = answer.headers.get("location", "")
     own = rf"https://{re.escape(outsider.host)}(?=[:/?]|\Z)"
     if answer.status >= 400 or re.match(own, target, re.IGNORECASE):
-        return Finding("http:// shows nothing that is not encrypted.", is_wrong=False)
+        return Remark("http:// shows nothing that is not encrypted.", is_wrong=False)
     problem = f"{plain.address} does not lead on to https://. Others can read passwords."
-    return Finding(f"{problem} Have {PROXY} lead it on to {outsider.address}")
+    return Remark(f"{problem} Have {PROXY} lead it on to {outsider.address}")
 
 
-def way_findings(outsider: Outsider) -> Iterator[Finding]:
+def way_findings(outsider: Outsider) -> Iterator[Remark]:
     """Say whether what goes to and fro is encrypted, and whether the Host is kept."""
     if outsider.is_encrypted:
-        yield Finding("The certificate is valid.", is_wrong=False)
+        yield Remark("The certificate is valid.", is_wrong=False)
         yield plain_finding(outsider)
     else:
         problem = f"{outsider.address} is not encrypted: others can read passwords."
-        yield Finding(f"{problem} Have {PROXY} offer https://, and set that address.")
+        yield Remark(f"{problem} Have {PROXY} offer https://, and set that address.")
     path = f"{outsider.links.prefix}/healthz"
     answer = outsider.ask(path, Host="another-name.invalid")
     if answer.body == b"ok\n":
-        yield Finding(HOST_LOST)
+        yield Remark(HOST_LOST)
     elif answer.status == WrongHost.status:
-        yield Finding("The Host that browsers send is kept.", is_wrong=False)
+        yield Remark("The Host that browsers send is kept.", is_wrong=False)
 
 
-def page_findings(outsider: Outsider, library: Library) -> Iterator[Finding]:
+def page_findings(outsider: Outsider, library: Library) -> Iterator[Remark]:
     """Say whether pages and thumbnails arrive as they were sent."""
     links = outsider.links
     front = outsider.ask(links.album(()))
@@ -10975,12 +10985,12 @@ def page_findings(outsider: Outsider, library: Library) -> Iterator[Finding]:
         text = f"A thumbnail of {size_text(len(answer.body))} takes {answer.seconds:.1f} s."
         if answer.seconds > SLOW_SECONDS:
             text = f"{text} That is slow: look at your uplink, and at {PROXY}."
-        yield Finding(text, is_wrong=False)
+        yield Remark(text, is_wrong=False)
     if changed:
         problem = f"{PROXY.capitalize()} removes or changes headers: {', '.join(changed)}."
-        yield Finding(f"{problem} Have it leave them as they are.")
+        yield Remark(f"{problem} Have it leave them as they are.")
     else:
-        yield Finding("Headers arrive as they were sent.", is_wrong=False)
+        yield Remark("Headers arrive as they were sent.", is_wrong=False)
 
 
 def private_paths(outsider: Outsider, library: Library) -> list[str]:
@@ -11031,7 +11041,7 @@ def session_cookie(state: Path, users: UserStore) -> str:
 
 def private_findings(
     outsider: Outsider, paths: Sequence[str], cookie: str
-) -> Iterator[Finding]:
+) -> Iterator[Remark]:
     """Say whether strangers get something private, or learn that it is there.
 
     It is asked for with an owner's cookie first: a bad cache then has it for everybody.
@@ -11041,26 +11051,22 @@ def private_findings(
         fresh = f"{path}{mark}check={secrets.token_hex(8)}"  # nothing is kept under its own address
         is_lost = cookie and outsider.ask(fresh, Cookie=cookie).status == 404
         if is_lost and path == paths[0]:  # a thumbnail may be missing
-            yield Finding(
-                f"Cookies get lost: nobody can log in. Have {PROXY} pass them on."
-            )
+            yield Remark(f"Cookies get lost: nobody can log in. Have {PROXY} pass them on.")
             cookie = ""
         for address in (path, fresh):
             status = outsider.ask(address).status
             if status != 404:
                 problem = f"Strangers get something private with status {status}: {address}"
-                yield Finding(f"{problem} If a cache at {PROXY} has it: {CACHE_ADVICE}")
+                yield Remark(f"{problem} If a cache at {PROXY} has it: {CACHE_ADVICE}")
                 return
     if names := differences(outsider, paths[0]):
         problem = f"Strangers can tell a private album from none, by {', '.join(names)}."
-        yield Finding(f"{problem} Have {PROXY} leave answers as they are.")
+        yield Remark(f"{problem} Have {PROXY} leave answers as they are.")
     else:
-        yield Finding("Private albums are as if they were not there.", is_wrong=False)
+        yield Remark("Private albums are as if they were not there.", is_wrong=False)
 
 
-def outside_findings(
-    outsider: Outsider, library: Library, cookie: str
-) -> Iterator[Finding]:
+def outside_findings(outsider: Outsider, library: Library, cookie: str) -> Iterator[Remark]:
     """Say how the site is from outside, thing by thing. Raises PhotosError."""
     yield from way_findings(outsider)
     yield from page_findings(outsider, library)
