@@ -3184,6 +3184,7 @@ class Summaries:
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
 FEED_ITEMS = 50
+VERSION_DIGITS = 8  # of a key: one change in four billion keeps an address
 COVER_PHOTOS = 8  # of which the most colourful one is the cover
 COVER_WIDTH = 2.2  # times its height, above which a photo is too wide for a cover
 ALBUMS_LISTED = 64  # with their items in memory
@@ -3243,6 +3244,11 @@ class Item:
     def key(self) -> str:
         """The key of its content, '' until it was read."""
         return self.facts.key
+
+    @property
+    def version(self) -> str:
+        """What its addresses change by with its content, '' until it was read."""
+        return self.key[:VERSION_DIGITS]
 
     @property
     def is_live(self) -> bool:
@@ -7888,12 +7894,12 @@ class Links:
 
     def _content(self, kind: str, item: Item, parameter: str = "") -> str:
         """Return the address of what changes with an item's content, as far as that was read."""
-        address, key = f"{self.prefix}/{kind}{self._path(item.address)}", item.key
-        if not key:
+        address, version = f"{self.prefix}/{kind}{self._path(item.address)}", item.version
+        if not version:
             return f"{address}?{parameter}" if parameter else address
         if not parameter:
-            return f"{address}?v={key}"
-        return f"{address}?v={key}&{parameter}"
+            return f"{address}?v={version}"
+        return f"{address}?v={version}&{parameter}"
 
     def thumbnail(self, item: Item, width: int) -> str:
         return self._content("thumbnail", item, f"w={width}")
@@ -9188,7 +9194,8 @@ class Site(Guard):
     ) -> Response:
         is_watched = bottle.request.environ.get("photos.is_watched", lambda: True)
         path, status = self._library.rendition(item, rendition, is_watched)
-        versioned = item.key != "" and bottle.request.query.get("v") == item.key
+        version = bottle.request.query.get("v")
+        versioned = item.key != "" and version == item.version
         caching = cache_control(visit.visibility, versioned=versioned)
         media = Media(path, "image/webp", caching, name, status=status)
         return self._send_file(visit, media)
