@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -18,6 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 import pytest
 from drawing import draw, exif
 from gallery import FOLDERS, NAMES, Gallery
+from looking import look, read
 from PIL import Image
 from visiting import Answer, Client, Page, crawl, is_page
 
@@ -341,6 +344,29 @@ def test_all_scripts_and_styles_of_albums_together_are_small() -> None:
     compressed = [gzip.compress(body, photos.GZIP_LEVEL, mtime=0) for body in bodies]
     assert 10_000 < sum(map(len, bodies)) <= 56 * 1024
     assert sum(map(len, compressed)) <= 18 * 1024
+
+
+def test_a_page_of_a_hundred_photos_is_small(
+    library: Path, site: photos.Site, visitor: Client
+) -> None:
+    """A phone on a slow uplink sees colours as soon as these bytes are there.
+
+    Photos of a week, two thirds of them landscape, each with six colours that nobody could guess.
+    """
+    for number in range(100):
+        date = exif(f"2024:05:{1 + number // 15:02} 12:{number % 60:02}:00")
+        draw(library / "Norway by train" / f"IMG_{4001 + number}.JPG", exif=date)
+    library_read = read(site._library)
+    for number, item in enumerate(look(library_read, "Norway by train").items):
+        width, height = (3024, 4032) if number % 3 == 0 else (4032, 3024)
+        colours = hashlib.sha256(item.title.encode()).hexdigest()[:18]
+        assert item.info
+        info = dataclasses.replace(item.info, width=width, height=height, sketch=colours)
+        library_read.index.put(item.file.identity, info)
+    answer = visitor.get("/album/Norway%20by%20train/", Accept_Encoding="gzip")
+    page = gzip.decompress(answer.body).decode()
+    assert page.count(' href="data:image/') == page.count("<img ") == 100
+    assert len(answer.body) <= 9 * 1024
 
 
 @pytest.mark.whole

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -101,15 +104,28 @@ def test_a_sketch_that_makes_no_sense_is_not_read(sketch: object) -> None:
         renditions.info_from({"sketch": sketch})
 
 
+def soft_pictures(page: str) -> list[Image.Image]:
+    """Return the pictures that stand in a page itself."""
+    contents = re.findall('<image [^>]*href="data:image/bmp;base64,([^"]+)"', page)
+    return [Image.open(io.BytesIO(base64.b64decode(content))) for content in contents]
+
+
 def test_a_photo_that_is_only_read_shows_its_colours(
     library: Path, open_library: Open, site: photos.Site, visitor: Client
 ) -> None:
-    photo = Image.new("RGB", SIZE, "#ffcc99")
+    photo = quarters(size=SIZE)
     exif = with_thumbnail(encode(photo, "JPEG"))
-    make(library / "Trip" / "tinted.jpg", photo, exif)
+    path = make(library / "Trip" / "tinted.jpg", photo, exif)
     read(site._library)
-    rect = '<rect width="100%" height="100%" fill="#fc9"/>'
-    assert visitor.get("/album/Trip/").text.count(rect) == 2  # below and above
+    (shown,) = soft_pictures(visitor.get("/album/Trip/").text)
+    assert differs(renditions.sketch_of(shown), sketch(path, Purpose.FACTS)) == 0
+
+
+@pytest.mark.parametrize("colours", ["000fff888f000f000f", "123456789abcdef012"])
+def test_a_soft_picture_has_the_colours_of_its_sketch_in_their_places(colours: str) -> None:
+    (shown,) = soft_pictures(f'<image href="{photos.soft_picture(colours)}"/>')
+    assert (shown.format, shown.size) == ("BMP", (3, 2))
+    assert renditions.sketch_of(shown) == colours
 
 
 @pytest.mark.whole

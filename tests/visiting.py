@@ -133,7 +133,7 @@ class Page(HTMLParser):
             if each and each[0] != "#"
         ]
         # The map is the only place outside that a page may lead to, at a tap.
-        self.links += [link for link in links if not link.startswith(photos.MAP)]
+        self.links += [link for link in links if not link.startswith((photos.MAP, "data:"))]
         self.items += [found["href"]] if "grid" in self.tags and tag == "a" else []
         self.tags |= {tag} | ({"grid"} if found.get("class") == "grid" else set())
         self.actions += [found["action"]] if "action" in found else []
