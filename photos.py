@@ -1399,6 +1399,7 @@ class Worker:
         self._deadline = math.inf
         self._was_late = False
         self._is_closed = False
+        self.is_expected = False  # to have work soon
 
     def develop(self, path: str, purpose: Purpose) -> Info:
         """Make the renditions of a file that a purpose needs, and return the facts of the file."""
@@ -1619,12 +1620,23 @@ class Renderer:
         for job in waiting:
             job.future.set_exception(Busy("The server is stopping."))
 
-    def _is_needed(self, patience: float | None) -> bool:
-        """Wait for jobs; say whether there are some within `patience` seconds."""
+    def prepare(self) -> None:
+        """Start all workers: there will be work for them in a moment."""
         with self._queue_changed:
-            return self._queue_changed.wait_for(
-                lambda: self._queue != [] or self._closed.is_set(), patience
-            )
+            for worker in self._workers:
+                worker.is_expected = True
+            self._queue_changed.notify_all()
+
+    def _is_needed(self, worker: Worker, patience: float | None) -> bool:
+        """Wait until a worker has to run; say whether that is within `patience` seconds."""
+
+        def is_due() -> bool:
+            return bool(self._queue) or worker.is_expected or self._closed.is_set()
+
+        with self._queue_changed:
+            is_needed = self._queue_changed.wait_for(is_due, patience)
+            worker.is_expected = False
+        return is_needed
 
     def _next_job(self) -> Job | None:
         """Return the most urgent job; None: others have taken them all, or all is over."""
@@ -1645,7 +1657,7 @@ class Renderer:
         """Bring one worker job after job. Runs in a thread of its own."""
         patience = None
         while not self._closed.is_set():
-            if not self._is_needed(patience):
+            if not self._is_needed(worker, patience):
                 worker.end()
                 patience = None
                 continue
@@ -4053,6 +4065,11 @@ class Library:
             # Tells whether it still is what was read, also where a write set its mtime back.
             purpose = Purpose.KEY
         return self._renderer.submit(file.identity, file.path, purpose, urgency, is_watched)
+
+    def prepare(self) -> None:
+        """Have the workers start now where no file was read yet: the first visitor waits for them."""
+        if self.index.is_empty:
+            self._renderer.prepare()
 
     def rests(self, file: File) -> bool:
         """Say whether a file has taken too long, and is not tried again yet."""
@@ -8221,7 +8238,7 @@ class Notice(NamedTuple):
     values: Mapping[str, object]
 
 
-_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+_NOT_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, 2.2
 
 
 def urn(*names: str) -> str:
@@ -8419,6 +8436,7 @@ class Guard:
         """Start to render ahead, in the background; log what does not work in the state folder."""
         if problem := state_problem(self._state):
             log.warning("%s", problem)
+        self._library.prepare()
         self._incoming.sweep()
         threading.Thread(target=self._upkeep.run, name="upkeep", daemon=True).start()
 

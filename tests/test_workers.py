@@ -558,6 +558,23 @@ def test_no_worker_and_no_ffmpeg_outlives_a_server_that_is_killed(
     eventually(lambda: not group_of(pid), seconds=2)
 
 
+def test_the_workers_of_a_library_that_was_never_read_start_at_once(
+    open_library: Open, commands: list[Path]
+) -> None:
+    opened = open_library(workers=2)
+    assert commands == []
+    opened.prepare()
+    eventually(lambda: len(commands) == 2)
+    place = place_at(opened, "Trip")
+    opened.album(place, photos.VISITOR, patience=20)
+    opened.close()
+    commands.clear()
+    again = open_library(workers=2)
+    again.prepare()
+    assert not any(worker.is_expected for worker in again._renderer._workers)
+    assert commands == []
+
+
 # What the library asks for and learns
 
 
