@@ -21,10 +21,12 @@ function tell() {
   wait = setTimeout(() => pill.classList.remove("shown"), 1000);
 }
 
-if (bar) document.body.append(pill);
-if (bar) addEventListener("scroll", () => {
-  bar.classList.toggle("away", scrollY > before && scrollY > bar.offsetHeight);
-  bar.classList.toggle("past", heading.getBoundingClientRect().bottom < 0);
-  before = scrollY;
-  if (grid.count > LONG) tell();
-}, { passive: true });
+if (bar) {
+  document.body.append(pill);
+  addEventListener("scroll", () => {
+    bar.classList.toggle("away", scrollY > before && scrollY > bar.offsetHeight);
+    bar.classList.toggle("past", heading.getBoundingClientRect().bottom < 0);
+    before = scrollY;
+    if (grid.count > LONG) tell();
+  });
+}
