@@ -1,4 +1,4 @@
-"""The system's browser, which is ended where it does not answer any more."""
+"""The system's browser, which is ended where it does not answer any more; a finger on its screen."""
 
 from __future__ import annotations
 
@@ -66,6 +66,34 @@ class Browser:
             with contextlib.suppress(OSError):
                 if self._mark.encode() in (folder / "cmdline").read_bytes():
                     os.kill(int(folder.name), signal.SIGKILL)
+
+
+class Finger:
+    """A finger on the screen of a phone."""
+
+    def __init__(self, page: Any) -> None:
+        self._session = page.context.new_cdp_session(page)
+
+    def _send(self, kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y} for x, y in points]
+        event = {"type": kind, "touchPoints": touches}
+        self._session.send("Input.dispatchTouchEvent", event)
+
+    def drag(self, start: tuple[float, float], *steps: tuple[float, float]) -> None:
+        """Touch the screen and move; the finger stays there."""
+        self._send("touchStart", start)
+        self.move(*steps)
+
+    def move(self, *steps: tuple[float, float]) -> None:
+        for step in steps:
+            self._send("touchMove", step)
+
+    def add(self, *fingers: tuple[float, float]) -> None:
+        """Touch the screen with another finger: these are the places of all."""
+        self._send("touchStart", *fingers)
+
+    def lift(self) -> None:
+        self._send("touchEnd")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import Finger
 from conftest import PHONE, set_up
 from drawing import draw, exif
 from processes import Server, eventually
@@ -35,27 +36,6 @@ def server(tmp_path: Path, serve: Callable[[Path], Server]) -> Server:
 def page(server: Server, open_window: Callable[..., Any]) -> Any:
     """A window of a phone."""
     return open_window(server.address, **PHONE)
-
-
-class Finger:
-    """A finger on the screen of a phone."""
-
-    def __init__(self, page: Any) -> None:
-        self._session = page.context.new_cdp_session(page)
-
-    def _send(self, kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": x, "y": y} for x, y in points]
-        event = {"type": kind, "touchPoints": touches}
-        self._session.send("Input.dispatchTouchEvent", event)
-
-    def drag(self, start: tuple[float, float], *steps: tuple[float, float]) -> None:
-        """Touch the screen and move; the finger stays there."""
-        self._send("touchStart", start)
-        for step in steps:
-            self._send("touchMove", step)
-
-    def lift(self) -> None:
-        self._send("touchEnd")
 
 
 def middle(page: Any, year: int, month: int) -> tuple[float, float]:
