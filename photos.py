@@ -7832,7 +7832,7 @@ _EXPORT = re.compile(
 # behaviour compress worse by a quarter, and a browser asks for each.
 PAGE_SCRIPTS = "retry soft dates share seen grid more where".split()
 VIEWER_SCRIPTS = (
-    "transition slide details slideshow zoom strip address bright viewer".split()
+    "transition slide details slideshow zoom strip address bright press viewer".split()
 )
 
 

@@ -1,9 +1,10 @@
-// Shares the address of this page with the system's own sheet, or copies the address where there is no sheet.
-async function copy(text) {
+// Shares the address of this page, or of the item that a button names, with the system's own sheet, or copies the
+// address where there is no sheet.
+async function copy(text, button) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const field = document.createElement("textarea"); // the clipboard needs HTTPS, which a home network may lack
   field.value = text;
-  (document.querySelector("dialog[open] .screen") ?? document.body).append(field);
+  button.after(field);
   field.select();
   document.execCommand("copy");
   field.remove();
@@ -11,11 +12,12 @@ async function copy(text) {
 
 for (const button of document.querySelectorAll("[data-share]")) {
   button.addEventListener("click", async () => {
-    const shared = { title: document.title, url: location.href.split("?")[0] };
+    const { share, title = document.title } = button.dataset;
+    const shared = { title, url: share || location.href.split("?")[0] };
     if (navigator.share) return navigator.share(shared).catch(() => {}); // the visitor closed the sheet
-    await copy(shared.url);
+    await copy(shared.url, button);
     button.focus();
-    const said = button.closest(".screen, main").querySelector("[role=status]");
+    const said = button.closest("dialog, main").querySelector("[role=status]");
     said.textContent = button.dataset.copied;
     said.classList.add("shown");
     setTimeout(() => {

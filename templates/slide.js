@@ -134,6 +134,6 @@ function liveButton(frame, src, className, textContent) {
   };
   frame.onpointermove = (event) => Math.hypot(event.movementX, event.movementY) > 4 && stop();
   frame.onpointerup = frame.onpointercancel = stop;
-  frame.oncontextmenu = () => false;
+  frame.oncontextmenu = ({ pointerType }) => pointerType !== "touch";
   return button;
 }

@@ -24,6 +24,7 @@ import { Address, photoPage } from "./address.js";
 import { brighten } from "./bright.js";
 import { Details } from "./details.js";
 import { Grid, grid } from "./grid.js";
+import { sheet } from "./press.js";
 import { create, fill, show, slideOf } from "./slide.js";
 import { Slideshow } from "./slideshow.js";
 import { Strip } from "./strip.js";
@@ -217,7 +218,7 @@ function wake() {
 
 dialog.addEventListener("click", (event) => actions[event.target.closest("[data-do]")?.dataset.do]?.());
 document.addEventListener("keydown", (event) => { // not of the dialog: a button that vanishes leaves the focus nowhere
-  if (!dialog.open || event.altKey || event.ctrlKey || event.metaKey || part("[data-help]").open) return;
+  if (!dialog.open || event.altKey || event.ctrlKey || event.metaKey || part("[data-help]").open || sheet.open) return;
   wake();
   const hasKeysOfItsOwn = event.key === " " ? "button, a, select, video" : "select, video";
   if (!keys[event.key] || event.target.closest(hasKeysOfItsOwn)) return;

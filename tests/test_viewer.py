@@ -1809,6 +1809,11 @@ def test_axe_finds_nothing(
             page.goto(f"{gallery.address}/{address}")
             page.get_by_role("heading", level=1).wait_for()
             check(what)
+        page.goto(f"{gallery.address}/album/Trip/")
+        box = page.locator(".grid a").first.bounding_box()
+        with Fingers(page).press(box["x"] + 40, box["y"] + 40):
+            page.locator("dialog.press").wait_for()
+        check("sheet of a tile")
         page.goto(f"{gallery.address}/album/Trip/b.jpg")
         viewer = Viewer(page)
         viewer.shows("b.jpg")
