@@ -4455,7 +4455,8 @@ def places_in(words: Words, terms: Iterable[Term]) -> list[int]:
 
 WORDS_BYTES = 24_000_000  # kept of all albums: of 200,000 photos
 MEMORIES_KEPT = 64  # principals whose memories are known
-READ_AT_ONCE = 2000  # items whose dates a page may wait for: a fortieth of a second
+READ_AT_ONCE = 500  # items whose dates a page may wait for: a fiftieth of a second
+PAGE_PAUSE = 0.2  # s, before albums are read ahead, so that the page that asks goes first
 READING_PAUSE = 0.01  # s, after each album read ahead: as long as one of 100 photos takes
 
 Month: TypeAlias = tuple[int, int]  # year, month
@@ -4720,6 +4721,7 @@ class Finder:
     def _read_ahead(self, albums: Iterable[Album]) -> None:
         """Read the dates of albums, and the words for the first search; then let others do so."""
         try:
+            time.sleep(PAGE_PAUSE)
             for album in albums:
                 self.calendar(album)
                 self.words(album)
