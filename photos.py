@@ -7756,13 +7756,16 @@ def tile_sizes(layout: str, span: int = 1, stretch: float = 1.0) -> str:
 
     `span`: the columns that the picture takes. `stretch`: how much wider than its tile it is.
     """
-    sizes = ""
-    for screen, margin, gap, columns in zip(*GRID_SCREENS, COLUMNS[layout], strict=True):
+    sizes = narrower = ""
+    rows = list(zip(*GRID_SCREENS, COLUMNS[layout], strict=True))
+    for screen, margin, gap, columns in reversed(rows):
         part = min(1, span / int(columns)) * stretch
         width = f"calc({100 * part:.3g}vw - {margin * part + gap * stretch:.0f}px)"
         if screen == 0:
-            return sizes + width
-        sizes += f"(min-width:{screen}px) {width}, "
+            sizes = width
+        elif width != narrower:
+            sizes = f"(min-width:{screen}px) {width}, {sizes}"
+        narrower = width
     return sizes
 
 
@@ -7777,10 +7780,9 @@ def grid_span(item: Item) -> int:
 
 
 def _pixel(colour: str) -> int:
-    """Return 'rgb' in hexadecimal with five bits a channel, of which the last repeats the first."""
-    value = int(colour, 16)
-    pixel = (value & 0xF00) << 3 | (value & 0xF0) << 2 | (value & 0xF) << 1
-    return pixel | pixel >> 4 & 0x0421
+    """Return 'rgb' in hexadecimal with five bits a channel."""
+    red, green, blue = (int(digit, 16) * 31 // 15 for digit in colour)
+    return red << 10 | green << 5 | blue
 
 
 def soft_picture(sketch: str) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -344,6 +345,19 @@ def test_all_scripts_and_styles_of_albums_together_are_small() -> None:
     compressed = [gzip.compress(body, photos.GZIP_LEVEL, mtime=0) for body in bodies]
     assert 10_000 < sum(map(len, bodies)) <= 56 * 1024
     assert sum(map(len, compressed)) <= 18 * 1024
+
+
+@pytest.mark.parametrize("layout", photos.COLUMNS)
+def test_a_browser_learns_how_wide_tiles_are_on_each_screen(layout: str) -> None:
+    rules = re.findall(
+        r"(?:\(min-width:(\d+)px\) )?(calc\(([\d.]+)vw - \d+px\))",
+        photos.tile_sizes(layout),
+    )
+    widths = [width for _, width, _ in rules]
+    assert all(wider != narrower for wider, narrower in itertools.pairwise(widths))
+    for screen, columns in zip(photos.GRID_SCREENS[0], photos.COLUMNS[layout], strict=True):
+        share = next(share for least, _, share in rules if screen >= int(least or 0))
+        assert float(share) == pytest.approx(100 / int(columns), abs=0.05)
 
 
 def test_a_page_of_a_hundred_photos_is_small(

@@ -7,6 +7,8 @@ import io
 import os
 import re
 import struct
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -104,9 +106,13 @@ def test_a_sketch_that_makes_no_sense_is_not_read(sketch: object) -> None:
         renditions.info_from({"sketch": sketch})
 
 
+def soft_contents(page: str) -> list[str]:
+    """Return the pictures that stand in a page itself, in base64."""
+    return re.findall('<image [^>]*href="data:image/bmp;base64,([^"]+)"', page)
+
+
 def soft_pictures(page: str) -> list[Image.Image]:
-    """Return the pictures that stand in a page itself."""
-    contents = re.findall('<image [^>]*href="data:image/bmp;base64,([^"]+)"', page)
+    contents = soft_contents(page)
     return [Image.open(io.BytesIO(base64.b64decode(content))) for content in contents]
 
 
@@ -119,6 +125,24 @@ def test_a_photo_that_is_only_read_shows_its_colours(
     read(site._library)
     (shown,) = soft_pictures(visitor.get("/album/Trip/").text)
     assert differs(renditions.sketch_of(shown), sketch(path, Purpose.FACTS)) == 0
+
+
+def test_the_first_page_after_a_restart_has_colours_without_a_file_read(
+    library: Path,
+    site: photos.Site,
+    make_site: Callable[..., photos.Site],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exif = with_thumbnail(encode(quarters(), "JPEG"))
+    make(library / "Trip" / "tinted.jpg", quarters(size=SIZE), exif)
+    read(site._library)
+    page = Client(site).get("/album/Trip/").text
+    monkeypatch.setattr(photos.Library, "_submit", lambda *_: Future())
+    monkeypatch.setattr(photos, "READ_PATIENCE", 0)
+    assert len(soft_pictures(page)) == 1
+    assert soft_contents(Client(make_site()).get("/album/Trip/").text) == soft_contents(
+        page
+    )
 
 
 @pytest.mark.parametrize("colours", ["000fff888f000f000f", "123456789abcdef012"])
