@@ -451,6 +451,10 @@ let b = "x // y"; // it's kept
     styles = b'a :is(b, c) > d {\n--a: "x y";\ncolor: #fff;\n}\n@media (a: b) {\n}\n'
     fewer = b'a :is(b,c) > d{--a:"x y";color:#fff}@media (a:b){}'
     assert photos._SPARE.sub(b"", styles) == fewer
+    for name, text in sent((".css", ".js")).items():
+        assert "/*" not in text and " // " not in text, (
+            name
+        )  # it stands on a line of its own
 
 
 def texts_of(script: str) -> list[str]:
