@@ -9,7 +9,7 @@ const LONG = 500; // ms, as phones have it
 const SLOP = 10; // CSS pixels that a finger trembles
 
 export const sheet = document.querySelector("[data-press]");
-const [name, opener, share, download, said] = [...sheet.children];
+const [heading, opener, share, download, said] = sheet.children;
 let press; // of one finger that has not moved: its event, the link of the item below it, and the tile if it is one
 
 function stop() {
@@ -22,7 +22,7 @@ function offer() {
   if (sheet.open) return;
   const { link, tile, event } = press;
   const { title } = link.dataset;
-  name.textContent = sheet.ariaLabel = title;
+  heading.firstChild.textContent = sheet.ariaLabel = title;
   said.textContent = "";
   opener.hidden = !tile;
   Object.assign(share.dataset, { share: link.href, title });

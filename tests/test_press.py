@@ -36,7 +36,7 @@ def server(tmp_path: Path, serve: Callable[[Path], Server]) -> Server:
                 tmp_path / "Album" / album / f"{day}.jpg", (900, 600), "#186699", exif=block
             )
     (tmp_path / "Album" / "Trip" / "album.txt").write_text(
-        "Trip\n\n2.jpg: Sunset\n", "utf-8"
+        "Trip\n\n2.jpg: Sunset\n5.jpg: البحر\n", "utf-8"
     )
     server = serve(set_up(tmp_path / "Album"))
     eventually(lambda: b'"width": 0' not in server.get("/api/album/Trip")[2])
@@ -112,6 +112,21 @@ def test_a_long_press_opens_the_sheet_and_not_the_viewer(
     page.keyboard.press("Escape")
     phone.sheet.wait_for(state="hidden")
     assert page.evaluate("document.activeElement.href").endswith("/2.jpg")
+
+
+def test_a_name_in_another_script_begins_where_the_entries_begin(
+    open_phone: Callable[..., Phone],
+) -> None:
+    phone = open_phone()
+    phone.press("5.jpg")
+    name = phone.sheet.get_by_text("البحر")
+    assert name.evaluate("name => getComputedStyle(name).direction") == "rtl"
+    words = """element => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        return range.getBoundingClientRect().left;
+    }"""
+    assert name.evaluate(words) == phone.entry("Open").evaluate(words) > 0
 
 
 def test_a_tap_beside_the_sheet_closes_it_and_does_nothing_else(
