@@ -104,7 +104,6 @@ from renditions import (
     PHOTO,
     PHOTO_SUFFIXES,
     PREVIEW,
-    PREVIEW_SIDE,
     RAW,
     RAW_PROBLEM,
     RAW_SUFFIXES,
@@ -135,6 +134,7 @@ from renditions import (
     made_of,
     patch_block,
     patches_within,
+    preview_side,
     rendition_names,
     share_memory,
     thumbnail_names,
@@ -7798,7 +7798,8 @@ def soft_picture(sketch: str) -> str:
 
 def preview_size(info: Info) -> tuple[int, int]:
     """Return width and height of a photo's preview, pixels."""
-    shrink = min(1.0, PREVIEW_SIDE / max(1, info.width, info.height))
+    side = preview_side((info.width, info.height))
+    shrink = min(1.0, side / max(1, info.width, info.height))
     width, height = round(info.width * shrink), round(info.height * shrink)
     return max(1, width), max(1, height)
 

@@ -86,7 +86,6 @@ def main() -> None:
     if shutil.which("vipsthumbnail"):
         others["vips JPEG"] = vips
     for name in ("320", "640", renditions.PREVIEW):
-        box = renditions.RENDITION_SIZES[name]
         scores: dict[str, list[float]] = {}
         sizes = []
         for path in sys.argv[1:]:
@@ -96,6 +95,8 @@ def main() -> None:
                     info = renditions.develop(path, purpose, Path(folder))
                 ours = renditions.rendition_path(Path(folder), info.key, name).read_bytes()
             sizes.append(len(ours))
+            with Image.open(io.BytesIO(ours)) as image:
+                box = image.size
             scores.setdefault("ours", []).append(score(ours, whole))
             for other, make in others.items():
                 content = best_within(make, path, box, len(ours))

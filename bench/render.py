@@ -83,8 +83,8 @@ def made_in(folder: Path) -> list[Rendition]:
 
 def settings(renditions: Any, rendition: Rendition) -> Any:
     """Return how a checkout encodes a rendition. The settings were the same for all once."""
-    if rendition.format == "JPEG":
-        return renditions.JPEG_OPTIONS
+    if hasattr(renditions, "webp_options"):
+        return renditions.webp_options(rendition.name, rendition.size)
     options = renditions.WEBP_OPTIONS
     return options.get(rendition.name, options)
 

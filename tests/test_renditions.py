@@ -982,9 +982,14 @@ def test_a_cut_video_is_reported_or_listed_without_a_poster(
 @pytest.mark.parametrize(
     ("size", "sizes"),
     [
-        ((4000, 3000), {"320": (320, 240), "640": (640, 480), "preview": (1920, 1440)}),
+        ((4000, 3000), {"320": (320, 240), "640": (640, 480), "preview": (2000, 1500)}),
+        ((2880, 1440), {"320": (320, 160), "640": (640, 320), "preview": (1920, 960)}),
+        ((4031, 302), {"320": (320, 24), "640": (640, 48), "preview": (2015, 151)}),
+        ((8064, 400), {"320": (320, 16), "640": (640, 32), "preview": (2016, 100)}),
+        ((2047, 200), {"320": (320, 32), "640": (640, 63), "preview": (2047, 200)}),
+        ((2049, 200), {"320": (320, 31), "640": (640, 62), "preview": (1920, 187)}),
         ((1000, 3000), {"320": (320, 960), "640": (640, 1920), "preview": (640, 1920)}),
-        ((400, 4000), {"320": (96, 960), "640": (192, 1920), "preview": (192, 1920)}),
+        ((400, 4000), {"320": (96, 960), "640": (192, 1920), "preview": (200, 2000)}),
         ((2500, 100), {"320": (320, 13), "640": (640, 26), "preview": (1920, 77)}),
         ((500, 400), {"320": (320, 256), "640": (500, 400), "preview": (500, 400)}),
         ((300, 200), {"320": (300, 200), "preview": (300, 200)}),
@@ -1003,11 +1008,28 @@ def test_renditions_are_as_large_as_they_are_shown_and_never_larger_than_the_pho
     unrendered = develop(path, Purpose.FACTS)
     assert unrendered.files == {}
     assert set(renditions.rendition_names(unrendered.info)) == set(sizes)
-    assert develop(path).sizes == sizes
+    done = develop(path)
+    assert done.sizes == sizes
+    assert photos.preview_size(done.info) == sizes["preview"]
     without_preview = develop(path, Purpose.THUMBNAILS)
     thumbnails = {name: shape for name, shape in sizes.items() if name.isdigit()}
     assert without_preview.sizes == thumbnails
     assert (without_preview.info.width, without_preview.info.height) == size
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_the_preview_of_a_phone_is_in_the_photos_own_pixels(
+    suffix: str, tmp_path: Path, develop: Any
+) -> None:
+    """Lines of two pixels, which any resampling but by a half would mix with their neighbours."""
+    path = tmp_path / f"a.{suffix}"
+    pattern = Image.new("L", (4000, 64))
+    for left in range(0, 4000, 4):
+        pattern.paste(255, (left, 0, left + 2, 64))
+    pattern.save(path, quality=95)
+    levels = sorted(develop(path)["preview"].convert("L").tobytes())
+    darker, brighter = levels[len(levels) * 4 // 10], levels[len(levels) * 6 // 10]
+    assert brighter - darker > 200, (darker, brighter)
 
 
 def test_the_full_size_rendition_has_all_pixels(tmp_path: Path, develop: Any) -> None:
@@ -1301,7 +1323,7 @@ def test_a_photo_whose_pixels_fail_keeps_the_facts_that_were_read(
 def test_a_huge_webp_and_a_video_whose_pixels_fail_keep_the_facts_that_were_read(
     video: Path, tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> NoReturn:
+    def fail(*_: Any, **__: Any) -> NoReturn:
         raise MemoryError
 
     monkeypatch.setattr(renditions, "WEBP_PIXELS", 5000)
@@ -1552,7 +1574,7 @@ class TestRealFiles:
     def test_2_boxes_turn_heic_and_avif_once(self, real: RealFiles) -> None:
         info = real.files["heic/iphonexs_irot.heic"][1]
         assert (info.width, info.height) == (3024, 4032)
-        assert real.made("heic/iphonexs_irot.heic")["preview"].size == (1440, 1920)
+        assert real.made("heic/iphonexs_irot.heic")["preview"].size == (1512, 2016)
         kimono = real.thumbnail("orientation/avif_kimono.avif")
         for name in ("irot90", "imir"):
             assert (
