@@ -306,6 +306,13 @@ class StateError(PhotosError):
     status = 503
 
 
+class Unwritable(StateError):
+    """The system lets nothing be written where something should be kept."""
+
+    def __init__(self, path: object, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written: {error.strerror}.")
+
+
 class NeedsThread(BaseException):
     """What is asked for may take long, and the server's loop, which serves all, must not wait.
 
@@ -5522,7 +5529,7 @@ class Store:
                 yield entries
                 write_state(self._path, {self._key: entries})
         except OSError as error:
-            raise StateError(f"{self._path} cannot be written: {error.strerror}.") from None
+            raise Unwritable(self._path, error) from None
 
 
 class UserStore(Store):
@@ -7282,6 +7289,17 @@ def _has_same_bytes(path: str, other: str) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """Raise NoRoom or Unwritable where the system refuses to keep what somebody adds."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoRoom("The disk is full.") from None
+        raise Unwritable(error.filename or folder, error) from None
+
+
 class Incoming:
     """The uploads that are not whole yet, each a file in the state folder. Thread-safe."""
 
@@ -7321,8 +7339,12 @@ class Incoming:
     def receive(self, upload: Upload, offset: int, piece: bytes) -> int | Added:
         """Append a piece of an upload; return how much of it is there, or what became of it.
 
-        An empty piece asks where to go on. Raises Conflict, TooLarge, Unwanted, NoRoom, Busy, OSError.
+        An empty piece asks where to go on. Raises Conflict, TooLarge, Unwanted, NoRoom, Busy, StateError.
         """
+        with keeping(self._folder):
+            return self._receive(upload, offset, piece)
+
+    def _receive(self, upload: Upload, offset: int, piece: bytes) -> int | Added:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._path(upload)
         if not piece and not os.path.exists(path):
@@ -7341,7 +7363,7 @@ class Incoming:
             os.fsync(file)
             is_over = True
             return self._finish(upload, path)
-        except (Busy, OSError):
+        except (Busy, StateError, OSError):
             is_over = False
             raise
         finally:
@@ -7362,10 +7384,8 @@ class Incoming:
             rest = memoryview(piece)
             while rest:
                 rest = rest[os.write(file, rest) :]
-        except OSError as error:
+        except OSError:
             os.ftruncate(file, size)  # so that the last good piece counts
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise NoRoom("The disk is full.") from None
             raise
         return size + len(piece)
 
@@ -7397,7 +7417,7 @@ class Incoming:
             # First, so that no file is in an album that its guest could not take back.
             self._added.note(identity, upload.who, wanted, upload.size, key)
             name = name_anew(beside, wanted)
-        except (Busy, ShareFull, OSError):
+        except (Busy, ShareFull, StateError, OSError):
             os.unlink(beside)
             self._added.drop(identity)
             raise
@@ -7408,21 +7428,30 @@ class Incoming:
     def withdraw(self, file: File, info: Info) -> None:
         """Move a file that was added into the bin. Raises NotFound where it is not as it was added.
 
-        It is moved aside first, and put back where it is another one by then.
+        It is moved aside first, and put back where it is another one by then, or the bin takes
+        nothing. Raises NoRoom and StateError.
         """
+        with keeping(self._bin):
+            self._withdraw(file, info)
+
+    def _withdraw(self, file: File, info: Info) -> None:
         folder, name = os.path.split(file.path)
         is_as_added = identity_on_disk(file.path) == file.identity
         if not is_as_added or info.key != self._added.key(file.identity):
             raise NotFound("This file is not the one that was added.")
+        self._bin.mkdir(mode=0o700, exist_ok=True)
         aside = os.path.join(folder, f"{WITHDRAWING}{secrets.token_hex(4)}")
         os.rename(file.path, aside)
         if identity_on_disk(aside) != file.identity:
             name_anew(aside, name)
             raise NotFound("This file is not the one that was added.")
         _sync_folder(Path(folder))
-        self._bin.mkdir(mode=0o700, exist_ok=True)
         today = dt.date.today().isoformat()
-        shutil.move(aside, self._bin / f"{today} {secrets.token_hex(4)} {name}")
+        try:
+            shutil.move(aside, self._bin / f"{today} {secrets.token_hex(4)} {name}")
+        except OSError:
+            name_anew(aside, name)
+            raise
         self._added.withdraw(file.identity)
 
     @staticmethod
@@ -8619,6 +8648,8 @@ class Guard:
         return Principal(session.user, is_owner)
 
     def _log_once(self, error: StateError, consequence: str = "nobody can log in") -> None:
+        if isinstance(error, Unwritable):
+            consequence = "nothing new is kept there"
         trouble = f"{error} Until then {consequence}."
         if trouble != self._last_trouble:
             self._last_trouble = trouble

@@ -312,6 +312,39 @@ def test_a_full_disk_keeps_the_last_good_piece(
     assert (inbox / "a.jpg").read_bytes() == picture
 
 
+@pytest.mark.whole
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize(
+    "call", ["os.mkdir", "os.write", "os.fsync", "os.link", "tempfile.mkstemp"]
+)
+def test_a_disk_that_takes_nothing_is_told_of_and_loses_nothing(
+    ben: Client,
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+    number: int,
+) -> None:
+    small = draw(tmp_path / "small.jpg", colour="#202020").read_bytes()
+    is_full = number == errno.ENOSPC
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "the path")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(call, refuse)
+        status = put(ben, "a.jpg", small).status
+    is_state = call == "tempfile.mkstemp"
+    assert status == (507 if is_full and not is_state else 503)
+    if status == 503:
+        told = f"cannot be written: {os.strerror(number)}. Until then nothing new is kept"
+        assert told in caplog.text
+    assert names_in(inbox) == {"first.jpg"}
+    assert add(ben, "a.jpg", small) == {"name": "a.jpg", "new": True}
+    assert names_in(inbox) == {"first.jpg", "a.jpg"}
+
+
 def test_what_nobody_goes_on_with_is_swept_after_a_week(
     ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

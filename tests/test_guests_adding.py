@@ -290,6 +290,31 @@ def test_a_file_that_takes_the_place_of_an_added_one_is_put_back(
 
 
 @pytest.mark.whole
+@pytest.mark.parametrize("call", ["os.mkdir", "os.rename", "shutil.move"])
+def test_what_the_bin_does_not_take_stays_in_its_album(
+    visitor: Client,
+    link: Link,
+    library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+) -> None:
+    prefix = link("Trip")
+    red = picture("red", tmp_path)
+    put(visitor, f"{prefix}/add/", "red.jpg", red)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(call, refuse)
+        assert take_back(visitor, prefix, "red.jpg").status == 503
+    assert (library / "Trip" / "red.jpg").read_bytes() == red
+    assert not list((library / "Trip").glob(".*"))
+    assert take_back(visitor, prefix, "red.jpg").status == 303
+
+
+@pytest.mark.whole
 def test_what_lies_long_in_the_bin_is_deleted(
     visitor: Client, link: Link, library: Path, tmp_path: Path
 ) -> None:
