@@ -18,8 +18,9 @@
 //   bare          on: a tap                                off: a tap, opening; hides the buttons
 //   full screen   on: f, its button, a slideshow by hand   off: f, its button, Esc, closing
 //   help          on: ?, its button                        off: Esc, its button; takes all keys until then
+//   sheet         on: a finger that rests (press.js)       off: Esc, any tap; takes all keys until then
 //
-// Esc ends one thing at a time: help, full screen, slideshow, the viewer.
+// Esc ends one thing at a time: sheet, help, full screen, slideshow, the viewer.
 import { Address, photoPage } from "./address.js";
 import { brighten } from "./bright.js";
 import { Details } from "./details.js";
