@@ -8653,7 +8653,7 @@ class Guard:
         trouble = f"{error} Until then {consequence}."
         if trouble != self._last_trouble:
             self._last_trouble = trouble
-            log.error("%s", trouble)
+            log.error("%s", trouble, extra={"kind": consequence})
 
     def _set_cookie(self, response: Response, token: str) -> None:
         """Set the session's cookie; '' takes it away."""
@@ -9890,14 +9890,15 @@ class LogBudget(logging.Filter):
         super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
-        # By the place in the code that writes them: until when none is let through, and how many
-        # were held back.
-        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}
+        # By the place in the code that writes them, and what it calls their kind: until when none is
+        # let through, and how many were held back.
+        self._kinds: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a line is let through; a line after others that were not says how many."""
         with self._lock:
-            missed = self._count(record.pathname, record.lineno)
+            kind = getattr(record, "kind", "")
+            missed = self._count((record.pathname, record.lineno, kind))
         if missed:
             record.msg = (
                 f"{record.getMessage()} ({missed} more of this kind since the last)"
@@ -9905,14 +9906,14 @@ class LogBudget(logging.Filter):
             record.args = ()
         return missed is not None
 
-    def _count(self, path: str, line: int) -> int | None:
+    def _count(self, kind: tuple[str, int, str]) -> int | None:
         """Return how many were held back of a kind that is let through now; None: it is not."""
         now = self._clock()
-        silent_until, missed = self._kinds.get((path, line), (-math.inf, 0))
+        silent_until, missed = self._kinds.get(kind, (-math.inf, 0))
         if now < silent_until:
-            self._kinds[path, line] = silent_until, missed + 1
+            self._kinds[kind] = silent_until, missed + 1
             return None
-        self._kinds[path, line] = now + REPEAT_SECONDS, 0
+        self._kinds[kind] = now + REPEAT_SECONDS, 0
         return missed
 
 

@@ -74,6 +74,18 @@ def test_other_kinds_are_written_meanwhile(lines: io.StringIO) -> None:
     assert len(lines.getvalue().splitlines()) == 3
 
 
+def test_of_each_damaged_state_file_the_log_tells_within_the_same_minute(
+    user: Client, visitor: Client, library: Path, lines: io.StringIO
+) -> None:
+    paths = {user: "/", visitor: f"/s/{22 * 'a'}/"}
+    for client, name in ((user, "users.json"), (visitor, "shares.json")):
+        (library / ".photos" / name).write_text("[")
+        for _ in range(3):
+            client.get(paths[client])
+    told = lines.getvalue()
+    assert told.count("users.json is damaged") == told.count("shares.json is damaged") == 1
+
+
 @pytest.mark.whole
 def test_three_minutes_of_an_attack_that_finds_a_fault_leave_a_short_log(
     site: photos.Site, clock: Clock, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
