@@ -8643,16 +8643,18 @@ class Guard:
                 return VISITOR
             is_owner = self._users.is_owner(session.user)
         except StateError as error:
-            self._log_once(error)
+            self._log_once(error, "nobody can log in")
             return VISITOR
         return Principal(session.user, is_owner)
 
-    def _log_once(self, error: StateError, consequence: str = "nobody can log in") -> None:
+    def _log_once(
+        self, error: StateError, consequence: str = "what needs it is refused"
+    ) -> None:
         if isinstance(error, Unwritable):
             consequence = "nothing new is kept there"
         trouble = f"{error} Until then {consequence}."
-        if trouble != self._last_trouble:
-            self._last_trouble = trouble
+        if str(error) != self._last_trouble:
+            self._last_trouble = str(error)
             log.error("%s", trouble, extra={"kind": consequence})
 
     def _set_cookie(self, response: Response, token: str) -> None:

@@ -86,6 +86,15 @@ def test_of_each_damaged_state_file_the_log_tells_within_the_same_minute(
     assert told.count("users.json is damaged") == told.count("shares.json is damaged") == 1
 
 
+def test_the_log_says_of_the_links_that_are_damaged_what_is_so(
+    user: Client, library: Path, lines: io.StringIO
+) -> None:
+    (library / ".photos" / "shares.json").write_text("[")
+    assert user.get("/shares").status == 503
+    assert "shares.json is damaged" in lines.getvalue()
+    assert "Until then what needs it is refused." in lines.getvalue()
+
+
 @pytest.mark.whole
 def test_three_minutes_of_an_attack_that_finds_a_fault_leave_a_short_log(
     site: photos.Site, clock: Clock, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
