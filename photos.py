@@ -81,7 +81,7 @@ import weakref
 import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
@@ -1410,25 +1410,23 @@ class Worker:
 
     def develop(self, path: str, purpose: Purpose) -> Info:
         """Make the renditions of a file that a purpose needs, and return the facts of the file."""
-        failed = Info(
-            kind=expected_kind(path), problem="it crashes the decoder", retry=AT_START
-        )
+        failed = functools.partial(Info, kind=expected_kind(path), retry=AT_START)
         for _ in range(ATTEMPTS):
             try:
                 is_ready = self.start()
             except OSError as error:
                 problem = f"no worker process can be started: {error}"
-                return dataclasses.replace(failed, problem=problem, retry=AT_ONCE)
+                return failed(problem=problem, retry=AT_ONCE)
             if is_ready and (info := self._ask(path, purpose)):
                 return info
             status = self.end()
             if self._was_late:
-                return dataclasses.replace(failed, problem=TOO_LATE, retry=LATER)
+                return failed(problem=TOO_LATE, retry=LATER)
             if status == CPU_USED_UP:
-                return dataclasses.replace(failed, problem=TOO_SLOW)
+                return failed(problem=TOO_SLOW)
             if self._is_closed:
                 break
-        return failed
+        return failed(problem="it crashes the decoder")
 
     def start(self) -> bool:
         """Start the process where none runs; say whether it takes requests. Raises OSError."""
@@ -2796,6 +2794,14 @@ def remove_former_renditions(cache: Path, seconds: float) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+class Changed(NamedTuple):
+    """The files of which something else is known since so many changes, up to so many."""
+
+    since: int
+    until: int
+    identities: set[str]
+
+
 class Index:
     """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
 
@@ -2808,6 +2814,7 @@ class Index:
         self.is_quiet = False  # whether the log has said so, or somebody else will
         self.changes = 0  # since the start
         self._last_changed: deque[str] = deque(maxlen=CHANGES_KEPT)
+        self._changed = Changed(0, 0, set())  # as it was asked for last
         with contextlib.suppress(OSError):
             self._remove_outdated()
         with contextlib.suppress(OSError):
@@ -2852,15 +2859,15 @@ class Index:
         before = self.get(identity)
         line = _index_line(identity, info)
         entry: Info | str = info
-        if self._understand(line) == info:
+        if _info_of(line) == info:
             entry = line
         with self._lock:
             self._infos[identity] = entry
             self._last_changed.append(identity)
             self.changes += 1
             if line and info != before:
-                with self._warning(), open(self._path, "a", encoding="ascii") as file:
-                    file.write(f"\n{line}")  # also after half a line
+                with self._warning(), open(self._path, "ab", buffering=0) as file:
+                    file.write(f"\n{line}".encode("ascii"))  # also after half a line
 
     def changed_since(self, changes: int) -> set[str] | None:
         """Return the files of which something else is known since so many changes; None: too many."""
@@ -2868,7 +2875,11 @@ class Index:
             count = self.changes - changes
             if count > len(self._last_changed):
                 return None
-            return set(itertools.islice(reversed(self._last_changed), count))
+            # A thousand albums ask the same, one after the other.
+            if (changes, self.changes) != self._changed[:2]:
+                last = itertools.islice(reversed(self._last_changed), count)
+                self._changed = Changed(changes, self.changes, set(last))
+            return self._changed.identities
 
     def sum_of(self, identities: Iterable[str]) -> int | None:
         """Return the CRC-32 of all lines about some files; None: of one, there is none."""
@@ -3212,6 +3223,7 @@ ALBUMS_LISTED = 64  # with their items in memory
 FAILURE_PAUSES = {NEVER: math.inf, AT_START: 120.0, AT_ONCE: 1.0}
 LONGEST_FAILURE = 86400.0
 FAILURES_KEPT = 10_000
+IN_HAND = 256  # files of the background pass that workers are asked for at once
 MADE_AHEAD = [purpose for purpose in Purpose if purpose is not Purpose.FULL]
 
 
@@ -3542,6 +3554,12 @@ def failure_of(info: Info, before: Failure | None) -> Failure:
     return Failure(info.problem, pause, time.monotonic() + pause)
 
 
+def _done(file: File, future: Future[Info]) -> File:
+    """Wait for what workers do with a file, and return the file."""
+    future.exception()
+    return file
+
+
 def purpose_of(rendition: str) -> Purpose:
     """Return what a file is read for when somebody waits for one of its renditions."""
     purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
@@ -3850,7 +3868,8 @@ class Library:
         if facts is None:
             return
         place = Place(parts, (), NO_KEYWORDS, Rule(), folder)
-        items = self._items(place, VISITOR, self.folders.circumstances())
+        now = self.folders.circumstances()
+        items = self._items(place, VISITOR, now, once=True)
         summary = summary_of(self._album_of(place, lambda: items), folder, facts)
         kept = self.summaries.keep(parts, listing, summary)
         if kept is None:
@@ -3872,13 +3891,17 @@ class Library:
         return items
 
     def _items(
-        self, place: Place, principal: Principal, now: Circumstances
+        self, place: Place, principal: Principal, now: Circumstances, *, once: bool = False
     ) -> tuple[Item, ...]:
-        """Return the photos and videos of a folder, oldest first, as far as they were read."""
+        """Return the photos and videos of a folder, oldest first, as far as they were read.
+
+        `once`: nobody asks for them again.
+        """
         folder = place.folder
+        look_up = self.index.glance if once else self.index.get
         items = []
         for file in folder.files.values():
-            item = self._item_of(place, file, self.index.get(file.identity), principal)
+            item = self._item_of(place, file, look_up(file.identity), principal)
             is_item = item.is_shown and not photo_of(file, folder, self.index)
             if is_item and may_find(principal, file.keywords.rule(now), file.identity):
                 items.append(item)
@@ -4084,13 +4107,13 @@ class Library:
 
     def run(self, files: Iterable[File], purpose: Purpose) -> Iterator[File]:
         """Have files read or rendered in the background; yield each when it is done. Raises Busy."""
-        futures: dict[Future[Info], list[File]] = {}
+        waiting: deque[tuple[File, Future[Info]]] = deque()
         for file in files:
-            # Several names of one file are one job.
             future = self._submit(file, purpose, Urgency.LATER)
-            futures.setdefault(future, []).append(file)
-        for future in as_completed(futures):
-            yield from futures[future]
+            waiting.append((file, future))
+            if len(waiting) > IN_HAND:
+                yield _done(*waiting.popleft())
+        yield from itertools.starmap(_done, waiting)
 
     def _learn(self, job: Job, info: Info) -> Info:
         """Remember what a worker replied, and return what is known of the file now."""
@@ -4775,6 +4798,9 @@ ROUND_SECONDS = 30 * DAY_SECONDS  # from one reading of all originals to the nex
 # Bytes of originals a second: 1 TB takes 17 hours of reading, and as long again of pauses.
 ROUND_PACE = 16e6
 BATCH = 48  # files whose renditions are asked for at once
+# A round of work takes so many times as long as the look for what there is to do.
+ROUND_LOOKS = 10
+LONGEST_ROUND = 120.0  # seconds
 # With thumbnails alone there is all to look at after a third of the time.
 RENDERING_ORDER = (Purpose.THUMBNAILS, Purpose.ALL)
 

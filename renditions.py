@@ -658,7 +658,7 @@ def info_from(fields: Mapping[str, Any]) -> Info:
 
     Raises TypeError or ValueError where a value makes no sense.
     """
-    values = {name: fields[name] for name in FIELDS if name in fields}
+    values = {name: value for name, value in dict(fields).items() if name in _DEFAULTS}
     for name, value in values.items():
         if not isinstance(value, _TYPES[name]):
             raise TypeError(f"{name} is {value!r}")

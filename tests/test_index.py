@@ -42,6 +42,19 @@ def test_what_is_known_of_many_files_is_understood_again_when_asked_for(
         assert infos == [dataclasses.replace(KNOWN, iso=iso) for iso in range(9)]
 
 
+def test_what_has_changed_is_counted_once_for_all_albums_that_ask(tmp_path: Path) -> None:
+    index = photos.Index(tmp_path)
+    index.put("one", KNOWN)
+    index.put("two", KNOWN)
+    changed = index.changed_since(0)
+    assert changed == {"one", "two"}
+    assert index.changed_since(0) is changed
+    assert index.changed_since(1) == {"two"}
+    index.forget("three")
+    assert index.changed_since(0) == {"one", "two", "three"}
+    assert index.changed_since(3) == set()
+
+
 def test_the_index_is_there_again_after_a_restart(tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
     before = index.changes
