@@ -62,7 +62,7 @@ def read_photos(server: Server, state: Path, photos: int, *, is_visited: bool) -
                 get(server.address)
             else:
                 time.sleep(0.1)
-            lines += index.readall().count(b"\n")
+            lines += index.readall().count(b'\n["')
     cpu = machine.cpu_seconds(server.pid) - cpu
     return Reading(max(lines, 1), time.monotonic() - started, cpu)
 
@@ -109,6 +109,17 @@ def note_reading(
         table.note(f"{row}, photos/s", version, reading.photos / reading.seconds)
         cost = reading.cpu / reading.photos * 1000
         table.note(f"{row}, CPU ms a photo", version, cost)
+
+
+def note_settling(run: Run, library: Path, table: Table) -> None:
+    """Note what a server does by itself until it knows all of new photos, as of checksums and words."""
+    row = "until all is known of new photos"
+    for version, checkout, state in run.states(library.name):
+        started = time.monotonic()
+        with machine.serving(checkout, library, state, "/healthz") as server:
+            machine.wait_until_quiet(server.pid)
+            table.note(f"{row}, s", version, time.monotonic() - started)
+            table.note(f"{row}, CPU s", version, machine.cpu_seconds(server.pid))
 
 
 def start_over(
@@ -170,6 +181,7 @@ def measure_library(run: Run, photos: int, stack: contextlib.ExitStack) -> Large
     note_reading(run, library, table, library.name)
     if photos == run.effort.visited:
         note_reading(run, library, table, "visited", VISITS)
+    note_settling(run, library, table)
     servers = start_over(run, library, table, stack.enter_context(contextlib.ExitStack()))
     note_pages(run, library, table, servers)
     return Large(table, servers)

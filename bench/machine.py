@@ -112,12 +112,12 @@ def memory(pid: int) -> float:
     return kilobytes / 1024
 
 
-def wait_until_quiet(pid: int, limit: float = 150.0) -> None:
-    """Wait until a server has done what it does by itself: next to no CPU for three seconds."""
+def wait_until_quiet(pid: int, limit: float = 900.0) -> None:
+    """Wait until a server has done what it does by itself: next to no CPU for five seconds."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         before = cpu_seconds(pid)
-        time.sleep(3)
+        time.sleep(5)
         if cpu_seconds(pid) - before <= 0.05:
             return
 
