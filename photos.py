@@ -4859,7 +4859,23 @@ class Problem(NamedTuple):
     reason: str
 
 
-def _is_orphan(rendition: str, keys: set[str]) -> bool:
+class ManyNames:
+    """Texts of which only is asked whether they are among these, in eight bytes each instead of a hundred."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._hashes = array.array("q", sorted(map(hash, names)))
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._hashes)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether a text is one of them."""
+        at = bisect.bisect_left(self._hashes, hash(name))
+        return hash(name) in self._hashes[at : at + 1]
+
+
+def _is_orphan(rendition: str, keys: Container[str]) -> bool:
     key, _, _ = rendition.partition("-")
     is_whole = rendition.endswith(".webp")
     return key not in keys if is_whole else is_left_over(rendition)
@@ -5008,6 +5024,7 @@ class Look(NamedTuple):
 
     stamps: Mapping[str, Identity | None]  # of all folders, by path
     changes: int  # of the index
+    files: int  # a sum that differs when a file does
 
 
 class Upkeep:
@@ -5023,7 +5040,11 @@ class Upkeep:
         self._was_visited = threading.Event()
         self._folders: list[tuple[Parts, Folder]] = []  # as the pass sees them now
         self._last_look: Look | None = None
+        self._done: Look | None = None  # after which nothing was left to do
+        self._is_settled = False  # whether all files were at the last look
+        self._prunings = 0  # which are left to do
         self._rest_until = 0.0  # s on the monotonic clock: nothing is to be done until then
+        self._round = PASS_SECONDS  # how long the next round of work takes
         self._is_stuck = False  # whether the last work was in vain
         self._has_room = True  # whether the cache's budget lets pictures be made ahead
         self._renderings_counted = -1  # of the library, at the last call of trim
@@ -5097,15 +5118,16 @@ class Upkeep:
         self._rest_until = 0.0
         try:
             look = self._look()
-            while (self._work() or self.note_checksums()) and not self._closed.is_set():
-                self.note_wanted()
-                self.trim()
-                look = self._look()
+            if look != self._done:
+                look = self._do_all(look)
             is_calm = self._is_calm(look)
-            self.problem_count = len(self.problems())
         finally:
             self._folders = []
-        self.prune()
+        if look != before:
+            self._prunings = 2  # the second one deletes what the first has missed
+        if self._prunings or self._orphans:
+            self.prune()
+            self._prunings -= 1
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
         if is_calm and not is_anything_left:
@@ -5113,8 +5135,24 @@ class Upkeep:
             self._rest_until = time.monotonic() + pause
         return look == before
 
+    def _do_all(self, look: Look) -> Look:
+        """Do all that there is to do, looking again in between; return the last look."""
+        self._done = None
+        while self._work() or self.note_checksums(self._round):
+            if self._closed.is_set():
+                return look
+            self.note_wanted()
+            self.trim()
+            look = self._look()
+        self.problem_count = len(self.problems())
+        is_failing = self._is_stuck or self._library.seconds_until_due() < math.inf
+        if self._is_settled and not is_failing:
+            self._done = look
+        return look
+
     def _look(self) -> Look:
         """Look at all folders and files, once for all that is done next."""
+        started = time.monotonic()
         # Somebody may delete the cache.
         made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
@@ -5123,9 +5161,19 @@ class Upkeep:
         for parts, folder in self._folders:
             path = os.path.join(self._library.folders.root, *parts)
             stamps[path] = folder.stamp or identity_of(path)
-        return Look(stamps, self._library.index.changes)
+        files = sum(map(hash, self._all_files()))
+        look = Look(stamps, self._library.index.changes, files)
+        self._is_settled = self._is_calm(look, SETTLE_SECONDS)
+        needed = ROUND_LOOKS * (time.monotonic() - started)
+        self._round = min(max(needed, PASS_SECONDS), LONGEST_ROUND)
+        return look
 
-    def _is_calm(self, look: Look) -> bool:
+    def _all_files(self) -> Iterator[tuple[str, float]]:
+        for _, folder in self._folders:
+            for file in folder.files.values():
+                yield file.identity, file.changed
+
+    def _is_calm(self, look: Look, seconds: float = CALM_SECONDS) -> bool:
         """Say whether nothing has changed for long, and no file rests that takes too long."""
         moments = [stamp.mtime for stamp in look.stamps.values() if stamp]
         for _, folder in self._folders:
@@ -5133,13 +5181,14 @@ class Upkeep:
             moments += [max(file.mtime, file.changed) for file in files]
             if any(map(self._library.rests, files)):
                 return False
-        return all(is_older(moment, CALM_SECONDS) for moment in moments)
+        return all(is_older(moment, seconds) for moment in moments)
 
     def _work(self) -> bool:
         """Read all that is new, then render for a while; say whether to go on without a pause."""
         changes = self._library.index.changes
-        read = list(self._library.run(self.unread(SETTLE_SECONDS), Purpose.FACTS))
-        rendered = self._render(PASS_SECONDS)
+        unread = self.unread(SETTLE_SECONDS)
+        read = sum(1 for _ in self._library.run(unread, Purpose.FACTS))
+        rendered = self._render(self._round)
         has_learned = self._library.index.changes > changes
         is_worth_it = has_learned or any(itertools.starmap(self._is_rendered, rendered))
         is_done = not read and not rendered
@@ -5163,7 +5212,8 @@ class Upkeep:
         size = 1 if self._library.is_full else BATCH
         while batch := list(itertools.islice(missing, size)):
             rendered += self._library.run(batch, purpose)
-            if self._library.is_full or time.monotonic() > deadline:
+            is_over = self._is_wanted.is_set() or time.monotonic() > deadline
+            if is_over or self._library.is_full:
                 break
         return rendered
 
@@ -5180,7 +5230,7 @@ class Upkeep:
             for file in folder.files.values():
                 is_settled = is_older(max(file.mtime, file.changed), seconds)
                 if is_settled and not self._library.rests(file):
-                    yield file, self._library.index.get(file.identity)
+                    yield file, self._library.index.glance(file.identity)
 
     def unread(self, settled: float) -> list[File]:
         """Return the files that are not as they were read, for at least `settled` seconds."""
@@ -5188,12 +5238,13 @@ class Upkeep:
 
     def unrendered(self, settled: float, purpose: Purpose = Purpose.ALL) -> Iterator[File]:
         """Yield the files that lack renditions that a purpose needs, newest albums first."""
-        made = self._made()
+        made = {folder.name: ManyNames(os.listdir(folder)) for folder in self._made()}
         for file, info in self._settled(settled):
             if info is None:
                 continue
-            names = {f"{info.key}-{name}.webp" for name in rendition_names(info, purpose)}
-            if names - made or self._library.is_due(file, info):
+            names = [f"{info.key}-{name}.webp" for name in rendition_names(info, purpose)]
+            is_missing = not all(name in made.get(name[:2], ()) for name in names)
+            if is_missing or self._library.is_due(file, info):
                 yield file
 
     def note_checksums(self, seconds: float = PASS_SECONDS) -> bool:
@@ -5225,11 +5276,10 @@ class Upkeep:
             if info and info.key and info.crc < 0:
                 note_checksum(self._library, file, info)
 
-    def _made(self) -> set[str]:
-        """Return the names of all rendition files."""
+    def _made(self) -> Iterator[Path]:
+        """Yield the folders of renditions."""
         root = self._library.cache / RENDITIONS_FOLDER
-        folders = [path for path in root.glob("??") if path.is_dir()]
-        return {name for folder in folders for name in os.listdir(folder)}
+        return filter(Path.is_dir, root.glob("??"))
 
     def prune(self) -> None:
         """Delete renditions whose photo was gone at this call and the one before.
@@ -5244,10 +5294,12 @@ class Upkeep:
             sweep_copies(album, folder.skipped)
         folders = [folder for _, folder in walked]
         identities = {identity for folder in folders for identity in folder.identities}
-        keys = {info.key for info in map(self._library.index.get, identities) if info}
+        infos = map(self._library.index.glance, identities)
+        keys = ManyNames(info.key for info in infos if info)
         if not keys or any(folder.stamp is None for folder in folders):
             return
-        orphans = {name for name in self._made() if _is_orphan(name, keys)}
+        names = itertools.chain.from_iterable(map(os.listdir, self._made()))
+        orphans = {name for name in names if _is_orphan(name, keys)}
         for name in orphans & self._orphans:
             path = self._library.cache / RENDITIONS_FOLDER / name[:2] / name
             path.unlink(missing_ok=True)
@@ -5317,7 +5369,7 @@ class Upkeep:
         yield "", folder.problem
         yield ALBUM_TEXT, folder.text.problem
         for name, file in folder.files.items():
-            info = self._library.index.get(file.identity)
+            info = self._library.index.glance(file.identity)
             if self._library.rests(file):
                 yield name, TOO_LATE
             elif info and kind_of(file, info):
@@ -5340,7 +5392,7 @@ class Upkeep:
     def problems(self) -> list[Problem]:
         """Return all that cannot be shown, or only in part, in natural order."""
         problems = []
-        for parts, folder in self._library.walk():
+        for parts, folder in self._folders or self._library.walk():
             for name, reason in self._problems_in(folder):
                 if reason:
                     path = display(os.path.join(*parts, name)) or "."

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,55 @@ def test_the_background_pass_makes_all_thumbnails_before_the_first_preview(
     background.join(5)
     rendering = [purpose for purpose in purposes if purpose != renditions.Purpose.FACTS]
     assert rendering == [renditions.Purpose.THUMBNAILS] * 6 + [renditions.Purpose.ALL] * 6
+
+
+def test_the_background_pass_looks_for_work_only_where_a_file_has_changed(
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = photos.Upkeep(open_library(workers=0))
+    looks: list[int] = []
+    monkeypatch.setattr(upkeep, "_work", lambda: bool(looks.append(1)))
+    monkeypatch.setattr(upkeep, "note_checksums", lambda seconds: False)
+    photo = library / "loose.jpg"
+    upkeep._tend()
+    upkeep._tend()
+    assert len(looks) == 2, "a file may still be copied that was just written"
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
+    upkeep._tend()
+    assert upkeep._tend()
+    assert len(looks) == 3
+    photo.write_bytes(photo.read_bytes() + b"more")
+    assert not upkeep._tend()
+    assert len(looks) == 4
+
+
+def test_the_background_pass_has_few_files_in_the_hands_of_workers_at_once(
+    open_library: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "IN_HAND", 2)
+    opened = open_library(workers=0)
+    futures: list[Future[renditions.Info]] = []
+
+    def submit(*_: Any) -> Future[renditions.Info]:
+        futures.append(Future())
+        if len(futures) == 3:
+            futures[0].set_result(renditions.Info())
+        return futures[-1]
+
+    monkeypatch.setattr(opened._renderer, "submit", submit)
+    files = photos.Upkeep(opened).unread(0)
+    done = opened.run(files, renditions.Purpose.FACTS)
+    assert next(done) is files[0]
+    assert len(futures) == 3 < len(files)
+
+
+def test_many_names_know_which_they_hold() -> None:
+    names = [f"{number:x}" for number in range(0, 4000, 2)]
+    many = photos.ManyNames(names)
+    assert len(many) == len(names)
+    held = [number for number in range(4000) if f"{number:x}" in many]
+    assert held == list(range(0, 4000, 2))
+    assert "any" not in photos.ManyNames([])
 
 
 @pytest.mark.whole
