@@ -2856,7 +2856,7 @@ class Index:
 
     def put(self, identity: str, info: Info) -> None:
         """Remember what a file is; what is to be tried again, only while the program runs."""
-        before = self.get(identity)
+        before = self.glance(identity)
         line = _index_line(identity, info)
         entry: Info | str = info
         if _info_of(line) == info:
@@ -4090,7 +4090,7 @@ class Library:
         is_watched: Condition = lambda: True,
     ) -> Future[Info]:
         leave_to_thread()
-        info = self.index.get(file.identity)
+        info = self.index.glance(file.identity)
         if purpose is Purpose.FACTS and info and info.key and info.retry == NEVER:
             # Tells whether it still is what was read, also where a write set its mtime back.
             purpose = Purpose.KEY
@@ -4129,7 +4129,7 @@ class Library:
             self._note_failure(job, info)
         if info.retry == AT_ONCE or is_changing:
             return info
-        before = self.index.get(job.identity)
+        before = self.index.glance(job.identity)
         if before and before.key and info.key not in ("", before.key):
             if before.crc >= 0:  # of the same inode, size and mtime
                 self.damaged.note(job.identity, before.crc)
@@ -4920,7 +4920,7 @@ def note_checksum(library: Library, file: File, info: Info) -> None:
         return
     # What was written meanwhile has another identity, and is read at the next pass.
     if identity_text(status) == file.identity:
-        info = library.index.get(file.identity) or info
+        info = library.index.glance(file.identity) or info
         library.damaged.judge(file.identity, info.crc, crc)
         info = dataclasses.replace(info, crc=crc, crc_without_place=crc_without_place)
         library.index.put(file.identity, info)
@@ -5120,7 +5120,7 @@ class Upkeep:
             look = self._look()
             if look != self._done:
                 look = self._do_all(look)
-            is_calm = self._is_calm(look)
+            is_calm = self._is_calm(look, CALM_SECONDS)
         finally:
             self._folders = []
         if look != before:
@@ -5145,8 +5145,9 @@ class Upkeep:
             self.trim()
             look = self._look()
         self.problem_count = len(self.problems())
+        is_short = self._library.is_full or not self._has_room
         is_failing = self._is_stuck or self._library.seconds_until_due() < math.inf
-        if self._is_settled and not is_failing:
+        if self._is_settled and not is_failing and not is_short:
             self._done = look
         return look
 
@@ -5156,6 +5157,7 @@ class Upkeep:
         # Somebody may delete the cache.
         made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
+        self._folders = []  # those of the last look leave the memory first
         self._folders = self._library.walk()
         self._library.summarise(self._folders)
         for parts, folder in self._folders:
@@ -5173,8 +5175,8 @@ class Upkeep:
             for file in folder.files.values():
                 yield file.identity, file.changed
 
-    def _is_calm(self, look: Look, seconds: float = CALM_SECONDS) -> bool:
-        """Say whether nothing has changed for long, and no file rests that takes too long."""
+    def _is_calm(self, look: Look, seconds: float) -> bool:
+        """Say whether nothing has changed for so long, and no file rests that takes too long."""
         moments = [stamp.mtime for stamp in look.stamps.values() if stamp]
         for _, folder in self._folders:
             files = folder.files.values()
@@ -5218,7 +5220,7 @@ class Upkeep:
         return rendered
 
     def _is_rendered(self, file: File, purpose: Purpose) -> bool:
-        info = self._library.index.get(file.identity)
+        info = self._library.index.glance(file.identity)
         if info is None:
             return False
         names = rendition_names(info, purpose)
