@@ -273,6 +273,19 @@ def test_an_empty_library_has_an_empty_timeline(tmp_path: Path) -> None:
     assert "/timeline/" not in front.links
 
 
+def test_what_holds_only_broken_files_has_a_cover_that_says_so(
+    library: Path, ask: Ask
+) -> None:
+    (library / "Broken").mkdir()
+    broken = library / "Broken" / "old.jpg"
+    broken.write_bytes(b"no picture")
+    os.utime(broken, (dt.datetime(2011, 6, 1).timestamp(),) * 2)
+    (library / "Nothing").mkdir()
+    for address in ("/", "/timeline/", "/timeline/2011/"):
+        images = ask(address).images
+        assert sum("placeholder.svg" in image for image in images) == 1, address
+
+
 def test_the_alternative_text_of_a_photo_names_its_own_album(ask: Ask) -> None:
     assert "Photo in Trip, 6 May 2024" in ask("/timeline/2024/05/").texts
 
