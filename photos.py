@@ -4098,7 +4098,9 @@ class Library:
 
     def prepare(self) -> None:
         """Have the workers start now where no file was read yet: the first visitor waits for them."""
-        if self.index.is_empty:
+        folder = self.folders.listing(())
+        has_files = bool(folder.albums or folder.files)
+        if self.index.is_empty and has_files:
             self._renderer.prepare()
 
     def rests(self, file: File) -> bool:

@@ -4995,10 +4995,13 @@ def share_memory() -> None:
     """Have all threads allocate together, where the system is glibc: what one frees, others use.
 
     After a rush of visitors a server keeps 46 MB instead of 97. Of a worker's limited address space,
-    each thread would take 64 MB.
+    each thread would take 64 MB. What the start took is given back: where all modules are compiled
+    in it, a server keeps 28 MB instead of 45.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, 1)
+        libc.malloc_trim(0)
 
 
 def _keep_memory() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import re
 import resource
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -573,6 +575,39 @@ def test_the_workers_of_a_library_that_was_never_read_start_at_once(
     again.prepare()
     assert not any(worker.is_expected for worker in again._renderer._workers)
     assert commands == []
+
+
+def test_a_library_without_photos_starts_no_workers(
+    tmp_path: Path, open_library: Open, commands: list[Path]
+) -> None:
+    (tmp_path / "Empty").mkdir()
+    opened = open_library(tmp_path / "Empty", workers=2)
+    opened.prepare()
+    assert not any(worker.is_expected for worker in opened._renderer._workers)
+    assert commands == []
+
+
+# A block of another size stands above all that is freed, so that the heap cannot shrink by itself.
+GIVING_BACK = """
+import renditions
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+blocks = [bytes(5000) for _ in range(10_000)]
+last = bytes(6000)
+blocks.clear()
+before = resident()
+renditions.share_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the system is not glibc")
+def test_what_the_start_took_of_the_memory_is_given_back() -> None:
+    command = [sys.executable, "-c", GIVING_BACK]
+    folder = Path(renditions.__file__).parent
+    given_back = int(subprocess.check_output(command, cwd=folder))
+    assert given_back > 40_000_000
 
 
 # What the library asks for and learns
