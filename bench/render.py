@@ -66,6 +66,9 @@ def started_worker(renditions: Any) -> Iterator[Worker]:
             text=True,
             start_new_session=True,
         ) as process:
+            # Workers of earlier versions did not say when they have started.
+            if hasattr(renditions, "IS_READY") and process.stdout:
+                process.stdout.readline()
             yield Worker(process, Path(folder))
 
 
