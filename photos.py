@@ -2182,6 +2182,8 @@ class Folder:
 
     def shot(self, name: str) -> Shot:
         """Return what may be one shot with a file; most files are alone."""
+        if "_shots" not in vars(self):  # 0.1 s of 20,000 files with films
+            leave_to_thread()
         return self._shots.get(name, NO_SHOT)
 
 

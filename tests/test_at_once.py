@@ -249,6 +249,15 @@ def test_the_loop_lists_no_folder_that_has_changed(client: Client, state: Path) 
     assert b"new.jpg" in client.request("GET", "/album/Album/").body
 
 
+def test_the_loop_pairs_no_files_of_a_folder() -> None:
+    folder = photos.Folder(None, {}, {})
+    with in_the_loop(), pytest.raises(photos.NeedsThread):
+        folder.shot("IMG_1.jpg")
+    assert folder.shot("IMG_1.jpg") == photos.NO_SHOT
+    with in_the_loop():
+        assert folder.shot("IMG_1.jpg") == photos.NO_SHOT
+
+
 class Asked:
     """A request, as far as its pace depends on it."""
 
