@@ -9965,6 +9965,7 @@ MAINTENANCE_SECONDS = 5  # between two looks at who is late
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 ACCEPTING_PAUSE = 1.0  # seconds, where the system has no descriptor left
 REPEAT_SECONDS = 60.0  # until the log says the same again
+_TRANSFER_ENCODING = re.compile(rb"\ntransfer-encoding:([^\r\n]*)", re.IGNORECASE)
 # RFC 3986, 3.2.2 and 3.2.3, without the comma, which stands between two of them.
 _HOST = re.compile(r"(?:[\w.~!$&'()*+;=%-]*|\[[\w.~!$&'()*+;=%:-]+\])(?::\d*)?", re.ASCII)
 
@@ -10034,6 +10035,10 @@ class Parser(waitress.parser.HTTPRequestParser):
             raise waitress.parser.ParsingError("Bad URI") from None
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise waitress.parser.ParsingError("Both Content-Length and Transfer-Encoding")
+        codings = _TRANSFER_ENCODING.findall(header_plus)
+        is_chunked_once = [coding.strip().lower() for coding in codings] == [b"chunked"]
+        if codings and not is_chunked_once:
+            raise waitress.parser.ParsingError("Transfer-Encoding that is not chunked once")
         if "TRANSFER_ENCODING" in self.headers:  # waitress reads it in HTTP/1.1 alone
             raise waitress.parser.ParsingError(
                 "Transfer-Encoding in another version of HTTP"

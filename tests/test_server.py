@@ -247,6 +247,15 @@ NO_LENGTHS = (
     *(f"Content-Length: {text}" for text in ("3, 3", "+3", "-1", "1_0", "0x3", "", "\xb3")),
     f"Content-Length: {5000 * '9'}",
 )
+NO_CODINGS = (
+    "Transfer-Encoding: chunked, chunked",
+    "Transfer-Encoding: chunked\nTransfer-Encoding: Chunked",
+    "Transfer-Encoding: chunked,",
+    "Transfer-Encoding: ,chunked",
+    "Transfer-Encoding:\n chunked",
+    "Transfer-Encoding:",
+    "transfer-encoding: \nContent-Length: 3",
+)
 CHUNKED = "POST /login HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n"
 
 
@@ -258,6 +267,7 @@ CHUNKED = "POST /login HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n"
         "POST /login HTTP/1.0\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
         "POST /login HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n0\n\n",
         "POST /login HTTP/2.0\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
+        *(f"POST /login HTTP/1.1\nHost: a\n{lines}\n\n0\n\n" for lines in NO_CODINGS),
         "GET / HTTP/1.1\nHost: a\nHost: b\n\n",
         "GET / HTTP/1.1\nHost: a, b\n\n",
         "GET / HTTP/1.1\nHost\n\n",
