@@ -576,10 +576,28 @@ def state_problem(state: Path) -> str:
     return ""
 
 
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # open(2): a named pipe waits for its other end
+
+
+def open_regular(path: str, flags: int) -> int:
+    """Open a file, and nothing that may never end, such as a pipe or a device. Raises OSError."""
+    file = os.open(path, flags | NO_WAIT, 0o666)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    raise OSError(errno.EINVAL, "it is no regular file", path)
+
+
+def read_regular(path: Path) -> bytes:
+    """Return what a file holds. Raises OSError, also for a named pipe."""
+    with open(path, "rb", opener=open_regular) as file:
+        return file.read()
+
+
 def read_state(path: Path) -> dict[str, Any] | None:
     """Read a JSON state file; None: it does not exist. Raises StateError where it cannot be used."""
     try:
-        state = json.loads(path.read_bytes())
+        state = json.loads(read_regular(path))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -631,7 +649,10 @@ def read_secret(state: Path) -> bytes:
         with locked(path):
             if not path.exists():
                 write_atomically(path, secrets.token_bytes(32))
-    secret = path.read_bytes()
+    try:
+        secret = read_regular(path)
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}.") from None
     if len(secret) != 32:
         advice = "Delete it: everybody has to log in again, nothing else."
         raise StateError(f"{path} is damaged. {advice}")
@@ -651,7 +672,7 @@ def serving_version(state: Path) -> str:
     with contextlib.suppress(OSError):
         lock = try_lock(state / "cache" / "serving.lock")
         if lock is None:
-            return (state / "cache" / "serving").read_text()
+            return read_regular(state / "cache" / "serving").decode()
         os.close(lock)
     return ""
 
@@ -2235,7 +2256,7 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
     `sort: name` and `cover: file name` are lines of their own.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             content = file.read(ALBUM_TEXT_BYTES)
     except OSError:
         return AlbumText()
@@ -2832,7 +2853,9 @@ class Index:
 
     def _load(self) -> None:
         """Find the lines of the file. Each is understood when somebody asks for it: start waits for none."""
-        with open(self._path, encoding="ascii", errors="replace") as lines:
+        with open(
+            self._path, encoding="ascii", errors="replace", opener=open_regular
+        ) as lines:
             with contextlib.suppress(OSError):  # a cache that is read only
                 os.utime(self._path)
             for line in lines:
@@ -2868,7 +2891,10 @@ class Index:
             self._last_changed.append(identity)
             self.changes += 1
             if line and info != before:
-                with self._warning(), open(self._path, "ab", buffering=0) as file:
+                with (
+                    self._warning(),
+                    open(self._path, "ab", buffering=0, opener=open_regular) as file,
+                ):
                     file.write(f"\n{line}".encode("ascii"))  # also after half a line
 
     def changed_since(self, changes: int) -> set[str] | None:
@@ -2953,7 +2979,7 @@ class Damaged:
 
     def _load(self) -> dict[str, int]:
         try:
-            text = self._path.read_text("ascii")
+            text = read_regular(self._path)
             sums = json.loads(text)
             return {identity: int(crc) for identity, crc in sums.items()}
         except OSError:
@@ -3170,7 +3196,7 @@ class Summaries:
         try:
             status = os.stat(path)
             stamp = identity_in(status)
-            with open(self._file(stamp), "rb") as file:
+            with open(self._file(stamp), "rb", opener=open_regular) as file:
                 seal = file.read(SEAL_BYTES)
                 content = file.read(SUMMARY_BYTES)
         except OSError:
@@ -4958,7 +4984,7 @@ class Watch:
 
     def _load(self) -> None:
         try:
-            text = self._path.read_text("ascii")
+            text = read_regular(self._path)
             ended, last = json.loads(text)
             self._ended = float(ended)
             self._last = str(last)
@@ -10463,7 +10489,7 @@ def read_tunnel_token(state: Path) -> str:
     """Return the token of the owner's tunnel, or ''. Raises StateError where others can read it."""
     path = state / "tunnel.token"
     try:
-        token = path.read_text("ascii", "replace").strip()
+        token = read_regular(path).decode("ascii", "replace").strip()
         mode = path.stat().st_mode
     except FileNotFoundError:
         return ""
@@ -11307,7 +11333,7 @@ class Service(NamedTuple):
     def is_for_us(self) -> bool:
         """Say whether the file is there, and starts the server of this state folder."""
         with contextlib.suppress(OSError):
-            return self.mark in self.path.read_bytes()
+            return self.mark in read_regular(self.path)
         return False
 
 
