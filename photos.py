@@ -10137,16 +10137,16 @@ class Channel(waitress.channel.HTTPChannel):
     task_class = Task
     error_task_class = RefusalTask
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        # The loop holds it while it takes in a request, and may answer that at once.
-        self.requests_lock = threading.RLock()
-
     keeps_head = False  # whether what is written next waits for what comes after it
     head = b""
     may_send_file = False
     # On the monotonic clock, s, while a thread waits for the visitor.
     writing_since = math.inf
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # The loop holds it while it takes in a request, and may answer that at once.
+        self.requests_lock = threading.RLock()
 
     def is_watched(self) -> bool:
         """Say whether the visitor is still there; until a request is answered, nothing is read."""
@@ -10261,9 +10261,8 @@ class Pace:
     """Which requests were answered quickly a moment ago: what they need is in the system's memory."""
 
     def __init__(self) -> None:
-        self._quick_until: dict[
-            str, float
-        ] = {}  # s on the monotonic clock, by the folder of a path
+        # By the folder of a path: until when, s on the monotonic clock.
+        self._quick_until: dict[str, float] = {}
 
     def is_quick(self, request: Parser) -> bool:
         """Say whether a request is one that the server's loop may answer by itself."""
