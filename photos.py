@@ -10121,6 +10121,12 @@ class Task(waitress.task.WSGITask):
         environ["photos.is_watched"] = self.channel.is_watched
         return environ
 
+    def set_close_on_finish(self) -> None:
+        """Have the connection closed, but not for want of a length where there is no body (RFC 9112, 6.3)."""
+        is_wanted = self.request.headers.get("CONNECTION", "").lower() == "close"
+        if self.has_body or is_wanted or self.version == "1.0":
+            super().set_close_on_finish()
+
     def write(self, data: bytes) -> None:
         """Send some of the answer; its head leaves together with the first block."""
         self.channel.keeps_head = not self.wrote_header

@@ -138,6 +138,26 @@ def test_of_several_requests_at_once_the_first_is_answered_and_the_connection_cl
         browser.close()
 
 
+def test_the_connection_stays_open_after_an_answer_without_a_body(
+    state: Path, connect: Connect
+) -> None:
+    with serving(state) as port:
+        etag = request(port, "/static/style.css")[1]["etag"]
+        browser = http.client.HTTPConnection("127.0.0.1", port)
+        for _ in range(3):
+            browser.request("GET", "/static/style.css", headers={"If-None-Match": etag})
+            connection = browser.sock
+            answer = browser.getresponse()
+            assert (answer.status, answer.read()) == (304, b"")
+            assert browser.sock is connection
+        browser.close()
+        head = f"GET /static/style.css HTTP/1.1\nHost: a\nIf-None-Match: {etag}\n"
+        answer = connect(port).send(f"{head}Connection: close\n\n").read()
+        assert answer.startswith(b"HTTP/1.1 304")
+        head = head.replace("HTTP/1.1", "HTTP/1.0")
+        assert b" 304 " in connect(port).send(f"{head}\n").read()
+
+
 @pytest.mark.whole
 def test_one_address_has_so_many_connections_and_then_loses_its_oldest(
     state: Path, connect: Connect
