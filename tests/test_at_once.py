@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -289,5 +290,6 @@ def test_a_slow_answer_is_given_by_a_thread_the_next_time(
 def test_who_asks_for_ever_new_paths_fills_no_memory() -> None:
     pace = photos.Pace()
     for number in range(3 * photos.PACES_KEPT):
-        pace.note(Asked(f"/album/{number}/"), 0)
+        pace.note(Asked(f"/album/{number}{'x' * photos.HEADER_BYTES}/"), 0)
     assert len(pace._quick_until) <= photos.PACES_KEPT
+    assert sum(map(sys.getsizeof, pace._quick_until)) < 100 * photos.PACES_KEPT
