@@ -582,9 +582,12 @@ NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # open(2): a named pipe waits for its ot
 def open_regular(path: str, flags: int) -> int:
     """Open a file, and nothing that may never end, such as a pipe or a device. Raises OSError."""
     file = os.open(path, flags | NO_WAIT, 0o666)
-    if stat.S_ISREG(os.fstat(file).st_mode):
+    mode = os.fstat(file).st_mode
+    if stat.S_ISREG(mode):
         return file
     os.close(file)
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
