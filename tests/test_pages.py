@@ -474,6 +474,12 @@ def test_spaces_beside_signs_are_not_sent_and_all_texts_are() -> None:
         assert len(fewer) < len(script)
 
 
+def test_every_link_of_the_templates_leads_somewhere() -> None:
+    for path in Path(photos.__file__).with_name("templates").glob("*.html"):
+        links = re.findall(r"<a\b[^>]*", path.read_text())
+        assert [link for link in links if "href=" not in link] == [], path
+
+
 # For chats and home screens
 
 
