@@ -1406,7 +1406,9 @@ def _read_directory(
     layout = exif_layout(order, exif.bigtiff)
     values: dict[int, Any] = {}
     for tag, type, number, content in _entries_of(exif, pointer, layout):
-        if tag not in tags or type not in EXIF_FORMS:
+        # Four thousand entries may name one tag, and each a megabyte.
+        is_wanted = tag in tags and tag not in values
+        if not is_wanted or type not in EXIF_FORMS:
             continue
         form = order + EXIF_FORMS[type]
         length = number * struct.calcsize(form)
@@ -1415,8 +1417,7 @@ def _read_directory(
             exif.fp.seek(offset)
             content = exif.fp.read(length)
         if 0 < length <= len(content):
-            value = _decoded(type, content[:length], form)
-            values.setdefault(tag, value)
+            values[tag] = _decoded(type, content[:length], form)
     return values
 
 
