@@ -7621,6 +7621,11 @@ DAY_PHOTOS = 4  # a day, from which on a heading for each is worth its room
 BAR_STEPS = 8  # heights of the bar of a month: classes of the style sheet
 # What comes before 3 x 2 pixels of 16 bits in a BMP (BITMAPFILEHEADER, BITMAPINFOHEADER).
 SOFT_HEAD = struct.pack("<2s3I3I2H6I", b"BM", 70, 0, 54, 40, 3, 2, 1, 16, 0, 16, 0, 0, 0, 0)
+SOFT_START = f"data:image/bmp;base64,{base64.b64encode(SOFT_HEAD).decode()}"
+# The same bits of eight pixels: one step makes five bits a channel of four.
+_REDS, _GREENS, _BLUES, _LOWEST = (
+    int(bits * 8, 16) for bits in ("0f00", "00f0", "000f", "0421")
+)
 NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
 
 
@@ -7921,21 +7926,21 @@ def grid_span(item: Item) -> int:
     return 48
 
 
-def _pixel(colour: str) -> int:
-    """Return 'rgb' in hexadecimal with five bits a channel."""
-    red, green, blue = (int(digit, 16) * 31 // 15 for digit in colour)
-    return red << 10 | green << 5 | blue
-
-
 def soft_picture(sketch: str) -> str:
     """Return the address of a picture of 3 x 2 pixels, which browsers enlarge softly.
 
     It is a BMP, whose lower row comes first: other forms of six colours take as many bytes of a page or more.
     """
-    pixels = [_pixel(sketch[at : at + 3]) for at in range(0, len(sketch), 3)]
-    rows = struct.pack("<3H2x3H2x", *pixels[3:], *pixels[:3])
-    content = base64.b64encode(SOFT_HEAD + rows)
-    return f"data:image/bmp;base64,{content.decode()}"
+    top = f"00000{sketch[6:9]}0{sketch[3:6]}0{sketch[:3]}"
+    bottom = f"00000{sketch[15:]}0{sketch[12:15]}0{sketch[9:12]}"
+    four_bits = int(top + bottom, 16)  # a channel, backwards
+    five_bits = (
+        (four_bits & _REDS) << 3 | (four_bits & _GREENS) << 2 | (four_bits & _BLUES) << 1
+    )
+    # The lowest bit repeats the highest, so that white stays white.
+    five_bits |= five_bits >> 4 & _LOWEST
+    pixels = base64.b64encode(five_bits.to_bytes(16, "little"))
+    return SOFT_START + pixels.decode()
 
 
 def preview_size(info: Info) -> tuple[int, int]:
