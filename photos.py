@@ -4246,6 +4246,8 @@ class Library:
         deadline = time.monotonic() + patience
         for _ in range(2):  # the keys, then what has another one
             unread = self._unread(folder)
+            if not unread:
+                return
             # Cameras count their photos: those of the album's first screen are read first.
             unread.sort(key=operator.attrgetter("name"))
             futures = [self._submit(file, Purpose.FACTS, Urgency.FACTS) for file in unread]
@@ -8045,13 +8047,68 @@ class Statics:
         self.files = {name: Document(content) for name, content in files.items()}
 
 
+class ItemLinks:
+    """Makes the addresses of an item. Most change with its content, as far as that was read."""
+
+    def __init__(self, prefix: str, path: str, item: Item) -> None:
+        self._prefix = prefix
+        self._path = path
+        self._item = item
+        self._query = f"?v={item.version}" if item.version else ""
+
+    def _content(self, kind: str, parameter: str = "") -> str:
+        address = f"{self._prefix}/{kind}{self._path}{self._query}"
+        if not parameter:
+            return address
+        sign = "&" if self._query else "?"
+        return f"{address}{sign}{parameter}"
+
+    @property
+    def page(self) -> str:
+        return f"{self._prefix}/album{self._path}"
+
+    @property
+    def download(self) -> str:
+        return f"{self._prefix}/download{self._path}"
+
+    @property
+    def original(self) -> str:
+        return self._content("photo")
+
+    @property
+    def live(self) -> str:
+        """The film of a live photo, wherever it lies."""
+        return self._content("live")
+
+    @property
+    def preview(self) -> str:
+        return self._content("preview")
+
+    @property
+    def view(self) -> str:
+        """What the viewer shows: the preview, or the original where it moves."""
+        facts = self._item.facts
+        return self.original if facts.animated and facts.browser_shows else self.preview
+
+    @property
+    def full_size(self) -> str:
+        """All pixels, in a format that browsers show."""
+        info = self._item.info
+        if info and not info.browser_shows:
+            return self._content("preview", f"size={FULL}")
+        return self.original
+
+    def thumbnail(self, width: int) -> str:
+        return self._content("thumbnail", f"w={width}")
+
+
 class Links:
     """Makes every address of the site, below the prefix that a proxy may ask for."""
 
     def __init__(self, prefix: str, statics_key: str) -> None:
         self.prefix = prefix
         self._statics_key = statics_key
-        # A page names each of its photos seven times, and their album with each.
+        # A page names their album with each of its photos.
         self._paths: dict[Parts, str] = {(): ""}
 
     def _path(self, parts: Parts) -> str:
@@ -8075,48 +8132,12 @@ class Links:
             return self._to("", page=page)
         return self._to("album", (*address, ""), page=page)
 
-    def photo_page(self, item: Item) -> str:
-        return self.file_page(item.address)
+    def of(self, item: Item) -> ItemLinks:
+        """Return what makes the addresses of an item."""
+        return ItemLinks(self.prefix, self._path(item.address), item)
 
     def file_page(self, address: Parts) -> str:
         return f"{self.prefix}/album{self._path(address)}"
-
-    def _content(self, kind: str, item: Item, parameter: str = "") -> str:
-        """Return the address of what changes with an item's content, as far as that was read."""
-        address, version = f"{self.prefix}/{kind}{self._path(item.address)}", item.version
-        if not version:
-            return f"{address}?{parameter}" if parameter else address
-        if not parameter:
-            return f"{address}?v={version}"
-        return f"{address}?v={version}&{parameter}"
-
-    def thumbnail(self, item: Item, width: int) -> str:
-        return self._content("thumbnail", item, f"w={width}")
-
-    def preview(self, item: Item) -> str:
-        return self._content("preview", item)
-
-    def view(self, item: Item) -> str:
-        """What the viewer shows: the preview, or the original where it moves."""
-        if item.facts.animated and item.facts.browser_shows:
-            return self.original(item)
-        return self.preview(item)
-
-    def full_size(self, item: Item) -> str:
-        """All pixels, in a format that browsers show."""
-        if item.info and not item.info.browser_shows:
-            return self._content("preview", item, f"size={FULL}")
-        return self.original(item)
-
-    def original(self, item: Item) -> str:
-        return self._content("photo", item)
-
-    def live(self, item: Item) -> str:
-        """The film of a live photo, wherever it lies."""
-        return self._content("live", item)
-
-    def download(self, item: Item) -> str:
-        return f"{self.prefix}/download{self._path(item.address)}"
 
     def raw(self, item: Item, raw: File) -> str:
         return self._to("download", (*item.address[:-1], raw.name))
@@ -8202,7 +8223,7 @@ def _problem_as_json(info: Info) -> str:
 
 def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, Any]:
     """Return what scripts may know of an item; where it was taken only for users."""
-    info = item.facts
+    info, addresses = item.facts, links.of(item)
     facts: dict[str, Any] = {
         "name": item.title,
         "kind": item.kind,
@@ -8211,21 +8232,19 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, An
         "width": info.width,
         "height": info.height,
         "bytes": item.file.size,
-        "url": links.photo_page(item),
-        "original": links.original(item),
-        "download": links.download(item),
+        "url": addresses.page,
+        "original": addresses.original,
+        "download": addresses.download,
         "problem": _problem_as_json(info),
     }
     if item.has_picture:
-        thumbnails = {
-            str(width): links.thumbnail(item, width) for width in THUMBNAIL_WIDTHS
-        }
+        thumbnails = {str(width): addresses.thumbnail(width) for width in THUMBNAIL_WIDTHS}
         facts["thumbnails"] = thumbnails
-        facts["preview"] = links.preview(item) if item.kind == PHOTO else None
+        facts["preview"] = addresses.preview if item.kind == PHOTO else None
     if info.problem and principal.is_owner:
         facts["reason"] = info.problem
     if item.is_live:
-        facts["live"] = links.live(item)
+        facts["live"] = addresses.live
     if item.raws:
         facts["raw"] = [links.raw(item, raw) for raw in item.raws]
     facts |= {name: value for name in JSON_FIELDS if (value := getattr(info, name))}
@@ -8246,7 +8265,7 @@ def album_as_json(album: Album, links: Links) -> dict[str, Any]:
         "last": album.last and album.last.isoformat(),
         "url": links.album(album.address),
         "api": links.api(album.address),
-        "cover": album.cover and links.thumbnail(album.cover, THUMBNAIL_WIDTHS[-1]),
+        "cover": album.cover and links.of(album.cover).thumbnail(THUMBNAIL_WIDTHS[-1]),
     }
 
 
@@ -11191,7 +11210,7 @@ def page_findings(outsider: Outsider, library: Library) -> Iterator[Remark]:
     ]
     cover = library.album(root_of(library), VISITOR).cover
     if cover and cover.key:
-        path = links.thumbnail(cover, THUMBNAIL_WIDTHS[-1])
+        path = links.of(cover).thumbnail(THUMBNAIL_WIDTHS[-1])
         outsider.ask(path)  # it may be made only now
         answer = outsider.ask(path)
         if "immutable" not in answer.headers.get("cache-control", ""):
@@ -11223,7 +11242,7 @@ def private_paths(outsider: Outsider, library: Library) -> list[str]:
         if cover:
             others = [
                 links.api(inside.address),
-                links.thumbnail(cover, THUMBNAIL_WIDTHS[0]),
+                links.of(cover).thumbnail(THUMBNAIL_WIDTHS[0]),
             ]
     return pages + others
 
