@@ -6486,7 +6486,7 @@ SHARED_SECONDS = (
 )
 KEPT_BYTES = 32_000_000  # of finished pages, each as it is and compressed
 PAGES_AT_ONCE = 16  # that can be made at the same moment
-GZIP_LEVEL = 6  # of a page: 5 % smaller than with 4, for 0.3 ms once a page of 100 photos
+GZIP_LEVEL = 5  # of a page: 1 % larger than with 6, in three quarters of the time
 # Sent at a time where a server's file wrapper cannot hold so large a part.
 BLOCK_BYTES = 1 << 18
 SENT_BYTES = 1 << 20  # by the system, before another connection has its turn
