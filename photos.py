@@ -226,10 +226,6 @@ class WrongHost(PhotosError):
     status = 421
 
 
-class BadRequest(PhotosError):
-    """A request makes no sense; the message says why."""
-
-
 class Gone(PhotosError):
     """What is asked for has changed since its address was made."""
 
@@ -701,12 +697,30 @@ _PUBLIC_ADDRESS = re.compile(
 )
 
 
+def is_number(text: str, most_digits: int = 9) -> bool:
+    """Say whether a text is a whole number, in the digits 0 to 9 alone."""
+    return text.isascii() and text.isdigit() and len(text) <= most_digits
+
+
+def parse_number(text: str, numbers: range, problem: str) -> int:
+    """Return one of some numbers. Raises ValueError with the problem for any other text."""
+    if not is_number(text) or int(text) not in numbers:
+        raise ValueError(problem)
+    return int(text)
+
+
+def parse_line(text: str, longest: int, problem: str) -> str:
+    """Return a text on one line, which is not empty. Raises ValueError with the problem."""
+    line = " ".join(text.split())
+    has_controls = any(unicodedata.category(c) in ("Cc", "Cs") for c in line)
+    if has_controls or not 1 <= len(line) <= longest:
+        raise ValueError(problem)
+    return line
+
+
 def parse_port(text: str) -> int:
     """Return a TCP port number, 1 to 65535."""
-    is_number = text.isascii() and text.isdigit()
-    if not is_number or not 1 <= int(text) <= 65535:
-        raise ValueError("A port is a number from 1 to 65535.")
-    return int(text)
+    return parse_number(text, range(1, 65536), "A port is a number from 1 to 65535.")
 
 
 def parse_free_port(text: str, ours: int = 0) -> int:
@@ -777,11 +791,7 @@ def parse_host(text: str) -> str:
 
 def parse_title(text: str) -> str:
     """Return a title of 1 to 200 characters on one line."""
-    title = " ".join(text.split())
-    has_controls = any(unicodedata.category(c) in ("Cc", "Cs") for c in title)
-    if has_controls or not 1 <= len(title) <= TITLE_LENGTH:
-        raise ValueError(f"A title has 1 to {TITLE_LENGTH} characters.")
-    return title
+    return parse_line(text, TITLE_LENGTH, f"A title has 1 to {TITLE_LENGTH} characters.")
 
 
 def parse_switch(text: str) -> bool:
@@ -814,18 +824,14 @@ def parse_tunnel(text: str) -> str:
 def parse_share(text: str) -> int:
     """Return a share in percent, 1 to 100."""
     number = text.removesuffix("%").strip()
-    is_number = number.isascii() and number.isdigit()
-    if not is_number or not 1 <= int(number) <= 100:
-        raise ValueError("A share is a number of percent from 1 to 100.")
-    return int(number)
+    problem = "A share is a number of percent from 1 to 100."
+    return parse_number(number, range(1, 101), problem)
 
 
 def parse_amount(text: str) -> int:
     """Return a number of files or gigabytes, 0 to 10,000."""
-    is_number = text.isascii() and text.isdigit() and len(text) < 6
-    if not is_number or int(text) > LARGEST_AMOUNT:
-        raise ValueError(f"It is a number from 0 to {LARGEST_AMOUNT}.")
-    return int(text)
+    problem = f"It is a number from 0 to {LARGEST_AMOUNT}."
+    return parse_number(text, range(LARGEST_AMOUNT + 1), problem)
 
 
 def _setting(
@@ -5996,19 +6002,14 @@ class ShareExists(PhotosError):
 
 def parse_label(text: str) -> str:
     """Return for whom a share is: 1 to 100 characters on one line."""
-    label = " ".join(text.split())
-    has_controls = any(unicodedata.category(c) in ("Cc", "Cs") for c in label)
-    if has_controls or not 1 <= len(label) <= LABEL_LENGTH:
-        raise ValueError(f"Say for whom the link is, in 1 to {LABEL_LENGTH} characters.")
-    return label
+    problem = f"Say for whom the link is, in 1 to {LABEL_LENGTH} characters."
+    return parse_line(text, LABEL_LENGTH, problem)
 
 
 def parse_days(text: str) -> int:
     """Return for how many days a share lasts."""
-    is_number = text.isascii() and text.isdigit() and len(text) < 6
-    if not is_number or not 1 <= int(text) <= LONGEST_DAYS:
-        raise ValueError(f"The days are a number from 1 to {LONGEST_DAYS}.")
-    return int(text)
+    problem = f"The days are a number from 1 to {LONGEST_DAYS}."
+    return parse_number(text, range(1, LONGEST_DAYS + 1), problem)
 
 
 def share_token(secret: bytes, share_id: str) -> str:
@@ -8275,7 +8276,6 @@ WIDTHS = tuple(map(str, THUMBNAIL_WIDTHS))  # as addresses have them
 PAGE_ITEMS = 100  # albums a page, and photos: of each 100 KB of HTML before compression
 JSON_ITEMS = 500  # albums and items of an answer in JSON: 500 KB before compression
 REFUSALS = (404, 413, 422, 507)  # after which a file is not sent again
-_DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 PATH_BYTES = 4096  # as long as a path can be on Linux
 TOO_MUCH = "Much is being asked. Try again in a moment."
 TURNS = 64  # threads that make pages or wait for their turn, a quarter of those there are
@@ -8474,7 +8474,7 @@ def _number_asked(name: str = "page") -> int:
     if not bottle.request.query_string:
         return 1
     text: str = bottle.request.query.get(name, "1")
-    if text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0:
+    if is_number(text, 6) and int(text) > 0:
         return int(text)
     raise NotFound
 
@@ -8491,7 +8491,7 @@ def numbers_in(names: Mapping[str, str]) -> tuple[int, ...]:
     numbers = []
     for name, digits in (("year", 4), ("month", 2)):
         text = names.get(name, "1" * digits)
-        if not (text.isascii() and text.isdigit() and len(text) == digits):
+        if not is_number(text, digits) or len(text) < digits:
             raise NotFound
         if name in names:
             numbers.append(int(text))
@@ -9735,10 +9735,10 @@ class Site(Guard):
     def add_piece(self, visit: Visit) -> Response:
         """Take a piece of a file: a JSON answer says how much is there, or what became of it."""
         query = bottle.request.query
-        sizes = (query.get("size"), query.get("offset"), query.get("modified"))
-        if not all(text and _DIGITS.fullmatch(text) for text in sizes):
-            raise BadRequest("A piece needs size, offset and modified.")
-        size, offset, modified = (int(text or 0) for text in sizes)
+        texts = [query.get(name, "") for name in ("size", "offset", "modified")]
+        if not all(is_number(text, 15) for text in texts):
+            raise PhotosError("A piece needs size, offset and modified.")
+        size, offset, modified = map(int, texts)
         upload = self._upload(visit, query.getunicode("name") or "", size, modified / 1000)
         if size == 0:
             raise Unwanted("The file is empty.")
