@@ -457,7 +457,7 @@ def give_to_owner(path: str) -> None:
             os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def _sync_file(path: str) -> None:
+def _sync(path: str) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -465,15 +465,10 @@ def _sync_file(path: str) -> None:
         os.close(file)
 
 
-def _sync_folder(path: Path) -> None:
-    if sys.platform == "win32":  # Windows cannot open a folder
-        return
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network disks cannot sync a folder
-            os.fsync(folder)
-    finally:
-        os.close(folder)
+def _sync_folder(path: str | Path) -> None:
+    # Windows cannot open a folder, and some network disks cannot sync one.
+    with contextlib.suppress(OSError):
+        _sync(os.fspath(path))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -949,17 +944,13 @@ def read_config(state: Path) -> Config | None:
     if content is None:
         return None
     values = {}
-    unknown = [
-        f'"{name}" is not a setting'
-        for name in content.keys() - SETTINGS.keys() - {"version"}
-    ]
+    unknown = sorted(content.keys() - SETTINGS.keys() - {"version"})
     if unknown:
-        log.warning("config.json: %s", ", ".join(sorted(unknown)))
-    for name, value in content.items():
-        if name not in SETTINGS:
-            continue
+        problems = ", ".join(f'"{name}" is not a setting' for name in unknown)
+        log.warning("config.json: %s", problems)
+    for name in filter(SETTINGS.__contains__, content):
         try:
-            values[name] = parse_setting(name, value)
+            values[name] = parse_setting(name, content[name])
         except ValueError as error:
             raise StateError(f'{path}: "{name}": {error}') from None
     return Config(**values)
@@ -5465,6 +5456,7 @@ SCRYPT_MEMORY = 64 << 20  # bytes
 SALT_BYTES, DIGEST_BYTES = 16, 64
 HASHES_AT_ONCE = 2  # 32 MB each
 HASHES_WAITING = 16  # more log-ins than that at one moment are asked to come back
+CROWDED = "Many people are logging in. Try again in a moment."
 ACCOUNT_FAILURES = 5  # free failures of an account before each further one costs a wait
 ACCOUNT_WAIT = 60.0  # seconds, the longest wait
 ADDRESS_FAILURES = 20  # of one address within ADDRESS_SECONDS
@@ -5676,6 +5668,10 @@ class UserStore(Store):
         except StateError:
             return frozenset()
 
+    def circumstances(self, today: Callable[[], dt.date] = dt.date.today) -> Circumstances:
+        """Return what decides now beside names."""
+        return Circumstances(today(), self.registered())
+
     def is_owner(self, name: str) -> bool:
         """Say whether a user is an owner; in a file that names none, as older versions wrote it, all are."""
         users = self._read()
@@ -5683,7 +5679,6 @@ class UserStore(Store):
         return name in users and (name in owners or not owners)
 
     def has_owner(self) -> bool:
-        """Say whether an owner is named."""
         return bool(_owners(self._read()))
 
     def epoch(self, name: str) -> str | None:
@@ -5699,17 +5694,14 @@ class UserStore(Store):
         return jti in user.get("revoked", {})
 
     def require_new(self, name: str) -> None:
-        """Raise UserExists if there is such a user."""
         if name in self._read():
             raise UserExists(name)
 
     def require(self, name: str) -> None:
-        """Raise NoSuchUser if there is no such user."""
         if name not in self._read():
             raise NoSuchUser(name)
 
     def register(self, name: str, password: bytes, *, owner: bool = False) -> None:
-        """Add a user."""
         hashed = hash_password(password)
         role = OWNER if owner else USER
         with self._change() as users:
@@ -5719,7 +5711,6 @@ class UserStore(Store):
             users[name] = {"password": hashed, "epoch": epoch, "role": role}
 
     def make_owner(self, name: str) -> None:
-        """Make a user an owner."""
         with self._change() as users:
             if name not in users:
                 raise NoSuchUser(name)
@@ -5774,9 +5765,8 @@ class UserStore(Store):
 
         `path` and `name` tell the owner which hash is damaged. Raises Busy, StateError.
         """
-        too_many = "Many people are logging in. Try again in a moment."
         try:
-            with place_among(self._hashes_waiting, too_many), self._hashes_running:
+            with place_among(self._hashes_waiting, CROWDED), self._hashes_running:
                 return is_password(password, hashed)
         except ValueError as error:
             if "malloc" in str(error):  # what OpenSSL says where 32 MB are not to be had
@@ -5787,13 +5777,8 @@ class UserStore(Store):
 
     def hash_password(self, password: bytes) -> str:
         """Return the hash of a new password, one of few at a time. Raises Busy."""
-        if not self._hashes_waiting.acquire(blocking=False):
-            raise Busy("Many people are logging in. Try again in a moment.")
-        try:
-            with self._hashes_running:
-                return hash_password(password)
-        finally:
-            self._hashes_waiting.release()
+        with place_among(self._hashes_waiting, CROWDED), self._hashes_running:
+            return hash_password(password)
 
     def _renew(self, name: str, hashed: str, password: bytes) -> None:
         """Store a hash with today's parameters, unless somebody changed the password meanwhile."""
@@ -5954,12 +5939,12 @@ class Tokens:
                 audience=self._audience,
                 options={"require": CLAIMS},
             )
-            epoch, jti, issued = (
-                str(claims["epoch"]),
-                str(claims["jti"]),
-                int(claims["iat"]),
+            return Session(
+                user=claims["sub"],
+                epoch=str(claims["epoch"]),
+                jti=str(claims["jti"]),
+                issued=int(claims["iat"]),
             )
-            return Session(claims["sub"], epoch, jti, issued)
         except (jwt.PyJWTError, ValueError, TypeError):
             return None
 
@@ -6122,13 +6107,6 @@ class ShareStore(Store):
     def at(self, token: str) -> Share | None:
         """Return the share of a token, be it dead or alive; None: there is none."""
         return self._tokens().get(token)
-
-    def named(self, share_id: str) -> Share:
-        """Return a share by its id. Raises NoSuchShare."""
-        for share in self.all():
-            if share.id == share_id:
-                return share
-        raise NoSuchShare(share_id)
 
     def labelled(self, label: str) -> list[Share]:
         """Return the shares for somebody. Raises NoSuchShare."""
@@ -6891,9 +6869,6 @@ class KeptPages:
 
     def page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
         """Return the page that is made from some inputs: made once, however many ask for it."""
-        document = self.get(key, inputs)
-        if document:
-            return document
         with self._making_locks[hash(key) % PAGES_AT_ONCE]:
             document = self.get(key, inputs)
             if document is None:
@@ -7354,7 +7329,7 @@ def _bring_beside(source: str, folder: str) -> str:
             raise
     try:
         shutil.copy2(source, path)
-        _sync_file(path)
+        _sync(path)
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -7388,7 +7363,7 @@ def name_anew(source: str, name: str) -> str:
         except FileExistsError:
             name = f"{stem} ({number}){suffix}"
             continue
-        _sync_folder(Path(folder))
+        _sync_folder(folder)
         return name
     raise Busy("There are too many files of this name.")
 
@@ -7561,7 +7536,7 @@ class Incoming:
         if identity_on_disk(aside) != file.identity:
             name_anew(aside, name)
             raise NotFound("This file is not the one that was added.")
-        _sync_folder(Path(folder))
+        _sync_folder(folder)
         today = dt.date.today().isoformat()
         try:
             shutil.move(aside, self._bin / f"{today} {secrets.token_hex(4)} {name}")
@@ -7651,12 +7626,14 @@ class Texts:
 
     def date(self, form: str, date: dt.date, until: int = 1) -> str:
         """Write a date in one of the forms of the table; `until`: the month that a range ends with."""
+        months = self.texts["months"].split("|")
+        weekdays = self.texts["weekdays"].split("|")
         return self.text(
             form,
-            weekday=self._weekdays[date.weekday()],
+            weekday=weekdays[date.weekday()],
             day=date.day,
-            month=self._months[date.month - 1],
-            until=self._months[until - 1],
+            month=months[date.month - 1],
+            until=months[until - 1],
             year=date.year,
         )
 
@@ -7664,14 +7641,6 @@ class Texts:
     def names_of_dates(self) -> tuple[str, str]:
         """The names of the months, and of today and yesterday, `|` between."""
         return self.texts["months"], self.texts["near_days"]
-
-    @functools.cached_property
-    def _months(self) -> list[str]:
-        return self.texts["months"].split("|")
-
-    @functools.cached_property
-    def _weekdays(self) -> list[str]:
-        return self.texts["weekdays"].split("|")
 
     def dates(self, first: dt.datetime, last: dt.datetime) -> str:
         """Write a range of dates as short as it can be: 14 April 2024, April – June 2024, 2019 – 2024."""
@@ -9761,7 +9730,7 @@ class Site(Guard):
 
     def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
         principal = visit.principal
-        folder = self._folder_of(visit)
+        folder = os.path.join(self._library.folders.root, *visit.place.parts)
         return Upload(
             who=principal.who,
             is_limited=principal.is_guest,
@@ -9770,9 +9739,6 @@ class Site(Guard):
             size=size,
             modified=modified,
         )
-
-    def _folder_of(self, visit: Visit) -> str:
-        return os.fspath(self._library.folders.root.joinpath(*visit.place.parts))
 
     def _take_back(self, visit: Visit) -> Response:
         """Take a photo out of its album for the guest who added it, and lead to the rest."""
@@ -9986,9 +9952,7 @@ def create_app(
     folder = Path(state).absolute()
     config = config or read_config(folder) or Config()
     users = UserStore(folder)
-    library = open_library(
-        folder, config, lambda: Circumstances(today(), users.registered())
-    )
+    library = open_library(folder, config, lambda: users.circumstances(today))
     site = Site(folder, config, library, users)
     if background:
         site.start()
@@ -11875,10 +11839,7 @@ def open_named(args: argparse.Namespace) -> tuple[Path, Library, UserStore]:
     """Return state folder, library and users, whose names the library knows."""
     state, config = open_state(args)
     users = UserStore(state)
-    library = open_library(
-        state, config, lambda: Circumstances(dt.date.today(), users.registered())
-    )
-    return state, library, users
+    return state, open_library(state, config, users.circumstances), users
 
 
 def stop_by_signals(close: Callable[[], None]) -> None:
@@ -12109,7 +12070,7 @@ def open_sharing(args: argparse.Namespace) -> Sharing:
         library_root(state, config),
         state,
         follow_symlinks=config.follow_symlinks,
-        circumstances=lambda: Circumstances(dt.date.today(), users.registered()),
+        circumstances=users.circumstances,
     )
     if address := tunnel_address(state):
         config = dataclasses.replace(config, public_address=address)
@@ -12125,13 +12086,6 @@ def album_named(folders: Folders, text: str) -> Place:
     if place is None or place.file:
         raise NotFound(f"There is no album {display(text)} in {folders.root}.")
     return place
-
-
-def last_day(args: argparse.Namespace) -> dt.date | None:
-    """Return the last day of a new share; None: it has no end."""
-    if args.forever:
-        return None
-    return dt.date.today() + dt.timedelta(days=parse_days(str(args.days)))
 
 
 def share_lines(sharing: Sharing, share: Share) -> Iterator[str]:
@@ -12169,7 +12123,9 @@ def all_share_lines(sharing: Sharing) -> Iterator[str]:
 def run_share(args: argparse.Namespace) -> None:
     """Make a link by which somebody without an account opens one album and what is in it."""
     sharing, label = open_sharing(args), parse_label(args.whom)
-    place, until = album_named(sharing.folders, args.album), last_day(args)
+    place, until = album_named(sharing.folders, args.album), None
+    if not args.forever:
+        until = dt.date.today() + dt.timedelta(days=parse_days(str(args.days)))
     hashed = ""
     if args.password or args.password_stdin:
         hashed = hash_password(new_password(args))

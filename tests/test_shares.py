@@ -246,7 +246,7 @@ def test_a_share_of_an_inbox_only_adds(scene: Scene) -> None:
 def test_the_day_of_use_is_noted_once_a_day(scene: Scene) -> None:
     share = scene.share()
     scene.guests.note_use(share)
-    noted = scene.store.named(share.id)
+    [noted] = scene.store.all()
     assert noted.used == TODAY
     before = scene.file.stat().st_ino
     scene.guests.note_use(noted)
