@@ -2778,6 +2778,8 @@ class Folders:
 INDEX_SECONDS = 30 * 86400
 INFOS_KEPT = 25_000  # understood, in memory; of other files, the lines are
 CHANGES_KEPT = 10_000  # by which an album knows whether it has to be derived again
+# Of a line: the checksums, which no page shows, end it.
+LINE_FIELDS = sorted(Info.__dataclass_fields__, key=lambda name: name.startswith("crc"))
 
 
 def _index_line(identity: str, info: Info | str) -> str:
@@ -2786,10 +2788,18 @@ def _index_line(identity: str, info: Info | str) -> str:
         return info
     if info.retry != NEVER:
         return ""
+    values = vars(info)
     fields = {
-        name: value for name, value in vars(info).items() if value != getattr(Info, name)
+        name: values[name]
+        for name in LINE_FIELDS
+        if name in values and values[name] != getattr(Info, name)
     }
     return f"{json.dumps([identity, fields])}\n"
+
+
+def _shown_of(line: str) -> str:
+    """Return what pages may show of a line of the index."""
+    return line.partition(', "crc')[0].removesuffix("}]\n")
 
 
 def _info_of(line: str) -> Info | None:
@@ -2835,7 +2845,8 @@ class Index:
         self._lock = threading.Lock()
         self.problem = ""  # why the cache cannot be written
         self.is_quiet = False  # whether the log has said so, or somebody else will
-        self.changes = 0  # since the start
+        self.changes = 0  # since the start, of what pages show
+        self.checksums = 0  # noted since the start
         self._last_changed: deque[str] = deque(maxlen=CHANGES_KEPT)
         self._changed = Changed(0, 0, set())  # as it was asked for last
         with contextlib.suppress(OSError):
@@ -2886,10 +2897,14 @@ class Index:
         entry: Info | str = info
         if _info_of(line) == info:
             entry = line
+        former = _index_line(identity, before) if before else ""
         with self._lock:
             self._infos[identity] = entry
-            self._last_changed.append(identity)
-            self.changes += 1
+            if line and _shown_of(former) == _shown_of(line):
+                self.checksums += 1
+            else:
+                self._last_changed.append(identity)
+                self.changes += 1
             if line and info != before:
                 with (
                     self._warning(),
@@ -2910,9 +2925,9 @@ class Index:
             return self._changed.identities
 
     def sum_of(self, identities: Iterable[str]) -> int | None:
-        """Return the CRC-32 of all lines about some files; None: of one, there is none."""
+        """Return the CRC-32 of what pages show of some files; None: of one, there is no line."""
         entries = [self._infos.get(identity) for identity in identities]
-        lines = [entry for entry in entries if isinstance(entry, str)]
+        lines = [_shown_of(entry) for entry in entries if isinstance(entry, str)]
         if len(lines) < len(entries):
             return None
         return zlib.crc32("".join(lines).encode())
@@ -7174,7 +7189,7 @@ class LaidOut(NamedTuple):
     """A takeaway, with the album and the state of the index that it was made from."""
 
     album: Album
-    changes: int
+    changes: tuple[int, int]  # of the index, and its checksums
     takeaway: Takeaway
 
 
@@ -7209,7 +7224,8 @@ class Takeaways:
         """Return a takeaway that is kept; None: it has to be laid out."""
         with self._lock:
             laid_out = self._kept.get(key)
-        changes = self._library.index.changes
+        index = self._library.index
+        changes = index.changes, index.checksums
         if laid_out and laid_out.album is album and laid_out.changes == changes:
             return laid_out.takeaway
         return None
@@ -7217,7 +7233,7 @@ class Takeaways:
     def _lay_out(self, key: Key, album: Album) -> Takeaway:
         _, title, _, hides_places = key
         index = self._library.index
-        changes = index.changes
+        changes = index.changes, index.checksums
         contents = contents_of(album, title, index.get, hides_places=hides_places)
         takeaway = Takeaway(contents, self._limit)
         with self._lock:

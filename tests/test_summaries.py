@@ -544,6 +544,29 @@ def test_a_summary_is_none_once_other_facts_are_known(
         assert look(library).last == dt.datetime(2031, 1, 1)
 
 
+def test_a_checksum_that_is_noted_leaves_all_albums_and_their_summaries_as_they_are(
+    world: World, summarised: photos.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = look(summarised)
+    told_before = all_told(summarised, OWNER)
+    for path in world.files():
+        identity = photos.identity_text(path.stat())
+        info = summarised.index.get(identity)
+        assert info is not None
+        # As the facts stood in an order of their own.
+        summarised.index.put(identity, dataclasses.replace(info, crc=7))
+    library = world.open()
+    again = look(library)
+    assert len(kept(library)) == 4
+    monkeypatch.setattr(library, "_items", lambda *_, **__: pytest.fail("listed again"))
+    monkeypatch.setattr(summarised, "_items", lambda *_, **__: pytest.fail("listed again"))
+    assert look(summarised) is before
+    assert (again.photos, again.last) == (before.photos, before.last)
+    monkeypatch.undo()
+    crcs = {item.facts.crc for item in look(library, "Zoo").items}
+    assert crcs == {7} and len(told_before) == len(all_told(library, OWNER))
+
+
 @pytest.mark.parametrize("name", ["one.jpg.private", "link.jpg", "gone.jpg", "Beach"])
 def test_even_a_summary_that_lies_shows_nothing_but_plain_files_of_its_folder(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch
