@@ -458,7 +458,9 @@ def test_a_disk_without_links_never_shows_half_of_a_file(
     sync = photos._sync
 
     def look(path: str) -> None:
-        seen.extend((p.name, p.stat().st_size) for p in (library / "Trip").glob("red*"))
+        if os.path.isfile(path):
+            shown = (library / "Trip").glob("red*")
+            seen.extend((p.name, p.stat().st_size) for p in shown)
         sync(path)
 
     def refuse(*_: Any) -> None:
@@ -475,7 +477,7 @@ def test_a_disk_without_links_never_shows_half_of_a_file(
     monkeypatch.setattr(photos, "_sync", look)
     red = picture("red", tmp_path)
     assert put(visitor, f"{prefix}/add/", "red.jpg", red).status == 200
-    assert all(size == len(red) for _, size in seen)
+    assert seen == []
     assert (library / "Trip" / "red.jpg").read_bytes() == red
     assert names(visitor, f"{prefix}/api/album") > {"red.jpg"}
     assert (
