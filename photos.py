@@ -44,6 +44,7 @@ import datetime as dt
 import difflib
 import enum
 import errno
+import filecmp
 import functools
 import getpass
 import gzip
@@ -5858,7 +5859,6 @@ class LoginLimits:
                     self._addresses.popitem(last=False)
 
     def _recent(self, address: str, now: float) -> list[float]:
-        """Return the moments of an address's failures that still count."""
         moments = self._addresses.get(address, [])
         return [moment for moment in moments if moment > now - ADDRESS_SECONDS]
 
@@ -5913,7 +5913,6 @@ class Session:
 
     @property
     def is_old(self) -> bool:
-        """Whether its token should be renewed."""
         return time.time() - self.issued > RENEW_SECONDS
 
 
@@ -6143,7 +6142,6 @@ class ShareStore(Store):
         return dataclasses.replace(share, id=share_id)
 
     def end(self, share_id: str) -> None:
-        """End a share. Raises NoSuchShare."""
         with self._change() as entries:
             if share_id not in entries:
                 raise NoSuchShare(share_id)
@@ -7384,18 +7382,6 @@ def name_anew(source: str, name: str) -> str:
     raise Busy("There are too many files of this name.")
 
 
-def _has_same_bytes(path: str, other: str) -> bool:
-    """Compare two files of the same size.
-
-    `filecmp` would say again what it said of others with these paths, sizes and times.
-    """
-    with open(path, "rb") as file, open(other, "rb") as second:
-        while block := file.read(PIECE_BYTES):
-            if block != second.read(PIECE_BYTES):
-                return False
-    return True
-
-
 @contextlib.contextmanager
 def keeping(folder: Path) -> Iterator[None]:
     """Raise NoRoom or Unwritable where the system refuses to keep what somebody adds."""
@@ -7564,13 +7550,11 @@ class Incoming:
     @staticmethod
     def _same_in(folder: str, path: str) -> str:
         """Return the name of a file that is shown and has the same bytes; '': there is none."""
-        size = os.stat(path).st_size
+        filecmp.clear_cache()  # of what it said of others with these paths, sizes and times
         with os.scandir(folder) as entries:
             for entry in entries:
-                if is_ignored(entry.name):
-                    continue
-                is_alike = entry.is_file() and entry.stat().st_size == size
-                if is_alike and _has_same_bytes(entry.path, path):
+                is_shown = entry.is_file() and not is_ignored(entry.name)
+                if is_shown and filecmp.cmp(entry.path, path, shallow=False):
                     return entry.name
         return ""
 
@@ -8496,7 +8480,6 @@ class Paging(NamedTuple):
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
         with_items = max(1, math.ceil(self.items / PAGE_ITEMS))
         return self.start - 1 + with_items
 
@@ -8505,11 +8488,9 @@ class Paging(NamedTuple):
         return self.start + at // PAGE_ITEMS
 
     def albums_on(self, page: int) -> slice:
-        """Return which albums stand on a page."""
         return slice((page - 1) * PAGE_ITEMS, page * PAGE_ITEMS)
 
     def items_on(self, page: int) -> slice:
-        """Return which items stand on a page."""
         first = (page - self.start) * PAGE_ITEMS
         return slice(max(0, first), max(0, first + PAGE_ITEMS))
 
@@ -8518,7 +8499,6 @@ class ErrorLog(io.TextIOBase):
     """Where Bottle writes what went wrong in the program itself: to the log, which has a budget."""
 
     def write(self, text: str) -> int:
-        """Log a traceback."""
         log.error("%s", text.rstrip())
         return len(text)
 
@@ -8779,19 +8759,25 @@ class Guard:
             self._last_trouble = str(error)
             log.error("%s", trouble, extra={"kind": consequence})
 
-    def _set_cookie(self, response: Response, token: str) -> None:
+    def _set_cookie(
+        self, response: Response, name: str, token: str, path: str = "/"
+    ) -> None:
+        """Set a cookie that no script reads; '' takes it away."""
+        response.set_cookie(
+            name,
+            token,
+            path=path,
+            secure=self._is_secure(),
+            httponly=True,
+            samesite="lax",
+            max_age=SESSION_SECONDS if token else 0,
+        )
+
+    def _set_session(self, response: Response, token: str) -> None:
         """Set the session's cookie; '' takes it away."""
         names = self._cookie_names()
         for name in names[:1] if token else names:
-            response.set_cookie(
-                name,
-                token,
-                path="/",
-                secure=self._is_secure(),
-                httponly=True,
-                samesite="lax",
-                max_age=SESSION_SECONDS if token else 0,
-            )
+            self._set_cookie(response, name, token)
 
     def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
         if visit.visibility == Visibility.HIDDEN:
@@ -8803,7 +8789,7 @@ class Guard:
         session = visit.session
         if route.access in PAGES and session and session.is_old:
             token = self._tokens.issue(session.user, session.epoch, session.jti)
-            self._set_cookie(response, token)
+            self._set_session(response, token)
         return response
 
     def _refuse(self, route: Route, visit: Visit, error: PhotosError) -> Response:
@@ -8849,14 +8835,14 @@ class Guard:
         self, visit: Visit, status: int, seconds: int | None = None, target: str = ""
     ) -> Response:
         """Answer with what is wrong; `target`: and with a log-in form that leads on to there."""
-        body = self._render(
+        return self._show(
             "error",
             visit,
+            status,
             title=visit.texts.text("no_page"),
             error=visit.texts.error(status, seconds),
             target=target,
         )
-        return self._make_page(Document(body), visit, status, is_storable=False)
 
     def _ask_to_unlock(
         self, visit: Visit, target: str, error: PhotosError | None = None
@@ -8868,8 +8854,7 @@ class Guard:
         elif error:
             message = visit.texts.error(error.status, error.retry_after)
         error = error or Locked()
-        body = self._render("unlock", visit, target=target, error=message)
-        page = self._make_page(Document(body), visit, error.status, is_storable=False)
+        page = self._show("unlock", visit, error.status, target=target, error=message)
         return _mark(page, error)
 
     def _show_error(self, error: bottle.HTTPError) -> Response:
@@ -8949,6 +8934,13 @@ class Guard:
         )
         response.set_header("Vary", "Cookie, Accept-Encoding, Accept-Language")
         return response
+
+    def _show(
+        self, template: str, visit: Visit, status: int = 200, **values: Any
+    ) -> Response:
+        """Answer with a page that is made for this visit alone, and that nobody keeps."""
+        document = Document(self._render(template, visit, **values))
+        return self._make_page(document, visit, status, is_storable=False)
 
     def _make_document(
         self,
@@ -9523,7 +9515,7 @@ class Site(Guard):
             (visit.links.zip(album.address, version, number), size_text(archive.size))
             for number, archive in enumerate(takeaway.parts, 1)
         ]
-        body = self._render(
+        response = self._show(
             "zip",
             visit,
             album=album,
@@ -9535,7 +9527,6 @@ class Site(Guard):
             unread=len(contents.unread),
             left_out=contents.left_out,
         )
-        response = self._make_page(Document(body), visit, is_storable=False)
         response.set_header("X-Robots-Tag", "noindex")
         return response
 
@@ -9666,9 +9657,10 @@ class Site(Guard):
         return self._make_add_page(visit)
 
     def _make_add_page(self, visit: Visit, status: int = 200, **said: Any) -> Response:
-        body = self._render(
+        return self._show(
             "add",
             visit,
+            status,
             title=self._title(visit.place.parts),
             trail=self._trail(visit),
             piece=PIECE_BYTES,
@@ -9676,7 +9668,6 @@ class Site(Guard):
             own_items=self._own_items(visit),
             **said,
         )
-        return self._make_page(Document(body), visit, status, is_storable=False)
 
     def _refusals(self, visit: Visit) -> dict[int, str]:
         """Return why a file is not taken, by the status of the answer."""
@@ -9770,8 +9761,7 @@ class Site(Guard):
         target = safe_next(bottle.request.query.get("next", ""), visit.links.prefix)
         if visit.principal.is_user:
             return _redirect(target)
-        body = self._render("login", visit, target=target, error="", name="")
-        return self._make_page(Document(body), visit, is_storable=False)
+        return self._show("login", visit, target=target, error="", name="")
 
     def log_in(self, visit: Visit) -> Response:
         """Check name and password; start a session and go to where the visitor came from."""
@@ -9781,12 +9771,10 @@ class Site(Guard):
             user, epoch = self._check_password(name, password)
         except (LoginFailed, TooManyAttempts, Busy) as error:
             message = visit.texts.error(error.status, error.retry_after)
-            name = name[:USER_LENGTH]
-            body = self._render("login", visit, target=target, error=message, name=name)
-            page = self._make_page(Document(body), visit, error.status, is_storable=False)
-            return _mark(page, error)
+            values = {"target": target, "error": message, "name": name[:USER_LENGTH]}
+            return _mark(self._show("login", visit, error.status, **values), error)
         response = _redirect(target)
-        self._set_cookie(response, self._tokens.issue(user, epoch))
+        self._set_session(response, self._tokens.issue(user, epoch))
         return response
 
     def _check_password(self, name: str, password: str) -> tuple[str, str]:
@@ -9826,7 +9814,7 @@ class Site(Guard):
             except StateError as error:  # the browser shall forget the session all the same
                 log.error("%s A session could not be ended everywhere.", error)
         response = _redirect(visit.links.album(()))
-        self._set_cookie(response, "")
+        self._set_session(response, "")
         response.set_header("Clear-Site-Data", '"cache"')
         return response
 
@@ -9846,15 +9834,8 @@ class Site(Guard):
             return self._ask_to_unlock(visit, target, error)
         self._guests.note_use(share)
         response = _redirect(target)
-        response.set_cookie(
-            self._unlock_name(),
-            self._unlocking.issue(share.id, share.epoch),
-            path=visit.links.prefix,
-            secure=self._is_secure(),
-            httponly=True,
-            samesite="lax",
-            max_age=SESSION_SECONDS,
-        )
+        token = self._unlocking.issue(share.id, share.epoch)
+        self._set_cookie(response, self._unlock_name(), token, visit.links.prefix)
         return response
 
     def _verify(self, share: Share, text: str) -> str | None:
@@ -9883,9 +9864,10 @@ class Site(Guard):
         if bottle.request.method != "POST":
             # To whoever may not add, an inbox is empty for ever.
             may_add = visit.place.rule.is_inbox
-        body = self._render(
+        return self._show(
             "share",
             visit,
+            status,
             album=self._album_to_share(visit),
             label=_field("label"),
             may_add=may_add,
@@ -9894,7 +9876,6 @@ class Site(Guard):
             forever=FOREVER,
             error=message,
         )
-        return self._make_page(Document(body), visit, status, is_storable=False)
 
     def make_share(self, visit: Visit) -> Response:
         """Make a link for guests, and lead to it."""
@@ -9939,10 +9920,9 @@ class Site(Guard):
                 border=QUIET_ZONE, light="#fff", omitsize=True
             )
         is_at_home = not self._config.public_address
-        body = self._render(
+        return self._show(
             "shares", visit, shared=shared, shown=shown, code=code, is_at_home=is_at_home
         )
-        return self._make_page(Document(body), visit, is_storable=False)
 
     def end_share(self, visit: Visit) -> Response:
         """End a link for guests, at once."""
@@ -10680,7 +10660,6 @@ class Tunnel:
             rest = min(2 * rest, LONGEST_REST)
 
     def _has_said(self, words: re.Pattern[str]) -> bool:
-        """Say whether a line of the program has certain words."""
         return any(map(words.search, tuple(self._said)))
 
     def _reason(self) -> str:
