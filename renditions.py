@@ -5031,40 +5031,53 @@ def _prepare_process() -> None:
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
-def _limit_cpu() -> None:
-    """Have the system end this process where the next file takes too much CPU time."""
-    if sys.platform != "win32":
+def _limit_cpu(before: int) -> int:
+    """Have the system end this process where the next file takes too much CPU time.
+
+    Takes and returns the limit, s, which changes once a second at most.
+    """
+    limit = math.ceil(time.process_time() + RENDER_SECONDS)
+    if sys.platform != "win32" and limit != before:
         _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        limit = math.ceil(time.process_time() + RENDER_SECONDS)
         with contextlib.suppress(ValueError, OSError):  # the machine allows less
             resource.setrlimit(resource.RLIMIT_CPU, (limit, most))
+    return limit
 
 
-@contextlib.contextmanager
-def _ending_with_server() -> Iterator[None]:
-    """Have the system kill this process and its ffmpeg at the moment when the server dies.
+class EndingWithServer:
+    """Has the system kill this process and its ffmpeg at the moment when the server dies.
 
     The server holds the other end of stdin, and the system tells by a signal when that is closed
-    (fcntl(2), O_ASYNC). A process that is no leader of a group was started by hand.
+    (fcntl(2), O_ASYNC). Between two files it would tell of the next request as well.
     """
+
+    def __init__(self) -> None:
+        self._flags = fcntl.fcntl(0, fcntl.F_GETFL)
+        self._poll = select.poll()
+        self._poll.register(0, 0)  # POLLHUP is told in any case
+        group = os.getpgrp()
+        fcntl.fcntl(0, fcntl.F_SETOWN, -group)
+        if sys.platform == "linux":
+            fcntl.fcntl(0, fcntl.F_SETSIG, signal.SIGKILL)  # ends also what hangs
+        else:
+            signal.signal(signal.SIGIO, lambda *_: os.killpg(0, signal.SIGKILL))
+
+    def __enter__(self) -> None:
+        """Watch the server while a file is read."""
+        fcntl.fcntl(0, fcntl.F_SETFL, self._flags | os.O_ASYNC)
+        if self._poll.poll(0):
+            sys.exit()  # the server died before it could be watched
+
+    def __exit__(self, *error: object) -> None:
+        """Watch the server no longer."""
+        fcntl.fcntl(0, fcntl.F_SETFL, self._flags)
+
+
+def _ending_with_server() -> contextlib.AbstractContextManager[None]:
+    """Return what to read files in. A process that is no leader of a group was started by hand."""
     if sys.platform == "win32" or os.getpid() != os.getpgrp():
-        yield
-        return
-    flags = fcntl.fcntl(0, fcntl.F_GETFL)
-    fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
-    if sys.platform == "linux":
-        fcntl.fcntl(0, fcntl.F_SETSIG, signal.SIGKILL)  # ends also what hangs
-    else:
-        signal.signal(signal.SIGIO, lambda *_: os.killpg(0, signal.SIGKILL))
-    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)
-    poll = select.poll()
-    poll.register(0)
-    if any(events & select.POLLHUP for _, events in poll.poll(0)):
-        sys.exit()  # the server died before it could be watched
-    try:
-        yield
-    finally:
-        fcntl.fcntl(0, fcntl.F_SETFL, flags)
+        return contextlib.nullcontext()
+    return EndingWithServer()
 
 
 def work(cache_folder: str) -> None:
@@ -5073,11 +5086,13 @@ def work(cache_folder: str) -> None:
     replies = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not look like a reply
     _prepare_process()
+    ending_with_server = _ending_with_server()
     os.write(replies, IS_READY.encode())
+    limit = 0
     for line in sys.stdin:
         path, purpose = json.loads(line)
-        _limit_cpu()
-        with _ending_with_server():
+        limit = _limit_cpu(limit)
+        with ending_with_server:
             info = develop(path, Purpose(purpose), cache)
         with contextlib.suppress(BrokenPipeError):  # the server is gone, and stdin ends
             os.write(replies, json.dumps(vars(info)).encode("ascii") + b"\n")
