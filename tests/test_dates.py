@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 import os
-import struct
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -442,29 +440,3 @@ def test_the_twelve_hour_clocks_of_screenshots_are_read() -> None:
         text_of(renditions.date_in_name(name)).removeprefix("2024-01-07 ") for name in names
     ]
     assert times == ["13:15:00", "10:30:00", "23:02:58", "09:02:58"]
-
-
-class ManyEntries(dict[int, int]):
-    """EXIF whose inner directory names one tag over and over, each time a long text."""
-
-    head, bigtiff, _info = b"II*\0", False, None
-
-    def __init__(self, count: int, length: int) -> None:
-        super().__init__({0x8769: 0})
-        entry = struct.pack("<HHLL", 0x9003, renditions.EXIF_ASCII, length, 2 + 12 * count)
-        self.fp = io.BytesIO(struct.pack("<H", count) + count * entry + length * b"x")
-
-
-def test_a_tag_that_stands_there_a_thousand_times_is_read_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    lengths: list[int] = []
-
-    def note(type: int, content: bytes, form: str) -> str:
-        lengths.append(len(content))
-        return ""
-
-    monkeypatch.setattr(renditions, "_decoded", note)
-    exif: Any = ManyEntries(1000, 1000)
-    assert renditions._read_directory(exif, 0x8769, {0x9003}) == {0x9003: ""}
-    assert lengths == [1000]
