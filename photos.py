@@ -1343,7 +1343,7 @@ VISITOR = Principal()
 OWNER_PRINCIPAL = Principal("owner", is_owner=True)
 
 
-def is_kept_from(principal: Principal, identity: str) -> bool:
+def is_withheld_from(principal: Principal, identity: str) -> bool:
     """Say whether a guest of an inbox asks for what others added; `identity` is '' of an album."""
     return principal.only_adds and identity not in principal.added
 
@@ -1353,7 +1353,7 @@ def may_open(principal: Principal, rule: Rule, identity: str = "") -> bool:
 
     `identity` is that of a file, '' of an album.
     """
-    if is_kept_from(principal, identity):
+    if is_withheld_from(principal, identity):
         return False
     if principal.is_owner or rule.visibility < Visibility.PRIVATE:
         return True
@@ -1369,7 +1369,9 @@ def may_find(principal: Principal, rule: Rule, identity: str = "") -> bool:
     """
     if principal.is_user:
         return may_open(principal, rule)
-    return rule.visibility == Visibility.PUBLIC and not is_kept_from(principal, identity)
+    return rule.visibility == Visibility.PUBLIC and not is_withheld_from(
+        principal, identity
+    )
 
 
 def may_add(principal: Principal, rule: Rule) -> bool:
@@ -3966,7 +3968,7 @@ class Library:
         films = (folder.files[name] for name in shot.films)
         pairs = (film for film in films if photo_of(film, folder, self.index) == file.name)
         film = next(pairs, None)
-        if film and is_kept_from(principal, film.identity):
+        if film and is_withheld_from(principal, film.identity):
             film = None
         raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
         if raws:
@@ -4586,9 +4588,8 @@ def local_order(item: Item) -> tuple[dt.datetime, Key]:
     return item.taken.replace(tzinfo=None), natural(item.file.name)
 
 
-def month_of(item: Item) -> Month:
-    """Return the month in which an item was taken."""
-    taken = item.taken
+def month_of(taken: dt.datetime) -> Month:
+    """Return the month of a date."""
     return taken.year, taken.month
 
 
@@ -4611,7 +4612,7 @@ def calendar_of(items: Sequence[Item]) -> Calendar:
     for at, item in enumerate(items):
         told = item.told
         taken = told or item.taken
-        months.setdefault((taken.year, taken.month), []).append(at)
+        months.setdefault(month_of(taken), []).append(at)
         if told:
             days.add(told.date())
     parts = {month: month_part(items, places) for month, places in months.items()}
@@ -4783,7 +4784,7 @@ class Finder:
             own = self.calendar(part).months.get(month)
             if own:
                 near = part.items[own.places]
-                items += [item for item in near if month_of(item) == month]
+                items += [item for item in near if month_of(item.taken) == month]
         return sorted(items, key=local_order)
 
     def knows_days(self, album: Album) -> bool:
@@ -6718,23 +6719,6 @@ class Media(NamedTuple):
 RIGHTS_SECONDS = 1.0  # until the rights of somebody who downloads are looked at again
 
 
-class LateFile:
-    """A file that is opened when its first byte is sent."""
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = path
-        self._opened: io.FileIO | None = None
-
-    def fileno(self) -> int:
-        if self._opened is None:
-            self._opened = io.FileIO(self._path)
-        return self._opened.fileno()
-
-    def close(self) -> None:
-        if self._opened:
-            self._opened.close()
-
-
 def read_at(handle: int, offset: int, count: int) -> bytes:
     """Return bytes of an open file; fewer where it ends before."""
     if sys.platform != "win32":
@@ -6746,35 +6730,41 @@ def read_at(handle: int, offset: int, count: int) -> bytes:
 class FilePart:
     """A part of a file, as a file, so that no server's file wrapper sends a byte too much.
 
-    `patches` are laid over what is read. Raises OSError where the file's exact identity
+    It is opened when its first byte is sent. `patches` are laid over what is read. Raises OSError where the file's exact identity
     is another by now, so that the connection ends: what was sent would be parts of two files; and
     where somebody may not read on.
     """
 
     def __init__(
         self,
-        file: io.BufferedReader | LateFile,
+        path: str | Path,
         start: int,
         end: int,
-        patches: tuple[Patch, ...] = (),
-        identity: tuple[int, ...] = (),
+        patches: tuple[Patch, ...],
+        identity: tuple[int, ...],
         may_read_on: Condition = lambda: True,
     ) -> None:
         self._may_read_on = may_read_on
-        self._file = file
+        self._path = path
+        self._file: io.FileIO | None = None
         self._start = start
         self._end = end
         self._at = start
         self._patches = patches
         self._may_send_uncopied = hasattr(os, "sendfile")
-        self._identity = identity or exact_identity(os.fstat(file.fileno()))
+        self._identity = identity
+
+    def _handle(self) -> int:
+        if self._file is None:
+            self._file = io.FileIO(self._path)
+        return self._file.fileno()
 
     def read(self, size: int = -1) -> bytes:
         remaining = max(0, self._end - self._at)
         wanted = min(size, remaining) if size >= 0 else remaining
         if wanted == 0:
             return b""
-        block = read_at(self._file.fileno(), self._at, wanted)
+        block = read_at(self._handle(), self._at, wanted)
         self._check(is_whole=len(block) == wanted)
         offset, self._at = self._at, self._at + wanted
         if not self._patches:
@@ -6815,7 +6805,7 @@ class FilePart:
 
     def _send_uncopied(self, connection: socket.socket, count: int) -> int:
         try:
-            sent = os.sendfile(connection.fileno(), self._file.fileno(), self._at, count)
+            sent = os.sendfile(connection.fileno(), self._handle(), self._at, count)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -6827,7 +6817,7 @@ class FilePart:
         return sent
 
     def _check(self, *, is_whole: bool) -> None:
-        if not is_whole or exact_identity(os.fstat(self._file.fileno())) != self._identity:
+        if not is_whole or exact_identity(os.fstat(self._handle())) != self._identity:
             raise OSError(errno.ESTALE, "the file was written while it was sent")
         if not self._may_read_on():
             raise OSError(errno.EACCES, "the right to it ended while the file was sent")
@@ -6847,7 +6837,8 @@ class FilePart:
                 yield block
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -6990,15 +6981,17 @@ class Member(NamedTuple):
 
     def blocks(self, start: int) -> Iterator[bytes]:
         """Yield the file's bytes from `start` on. Raises OSError where it changed or moved since."""
-        with open(self.file.path, "rb") as opened:
-            if not self.file.is_at(os.fstat(opened.fileno())):
-                raise OSError(errno.ESTALE, "the file has changed since")
-            part = FilePart(opened, start, self.size, self.patches)
-            for block in part.blocks(ZIP_BLOCK_BYTES):
-                yield block
-                # A folder that is renamed may be private by now.
-                if not self.file.is_at(os.stat(self.file.path)):
-                    raise OSError(errno.ESTALE, "the file has changed since")
+        identity = exact_identity(self._status())
+        part = FilePart(self.file.path, start, self.size, self.patches, identity)
+        for block in part.blocks(ZIP_BLOCK_BYTES):
+            yield block
+            self._status()  # a folder that is renamed may be private by now
+
+    def _status(self) -> os.stat_result:
+        status = os.stat(self.file.path)
+        if not self.file.is_at(status):
+            raise OSError(errno.ESTALE, "the file has changed since")
+        return status
 
 
 def _end_of(count: int, size: int, offset: int) -> bytes:
@@ -9004,8 +8997,7 @@ class Guard:
         offset, _ = media.piece or (0, 0)
         start, end = offset + part.start, offset + part.end
         may_read_on = self._permit(visit, media.path)
-        file = LateFile(media.path)
-        body = FilePart(file, start, end, media.patches, identity, may_read_on)
+        body = FilePart(media.path, start, end, media.patches, identity, may_read_on)
         length = end - start
         try:
             if length <= SMALL_BYTES:

@@ -75,7 +75,7 @@ def drawn(size: tuple[int, int], number: int) -> Image.Image:
 
 
 def write(path: Path, size: tuple[int, int], number: int, taken: dt.datetime) -> None:
-    """Write a photo as a camera would, with a thumbnail in it and a date."""
+    """Write a photo as a camera would, with its name and a date."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Example", "Camera 1"
     exif.get_ifd(0x8769)[0x9003] = f"{taken:%Y:%m:%d %H:%M:%S}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -163,9 +164,10 @@ def test_a_file_that_is_written_between_two_looks_is_not_sent(
 def test_a_file_that_is_written_while_it_is_sent_ends_the_answer(
     original: Path, change: Callable[[Path], object]
 ) -> None:
-    size = original.stat().st_size
-    with original.open("rb") as file:
-        part = photos.FilePart(file, 0, size)
+    status = original.stat()
+    identity = photos.exact_identity(status)
+    part = photos.FilePart(original, 0, status.st_size, (), identity)
+    with contextlib.closing(part):
         part.read(10)
         change(original)
         with pytest.raises(OSError, match="written while"):
@@ -196,8 +198,10 @@ def test_the_system_sends_all_of_a_file_but_head_and_end_and_place(
 
     monkeypatch.setattr(os, "sendfile", note)
     ours, theirs = socket.socketpair()
-    with ours, theirs, (tmp_path / "long.jpg").open("rb") as file:
-        part = photos.FilePart(file, 0, len(content), patches)
+    path = tmp_path / "long.jpg"
+    identity = photos.exact_identity(path.stat())
+    part = photos.FilePart(path, 0, len(content), patches, identity)
+    with ours, theirs, contextlib.closing(part):
         while part.tell() < len(content):
             part.seek(part.send(ours), os.SEEK_CUR)
         assert theirs.recv(len(content), socket.MSG_WAITALL) == wanted

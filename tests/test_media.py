@@ -85,7 +85,7 @@ def test_what_is_unchanged_is_not_opened(
 ) -> None:
     address = f"/{kind}/Trip/one.jpg"
     etag = visitor.get(address).headers["etag"]
-    monkeypatch.setattr(photos.LateFile, "fileno", lambda _: pytest.fail("was opened"))
+    monkeypatch.setattr(photos.FilePart, "_handle", lambda _: pytest.fail("was opened"))
     assert visitor.get(address, If_None_Match=etag).status == 304
     assert visitor.get(address, Range="bytes=999999999-").status == 416
 
