@@ -117,6 +117,7 @@ HEAD_BYTES = (
     65536  # read of each file to tell its content: holds EXIF and the boxes of HEIC
 )
 TAIL_BYTES = 4096
+KEY_LENGTH = 24
 BLOCK_BYTES = 1 << 20  # read at a time where a file is read whole
 # How files begin whose pixels may be without compression.
 UNCOMPRESSED = (b"BM", b"II*\0", b"MM\0*", b"\x89PNG", b"GIF8")
@@ -203,23 +204,30 @@ def expected_kind(path: str) -> str:
     return ""
 
 
-def read_head(path: str) -> tuple[bytes, str]:
+def _size_of(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def read_head(file: IO[bytes]) -> tuple[bytes, str]:
     """Return a file's first bytes and its key: 24 hexadecimal digits that change with the content.
 
     Raises OSError.
     """
-    with open(path, "rb", buffering=0) as file:
-        status = os.fstat(file.fileno())
-        head = file.read(HEAD_BYTES)
-        facts = f"{status.st_size} {status.st_mtime_ns} {len(head)} ".encode()
-        digest = hashlib.blake2b(facts + head, digest_size=12)
-        # Two scans without compression may differ in the middle alone, so they are read whole.
-        # Anything else that differs, differs in its size, its head or its tail.
-        if not head.startswith(UNCOMPRESSED):
-            file.seek(max(0, status.st_size - TAIL_BYTES))
+    status = os.fstat(file.fileno())
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    facts = f"{status.st_size} {status.st_mtime_ns} {len(head)} ".encode()
+    # Most processors have instructions for it: BLAKE2 takes three times as long.
+    digest = hashlib.sha256(facts)
+    digest.update(head)
+    # Two scans without compression may differ in the middle alone, so they are read whole.
+    if head.startswith(UNCOMPRESSED):
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
-    return head, digest.hexdigest()
+    else:  # anything else that differs, differs in its size, its head or its tail
+        file.seek(max(0, status.st_size - TAIL_BYTES))
+        digest.update(file.read(TAIL_BYTES))
+    return head, digest.hexdigest()[:KEY_LENGTH]
 
 
 def _container_of_brand(major: bytes, compatible: bytes) -> str:
@@ -3173,28 +3181,29 @@ _FOREIGN_END = re.compile(
 )
 
 
-def place_patches(path: str, head: bytes = b"", kind: str = "") -> tuple[Patch, ...]:
-    """Return what to write over a file so that it no longer tells where it was taken.
+def place_patches(file: BinaryIO, head: bytes = b"", kind: str = "") -> tuple[Patch, ...]:
+    """Return what to write over an open file so that it no longer tells where it was taken.
 
     Raises PlaceKept where that cannot be had, METADATA_ERRORS for damaged files.
     """
-    with open(path, "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        head = head or file.read(HEAD_BYTES)
-        source = PlaceFile(file, size, head)
-        tail = source.read(max(0, size - 32), 32)
-        if _FOREIGN_END.search(tail):
-            raise PlaceKept("places or IPTC behind the end")
-        form = _form_of(head, kind)
-        pieces = ((0, size),)
-        _walk(form, Span(source, pieces, size))
-        return source.sorted_patches()
+    size = _size_of(file)
+    if not head:
+        file.seek(0)
+        head = file.read(HEAD_BYTES)
+    source = PlaceFile(file, size, head)
+    tail = source.read(max(0, size - 32), 32)
+    if _FOREIGN_END.search(tail):
+        raise PlaceKept("places or IPTC behind the end")
+    form = _form_of(head, kind)
+    pieces = ((0, size),)
+    _walk(form, Span(source, pieces, size))
+    return source.sorted_patches()
 
 
-def read_place(path: str, head: bytes, info: Info) -> Info:
-    """Tell what hides the place of a file. Whatever goes wrong keeps the file at home."""
+def read_place(file: BinaryIO, head: bytes, info: Info) -> Info:
+    """Tell what hides the place of an open file. Whatever goes wrong keeps the file at home."""
     try:
-        patches = place_patches(path, head, info.kind)
+        patches = place_patches(file, head, info.kind)
     except (PlaceKept, MemoryError, RecursionError, *METADATA_ERRORS):
         return info
     return with_facts(info, place=patches, place_kept=False)
@@ -3283,24 +3292,23 @@ def _is_film_at(file: IO[bytes], start: int, length: int, size: int) -> bool:
     return is_first_box
 
 
-def film_within(path: str, head: bytes) -> Piece:
+def film_within(file: BinaryIO, head: bytes) -> Piece:
     """Return offset and size of the film inside a motion photo, bytes; (0, 0): there is none.
 
     Raises OSError.
     """
     is_jpeg = head.startswith(b"\xff\xd8")
-    with open(path, "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        pieces: list[Iterator[Piece]] = []
-        if head[4:8] == b"ftyp":
-            pieces.append(_told_by_boxes(file, size))
-        if is_jpeg and MOTION_SIGN.search(head):
-            pieces.append(_told_by_xmp(head, size))
-        if is_jpeg:
-            pieces.append(_told_by_samsung(file, size))
-        for start, length in itertools.chain(*pieces):
-            if _is_film_at(file, start, length, size):
-                return start, length
+    size = _size_of(file)
+    pieces: list[Iterator[Piece]] = []
+    if head[4:8] == b"ftyp":
+        pieces.append(_told_by_boxes(file, size))
+    if is_jpeg and MOTION_SIGN.search(head):
+        pieces.append(_told_by_xmp(head, size))
+    if is_jpeg:
+        pieces.append(_told_by_samsung(file, size))
+    for start, length in itertools.chain(*pieces):
+        if _is_film_at(file, start, length, size):
+            return start, length
     return 0, 0
 
 
@@ -3729,11 +3737,10 @@ def _mend(image: Photo, path: str, head: bytes) -> None:
         _read_or_none(_scale_transparency, image, head)
 
 
-def _open_known(path: str, head: bytes) -> Photo:
+def _open_known(file: str | BinaryIO, head: bytes) -> Photo:
+    formats = [name for name in PHOTO_FORMATS if name in Image.OPEN]
     try:
-        return Image.open(
-            path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN]
-        )
+        return Image.open(file, formats=formats)
     except UnidentifiedImageError:
         if head.startswith(TIFF_MARKS):
             raise ValueError(ODD_TIFF) from None
@@ -3748,10 +3755,11 @@ def _limit_pixels(image: Picture, most: int) -> None:
         )
 
 
-def _open(path: str, head: bytes) -> Photo:
+def _open(path: str, head: bytes, file: BinaryIO | None = None) -> Photo:
     """Open a photo by its content. Raises OSError, ValueError, SyntaxError, MemoryError."""
-    image = _open_known(path, head)
+    image = _open_known(file or path, head)
     try:
+        image.filename = path
         _mend(image, path, head)
         is_shrunk = image.format in ("JPEG", "MPO", "HEIF")
         _limit_pixels(image, JPEG_PIXELS if is_shrunk else OTHER_PIXELS)
@@ -4827,10 +4835,10 @@ def render_photo(
 
 
 def develop_photo(
-    path: str, head: bytes, info: Info, purpose: Purpose, cache: Path
+    file: BinaryIO, path: str, head: bytes, info: Info, purpose: Purpose, cache: Path
 ) -> Iterator[Info]:
     """Read and render a photo, opened once. Raises like Pillow."""
-    with _open(path, head) as image:
+    with _open(path, head, file) as image:
         if DNG_VERSION in getattr(image, "tag_v2", ()):
             yield with_facts(info, kind=RAW, problem=RAW_PROBLEM)
             return
@@ -4953,15 +4961,21 @@ def _load_decoder(container: str) -> bool:
         return bool(features.check("avif"))
 
 
-def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iterator[Info]:
-    """Yield what is known of a file, more with each step."""
-    head, key = read_head(path)
+def _develop_steps(
+    file: BinaryIO, path: str, info: Info, purpose: Purpose, cache: Path
+) -> Iterator[Info]:
+    """Yield what is known of an open file, more with each step."""
+    if info.kind == RAW:
+        info = read_place(file, b"", info)
+        yield with_facts(info, problem=RAW_PROBLEM)
+        return
+    head, key = read_head(file)
     if purpose is Purpose.KEY:
         yield with_facts(info, key=key)
         return
-    film_start, film_bytes = film_within(path, head)
+    film_start, film_bytes = film_within(file, head)
     info = with_facts(info, key=key, film_start=film_start, film_bytes=film_bytes)
-    info = read_place(path, head, info)
+    info = read_place(file, head, info)
     yield info
     if not head:
         raise ValueError("the file is empty")
@@ -4979,7 +4993,7 @@ def _develop_steps(path: str, info: Info, purpose: Purpose, cache: Path) -> Iter
     elif size := huge_webp(head):
         yield from develop_huge_webp(path, size, info, purpose, cache)
     else:
-        yield from develop_photo(path, head, info, purpose, cache)
+        yield from develop_photo(file, path, head, info, purpose, cache)
 
 
 def develop(path: str, purpose: Purpose, cache: Path) -> Info:
@@ -4992,12 +5006,9 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         # Before it is read: a later change has a later ctime.
         changed = os.stat(path).st_ctime
         info = with_facts(info, added=changed, changed=changed)
-    if info.kind == RAW:
-        info = read_place(path, b"", info)
-        info = with_facts(info, problem=RAW_PROBLEM)
     try:
-        if info.kind != RAW:
-            for step in _develop_steps(path, info, purpose, cache):
+        with open(path, "rb") as file:
+            for step in _develop_steps(file, path, info, purpose, cache):
                 info = step
         if purpose is Purpose.ALL and info.kind == PHOTO:
             crc, crc_without_place = checksums(path, info.place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 from pathlib import Path
@@ -162,7 +161,7 @@ def test_a_box_that_claims_any_length_harms_nothing(
     path.write_bytes((samples / "heic" / "iphone7.heic").read_bytes() + box)
     with path.open("rb") as file:
         head = file.read(100)
-    assert renditions.film_within(os.fspath(path), head) == (0, 0)
+        assert renditions.film_within(file, head) == (0, 0)
 
 
 @pytest.mark.parametrize("length", range(2, 9))
@@ -170,7 +169,8 @@ def test_what_is_shorter_than_a_trailer_has_none(length: int, tmp_path: Path) ->
     path = tmp_path / "a.jpg"
     content = b"\xff\xd8\xff".ljust(length)[:length]
     path.write_bytes(content)
-    assert renditions.film_within(os.fspath(path), content) == (0, 0)
+    with path.open("rb") as file:
+        assert renditions.film_within(file, content) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,9 @@ def test_what_is_shorter_than_a_trailer_has_none(length: int, tmp_path: Path) ->
 )
 def test_real_motion_photos(name: str, size: int, samples: Path) -> None:
     path = samples / name
-    head, _ = renditions.read_head(str(path))
-    start, length = renditions.film_within(str(path), head)
+    with path.open("rb") as file:
+        head, _ = renditions.read_head(file)
+        start, length = renditions.film_within(file, head)
     assert length == size
     if size:
         assert path.read_bytes()[start + 4 : start + 8] == b"ftyp"

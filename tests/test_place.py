@@ -76,9 +76,14 @@ def others(tags: Tags) -> Tags:
     }
 
 
+def patches_of(path: Path, kind: str = "") -> Sequence[renditions.Patch]:
+    with path.open("rb") as file:
+        return renditions.place_patches(file, kind=kind)
+
+
 def patched(path: Path, folder: Path) -> Path:
     """Write a copy of a file that lies at home, with its patches."""
-    patches = renditions.place_patches(str(path), kind=renditions.expected_kind(path.name))
+    patches = patches_of(path, renditions.expected_kind(path.name))
     content = bytearray(path.read_bytes())
     assert all(0 <= patch.offset < patch.end <= len(content) for patch in patches)
     renditions.patch_block(content, 0, patches)
@@ -95,7 +100,8 @@ def real_files() -> list[Path]:
 
 def is_kept(path: Path) -> bool:
     info = renditions.Info(kind=renditions.expected_kind(path.name))
-    return renditions.read_place(str(path), b"", info).place_kept
+    with path.open("rb") as file:
+        return renditions.read_place(file, b"", info).place_kept
 
 
 @pytest.mark.whole
@@ -127,7 +133,7 @@ def test_a_file_without_a_place_has_no_patches(samples: Path, read_tags: ReadTag
         # exiftool does not look into the film of this one
         is_odd = path.name in ("samsung_motion.heic", "exif_gps_typeerror.jpg")
         if not places(tags) and not is_odd:
-            patches = renditions.place_patches(str(path))
+            patches = patches_of(path)
             assert (path.name, patches) == (path.name, ())
 
 
@@ -467,7 +473,8 @@ def test_damaged_files_cost_no_more_than_their_download(
         content[at : at + 1] = data.draw(st.binary(min_size=1, max_size=1))
     damaged = path.parent / "damaged"
     damaged.write_bytes(content)
-    info = renditions.read_place(str(damaged), b"", renditions.Info())
+    with damaged.open("rb") as file:
+        info = renditions.read_place(file, b"", renditions.Info())
     ends_of_patches = [patch.end for patch in info.place]
     assert max(ends_of_patches, default=0) <= len(content)
     assert renditions.info_from(json.loads(json.dumps(vars(info)))) == info
@@ -593,6 +600,6 @@ def test_what_is_odd_tells_no_place_or_stays_at_home(kind: str, tmp_path: Path) 
     path.write_bytes(content)
     if is_kept(path):
         return
-    renditions.patch_block(content, 0, renditions.place_patches(str(path)))
+    renditions.patch_block(content, 0, patches_of(path))
     assert len(content) == len(ODD_FILES[kind])
     assert SIGN not in content and SIGN.hex().encode() not in content
