@@ -2402,6 +2402,17 @@ class Listing(NamedTuple):
         may_tell = changed == self.changed or not self.folder.is_kept
         return may_tell and self.folder.is_like(folder)
 
+    def is_as_it_was(self) -> bool:
+        """Say whether the folder is as it was listed, as far as its times tell: one stat."""
+        if not self.is_certain:
+            return False
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return False
+        stamp = status.st_ino, status.st_size, status.st_mtime_ns
+        return stamp == self.folder.stamp and status.st_ctime_ns == self.changed
+
 
 def is_certain(folder: Folder, changed: int, listed_at: float) -> bool:
     """Say whether a folder's times tell of each change after a listing."""
@@ -2500,27 +2511,25 @@ class Folders:
     def _listing_lock(self, parts: Parts) -> threading.Lock:
         return self._listing_locks.setdefault(parts, threading.Lock())
 
-    def is_current(self, place: Place) -> bool:
-        """Say whether the folder of a place is still as it was listed: one stat."""
-        folder = self._unchanged(place.parts, fresh=False)
-        return (folder or self.listing(place.parts)) is place.folder
+    def changed_among(self, places: Iterable[Place]) -> Iterator[Place]:
+        """Yield the places whose folders are not as they were listed: one stat each."""
+        for place in places:
+            listing = self._listings.get(place.parts)
+            # The front page asks this of a thousand albums each time.
+            if listing and listing.folder is place.folder and listing.is_as_it_was():
+                continue
+            if self.listing(place.parts) is not place.folder:
+                yield place
 
     def _unchanged(self, parts: Parts, *, fresh: bool) -> Folder | None:
         """Return the last listing if the folder is as it was; None: it has to be listed."""
         listing = self._listings.get(parts)
-        if listing is None or not listing.is_certain:
+        if listing is None:
             return None
         is_old = fresh and is_older(listing.listed_at, LISTING_SECONDS)
         if is_old and listing.folder.may_differ():
             return None
-        try:
-            status = os.stat(listing.path)
-        except OSError:
-            return None
-        stamp = status.st_ino, status.st_size, status.st_mtime_ns
-        if stamp != listing.folder.stamp or status.st_ctime_ns != listing.changed:
-            return None
-        return listing.folder
+        return listing.folder if listing.is_as_it_was() else None
 
     def _list_again(self, parts: Parts, path: str) -> Folder:
         before = self._listings.get(parts)
@@ -3259,6 +3268,9 @@ class Summaries:
 # --- Albums ------------------------------------------------------------------
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
+LOOKING_PATIENCE = (
+    0.4  # seconds, likewise, for albums below that nobody looked at since the start
+)
 FEED_ITEMS = 50
 VERSION_DIGITS = 8  # of a key: one change in four billion keeps an address
 COVER_PHOTOS = 8  # of which the most colourful one is the cover
@@ -3665,10 +3677,35 @@ class KeptAlbum(NamedTuple):
 
     album: Album
     place: Place
+    below: tuple[KeptAlbum, ...]  # those without items, too
+
+    def is_for(self, place: Place, rule: Rule) -> bool:
+        """Say whether the album is that of a place, as far as one can tell without those below."""
+        is_same_folder = self.place.folder is place.folder
+        return is_same_folder and self.place == place and self.album.rule == rule
+
+
+@dataclasses.dataclass
+class Survey:
+    """A look at an album and at all below it, by somebody."""
+
+    principal: Principal
     now: Circumstances
-    changes: int  # of the index, before the album was made
-    visited: list[Place]  # all folders that were looked at
-    added: frozenset[str]  # by a guest's share
+    changes: int  # of the index, before that look
+    deadline: (
+        float  # on the monotonic clock: what was never looked at is left out from then on
+    )
+    before: Mapping[Parts, KeptAlbum]  # all albums, as the last look found them
+    outdated: set[Parts]  # those of them that changed, and those above
+    albums: dict[Parts, KeptAlbum] = dataclasses.field(default_factory=dict)  # by this look
+    is_whole: bool = True  # whether nothing was left out
+
+    def keep(self, kept: KeptAlbum) -> KeptAlbum:
+        """Note an album, with those below it, that is as it was before."""
+        self.albums[kept.place.parts] = kept
+        for child in kept.below:
+            self.keep(child)
+        return kept
 
 
 # --- Library -----------------------------------------------------------------
@@ -3704,7 +3741,7 @@ class Library:
         self._renderer = Renderer(cache, workers, self._learn)
         # What is in an album is decided by its folder and the principal's scope together.
         self._derived: dict[Scoped, DerivedAlbum] = {}
-        self._kept: dict[tuple[Parts, Parts, str], KeptAlbum] = {}
+        self._surveys: dict[tuple[Parts, Parts, str], Survey] = {}
         # How the items of an album are listed, and the items; the albums asked for last stand last.
         self._listed: dict[Scoped, tuple[ListItems, Sequence[Item]]] = {}
         self._failures: dict[tuple[str, Purpose], Failure] = {}
@@ -3723,52 +3760,86 @@ class Library:
         is_empty = not folder.files and not folder.albums
         return folder.stamp is None or (is_empty and not self.index.is_empty)
 
-    def album(self, place: Place, principal: Principal, *, patience: float = 0) -> Album:
+    def album(
+        self,
+        place: Place,
+        principal: Principal,
+        *,
+        patience: float = 0,
+        looking: float = math.inf,
+    ) -> Album:
         """Return the album at a place as somebody finds it; empty albums below are left out.
 
-        Its files that were never read are read first, for `patience` seconds at most. The caller
-        has decided that the principal may open the place.
+        Its files that were never read are read first, for `patience` seconds at most. The albums
+        below that nobody has looked at since the start are left out after `looking` seconds. The
+        caller has decided that the principal may open the place.
         """
         place = place._replace(folder=self.folders.listing(place.parts, fresh=True))
         now = place.now or self.folders.circumstances()
         key = place.parts, place.address, principal.scope
-        kept = self._kept.get(key)
-        is_same_guest = kept is not None and kept.added == principal.added
-        if kept and is_same_guest and self._is_current(kept, place, now):
-            return kept.album
+        before = self._surveys.get(key)
+        changes = self.index.changes
+        outdated = before and self._outdated(before, place, principal, now)
+        if before and outdated == set():
+            before.changes = changes
+            return before.albums[place.parts].album
         leave_to_thread()
         if patience:
             self._read(place.folder, patience)
-        changes = self.index.changes
-        visited: list[Place] = []
-        album = self._with_albums(place, place.rule, principal, now, visited)
+        survey = Survey(
+            principal=principal,
+            now=now,
+            changes=changes,
+            deadline=time.monotonic() + looking,
+            before=before.albums if before and outdated else {},
+            outdated=outdated or set(),
+        )
+        album = self._with_albums(place, place.rule, survey).album
+        survey.before = {}  # which leaves the memory
         # A file that is still being copied is tried again at the next look.
-        if not self._unread(place.folder):
-            self._kept[key] = KeptAlbum(
-                album, place, now, changes, visited, principal.added
-            )
+        if survey.is_whole and not self._unread(place.folder):
+            self._surveys[key] = survey
         return album
 
-    def _is_current(self, kept: KeptAlbum, place: Place, now: Circumstances) -> bool:
-        """Say whether an album with all below it is still as it was: one stat a folder."""
-        is_known = kept.changes == self.index.changes and kept.now == now
-        if not is_known or place.folder is not kept.place.folder or place != kept.place:
-            return False
-        return all(map(self.folders.is_current, kept.visited[1:]))
+    def _outdated(
+        self, survey: Survey, place: Place, principal: Principal, now: Circumstances
+    ) -> set[Parts] | None:
+        """Return the folders that changed since a survey, with those above; None: perhaps all did.
 
-    def _with_albums(
-        self,
-        place: Place,
-        rule: Rule,
-        principal: Principal,
-        now: Circumstances,
-        visited: list[Place],
-    ) -> Album:
-        """Return an album with all below it that somebody may find; note the places on the way."""
-        visited.append(place)
-        own = self._own_album(place, principal, now)
-        children = self._albums_in(place, principal, now, visited)
-        below = [album for album in children if not album.is_empty]
+        One stat a folder.
+        """
+        changed = self.index.changed_since(survey.changes)
+        is_for = survey.now == now and survey.principal.added == principal.added
+        if changed is None or not is_for:
+            return None
+        root = survey.albums[place.parts]
+        there = [kept.place for kept in survey.albums.values() if kept is not root]
+        outdated = [place.parts for place in self.folders.changed_among(there)]
+        if not root.is_for(place, place.rule):
+            outdated.append(place.parts)
+        if changed:
+            everywhere = [place, *there]
+            outdated += [at.parts for at in everywhere if at.folder.holds_any(changed)]
+        top = len(place.parts)
+        return {parts[:depth] for parts in outdated for depth in range(top, len(parts) + 1)}
+
+    def _with_albums(self, place: Place, rule: Rule, survey: Survey) -> KeptAlbum:
+        """Return an album with all below it that somebody may find."""
+        before = survey.before.get(place.parts)
+        if before and not before.is_for(place, rule):
+            before = None
+        if before and place.parts not in survey.outdated:
+            return survey.keep(before)
+        own = self._own_album(place, survey.principal, survey.now)
+        children = tuple(self._albums_in(place, before, survey))
+        below = [child.album for child in children if not child.album.is_empty]
+        kept = KeptAlbum(self._compose(own, rule, below), place, children)
+        survey.albums[place.parts] = kept
+        return kept
+
+    @staticmethod
+    def _compose(own: Album, rule: Rule, below: list[Album]) -> Album:
+        """Return an album of which the part without those below it is known, and those below."""
         below.sort(key=last_instant, reverse=True)
         everything = [own, *below]
         firsts = [album.first for album in everything if album.first]
@@ -3787,15 +3858,30 @@ class Library:
         )
 
     def _albums_in(
-        self, place: Place, principal: Principal, now: Circumstances, visited: list[Place]
-    ) -> Iterator[Album]:
-        for name in sorted(place.folder.albums, key=natural):
+        self, place: Place, before: KeptAlbum | None, survey: Survey
+    ) -> Iterator[KeptAlbum]:
+        """Yield the albums in another one; `before`: as it was, if its folder has not changed."""
+        principal, now = survey.principal, survey.now
+        names = sorted(place.folder.albums, key=natural) if before is None else ()
+        for child in before.below if before else ():
+            parts = child.place.parts
+            if parts in survey.outdated:
+                again = self.folders.album_place(place, parts[-1], principal, now)
+                yield self._with_albums(again, child.album.rule, survey)
+            else:
+                yield survey.keep(child)
+        for name in names:
             # Of its own name alone: in a hidden album, which somebody has opened by a link,
             # what says no more is found.
             rule = place.folder.albums[name].keywords.rule(now)
-            if may_find(principal, rule):
-                child = self.folders.album_place(place, name, principal, now)
-                yield self._with_albums(child, rule, principal, now, visited)
+            if not may_find(principal, rule):
+                continue
+            is_known = ((*place.parts, name), principal.scope) in self._derived
+            if is_known or time.monotonic() < survey.deadline:
+                found = self.folders.album_place(place, name, principal, now)
+                yield self._with_albums(found, rule, survey)
+            else:
+                survey.is_whole = False
 
     def _own_album(self, place: Place, principal: Principal, now: Circumstances) -> Album:
         """Return an album without those below it, derived again only after a change."""
@@ -3889,10 +3975,14 @@ class Library:
 
     def summarise(self, folders: Iterable[tuple[Parts, Folder]]) -> None:
         """Keep the folders that were read whole, as the background pass has listed them."""
+        has_more = False
         for parts, folder in folders:
             listing = self.folders.certain(parts)
             if listing and self._needs_summary(listing.folder, folder):
                 self._summarise(parts, folder, listing)
+                has_more = True
+        if has_more:
+            self._surveys.clear()  # so that files leave the memory
 
     def _needs_summary(self, current: Folder, folder: Folder) -> bool:
         """Say whether a folder has no valid summary, was read whole, and is alike for everybody."""
@@ -3921,7 +4011,6 @@ class Library:
         if kept is None:
             return
         self.folders.keep(parts, listing, kept)
-        self._kept.clear()
         for albums in (self._derived, self._listed):
             for key in [key for key in list(albums) if key[0] == parts]:
                 albums.pop(key, None)
@@ -8488,6 +8577,17 @@ class Paging(NamedTuple):
         return slice(max(0, first), max(0, first + PAGE_ITEMS))
 
 
+_facts_of_album = operator.attrgetter(
+    *("address", "title", "description", "rule", "photos", "videos"),
+    *("first", "last", "last_added", "cover"),
+)
+
+
+def shown_of(album: Album, albums: slice) -> Key:
+    """Return what a page shows of an album, and of some of those below: the page lasts as long."""
+    return album.list_items, *map(_facts_of_album, (album, *album.albums[albums]))
+
+
 class ErrorLog(io.TextIOBase):
     """Where Bottle writes what went wrong in the program itself: to the log, which has a budget."""
 
@@ -9082,13 +9182,16 @@ class Site(Guard):
     def show_album(self, visit: Visit) -> Response:
         """One page of an album: child albums, then photos."""
         place = visit.place
-        album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
-        paging = Paging(len(album.albums), len(album.items))
         page = _number_asked()
+        # Who turns a page has seen the first one.
+        looking = LOOKING_PATIENCE if page == 1 else math.inf
+        album = self._library.album(
+            place, visit.principal, patience=READ_PATIENCE, looking=looking
+        )
+        paging = Paging(len(album.albums), len(album.items))
         if page > paging.pages:
             raise NotFound
         values = {
-            "album": album,
             "page": page,
             "paging": paging,
             "trail": self._trail(visit),
@@ -9099,8 +9202,12 @@ class Site(Guard):
             "is_away": not place.parts and album.is_empty and self._library.is_away,
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
-        inputs = (*values.values(), self.read_title())
-        make = functools.partial(self._make_album_page, visit, values)
+        inputs = (
+            *shown_of(album, paging.albums_on(page)),
+            *values.values(),
+            self.read_title(),
+        )
+        make = functools.partial(self._make_album_page, visit, album, values)
         return self._make_page(self._page(key, inputs, make), visit)
 
     def _page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
@@ -9117,15 +9224,16 @@ class Site(Guard):
         with self._turns:
             return make()
 
-    def _make_album_page(self, visit: Visit, values: Values) -> bytes:
+    def _make_album_page(self, visit: Visit, album: Album, values: Values) -> bytes:
         """Make one page of an album, and have its thumbnails made before others."""
-        album, paging, page = values["album"], values["paging"], values["page"]
+        paging, page = values["paging"], values["page"]
         shown = paging.items_on(page)
         items = album.items[shown]
         self._library.expect(items)
         return self._render(
             "album",
             visit,
+            album=album,
             sections=photo_sections(album, items),
             album_sections=album_sections(
                 album.albums[paging.albums_on(page)], len(album.albums)

@@ -66,7 +66,7 @@ def cost(ask: Callable[[], object]) -> float:
 
 def forget_pages(app: photos.Site) -> None:
     app._kept = photos.KeptPages()
-    app._library._kept.clear()
+    app._library._surveys.clear()
 
 
 def main() -> None:

@@ -189,6 +189,27 @@ def test_an_unchanged_page_is_made_once(
     assert client.get("/album/Trip/", If_None_Match=first.headers["etag"]).status == 304
 
 
+def test_what_is_learned_of_a_photo_that_no_card_shows_makes_no_page_again(
+    tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path / "Trip" / "two.jpg", exif=exif("2024:04:14 11:00:00"))
+    client = Client(site)
+    client.get("/album/Trip/")
+    first, inner = client.get("/"), client.get("/album/Trip/")
+    identity = photos.identity_text((tmp_path / "Trip" / "two.jpg").stat())
+    info = site._library.index.get(identity)
+    assert info is not None
+    site._library.index.put(identity, dataclasses.replace(info, colour="#abcdef"))
+    assert client.get("/album/Trip/").text != inner.text
+    with monkeypatch.context() as patch:
+        patch.setattr(photos.Site, "_render", lambda *_, **__: pytest.fail("made again"))
+        assert client.get("/").text == first.text
+    site._library.index.put(
+        identity, dataclasses.replace(info, taken="2030-01-01T00:00:00")
+    )
+    assert "2030" in client.get("/").text
+
+
 # While others read
 
 

@@ -751,3 +751,51 @@ def test_a_photo_of_a_large_album_that_was_written_over_is_read_for_the_page_tha
     monkeypatch.setattr(library, "_submit", lambda file, *rest: read.append(file.identity))
     library.expect(items)
     assert read == [photos.identity_text(path.stat())]
+
+
+# What is looked at again
+
+
+def test_after_a_change_only_the_albums_on_its_way_are_put_together_again(
+    world: World, summarised: photos.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(summarised)
+    asked: list[photos.Parts] = []
+    own_album = summarised._own_album
+
+    def note(place: photos.Place, *more: Any) -> photos.Album:
+        asked.append(place.parts)
+        return own_album(place, *more)
+
+    monkeypatch.setattr(summarised, "_own_album", note)
+    before = look(summarised)
+    assert asked == []
+    world.write(world.root / "Trip" / "Beach" / "new.jpg")
+    world.settle()
+    after = look(summarised)
+    assert asked == [(), ("Trip",), ("Trip", "Beach")]
+    assert after.photos == before.photos + 1
+    zoo = [
+        [child for child in album.albums if child.title == "Zoo"]
+        for album in (before, after)
+    ]
+    assert zoo[0] == zoo[1] and zoo[0][0] is zoo[1][0]
+
+
+def test_an_album_that_takes_too_long_to_look_at_is_left_out_until_the_next_look(
+    world: World, summarised: photos.Library
+) -> None:
+    library = world.open()
+    place = library.folders.locate((), photos.VISITOR)
+    assert place is not None
+    assert library.album(place, photos.VISITOR, looking=-1).albums == ()
+    seen = []
+    for _ in range(2):
+        album = library.album(place, photos.VISITOR, looking=60)
+        seen.append([child.title for child in album.albums])
+    assert seen == 2 * [["Trip", "Zoo"]]
+    # What was looked at once is left out no more.
+    other = world.open()
+    look(other, "Zoo")
+    album = other.album(place, photos.VISITOR, looking=-1)
+    assert [child.title for child in album.albums] == ["Zoo"]
