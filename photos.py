@@ -5903,11 +5903,6 @@ def _wait_after(failures: int) -> float:
     return min(ACCOUNT_WAIT, 2.0 ** min(excess, 10))
 
 
-def _remember(table: OrderedDict[str, Any], key: str, value: Any) -> None:
-    table[key] = value
-    table.move_to_end(key)
-
-
 class LoginLimits:
     """How often somebody may try passwords. Monotonic clock; thread-safe; bounded tables.
 
@@ -5940,11 +5935,12 @@ class LoginLimits:
             if len(recent) >= ADDRESS_FAILURES:
                 raise TooManyAttempts(recent[0] + ADDRESS_SECONDS - now)
             failures += 1
-            blocked_until = now + _wait_after(failures)
-            _remember(self._accounts, account, (failures, blocked_until))
+            self._accounts[account] = failures, now + _wait_after(failures)
+            self._accounts.move_to_end(account)
             self._drop_stranger()
             if address:
-                _remember(self._addresses, address, [*recent, now])
+                self._addresses[address] = [*recent, now]
+                self._addresses.move_to_end(address)
                 if len(self._addresses) > LIMITS_KEPT:
                     self._addresses.popitem(last=False)
 
@@ -7069,7 +7065,11 @@ class Member(NamedTuple):
         )
 
     def blocks(self, start: int) -> Iterator[bytes]:
-        """Yield the file's bytes from `start` on. Raises OSError where it changed or moved since."""
+        """Yield header and bytes from `start` on. Raises OSError where the file changed or moved since."""
+        header = self.header()
+        if start < len(header):
+            yield header[start:]
+        start = max(0, start - len(header))
         identity = exact_identity(self._status())
         part = FilePart(self.file.path, start, self.size, self.patches, identity)
         for block in part.blocks(ZIP_BLOCK_BYTES):
@@ -7147,17 +7147,10 @@ class Archive:
         first = bisect.bisect_right(self._offsets, start) - 1
         for nth in range(first, len(self.members)):
             member = self.members[nth]
-            yield from self._member_from(member, max(0, start - self._offsets[nth]))
+            yield from member.blocks(max(0, start - self._offsets[nth]))
         yield from without_first(
             itertools.chain(self._entries(), [self._end]), max(0, start - self._offsets[-1])
         )
-
-    @staticmethod
-    def _member_from(member: Member, start: int) -> Iterator[bytes]:
-        header = member.header()
-        if start < len(header):
-            yield header[start:]
-        yield from member.blocks(max(0, start - len(header)))
 
 
 class Sending:
@@ -7532,7 +7525,7 @@ class Incoming:
             size = os.fstat(file).st_size
             if piece:
                 self._check_share(upload, path)
-                size = self._append(file, upload, offset, piece)
+                size = self._append(file, size, upload, offset, piece)
             if size < upload.size:
                 return size
             os.fsync(file)
@@ -7547,8 +7540,9 @@ class Incoming:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
 
-    def _append(self, file: int, upload: Upload, offset: int, piece: bytes) -> int:
-        size = os.fstat(file).st_size
+    def _append(
+        self, file: int, size: int, upload: Upload, offset: int, piece: bytes
+    ) -> int:
         if offset != size:
             raise Conflict(f"The file goes on at byte {size}.")
         if size + len(piece) > upload.size:
@@ -8539,14 +8533,10 @@ def _query_asked() -> str:
 
 def numbers_in(names: Mapping[str, str]) -> tuple[int, ...]:
     """Return the year and month of an address. Raises NotFound for other names."""
-    numbers = []
-    for name, digits in (("year", 4), ("month", 2)):
-        text = names.get(name, "1" * digits)
+    for text, digits in zip(names.values(), (4, 2), strict=False):
         if not is_number(text, digits) or len(text) < digits:
             raise NotFound
-        if name in names:
-            numbers.append(int(text))
-    return tuple(numbers)
+    return tuple(map(int, names.values()))
 
 
 class Paging(NamedTuple):
@@ -9274,19 +9264,33 @@ class Site(Guard):
     ) -> bytes:
         """Make a page of the timeline. Raises NotFound where nothing was taken then."""
         months = self._finder.months(album)
-        if len(month) == 2:
-            return self._make_month(visit, album, months, (month[0], month[1]), page)
+        values: dict[str, Any] = {"sections": [], "here": visit.links.timeline(month)}
         periods = years_of(months)
         if month:
             periods = [period for period in months if period.start.year == month[0]]
-        if page > 1 or (month and not periods):
+        if len(month) == 2:
+            periods = []
+            values = self._month(visit, album, months, (month[0], month[1]), page)
+        elif page > 1 or (month and not periods):
             raise NotFound
-        return self._render_timeline(visit, months, periods, month)
+        return self._render(
+            "timeline",
+            visit,
+            periods=periods[::-1],
+            cards_layout=grid_layout(len(periods), "cards"),
+            months=months,
+            month=month,
+            most=max((period.count for period in months), default=0),
+            count=sum(period.count for period in months),
+            total=period_of(months, month),
+            bar_height=bar_height,
+            **values,
+        )
 
-    def _make_month(
+    def _month(
         self, visit: Visit, album: Album, months: Sequence[Period], month: Month, page: int
-    ) -> bytes:
-        """Make a page of a month's photos, which leads on to those of other months."""
+    ) -> dict[str, Any]:
+        """Return what a page shows of a month's photos, and where it leads on to."""
         pages = [
             (period.month, number)
             for period in months
@@ -9295,45 +9299,21 @@ class Site(Guard):
         if (month, page) not in pages:
             raise NotFound
         at = pages.index((month, page))
-        earlier, later = pages[:at], pages[at + 1 :]
+        links = visit.links
+        earlier = links.timeline(*pages[at - 1]) if at > 0 else ""
+        later = links.timeline(*pages[at + 1]) if at + 1 < len(pages) else ""
         items = self._finder.taken_in(album, month)
         shown = Paging(0, len(items)).items_on(page)
         before = sum(period.count for period in months if period.month < month)
         self._library.expect(items[shown])
-        return self._render_timeline(
-            visit,
-            months,
-            [],
-            month,
-            sections=day_sections(items[shown]),
-            first=before + shown.start + 1,
-            layout=grid_layout(len(items), "photos"),
-            here=visit.links.timeline(month, page),
-            earlier=visit.links.timeline(*earlier[-1]) if earlier else "",
-            later=visit.links.timeline(*later[0]) if later else "",
-        )
-
-    def _render_timeline(
-        self,
-        visit: Visit,
-        months: Sequence[Period],
-        periods: Sequence[Period],
-        month: tuple[int, ...],
-        **values: Any,
-    ) -> bytes:
-        fields = {
-            "periods": periods[::-1],
-            "cards_layout": grid_layout(len(periods), "cards"),
-            "months": months,
-            "month": month,
-            "most": max((period.count for period in months), default=0),
-            "count": sum(period.count for period in months),
-            "total": period_of(months, month),
-            "sections": [],
-            "here": visit.links.timeline(month),
-            "bar_height": bar_height,
+        return {
+            "sections": day_sections(items[shown]),
+            "first": before + shown.start + 1,
+            "layout": grid_layout(len(items), "photos"),
+            "here": links.timeline(month, page),
+            "earlier": earlier,
+            "later": later,
         }
-        return self._render("timeline", visit, **fields | values)
 
     def show_search(self, visit: Visit) -> Response:
         """What somebody finds by a search: albums, then photos of all albums, the newest first."""
@@ -9535,16 +9515,17 @@ class Site(Guard):
         """Answer with a file or a piece of it, with patches over its place for all but users. Raises NotFound."""
         if self._keeps_at_home(visit, info):
             raise NotFound("Only users get this file: it tells where it was taken.")
+        visibility, vary = visit.visibility, ""
+        if info.place or info.place_kept:  # who asks decides what is sent
+            visibility, vary = Visibility.PRIVATE, "Cookie"
         media = Media(
             path=file.path,
             media_type=info.media_type or OTHER_TYPE,
-            cache_control=cache_control(visit.visibility, versioned=False),
+            cache_control=cache_control(visibility, versioned=False),
             name=name,
+            vary=vary,
             piece=piece,
         )
-        if info.place or info.place_kept:  # who asks decides what is sent
-            caching = cache_control(Visibility.PRIVATE, versioned=False)
-            media = media._replace(cache_control=caching, vary="Cookie")
         if info.place and self._hides_places(visit):
             media = media._replace(patches=info.place, patched=file)
         return self._send_file(visit, media)
@@ -11163,14 +11144,12 @@ class Outsider:
 
         # A thread, since an answer that drips in would hold up each step for as long again.
         threading.Thread(target=run, daemon=True).start()
-        wait([outcome], ASK_SECONDS)
-        if not outcome.done():
-            raise PhotosError(self._why(TimeoutError()))
-        if error := outcome.exception():
-            raise PhotosError(self._why(error))
-        return outcome.result()
+        try:
+            return outcome.result(ASK_SECONDS)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise PhotosError(self._why(error)) from None
 
-    def _why(self, error: BaseException) -> str:
+    def _why(self, error: Exception) -> str:
         """Say in plain words why there is no answer, and what to do."""
         if isinstance(error, ssl.SSLCertVerificationError):
             problem = f"The certificate of {self.host} is not valid"
