@@ -41,6 +41,20 @@ DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 StartPython = Callable[..., subprocess.Popen[str]]
 
 
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
     """A library with an album of each visibility, each with photos, and a loose photo."""

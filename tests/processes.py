@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import os
 import pty
@@ -25,6 +26,18 @@ AT_TERMINAL = """import os, signal, sys
 os.open(os.ttyname(0), os.O_RDWR)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])"""
+
+
+@dataclasses.dataclass
+class Done:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
 
 
 def free_port() -> int:

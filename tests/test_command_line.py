@@ -14,13 +14,13 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from conftest import HOME, set_up
 from drawing import draw
-from processes import Server, Terminal, free_port, run
+from processes import Command, Done, Server, Terminal, free_port, run
 from visiting import PASSWORD
 
 import photos
@@ -36,18 +36,6 @@ QUESTIONS = {
     "public_address": "Its public address, if there is a tunnel or proxy of yours?",
 }
 FIRST_QUESTIONS = [QUESTIONS[name] for name in ("library", "title", "tunnel", "host")]
-
-
-@dataclasses.dataclass
-class Done:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
 
 
 @pytest.fixture

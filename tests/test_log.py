@@ -10,25 +10,11 @@ from pathlib import Path
 
 import pytest
 import waitress
-from conftest import set_up
+from conftest import Clock, set_up
 from processes import Server
 from visiting import Client
 
 import photos
-
-
-class Clock:
-    """A clock that stands still until it is set."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

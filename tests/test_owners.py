@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from drawing import draw
+from processes import Command, Done
 from visiting import PASSWORD, Client
 
 import photos
-
-
-@dataclasses.dataclass
-class Done:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
 
 
 @pytest.fixture

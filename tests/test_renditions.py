@@ -27,6 +27,7 @@ import pytest
 from conftest import SAMPLES, manifest, needed
 from drawing import draw, exif
 from looking import USER, place_at
+from making import STORED
 from PIL import (
     Image,
     ImageChops,
@@ -750,25 +751,15 @@ def quarters() -> Image.Image:
     return image
 
 
-# What turns an upright picture into the stored one of each EXIF orientation.
-STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
+TURNS = {1: None, **STORED}
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
-@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("orientation", TURNS)
 def test_a_photo_of_any_orientation_is_shown_upright(
     orientation: int, suffix: str, tmp_path: Path, develop: Any
 ) -> None:
-    turn = STORED[orientation]
+    turn = TURNS[orientation]
     stored = quarters() if turn is None else quarters().transpose(turn)
     path = tmp_path / f"a.{suffix}"
     stored.save(path, exif=exif(tag0112=orientation), quality=90)
@@ -791,7 +782,7 @@ def test_a_heic_photo_is_turned_once(
 ) -> None:
     heif = pytest.importorskip("pillow_heif")
     path = tmp_path / "a.heic"
-    stored = quarters().transpose(STORED[6] or 0)
+    stored = quarters().transpose(STORED[6])
     heif.from_pillow(stored).save(
         path, exif=exif("2024:05:06 07:08:09", tag0112=6), quality=90
     )

@@ -246,6 +246,17 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
     return request.param
 
 
+@pytest.fixture
+def worded(world: World, size: int) -> photos.Library:
+    """The same server, where one of the albums has words of its own."""
+    (world.root / "Trip" / "album.txt").write_text("Before")
+    world.settle()
+    library = world.open()
+    learn(library)
+    summarise(library)
+    return library
+
+
 def same_as_anew(world: World, library: photos.Library) -> None:
     """Compare all that everybody finds and may open with what a server without summaries says."""
     fresh = without_summaries(world, library)
@@ -354,18 +365,12 @@ def test_what_was_hidden_until_a_day_is_private_after_it(world: World, size: int
 
 
 def test_the_words_of_an_album_count_at_its_next_page_although_no_folder_tells_of_them(
-    world: World, size: int
+    world: World, worded: photos.Library
 ) -> None:
-    text = world.root / "Trip" / "album.txt"
-    text.write_text("Before")
-    world.settle()
-    first = world.open()
-    learn(first)
-    summarise(first)
     again = world.open()
-    assert look(again, "Trip").title == look(first, "Trip").title == "Before"
-    assert ("Trip",) in kept(first) and ("Trip",) in kept(again)
-    text.write_text("Afterwards")
+    assert look(again, "Trip").title == look(worded, "Trip").title == "Before"
+    assert ("Trip",) in kept(worded) and ("Trip",) in kept(again)
+    (world.root / "Trip" / "album.txt").write_text("Afterwards")
     for library in (*world.opened, world.open()):
         assert look(library, "Trip").title == "Afterwards"
 
@@ -498,18 +503,14 @@ def test_a_running_server_sees_new_names_in_a_folder_whose_time_was_set_back(
         summarise(summarised)
 
 
-def test_an_album_with_words_of_its_own_has_a_summary_too(world: World, size: int) -> None:
-    text = world.root / "Trip" / "album.txt"
-    text.write_text("Before")
-    world.settle()
-    first = world.open()
-    learn(first)
-    summarise(first)
-    assert ("Trip",) in kept(first)
+def test_an_album_with_words_of_its_own_has_a_summary_too(
+    world: World, worded: photos.Library
+) -> None:
+    assert ("Trip",) in kept(worded)
     library = world.open()
     assert look(library, "Trip").title == "Before"
     assert ("Trip",) in kept(library)
-    text.write_text("Afterwards")
+    (world.root / "Trip" / "album.txt").write_text("Afterwards")
     look(library := world.open(), "Trip")
     assert ("Trip",) not in kept(library)
 

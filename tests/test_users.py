@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import StartPython, run_together
+from conftest import Clock, StartPython, run_together
 from visiting import Client
 
 import photos
@@ -581,18 +581,6 @@ def test_a_damaged_hash_costs_one_user_the_login_and_nobody_else(
 
 
 # Limits
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
