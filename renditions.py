@@ -118,6 +118,7 @@ HEAD_BYTES = (
 )
 TAIL_BYTES = 4096
 KEY_LENGTH = 24
+BUFFER_BYTES = 16384  # holds the tail, and what most cameras write before the pixels
 BLOCK_BYTES = 1 << 20  # read at a time where a file is read whole
 # How files begin whose pixels may be without compression.
 UNCOMPRESSED = (b"BM", b"II*\0", b"MM\0*", b"\x89PNG", b"GIF8")
@@ -754,6 +755,14 @@ _DAYS = (
 )
 
 
+# As nearly all cameras write it; the patterns above say the same of it, more slowly.
+_WHOLE_DATE = re.compile(
+    r"(?P<year>\d{4}):(?P<month>\d\d):(?P<day>\d\d) "
+    r"(?P<before>)(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d):(?P<second>[0-5]\d)"
+    r"(?P<fraction>)(?P<after>)(?P<zone>)\s*"
+)
+
+
 def _plain_letter(letter: str) -> str:
     category = unicodedata.category(letter)
     if category == "Nd":
@@ -886,6 +895,8 @@ def parse_date(text: str, offset: str = "", subseconds: str = "") -> dt.datetime
     not even the day is certain. The text's own offset and fraction go before those that follow.
     """
     text = _plain(text)
+    if whole := _WHOLE_DATE.fullmatch(text):
+        return _date(whole, whole, offset, subseconds)
     day = _first_match(_DAYS, text)
     if day is None:
         return None
@@ -1876,10 +1887,12 @@ class PlaceFile:
         ordered: list[Patch] = []
         end = 0
         for patch in sorted(self.patches):
-            after = max(0, end - patch.offset)
+            part = patch
+            after = end - patch.offset
             if after >= patch.length:
                 continue
-            part = patch.rest(after)
+            if after > 0:
+                part = patch.rest(after)
             if ordered and part.follows(ordered[-1]):
                 last = ordered.pop()
                 part = Patch(last.offset, patch.end - last.offset, patch.pattern)
@@ -1941,7 +1954,10 @@ class Span(NamedTuple):
         rest = max(0, self.size - at)
         if length is None or length > rest:
             length = rest
-        pieces = tuple(self.cut(at, length))
+        if len(self.pieces) == 1 and length > 0:
+            pieces: tuple[Piece, ...] = ((self.start + at, length),)
+        else:
+            pieces = tuple(self.cut(at, length))
         return Span(self.file, pieces, length, self.depth + 1)
 
     def fill(self, at: int, length: int, pattern: bytes = b"\0") -> None:
@@ -2177,6 +2193,7 @@ TIFF_WHOLE = frozenset((1, 3, 4, 13, 16, 17, 18))  # the types of whole numbers
 TIFF_ORDERS = {b"II": "<", b"MM": ">"}
 TIFF_DIRECTORIES = 300
 DIRECTORY_TAGS = frozenset((0x8769, 0xA005, 0x014A))
+ALL_TAGS = range(1 << 16)
 GPS_TAG = 0x8825
 MAKER_NOTE_TAG = 0x927C
 # Location, country, state, city and landmark; of Nikon, these together and the height.
@@ -2240,20 +2257,22 @@ class Tiff(NamedTuple):
         """Return the length of a directory without its values."""
         return self.sizes.head + self.entry_count(at) * self.sizes.entry
 
-    def entries(self, at: int) -> Iterator[TiffEntry]:
-        """Yield the entries of a directory."""
+    def entries(self, at: int, tags: Collection[int] = ALL_TAGS) -> Iterator[TiffEntry]:
+        """Yield the entries of a directory that have some tags."""
         size = self.sizes.entry
+        start = at + self.sizes.head
+        rows = self.span.read(start, self.entry_count(at) * size)
+        rest = len(rows) % size
+        whole = rows[: len(rows) - rest]
         form = self.order + self.sizes.form
-        content = self.span.read(at, self.length(at))
-        first_end = self.sizes.head + size
-        for end in range(first_end, len(content) + 1, size):
-            start = end - size
-            tag, type, number, value = struct.unpack_from(form, content, start)
-            length = number * _tiff_size(type)
-            value_at = at + end - self.sizes.offset
-            if length > self.sizes.offset:
-                value_at = value
-            yield TiffEntry(at + start, tag, type, number, value_at, length)
+        for tag, type, number, value in struct.iter_unpack(form, whole):
+            if tag in tags:
+                length = number * _tiff_size(type)
+                value_at = start + size - self.sizes.offset
+                if length > self.sizes.offset:
+                    value_at = value
+                yield TiffEntry(start, tag, type, number, value_at, length)
+            start += size
 
     def numbers(self, entry: TiffEntry) -> list[int]:
         """Return the numbers of an entry, at most as many as there may be directories."""
@@ -2296,8 +2315,8 @@ def _clear_gps(tiff: Tiff, at: int) -> None:
 
 def _clear_entries(tiff: Tiff, at: int, tags: Collection[int], unused: int) -> None:
     """Empty the entries of some tags, and give them a number that has no meaning."""
-    for entry in tiff.entries(at):
-        if entry.tag in tags and entry.length <= GPS_VALUE_BYTES:
+    for entry in tiff.entries(at, tags):
+        if entry.length <= GPS_VALUE_BYTES:
             tiff.span.fill(entry.at, entry.length)
             tag = struct.pack(tiff.order + "H", unused)
             tiff.span.write(entry.start, tag)
@@ -2318,6 +2337,9 @@ def _clear_maker_note(tiff: Tiff, entry: TiffEntry) -> None:
 # GeoTIFF 1.1, 7.1.1: where the pixels lie on Earth.
 MAP_TAGS = frozenset((33922, 34264, 34735))
 TIFF_PARTS = {700: XMP, 0x83BB: IPTC, 0x8649: PHOTOSHOP, 0x002E: JPEG}
+WALKED_TAGS = frozenset(
+    (*DIRECTORY_TAGS, *MAP_TAGS, *TIFF_PARTS, GPS_TAG, MAKER_NOTE_TAG, 0x0201, 0x0202)
+)
 
 
 def _directory_parts(tiff: Tiff, entries: Iterable[TiffEntry]) -> Iterator[Inner]:
@@ -2359,7 +2381,7 @@ def walk_tiff(span: Span) -> Iterator[Inner]:
         seen.add(at)
         if len(seen) > TIFF_DIRECTORIES:
             raise PlaceKept("too many directories")
-        entries = list(tiff.entries(at))
+        entries = list(tiff.entries(at, WALKED_TAGS))
         if is_page:
             pages.append(tiff.next_directory(at))
         for entry in entries:
@@ -2751,6 +2773,8 @@ def walk_matroska(span: Span) -> Iterator[Inner]:
 
 # JPEG (ITU-T T.81, B.1). XMP part 3, 1.1.3; CIPA DC-007 (MPF).
 JPEG_SEGMENTS = 2000
+SEGMENT_HEAD = 64  # bytes that tell what it holds
+XMP_SIGN = b"http://ns.adobe.com/x"
 TRAILER_SIGNS = (b"MotionPhoto", b"MicroVideo", b"Container:Directory")  # in XMP
 JPEG_END = b"\xff\xd9"
 END_OF_IMAGE = re.compile(JPEG_END)
@@ -2787,7 +2811,7 @@ def _segments(span: Span) -> Iterator[Segment]:
     """
     at = 2
     for _ in range(JPEG_SEGMENTS):
-        header = span.read(at, 4)
+        header = span.read(at, 4 + SEGMENT_HEAD)
         if len(header) < 4:
             return
         marker = header[1]
@@ -2803,13 +2827,13 @@ def _segments(span: Span) -> Iterator[Segment]:
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:
             at += 2
             continue
-        size = max(2, int.from_bytes(header[2:], "big"))
+        size = max(2, int.from_bytes(header[2:4], "big"))
         if marker in TABLES:
             at += 2 + size
             continue
         content = span.part(at + 4, size - 2)
         at += 2 + size
-        yield Segment(marker, content, content.read(0, 64), at)
+        yield Segment(marker, content, header[4 : 2 + size], at)
     raise PlaceKept("too many segments")
 
 
@@ -2818,9 +2842,7 @@ def _further_pictures(mpf: Span, start: int) -> Iterator[Piece]:
     tiff = _tiff_of(mpf)
     if tiff is None:
         return
-    for entry in tiff.entries(tiff.number(4, 4)):
-        if entry.tag != 0xB002:
-            continue
+    for entry in tiff.entries(tiff.number(4, 4), (0xB002,)):
         count = min(entry.length // 16, TRAILER_PARTS)
         for index in range(count):
             at = entry.at + 16 * index
@@ -2869,7 +2891,8 @@ def _trailer_start(span: Span, at: int) -> int:
     """Return where something stands behind the pixels of a JPEG, which begin at `at`."""
     tail = span.read(max(at, span.size - 64), 64)
     metadata = span.file.head[:at]
-    has_more = any(sign in metadata for sign in TRAILER_SIGNS)
+    has_xmp = XMP_SIGN in metadata
+    has_more = has_xmp and any(sign in metadata for sign in TRAILER_SIGNS)
     if tail.rstrip(b"\0").endswith(JPEG_END) and not has_more:
         return span.size
     end = _find(span, at, END_OF_IMAGE)
@@ -3302,7 +3325,7 @@ def film_within(file: BinaryIO, head: bytes) -> Piece:
     pieces: list[Iterator[Piece]] = []
     if head[4:8] == b"ftyp":
         pieces.append(_told_by_boxes(file, size))
-    if is_jpeg and MOTION_SIGN.search(head):
+    if is_jpeg and XMP_SIGN in head and MOTION_SIGN.search(head):
         pieces.append(_told_by_xmp(head, size))
     if is_jpeg:
         pieces.append(_told_by_samsung(file, size))
@@ -4166,10 +4189,16 @@ SKETCH_SOURCE = (
 EXIF_THUMBNAIL_SIDE = 1024  # pixels; cameras write 160 to 512
 
 
+# The digit of each level, as a byte.
+SKETCH_LEVELS = bytes(round(level / 17) for level in range(256))
+
+
 def sketch_of(picture: Image.Image) -> str:
     """Return 3 x 2 colours of an upright sRGB picture, as Info holds them."""
-    colours = picture.resize(SKETCH_SIZE, Image.Resampling.BOX, reducing_gap=4.0)
-    return "".join(f"{round(level / 17):x}" for level in colours.tobytes())
+    if picture.size != SKETCH_SIZE:
+        picture = picture.resize(SKETCH_SIZE, Image.Resampling.BOX, reducing_gap=4.0)
+    levels = picture.tobytes().translate(SKETCH_LEVELS)
+    return levels.hex()[1::2]
 
 
 def _exif_thumbnail(exif: Exif) -> bytes:
@@ -4200,7 +4229,10 @@ def read_sketch(image: Photo, exif: Exif, orientation: int) -> str:
         thumbnail.draft("RGB", SKETCH_SOURCE)
         size = _turned(SKETCH_SIZE, orientation)
         shown = _without_bars(thumbnail, image.size)
-        colours = thumbnail.convert("RGB").resize(size, Image.Resampling.BOX, shown)
+        picture: Picture = thumbnail
+        if picture.mode != "RGB":
+            picture = picture.convert("RGB")
+        colours = picture.resize(size, Image.Resampling.BOX, shown)
     _upright(colours, orientation)
     return sketch_of(colours)
 
@@ -5007,7 +5039,7 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         changed = os.stat(path).st_ctime
         info = with_facts(info, added=changed, changed=changed)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", BUFFER_BYTES) as file:
             for step in _develop_steps(file, path, info, purpose, cache):
                 info = step
         if purpose is Purpose.ALL and info.kind == PHOTO:
