@@ -2496,6 +2496,22 @@ class Folders:
                 self._listings[parts] = Listing(path, folder, 0, changed, is_certain=True)
         return self._listings.get(parts)
 
+    def is_at_hand(self, parts: Parts) -> bool:
+        """Say whether a folder need not be listed, unless it changed: it was, maybe by an earlier server."""
+        path = os.path.join(self._path, *parts)
+        with self._listing_lock(parts):
+            return self._last_listing(parts, path) is not None
+
+    def newest_first(self, parts: Parts, names: Iterable[str]) -> list[str]:
+        """Return the names of folders in a folder, those that were written last first."""
+        path = os.path.join(self._path, *parts)
+
+        def written(name: str) -> int:
+            stamp = identity_of(os.path.join(path, name))
+            return stamp.mtime_ns if stamp else 0
+
+        return sorted(names, key=written, reverse=True)
+
     def keep(self, parts: Parts, listing: Listing, folder: Folder) -> None:
         """Have `listing` return a kept folder for as long as the one on disk is as it was listed."""
         with self._listing_lock(parts):
@@ -3700,6 +3716,11 @@ class Survey:
     albums: dict[Parts, KeptAlbum] = dataclasses.field(default_factory=dict)  # by this look
     is_whole: bool = True  # whether nothing was left out
 
+    @property
+    def has_time(self) -> bool:
+        """Whether the deadline has not come yet."""
+        return time.monotonic() < self.deadline
+
     def keep(self, kept: KeptAlbum) -> KeptAlbum:
         """Note an album, with those below it, that is as it was before."""
         self.albums[kept.place.parts] = kept
@@ -3830,7 +3851,7 @@ class Library:
             before = None
         if before and place.parts not in survey.outdated:
             return survey.keep(before)
-        own = self._own_album(place, survey.principal, survey.now)
+        own = self._own_in_time(place, survey)
         children = tuple(self._albums_in(place, before, survey))
         below = [child.album for child in children if not child.album.is_empty]
         kept = KeptAlbum(self._compose(own, rule, below), place, children)
@@ -3859,29 +3880,48 @@ class Library:
 
     def _albums_in(
         self, place: Place, before: KeptAlbum | None, survey: Survey
-    ) -> Iterator[KeptAlbum]:
-        """Yield the albums in another one; `before`: as it was, if its folder has not changed."""
-        principal, now = survey.principal, survey.now
-        names = sorted(place.folder.albums, key=natural) if before is None else ()
-        for child in before.below if before else ():
-            parts = child.place.parts
-            if parts in survey.outdated:
-                again = self.folders.album_place(place, parts[-1], principal, now)
-                yield self._with_albums(again, child.album.rule, survey)
-            else:
-                yield survey.keep(child)
-        for name in names:
+    ) -> list[KeptAlbum]:
+        """Return the albums in another one; `before`: as it was, if its folder has not changed."""
+        if before:
+            return [self._once_more(place, child, survey) for child in before.below]
+        names = sorted(place.folder.albums, key=natural)
+        is_hurried = survey.deadline < math.inf
+        children = {}
+        for name in self.folders.newest_first(place.parts, names) if is_hurried else names:
             # Of its own name alone: in a hidden album, which somebody has opened by a link,
             # what says no more is found.
-            rule = place.folder.albums[name].keywords.rule(now)
-            if not may_find(principal, rule):
+            rule = place.folder.albums[name].keywords.rule(survey.now)
+            parts = (*place.parts, name)
+            if not may_find(survey.principal, rule):
                 continue
-            is_known = ((*place.parts, name), principal.scope) in self._derived
-            if is_known or time.monotonic() < survey.deadline:
-                found = self.folders.album_place(place, name, principal, now)
-                yield self._with_albums(found, rule, survey)
+            if survey.has_time or self.folders.is_at_hand(parts):
+                child = self.folders.album_place(place, name, survey.principal, survey.now)
+                children[name] = self._with_albums(child, rule, survey)
             else:
                 survey.is_whole = False
+        return [children[name] for name in names if name in children]
+
+    def _once_more(self, place: Place, child: KeptAlbum, survey: Survey) -> KeptAlbum:
+        """Return an album in another one that has not changed."""
+        parts = child.place.parts
+        if parts not in survey.outdated:
+            return survey.keep(child)
+        again = self.folders.album_place(place, parts[-1], survey.principal, survey.now)
+        return self._with_albums(again, child.album.rule, survey)
+
+    def _own_in_time(self, place: Place, survey: Survey) -> Album:
+        """Return an album without those below it; where time is over, as a summary told it once."""
+        principal, folder = survey.principal, place.folder
+        is_known = (place.parts, principal.scope) in self._derived
+        if (
+            survey.has_time
+            or is_known
+            or principal.only_adds
+            or not isinstance(folder, KeptFolder)
+        ):
+            return self._own_album(place, principal, survey.now)
+        survey.is_whole = survey.is_whole and self._is_valid(folder.summary)
+        return self._recalled(place, folder)
 
     def _own_album(self, place: Place, principal: Principal, now: Circumstances) -> Album:
         """Return an album without those below it, derived again only after a change."""
@@ -4925,6 +4965,7 @@ class Finder:
 # --- Upkeep ------------------------------------------------------------------
 
 PASS_SECONDS = 30.0  # between two background passes, while there are changes or visitors
+FIRST_PAUSE = 2.0  # likewise, after a start: the first page of a known library goes before
 LONGEST_PAUSE = (
     600.0  # seconds; each pause without either is twice as long as the one before
 )
@@ -5210,6 +5251,8 @@ class Upkeep:
 
     def run(self) -> None:
         """Read and render what is new or changed until the library is closed. Runs in a thread."""
+        if not self._library.index.is_empty:
+            self._is_wanted.wait(FIRST_PAUSE)
         sweep(self._library.cache)
         failure = ""
         pause = PASS_SECONDS

@@ -783,20 +783,57 @@ def test_after_a_change_only_the_albums_on_its_way_are_put_together_again(
     assert zoo[0] == zoo[1] and zoo[0][0] is zoo[1][0]
 
 
+def in_a_hurry(library: photos.Library, seconds: float = -1) -> photos.Album:
+    """Return what a visitor finds on a front page that has so long to look."""
+    place = library.folders.locate((), photos.VISITOR)
+    assert place is not None
+    return library.album(place, photos.VISITOR, looking=seconds)
+
+
+def titles(album: photos.Album) -> list[str]:
+    return [child.title for child in album.albums]
+
+
 def test_an_album_that_takes_too_long_to_look_at_is_left_out_until_the_next_look(
     world: World, summarised: photos.Library
 ) -> None:
+    library = without_summaries(world, summarised)
+    (library := world.open(library.cache)).folders.recall = lambda parts: None
+    assert titles(in_a_hurry(library)) == []
+    look(library, "Zoo")  # what was looked at once is left out no more
+    assert titles(in_a_hurry(library)) == ["Zoo"]
+    assert [titles(in_a_hurry(library, 60)) for _ in range(2)] == 2 * [["Trip", "Zoo"]]
+    assert in_a_hurry(library) is in_a_hurry(library)
+
+
+def test_a_front_page_in_a_hurry_shows_what_was_true_when_the_summaries_were_kept(
+    world: World, summarised: photos.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = world.root / "Zoo" / "one.jpg"
+    identity = photos.identity_text(path.stat())
+    info = summarised.index.get(identity)
+    assert info is not None
+    later = dataclasses.replace(info, taken="2031-01-01T00:00:00")
+    summarised.index.put(identity, later)
+    former = look(summarised).last
     library = world.open()
-    place = library.folders.locate((), photos.VISITOR)
-    assert place is not None
-    assert library.album(place, photos.VISITOR, looking=-1).albums == ()
-    seen = []
-    for _ in range(2):
-        album = library.album(place, photos.VISITOR, looking=60)
-        seen.append([child.title for child in album.albums])
-    assert seen == 2 * [["Trip", "Zoo"]]
-    # What was looked at once is left out no more.
-    other = world.open()
-    look(other, "Zoo")
-    album = other.album(place, photos.VISITOR, looking=-1)
-    assert [child.title for child in album.albums] == ["Zoo"]
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "_items", lambda *_, **__: pytest.fail("files were listed"))
+        album = in_a_hurry(library)
+        assert set(titles(album)) == {"Trip", "Zoo"} and album.photos == 4
+        assert album.last != former
+    assert look(library).last == former == dt.datetime(2031, 1, 1)
+    assert in_a_hurry(library) is look(library)
+
+
+@pytest.mark.parametrize("name", ["Zoo.private", "Zoo.hidden", "Zoo.private+anna"])
+def test_a_front_page_in_a_hurry_shows_nothing_that_is_private_by_now(
+    world: World, summarised: photos.Library, name: str
+) -> None:
+    os.rename(world.root / "Zoo", world.root / name)
+    os.rename(world.root / "Trip" / "one.jpg", world.root / "Trip" / "one.jpg.private")
+    library = world.open()
+    for seconds in (-1, 60):
+        album = in_a_hurry(library, seconds)
+        assert "Zoo" not in titles(album) and album.photos <= 2
+    assert titles(in_a_hurry(library)) == ["Trip"]
