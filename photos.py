@@ -51,7 +51,6 @@ import gzip
 import hashlib
 import heapq
 import hmac
-import http
 import http.client
 import importlib.util
 import io
@@ -5719,8 +5718,7 @@ def _is_user(user: Any) -> bool:
     if not isinstance(revoked, dict):
         return False
     has_moments = all(isinstance(moment, (int, float)) for moment in revoked.values())
-    texts = [user.get(name) for name in ("password", "epoch")]
-    texts.append(user.get("role", USER))
+    texts = [user.get("password"), user.get("epoch"), user.get("role", USER)]
     has_texts = all(isinstance(text, str) for text in texts)
     return has_moments and has_texts
 
@@ -6437,7 +6435,7 @@ class Guests:
         self.store = store
         self.added = AddedStore(store)
         self._users = users
-        self._folders = folders
+        self.folders = folders
         self._missed: dict[str, float] = {}  # when an album was searched for in vain
         self._noted: dict[str, dt.date] = {}  # when a day of use was last written
 
@@ -6463,7 +6461,7 @@ class Guests:
         return ""
 
     def _is_over(self, share: Share) -> bool:
-        today = self._folders.circumstances().today
+        today = self.folders.circumstances().today
         return share.until is not None and today > share.until
 
     def share_at(self, token: str) -> Share | None:
@@ -6475,7 +6473,7 @@ class Guests:
 
     def made(self, place: Place, **terms: Any) -> Share:
         """Return a new share of the album at a place; `terms` are fields of Share."""
-        today = self._folders.circumstances().today
+        today = self.folders.circumstances().today
         share = Share(album="", device=0, inode=0, marks=(), since=today, **terms)
         return self.store.make(self._moved(share, place))
 
@@ -6505,7 +6503,7 @@ class Guests:
         The folder itself goes first, since another one may have its address by now; else what is
         at the address, such as a copy that was put back.
         """
-        place = self._folders.locate(share.address, OWNER_PRINCIPAL)
+        place = self.folders.locate(share.address, OWNER_PRINCIPAL)
         if place and place.file:
             place = None
         if place and self._folder_id(place) == (share.device, share.inode):
@@ -6524,13 +6522,13 @@ class Guests:
         own = share.address
         if not own or address[: len(own)] != own:
             return None
-        if self._folders.locate(own[:-1], VISITOR) is None:
+        if self.folders.locate(own[:-1], VISITOR) is None:
             return None
         return address[len(own) :]
 
     def note_use(self, share: Share) -> None:
         """Note that a share was used today, at most once a day."""
-        today = self._folders.circumstances().today
+        today = self.folders.circumstances().today
         if today in (share.used, self._noted.get(share.id)):
             return
         leave_to_thread()
@@ -6554,18 +6552,18 @@ class Guests:
 
     def _folder_id(self, place: Place) -> tuple[int, int]:
         try:
-            status = os.stat(os.path.join(self._folders.root, *place.parts))
+            status = os.stat(os.path.join(self.folders.root, *place.parts))
         except OSError:
             return 0, 0
         return status.st_dev, status.st_ino
 
     def _marks(self, parts: Parts) -> Iterator[str]:
         """Yield what tells the content of a folder from that of others."""
-        folder = self._folders.listing(parts)
+        folder = self.folders.listing(parts)
         for file in folder.files.values():
             yield file.identity
         for name in folder.albums:
-            if identity := identity_of(os.path.join(self._folders.root, *parts, name)):
+            if identity := identity_of(os.path.join(self.folders.root, *parts, name)):
                 yield f"{identity.inode:x}"
 
     def _search(self, share: Share) -> Place | None:
@@ -6576,7 +6574,7 @@ class Guests:
         waiting: list[Parts] = [()]
         while waiting:
             parts = waiting.pop()
-            folder = self._folders.listing(parts)
+            folder = self.folders.listing(parts)
             waiting += [(*parts, name) for name in folder.albums]
             may_be = folder.stamp and folder.stamp.inode == share.inode
             if may_be and (place := self._same_folder(share, parts)):
@@ -6586,7 +6584,7 @@ class Guests:
 
     def _same_folder(self, share: Share, parts: Parts) -> Place | None:
         """Return the place of a folder; None: it is another one, which got the number of one deleted."""
-        place = self._folders.locate(parts, OWNER_PRINCIPAL)
+        place = self.folders.locate(parts, OWNER_PRINCIPAL)
         if place is None or self._folder_id(place) != (share.device, share.inode):
             return None
         marks = set(self._marks(parts))
@@ -8095,11 +8093,8 @@ def read_icon(root: Path) -> dict[str, bytes]:
     """Return the icon that the owner has laid into a library, by its name; a link is not followed."""
     for path in map(root.joinpath, ICON_NAMES):
         with contextlib.suppress(OSError):
-            if (
-                path.is_file()
-                and not path.is_symlink()
-                and path.stat().st_size <= ICON_BYTES
-            ):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_size <= ICON_BYTES:
                 return {path.name: path.read_bytes()}
     return {}
 
@@ -11021,9 +11016,7 @@ def reach_lines(library: Library, users: UserStore) -> Iterator[str]:
             album = library.album(root, principal)
             albums = counted(count_albums(album), "album")
             yield f"{who} finds {albums} with {counts_text(album, ' and ')}."
-    paths: dict[str, list[str]] = {}
-    for rule in (HIDDEN, USERS_ONLY):
-        paths[who_may_open(rule)] = []
+    paths: dict[str, list[str]] = {who_may_open(rule): [] for rule in (HIDDEN, USERS_ONLY)}
     for place in library.places():
         if place.rule.visibility != Visibility.PUBLIC:
             path = display("/".join(place.parts)) or "the whole library"
@@ -12171,16 +12164,8 @@ def run_remove(args: argparse.Namespace) -> None:
     print(f"Removed {name}.")
 
 
-class Sharing(NamedTuple):
-    """What the commands about links for guests work on."""
-
-    config: Config
-    folders: Folders
-    guests: Guests
-
-
-def open_sharing(args: argparse.Namespace) -> Sharing:
-    """Return settings, folders and shares. Raises PhotosError before the first run."""
+def open_guests(args: argparse.Namespace) -> tuple[Config, Guests]:
+    """Return settings and guests. Raises PhotosError before the first run."""
     state, config = open_state(args)
     users = UserStore(state)
     folders = Folders(
@@ -12191,7 +12176,7 @@ def open_sharing(args: argparse.Namespace) -> Sharing:
     )
     if address := tunnel_address(state):
         config = dataclasses.replace(config, public_address=address)
-    return Sharing(config, folders, Guests(ShareStore(state), users, folders))
+    return config, Guests(ShareStore(state), users, folders)
 
 
 def album_named(folders: Folders, text: str) -> Place:
@@ -12205,9 +12190,8 @@ def album_named(folders: Folders, text: str) -> Place:
     return place
 
 
-def share_lines(sharing: Sharing, share: Share) -> Iterator[str]:
+def share_lines(config: Config, guests: Guests, share: Share) -> Iterator[str]:
     """Say what a share opens and how long, and name its link."""
-    guests = sharing.guests
     facts = [DEAD_TEXTS.get(guests.why_dead(share), "")]
     if facts == [""] and (place := guests.album(share)):
         path = display("/".join(place.parts)) or "the whole library"
@@ -12221,49 +12205,51 @@ def share_lines(sharing: Sharing, share: Share) -> Iterator[str]:
         facts.append("may add photos")
     facts.append(f"last used {share.used}" if share.used else "not used yet")
     yield f"{share.label}: {', '.join(facts)}."
-    yield f"  {share_link(sharing.config, guests.store.token(share))}"
+    yield f"  {share_link(config, guests.store.token(share))}"
 
 
-def all_share_lines(sharing: Sharing) -> Iterator[str]:
+def all_share_lines(config: Config, guests: Guests) -> Iterator[str]:
     """Say of each share what it opens."""
     try:
-        shares = sharing.guests.store.all()
+        shares = guests.store.all()
     except StateError as error:
         yield f"No link for guests opens: {error}"
         return
     if shares:
         yield "Links for guests, who need no account:"
     for share in shares:
-        yield from share_lines(sharing, share)
+        yield from share_lines(config, guests, share)
 
 
 def run_share(args: argparse.Namespace) -> None:
     """Make a link by which somebody without an account opens one album and what is in it."""
-    sharing, label = open_sharing(args), parse_label(args.whom)
-    place, until = album_named(sharing.folders, args.album), None
+    config, guests = open_guests(args)
+    label = parse_label(args.whom)
+    place = album_named(guests.folders, args.album)
+    until = None
     if not args.forever:
         until = dt.date.today() + dt.timedelta(days=parse_days(str(args.days)))
     hashed = ""
     if args.password or args.password_stdin:
         hashed = hash_password(new_password(args))
     terms = {"until": until, "password": hashed, "may_add": args.add}
-    share = sharing.guests.made(place, label=label, **terms)
-    print(*share_lines(sharing, share), sep="\n")
-    show_qr_code(share_link(sharing.config, sharing.guests.store.token(share)))
+    share = guests.made(place, label=label, **terms)
+    print(*share_lines(config, guests, share), sep="\n")
+    show_qr_code(share_link(config, guests.store.token(share)))
 
 
 def run_shares(args: argparse.Namespace) -> None:
     """List the links for guests, with what they open."""
-    sharing = open_sharing(args)
-    for share in sharing.guests.store.all():
-        print(*share_lines(sharing, share), sep="\n")
+    config, guests = open_guests(args)
+    for share in guests.store.all():
+        print(*share_lines(config, guests, share), sep="\n")
 
 
 def run_unshare(args: argparse.Namespace) -> None:
     """End all links for somebody, at once."""
-    store = open_sharing(args).guests.store
-    for share in store.labelled(args.whom):
-        store.end(share.id)
+    _, guests = open_guests(args)
+    for share in guests.store.labelled(args.whom):
+        guests.store.end(share.id)
         print(f"Ended the link for {share.label} to {share.album or 'the whole library'}.")
 
 
@@ -12435,9 +12421,9 @@ def run_check(args: argparse.Namespace) -> None:
     """Say in plain words who can see what, and what is wrong."""
     state, library, users = open_named(args)
     with contextlib.closing(library):
-        sharing = open_sharing(args)
+        config, guests = open_guests(args)
         if args.view_of:
-            for view in views_named(users, sharing.guests, args.view_of):
+            for view in views_named(users, guests, args.view_of):
                 print(*view_lines(library, view), sep="\n")
             return
         if args.outside:
@@ -12448,7 +12434,7 @@ def run_check(args: argparse.Namespace) -> None:
         print(*service_lines(state, how_to(args, "enable")), sep="\n")
         upkeep = Upkeep(library)
         print(*reach_lines(library, users), *flag_lines(library), sep="\n")
-        for line in (*all_share_lines(sharing), *place_lines(upkeep)):
+        for line in (*all_share_lines(config, guests), *place_lines(upkeep)):
             print(line)
         print_problems(upkeep, how_to(args, "index"))
         if args.deep:
