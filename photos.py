@@ -5677,9 +5677,8 @@ def encode_hash(salt: bytes, digest: bytes) -> str:
 def hash_password(password: bytes) -> str:
     """Return the hash of a password (RFC 7914) with a new salt."""
     salt = secrets.token_bytes(SALT_BYTES)
-    return encode_hash(
-        salt, hashlib.scrypt(password, salt=salt, maxmem=SCRYPT_MEMORY, **SCRYPT)
-    )
+    digest = hashlib.scrypt(password, salt=salt, maxmem=SCRYPT_MEMORY, **SCRYPT)
+    return encode_hash(salt, digest)
 
 
 def is_password(password: bytes, hashed: str) -> bool:
@@ -6153,9 +6152,8 @@ class Share:
     album: str  # its address, with slashes; '' is the library
     device: int  # of the album's folder
     inode: int
-    marks: tuple[
-        str, ...
-    ]  # of what was in the folder, so that no other one is taken for it
+    # Of what was in the folder, so that no other one is taken for it.
+    marks: tuple[str, ...]
     since: dt.date
     until: dt.date | None  # the last day, server's time; None: no end
     password: str = ""  # the hash; '': none is asked
@@ -6331,9 +6329,8 @@ class AddedStore(Store):
 
     def identities(self, who: str) -> frozenset[str]:
         """Return the identities of the files that somebody added and did not withdraw."""
-        return frozenset(
-            identity for identity, entry in self._of(who).items() if not entry["withdrawn"]
-        )
+        own = self._of(who)
+        return frozenset(identity for identity in own if not own[identity]["withdrawn"])
 
     def sizes(self, who: str) -> list[int]:
         """Return how large the files are that somebody added, those in the bin too."""
@@ -6534,10 +6531,9 @@ class Guests:
         leave_to_thread()
         self._noted[share.id] = today  # a page asks for many pictures at once
         if place := self.album(share):
+            moved = self._moved(share, place)
             with contextlib.suppress(StateError):
-                self.store.update(
-                    dataclasses.replace(self._moved(share, place), used=today)
-                )
+                self.store.update(dataclasses.replace(moved, used=today))
 
     def _moved(self, share: Share, place: Place) -> Share:
         """Return a share with an album's address, and with what tells its folder from others."""
@@ -6600,9 +6596,7 @@ LANGUAGES_BYTES = 1000  # of Accept-Language; browsers send less than 200
 LANGUAGES_KEPT = 256  # values of it whose language is remembered: 256 KB at most
 NEXT_BYTES = 4096  # of an address to come back to after login
 YEAR_SECONDS = 31_536_000
-SHARED_SECONDS = (
-    300  # that caches on the way keep what is public: a rename reaches them by then
-)
+SHARED_SECONDS = 300  # that caches on the way keep what is public: a rename takes as long
 KEPT_BYTES = 32_000_000  # of finished pages, each as it is and compressed
 PAGES_AT_ONCE = 16  # that can be made at the same moment
 GZIP_LEVEL = 5  # of a page: 1 % larger than with 6, in three quarters of the time
@@ -10984,12 +10978,10 @@ def root_of(library: Library) -> Place:
     """
     place = library.folders.locate((), OWNER_PRINCIPAL)
     if place is None or library.is_away:
-        problem = (
-            f"{library.folders.root} is missing, or empty although its photos are known."
-        )
-        raise StateError(
-            f"{problem} Is its disk connected? Nothing is forgotten meanwhile."
-        )
+        root = library.folders.root
+        problem = f"{root} is missing, or empty although its photos are known."
+        advice = "Is its disk connected? Nothing is forgotten meanwhile."
+        raise StateError(f"{problem} {advice}")
     return place
 
 
@@ -12272,14 +12264,9 @@ def show_progress(done: int, total: int, started: float) -> None:
     remaining = (time.monotonic() - started) / done * (total - done)
     estimate = f"{remaining / 60:.0f} min" if remaining > 90 else f"{remaining:.0f} s"
     bar = ("#" * (done * BAR_LENGTH // total)).ljust(BAR_LENGTH, ".")
-    print(
-        f"\r[{bar}] {done}/{total}, about {estimate} left  ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
-    if done == total:
-        print(file=sys.stderr, flush=True)
+    line = f"\r[{bar}] {done}/{total}, about {estimate} left  "
+    end = "\n" if done == total else ""
+    print(line, end=end, file=sys.stderr, flush=True)
 
 
 def run_with_progress(
