@@ -2921,9 +2921,7 @@ class Index:
         """Remember what a file is; what is to be tried again, only while the program runs."""
         before = self.glance(identity)
         line = _index_line(identity, info)
-        entry: Info | str = info
-        if _info_of(line) == info:
-            entry = line
+        entry = line or info
         former = _index_line(identity, before) if before else ""
         with self._lock:
             self._infos[identity] = entry

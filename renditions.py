@@ -5075,6 +5075,12 @@ def encode_request(path: str, purpose: Purpose) -> str:
     return json.dumps([path, purpose]) + "\n"
 
 
+def encode_reply(info: Info) -> str:
+    """Return the line that tells what a file is: what is not as by default."""
+    facts = {name: value for name, value in vars(info).items() if value != _DEFAULTS[name]}
+    return json.dumps(facts) + "\n"
+
+
 def decode_reply(line: str) -> Info | None:
     """Return what a worker's line tells; None: it is half a line, or no reply at all."""
     if not line.endswith("\n"):
@@ -5195,4 +5201,4 @@ def work(cache_folder: str) -> None:
         with ending_with_server:
             info = develop(path, Purpose(purpose), cache)
         with contextlib.suppress(BrokenPipeError):  # the server is gone, and stdin ends
-            os.write(replies, json.dumps(vars(info)).encode("ascii") + b"\n")
+            os.write(replies, encode_reply(info).encode("ascii"))

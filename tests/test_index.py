@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import time
@@ -22,12 +23,18 @@ KNOWN = renditions.Info(
 )
 
 
-def test_facts_that_no_line_can_tell_are_known_until_a_restart(tmp_path: Path) -> None:
-    index = photos.Index(tmp_path)
+def test_facts_that_no_line_can_tell_come_from_no_worker() -> None:
     odd = dataclasses.replace(KNOWN, taken="some day")
-    index.put("file", odd)
-    assert index.get("file") == odd
-    assert photos.Index(tmp_path).get("file") is None
+    assert renditions.decode_reply(renditions.encode_reply(odd)) is None
+    assert renditions.decode_reply(renditions.encode_reply(KNOWN)) == KNOWN
+
+
+def test_a_worker_tells_only_what_is_not_as_by_default() -> None:
+    info = renditions.with_facts(
+        KNOWN, caption="", place=(), crc=-1, retry=renditions.NEVER
+    )
+    facts = json.loads(renditions.encode_reply(info))
+    assert sorted(facts) == ["key", "kind", "latitude", "taken", "width"]
 
 
 def test_what_is_known_of_many_files_is_understood_again_when_asked_for(
