@@ -1366,11 +1366,9 @@ def may_find(principal: Principal, rule: Rule, identity: str = "") -> bool:
 
     `identity` is that of a file, '' of an album.
     """
-    if principal.is_user:
-        return may_open(principal, rule)
-    return rule.visibility == Visibility.PUBLIC and not is_withheld_from(
-        principal, identity
-    )
+    if not principal.is_user and rule.visibility != Visibility.PUBLIC:
+        return False
+    return may_open(principal, rule, identity)
 
 
 def may_add(principal: Principal, rule: Rule) -> bool:
@@ -7893,9 +7891,8 @@ def photo_sections(album: Album, items: Sequence[Item]) -> list[Section]:
     end = album.items[-1].taken.date()
     form = heading_form(dates, start, end, len(album.items))
     sections: list[Section] = []
-    latest = dates[0]
-    for item, date in zip(items, dates, strict=True):
-        latest = max(latest, date)
+    seen_last = itertools.accumulate(dates, max)
+    for item, date, latest in zip(items, dates, seen_last, strict=True):
         first = last = None
         if form == "day":
             first = last = latest
@@ -7924,13 +7921,10 @@ def day_sections(items: Sequence[Item]) -> list[Section]:
 def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
     """Divide the albums of a page by years, where there are many, of more years than one."""
     has_headings = count > LARGE_GRID and len({year_of(album) for album in albums}) > 1
-    sections: list[Section] = []
-    for album in albums:
-        first = year_of(album) if has_headings else None
-        if not sections or sections[-1].first != first:
-            sections.append(Section(first, first, []))
-        sections[-1].members.append(album)
-    return sections
+    years = itertools.groupby(
+        albums, lambda album: year_of(album) if has_headings else None
+    )
+    return [Section(year, year, [*albums_of_year]) for year, albums_of_year in years]
 
 
 def bar_height(count: int, most: int) -> int:
