@@ -8057,7 +8057,7 @@ _EXPORT = re.compile(
 )
 # Which scripts are sent together, those that are used by others first. Modules of one's own for each
 # behaviour compress worse by a quarter, and a browser asks for each.
-PAGE_SCRIPTS = "retry soft dates share seen grid more where".split()
+PAGE_SCRIPTS = "retry jump soft dates share seen grid more where".split()
 VIEWER_SCRIPTS = (
     "transition slide details slideshow zoom strip address bright press viewer".split()
 )

@@ -2,5 +2,5 @@
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 document.addEventListener("load", ({ target }) => {
-  if (target.loading === "lazy" && !calm.matches) target.animate({ opacity: [0, 1] }, 150);
+  if (target.hasAttribute?.("loading") && !calm.matches) target.animate({ opacity: [0, 1] }, 150);
 }, true);

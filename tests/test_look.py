@@ -578,6 +578,37 @@ def test_nothing_shifts_while_soft_pictures_are_replaced(
     assert sum(page.evaluate("shifts")) == 0
 
 
+IN_SIGHT = """[...document.querySelectorAll(".grid li")].filter(item => {
+    const {top, bottom} = item.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+}).map(item => item.querySelector("img").src.match(/\\d+(?=\\.jpg)/)[0])"""
+
+
+@pytest.mark.parametrize("to", ["1e6", "2500"])
+def test_after_a_jump_the_pictures_in_sight_are_asked_for_first(
+    tmp_path: Path, open_site: Callable[..., Any], to: str
+) -> None:
+    make_album(tmp_path / "Album" / "Many", *[USUAL] * 90)
+    page = open_site(**PHONE)
+    asked: list[str] = []
+
+    def keep(route: Any) -> None:
+        asked.append(Path(route.request.url.partition("?")[0]).stem)
+        # and no answer: the line is slow
+
+    page.route("**/thumbnail/**", keep)
+    page.goto("/album/Many/", wait_until="domcontentloaded")
+    page.wait_for_function("document.querySelector('.place-now')")  # the scripts have run
+    page.wait_for_timeout(500)
+    before = len(asked)
+    assert before >= 8
+    page.evaluate(f"scrollTo({{top: {to}, behavior: 'instant'}})")
+    in_sight = page.evaluate(IN_SIGHT)
+    assert len(in_sight) >= 6
+    eventually(lambda: set(in_sight) <= set(asked))
+    assert set(asked[before:][: len(in_sight)]) == set(in_sight)
+
+
 def test_who_leafs_quickly_sees_no_empty_frame(
     tmp_path: Path, open_site: Callable[..., Any]
 ) -> None:
