@@ -2164,6 +2164,7 @@ class Folder:
 
         `.` and `..` are no titles here: browsers never send such a part of an address.
         """
+        leave_to_thread()
         names: dict[str, list[str]] = {}
         for name in sorted(self.albums, key=natural):
             title = self.albums[name].title
@@ -2194,6 +2195,7 @@ class Folder:
 
     @functools.cached_property
     def _shots(self) -> dict[str, Shot]:
+        leave_to_thread()  # 0.1 s of 20,000 files with films
         names = self.plain_names()
         # Photos alone are no shot. Most folders hold nothing else.
         if not any(plain.lower().endswith(SHOT_SUFFIXES) for plain in names.values()):
@@ -2203,8 +2205,6 @@ class Folder:
 
     def shot(self, name: str) -> Shot:
         """Return what may be one shot with a file; most files are alone."""
-        if "_shots" not in vars(self):  # 0.1 s of 20,000 files with films
-            leave_to_thread()
         return self._shots.get(name, NO_SHOT)
 
 
@@ -2905,6 +2905,7 @@ class Index:
             return entry
         info = self._understand(entry)
         if info is None:
+            leave_to_thread()
             with self._lock:
                 if self._infos.get(identity) is entry:
                     del self._infos[identity]
@@ -2937,6 +2938,9 @@ class Index:
 
     def changed_since(self, changes: int) -> set[str] | None:
         """Return the files of which something else is known since so many changes; None: too many."""
+        if changes == self.changes:
+            return set()
+        leave_to_thread()
         with self._lock:
             count = self.changes - changes
             if count > len(self._last_changed):
@@ -3008,11 +3012,13 @@ class Damaged:
 
     def sums(self) -> Mapping[str, int]:
         """Return the CRC-32 that each damaged file had, by identity, as the file says now."""
+        if identity_of(self._path) == self._as_read:
+            return self._sums
+        leave_to_thread()
         with self._lock:
             identity = identity_of(self._path)
-            if identity != self._as_read:
-                self._as_read = identity
-                self._sums = self._load()
+            self._sums = self._load()
+            self._as_read = identity  # now, or others would still get the old sums
             return self._sums
 
     def _load(self) -> dict[str, int]:
@@ -4052,9 +4058,11 @@ class Library:
 
     def _list_items(self, key: Scoped, list_again: ListItems) -> Sequence[Item]:
         """Return the items of an album from memory where it was asked for lately, or list them."""
-        former, items = self._listed.pop(key, (None, ()))
+        former, items = self._listed.get(key, (None, ()))
         if former is not list_again:
+            leave_to_thread()
             items = list_again()
+        self._listed.pop(key, None)
         self._listed[key] = list_again, items
         for other in list(self._listed)[:-ALBUMS_LISTED]:
             self._listed.pop(other, None)
@@ -5749,6 +5757,7 @@ class Store:
         entries = self._unchanged()
         if entries is not None:
             return entries
+        leave_to_thread()
         with self._read_lock:
             entries = self._unchanged()
             if entries is None:
@@ -6229,6 +6238,7 @@ class ShareStore(Store):
         """Return the shares by token, made again after a change."""
         entries = self._read()
         if self._by_token[0] is not entries:
+            leave_to_thread()
             shares = (share_from(share_id, entry) for share_id, entry in entries.items())
             self._by_token = entries, {self.token(share): share for share in shares}
         return self._by_token[1]
@@ -6317,6 +6327,7 @@ class AddedStore(Store):
         """Return the records of somebody, sorted out again after a change."""
         entries = self._read()
         if self._by_who[0] is not entries:
+            leave_to_thread()
             by_who: dict[str, dict[str, Any]] = {}
             for identity, entry in entries.items():
                 by_who.setdefault(entry["who"], {})[identity] = entry
@@ -6501,6 +6512,7 @@ class Guests:
             place = None
         if place and self._folder_id(place) == (share.device, share.inode):
             return place
+        leave_to_thread()
         place = self._search(share) or place
         if place:
             with contextlib.suppress(StateError):  # it is found again all the same
@@ -6872,7 +6884,7 @@ class FilePart:
 
     def _handle(self) -> int:
         if self._file is None:
-            self._file = io.FileIO(self._path)
+            self._file = io.FileIO(self._path, opener=open_regular)
         return self._file.fileno()
 
     def read(self, size: int = -1) -> bytes:
@@ -6970,6 +6982,7 @@ class Document:
 
     @functools.cached_property
     def zipped(self) -> bytes:
+        leave_to_thread()
         return gzip.compress(self.body, GZIP_LEVEL, mtime=0)
 
     @property
@@ -8981,6 +8994,7 @@ class Guard:
         """Return the site's title as config.json says now; where that is damaged, as it said before."""
         identity = identity_of(self._config_path)
         if identity != self._config_identity:
+            leave_to_thread()
             try:
                 self._site_title = (read_config(self._state) or Config()).title
             except StateError as error:
@@ -10351,33 +10365,37 @@ class Channel(waitress.channel.HTTPChannel):
         return is_idle or (self.request is not None and self.request.is_late())
 
 
-def _folder_of(request: Parser) -> int:
-    """Return a number for the folder of a path, which may be as long as a head."""
-    return hash(request.path[: request.path.rfind("/") + 1])
+def _pace_key(request: Parser) -> int:
+    """Return a number for an album's path, or for that of all files of one folder.
+
+    An album may take long where its files do not; and a path may be as long as a head.
+    """
+    folder, _, name = request.path.rpartition("/")
+    return hash(folder if name else request.path)
 
 
 class Pace:
     """Which requests were answered quickly a moment ago: what they need is in the system's memory."""
 
     def __init__(self) -> None:
-        # By the folder of a path: until when, s on the monotonic clock.
+        # By `_pace_key`: until when, s on the monotonic clock.
         self._quick_until: dict[int, float] = {}
 
     def is_quick(self, request: Parser) -> bool:
         """Say whether a request is one that the server's loop may answer by itself."""
         if request.error or request.command not in ("GET", "HEAD"):
             return False
-        quick_until = self._quick_until.get(_folder_of(request), 0)
+        quick_until = self._quick_until.get(_pace_key(request), 0)
         return time.monotonic() < quick_until
 
     def note(self, request: Parser, seconds: float) -> None:
         """Note how long an answer took."""
         if seconds > QUICK_SECONDS:
-            self._quick_until.pop(_folder_of(request), None)
+            self._quick_until.pop(_pace_key(request), None)
             return
         if len(self._quick_until) >= PACES_KEPT:
             self._quick_until.clear()
-        self._quick_until[_folder_of(request)] = time.monotonic() + PACE_SECONDS
+        self._quick_until[_pace_key(request)] = time.monotonic() + PACE_SECONDS
 
 
 class Dispatcher(waitress.task.ThreadedTaskDispatcher):

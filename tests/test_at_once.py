@@ -259,6 +259,35 @@ def test_the_loop_pairs_no_files_of_a_folder() -> None:
         assert folder.shot("IMG_1.jpg") == photos.NO_SHOT
 
 
+def test_the_loop_sorts_no_names_of_a_folder() -> None:
+    names = {f"Day {number}": photos.parse_name(f"Day {number}") for number in range(3)}
+    folder = photos.Folder(None, {}, names)
+    with in_the_loop(), pytest.raises(photos.NeedsThread):
+        folder.albums_at("Day 1")
+    assert folder.albums_at("Day 1") == ["Day 1"]
+    with in_the_loop():
+        assert folder.albums_at("Day 1") == ["Day 1"]
+
+
+def test_the_loop_lists_no_items_of_an_album_that_left_the_memory(
+    client: Client, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "ALBUMS_LISTED", 1)
+
+    def is_ready() -> bool:
+        client.request("GET", "/album/Album/")
+        with contextlib.suppress(photos.NeedsThread), in_the_loop():
+            return client.request("GET", "/album/Album/").status == 200
+        return False
+
+    eventually(is_ready)
+    client.request("GET", "/album/Other/")
+    for _ in range(2):
+        with in_the_loop(), pytest.raises(photos.NeedsThread):
+            client.request("GET", "/album/Album/")
+    eventually(is_ready)
+
+
 class Asked:
     """A request, as far as its pace depends on it."""
 
@@ -285,6 +314,16 @@ def test_a_slow_answer_is_given_by_a_thread_the_next_time(
     pace.note(asked, 0)
     now[0] += photos.PACE_SECONDS + 1  # the disk may sleep by now
     assert not pace.is_quick(asked)
+
+
+def test_a_quick_answer_says_nothing_of_an_album_whose_path_it_shares() -> None:
+    pace = photos.Pace()
+    for quick, long in (("/healthz", "/"), ("/album/A/1.jpg", "/album/A/")):
+        pace.note(Asked(quick), 0)
+        assert pace.is_quick(Asked(quick))
+        assert not pace.is_quick(Asked(long))
+    pace.note(Asked("/album/B/"), 0)
+    assert pace.is_quick(Asked("/album/B/"))
 
 
 def test_who_asks_for_ever_new_paths_fills_no_memory() -> None:
