@@ -2516,6 +2516,10 @@ class Folders:
             if latest.folder is listing.folder and latest.changed == listing.changed:
                 self._listings[parts] = latest._replace(folder=folder)
 
+    def is_forgotten(self, parts: Parts) -> bool:
+        """Say whether a folder was gone at the last walk, and nobody has listed it since."""
+        return parts not in self._listings
+
     def certain(self, parts: Parts) -> Listing | None:
         """Return how a folder was listed last, if its times tell of each change since."""
         listing = self._listings.get(parts)
@@ -2782,16 +2786,24 @@ class Folders:
         name = (self.real_root.name, *parts)[-1]
         return self.listing(parts).text.title or display(parse_name(name).title)
 
-    def walk(self) -> list[tuple[Parts, Folder]]:
-        """Return all folders, each file looked at again, those with the newest files first."""
+    def walk(
+        self, as_seen: Callable[[Parts], Folder | None] = lambda parts: None
+    ) -> list[tuple[Parts, Folder]]:
+        """Return all folders, each file looked at again, those with the newest files first.
+
+        `as_seen` tells of a folder that is left out, since none of its files has to be looked at.
+        """
         walked: dict[Parts, Folder] = {}
+        everywhere = set()
         waiting: list[Parts] = [()]
         while waiting:
             parts = waiting.pop()
-            folder = self.look(parts)
-            walked[parts] = folder
+            everywhere.add(parts)
+            folder = as_seen(parts)
+            if folder is None:
+                folder = walked[parts] = self.look(parts)
             waiting += [(*parts, name) for name in folder.albums]
-        for parts in set(self._listings) - walked.keys():
+        for parts in set(self._listings) - everywhere:
             self._listings.pop(parts, None)
             self._listing_locks.pop(parts, None)
         return sorted(walked.items(), key=lambda pair: pair[1].last_written, reverse=True)
@@ -2962,6 +2974,11 @@ class Index:
     @property
     def is_empty(self) -> bool:
         return not self._infos
+
+    @property
+    def count(self) -> int:
+        """Of how many files something is known."""
+        return len(self._infos)
 
     def forget(self, identity: str) -> None:
         """Forget a file that holds something else by now."""
@@ -3172,6 +3189,11 @@ class KeptFolder(Folder):
     def is_large(self) -> bool:
         """Whether the background pass alone finds files that were written over, or read again."""
         return len(self.summary.identities) > LARGE_FOLDER
+
+    @property
+    def identities(self) -> list[str]:
+        """The identities that the files had."""
+        return self.summary.identities
 
     def is_like(self, other: Folder) -> bool:
         is_same = (self.stamp, self.text) == (other.stamp, other.text)
@@ -4183,12 +4205,16 @@ class Library:
             newest = heapq.nlargest(FEED_ITEMS, newest, key=_added)
         return newest
 
-    def walk(self) -> list[tuple[Parts, Folder]]:
-        """Return all folders, each file looked at again, those with the newest files first."""
-        folders = self.folders.walk()
-        remaining = {parts for parts, _ in folders}
+    def walk(
+        self, as_seen: Callable[[Parts], Folder | None] = lambda parts: None
+    ) -> list[tuple[Parts, Folder]]:
+        """Return all folders, each file looked at again, those with the newest files first.
+
+        `as_seen`: as `Folders.walk` asks it.
+        """
+        folders = self.folders.walk(as_seen)
         for key in list(self._derived):
-            if key[0] not in remaining:
+            if self.folders.is_forgotten(key[0]):
                 self._derived.pop(key, None)
                 self._deriving_locks.pop(key, None)
         return folders
@@ -4359,6 +4385,10 @@ class Library:
         failures = [failure for key in keys if (failure := self._failures.get(key))]
         is_over = all(time.monotonic() > failure.until for failure in failures)
         return info.problem != "" and info.retry == AT_START and bool(failures) and is_over
+
+    def failing(self) -> set[str]:
+        """Return the identities of files of which something could not be made at the last try."""
+        return {identity for identity, _ in list(self._failures)}
 
     def seconds_until_due(self) -> float:
         """Return when the next file that failed is tried again; infinite: none is."""
@@ -4974,6 +5004,12 @@ LONGEST_PAUSE = (
 )
 # A copy may stall for so long: until then each pass looks at all files, and not at folders alone.
 CALM_SECONDS = 600.0
+PRUNING_PAUSE = (
+    3600.0  # seconds between two looks for what nobody needs, while there are changes
+)
+FEW_FILES = (
+    2000  # of which each rendition is looked for; of more, all renditions are listed
+)
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
 BUDGET_AHEAD = 0.9  # the part of the cache's budget that pictures made ahead may take
 ROUND_SECONDS = 30 * DAY_SECONDS  # from one reading of all originals to the next
@@ -5209,6 +5245,21 @@ class Look(NamedTuple):
     files: int  # a sum that differs when a file does
 
 
+class Seen(NamedTuple):
+    """A folder as the background pass has seen it with all its files."""
+
+    stamp: Identity | None
+    changed: int  # its ctime, ns since the epoch; 0: its times do not tell of each change
+    file_count: int
+    files: int  # a sum that differs when a file does
+    latest: float  # when it or a file in it changed, s since the epoch
+    has_resting: bool  # whether a file has taken too long, and is not tried again yet
+
+    def is_calm(self, seconds: float) -> bool:
+        """Say whether nothing has changed for so long, and no file rests."""
+        return not self.has_resting and is_older(self.latest, seconds)
+
+
 class Upkeep:
     """What keeps a library read, rendered and tidy: the background pass. One thread at a time."""
 
@@ -5220,7 +5271,18 @@ class Upkeep:
         self._is_wanted = threading.Event()  # whether somebody waits
         self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
         self._was_visited = threading.Event()
-        self._folders: list[tuple[Parts, Folder]] = []  # as the pass sees them now
+        # Where the pass finds something to do, as it sees them now; None: there is no pass.
+        self._folders: list[tuple[Parts, Folder]] | None = None
+        self._seen: dict[Parts, Seen] = {}  # all folders, at the last look
+        self._tidy: dict[Parts, Seen] = {}  # those in which nothing was left to do
+        self._all_until = 0.0  # s on the monotonic clock: all files are looked at then
+        self._made: set[str] = set()  # the folders of renditions at the last look
+        self._changes = 0  # of the index, up to the last look
+        self._learned: set[str] = set()  # files that were read since the look before
+        self._unplaced: set[str] = set()  # those of them that no folder is seen to have
+        self._problems: dict[Parts, int] = {}  # how many a folder has
+        self._is_tidy = False  # whether the last work left nothing but what fails
+        self._pruned = -math.inf  # when, s on the monotonic clock
         self._last_look: Look | None = None
         self._done: Look | None = None  # after which nothing was left to do
         self._is_settled = False  # whether all files were at the last look
@@ -5305,69 +5367,133 @@ class Upkeep:
             if look != self._done:
                 look = self._do_all(look)
             is_calm = self._is_calm(look, CALM_SECONDS)
+            self._note_tidy()
         finally:
-            self._folders = []
-        if look != before:
+            self._folders = None
+        count = sum(seen.file_count for seen in self._seen.values())
+        if look != before and self._library.index.count != count:
             self._prunings = 2  # the second one deletes what the first has missed
-        if self._prunings or self._orphans:
+        now = time.monotonic()
+        may_prune = is_calm or now > self._pruned + PRUNING_PAUSE
+        if may_prune and (self._prunings or self._orphans):
             self.prune()
+            self._pruned = now
             self._prunings -= 1
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
         if is_calm and not is_anything_left:
-            pause = min(DAY_SECONDS, self._library.seconds_until_due())
-            self._rest_until = time.monotonic() + pause
+            due = time.monotonic() + self._library.seconds_until_due()
+            self._rest_until = min(self._all_until, due)
         return look == before
+
+    def _note_tidy(self) -> None:
+        """Note the folders in which nothing is left to do, so that the next pass leaves them alone."""
+        failing = self._library.failing()
+        for parts, folder in self._folders or () if self._is_tidy else ():
+            seen = self._seen[parts]
+            if seen.is_calm(SETTLE_SECONDS) and failing.isdisjoint(folder.identities):
+                self._tidy[parts] = seen
 
     def _do_all(self, look: Look) -> Look:
         """Do all that there is to do, looking again in between; return the last look."""
         self._done = None
+        self._is_tidy = False
         while self._work() or self.note_checksums(self._round):
             if self._closed.is_set():
                 return look
             self.note_wanted()
             self.trim()
             look = self._look()
-        self.problem_count = len(self.problems())
+        for parts, folder in self._folders or ():
+            reasons = [reason for _, reason in self._problems_in(folder) if reason]
+            self._problems[parts] = len(reasons)
+        self.problem_count = sum(self._problems.get(parts, 0) for parts in self._seen)
         is_short = self._library.is_full or not self._has_room
-        is_failing = self._is_stuck or self._library.seconds_until_due() < math.inf
-        if self._is_settled and not is_failing and not is_short:
+        self._is_tidy = not self._is_stuck and not is_short
+        is_failing = self._library.seconds_until_due() < math.inf
+        if self._is_tidy and self._is_settled and not is_failing:
             self._done = look
         return look
 
     def _look(self) -> Look:
-        """Look at all folders and files, once for all that is done next."""
+        """Look at all folders, and at the files that may have changed, for all that is done next."""
         started = time.monotonic()
         # Somebody may delete the cache.
         made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
-        self._folders = []  # those of the last look leave the memory first
-        self._folders = self._library.walk()
+        self._folders = None  # those of the last look leave the memory first
+        self._folders = self._walk({folder.name for folder in self._made_folders()})
         self._library.summarise(self._folders)
-        for parts, folder in self._folders:
+        for parts, seen in self._seen.items():
             path = os.path.join(self._library.folders.root, *parts)
-            stamps[path] = folder.stamp or identity_of(path)
-        files = sum(map(hash, self._all_files()))
+            stamps[path] = seen.stamp or identity_of(path)
+        files = sum(seen.files for seen in self._seen.values())
         look = Look(stamps, self._library.index.changes, files)
         self._is_settled = self._is_calm(look, SETTLE_SECONDS)
         needed = ROUND_LOOKS * (time.monotonic() - started)
         self._round = min(max(needed, PASS_SECONDS), LONGEST_ROUND)
         return look
 
-    def _all_files(self) -> Iterator[tuple[str, float]]:
-        for _, folder in self._folders:
-            for file in folder.files.values():
-                yield file.identity, file.changed
+    def _walk(self, made: set[str]) -> list[tuple[Parts, Folder]]:
+        """Return the folders in which there may be something to do, each file looked at again."""
+        now, index = time.monotonic(), self._library.index
+        learned = index.changed_since(self._changes)
+        if learned is None or not made >= self._made or now > self._all_until:
+            self._tidy = {}
+            self._all_until = now + DAY_SECONDS
+            self._prunings = 2
+        self._learned, self._made, self._changes = learned or set(), made, index.changes
+        self._unplaced = set(self._learned)
+        self._seen = {}
+        folders = self._library.walk(self._as_seen)
+        self._unplaced.difference_update(*(folder.identities for _, folder in folders))
+        if self._unplaced and self._seen:
+            # Written over, and read for a visitor: no folder tells of that.
+            self._tidy, self._seen = {}, {}
+            folders = self._library.walk()
+        for parts, folder in folders:
+            self._tidy.pop(parts, None)
+            self._seen[parts] = self._see(parts, folder)
+        return folders
+
+    def _as_seen(self, parts: Parts) -> Folder | None:
+        """Return a folder that is as it was when nothing was left to do there: one stat."""
+        seen = self._tidy.get(parts)
+        if seen is None or not seen.is_calm(CALM_SECONDS):
+            return None
+        folder = self._library.folders.listing(parts)
+        listing = self._library.folders.certain(parts)
+        if listing is None or (folder.stamp, listing.changed) != seen[:2]:
+            return None
+        if self._learned and not self._learned.isdisjoint(folder.identities):
+            return None
+        if self._unplaced:
+            self._unplaced.difference_update(folder.identities)
+        self._seen[parts] = seen
+        return folder
+
+    def _see(self, parts: Parts, folder: Folder) -> Seen:
+        files = folder.files.values()
+        listing = self._library.folders.certain(parts)
+        moments = [max(file.mtime, file.changed) for file in files]
+        if folder.stamp:
+            moments.append(folder.stamp.mtime)
+        now = time.time()
+        return Seen(
+            stamp=folder.stamp,
+            changed=listing.changed if listing else 0,
+            file_count=len(files),
+            files=sum(hash((file.identity, file.changed)) for file in files),
+            # What lies in the future comes of a wrong clock.
+            latest=max((moment for moment in moments if moment <= now), default=0.0),
+            has_resting=any(map(self._library.rests, files)),
+        )
 
     def _is_calm(self, look: Look, seconds: float) -> bool:
         """Say whether nothing has changed for so long, and no file rests that takes too long."""
         moments = [stamp.mtime for stamp in look.stamps.values() if stamp]
-        for _, folder in self._folders:
-            files = folder.files.values()
-            moments += [max(file.mtime, file.changed) for file in files]
-            if any(map(self._library.rests, files)):
-                return False
-        return all(is_older(moment, seconds) for moment in moments)
+        is_calm = all(is_older(moment, seconds) for moment in moments)
+        return is_calm and all(seen.is_calm(seconds) for seen in self._seen.values())
 
     def _work(self) -> bool:
         """Read all that is new, then render for a while; say whether to go on without a pause."""
@@ -5410,9 +5536,15 @@ class Upkeep:
         names = rendition_names(info, purpose)
         return all(is_made(self._library.cache, info.key, name) for name in names)
 
+    def _to_look_through(self) -> list[tuple[Parts, Folder]]:
+        """Return the folders of the pass; outside of one, all."""
+        if self._folders is None:
+            return self._library.walk()
+        return self._folders
+
     def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
-        for _, folder in self._folders or self._library.walk():
+        for _, folder in self._to_look_through():
             for file in folder.files.values():
                 is_settled = is_older(max(file.mtime, file.changed), seconds)
                 if is_settled and not self._library.rests(file):
@@ -5424,14 +5556,24 @@ class Upkeep:
 
     def unrendered(self, settled: float, purpose: Purpose = Purpose.ALL) -> Iterator[File]:
         """Yield the files that lack renditions that a purpose needs, newest albums first."""
-        made = {folder.name: ManyNames(os.listdir(folder)) for folder in self._made()}
+        is_there = self._look_up()
         for file, info in self._settled(settled):
             if info is None:
                 continue
-            names = [f"{info.key}-{name}.webp" for name in rendition_names(info, purpose)]
-            is_missing = not all(name in made.get(name[:2], ()) for name in names)
+            names = rendition_names(info, purpose)
+            is_missing = not all(is_there(info.key, name) for name in names)
             if is_missing or self._library.is_due(file, info):
                 yield file
+
+    def _look_up(self) -> Callable[[str, str], bool]:
+        """Return what says whether a rendition is there, by the key of its photo and its name."""
+        counts = [len(folder.files) for _, folder in self._folders or ()]
+        if self._folders is not None and sum(counts) < FEW_FILES:
+            return functools.partial(is_made, self._library.cache)
+        made = {
+            folder.name: ManyNames(os.listdir(folder)) for folder in self._made_folders()
+        }
+        return lambda key, name: f"{key}-{name}.webp" in made.get(key[:2], ())
 
     def note_checksums(self, seconds: float = PASS_SECONDS) -> bool:
         """Read whole the files whose checksums are not known, for so long; say whether some are left.
@@ -5462,7 +5604,7 @@ class Upkeep:
             if info and info.key and info.crc < 0:
                 note_checksum(self._library, file, info)
 
-    def _made(self) -> Iterator[Path]:
+    def _made_folders(self) -> Iterator[Path]:
         """Yield the folders of renditions."""
         root = self._library.cache / RENDITIONS_FOLDER
         return filter(Path.is_dir, root.glob("??"))
@@ -5484,7 +5626,7 @@ class Upkeep:
         keys = ManyNames(info.key for info in infos if info)
         if not keys or any(folder.stamp is None for folder in folders):
             return
-        names = itertools.chain.from_iterable(map(os.listdir, self._made()))
+        names = itertools.chain.from_iterable(map(os.listdir, self._made_folders()))
         orphans = {name for name in names if _is_orphan(name, keys)}
         for name in orphans & self._orphans:
             path = self._library.cache / RENDITIONS_FOLDER / name[:2] / name
@@ -5578,7 +5720,7 @@ class Upkeep:
     def problems(self) -> list[Problem]:
         """Return all that cannot be shown, or only in part, in natural order."""
         problems = []
-        for parts, folder in self._folders or self._library.walk():
+        for parts, folder in self._library.walk():
             for name, reason in self._problems_in(folder):
                 if reason:
                     path = display(os.path.join(*parts, name)) or "."

@@ -270,3 +270,96 @@ def test_a_visit_ends_a_long_pause(
     monkeypatch.setattr(upkeep, "_is_at_rest", rest)
     upkeep.run()
     assert len(passes) == 2
+
+
+# While there are changes
+
+
+def looked_at(upkeep: photos.Upkeep, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have each folder noted of which all files are looked at, by its name."""
+    names: list[str] = []
+    look = photos.Folders.look
+
+    def note(folders: photos.Folders, parts: photos.Parts) -> photos.Folder:
+        names.append("/".join(parts))
+        return look(folders, parts)
+
+    monkeypatch.setattr(photos.Folders, "look", note)
+    return names
+
+
+@pytest.fixture
+def times_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the times of folders believed that changed a moment ago."""
+    monkeypatch.setattr(photos, "TICK", 0.0)
+
+
+@pytest.fixture
+def busy(
+    times_believed: None,
+    upkeep: photos.Upkeep,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> photos.Upkeep:
+    """That upkeep, in a library of which one album has changed within the last minutes."""
+    monkeypatch.setattr(photos, "CALM_SECONDS", 3600.0)
+    # What changed before the test counts as calm.
+    for parts, seen in upkeep._seen.items():
+        upkeep._seen[parts] = upkeep._tidy[parts] = seen._replace(latest=1e9)
+    draw(library / "Trip" / "new.jpg")
+    return upkeep
+
+
+@pytest.mark.whole
+def test_a_pass_after_a_change_looks_at_the_files_of_that_album_alone(
+    busy: photos.Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = looked_at(busy, monkeypatch)
+    assert not busy._is_at_rest()
+    monkeypatch.setattr(busy, "prune", lambda: pytest.fail("it has just been pruned"))
+    assert not busy._tend()
+    assert set(names) == {"Trip"}
+    assert len(made(busy._library)) == 14
+    assert list(busy.unrendered(0)) == []
+    monkeypatch.setattr(photos.Library, "run", lambda *_: pytest.fail("nothing is new"))
+    for _ in range(2):  # a copy may stall
+        names.clear()
+        assert not busy._is_at_rest()
+        busy._tend()
+        assert names == ["Trip"]
+    assert busy.problem_count == len(busy.problems())
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("large", [2000, -1])
+def test_while_an_album_changes_no_change_of_another_one_is_missed(
+    large: int, busy: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "LARGE_FOLDER", large)
+    busy._tend()
+    # Written in place, and read for a visitor.
+    content = draw(library.parent / "other.jpg", (90, 50)).read_bytes()
+    (library / "Trip" / "Beach" / "sand.png").write_bytes(content)
+    place = place_at(busy._library, "Trip", "Beach", "sand.png")
+    assert busy._library.item(place)
+    draw(library / "Secret.private" / "more.jpg", (80, 40))
+    (library / "New").mkdir()
+    draw(library / "New" / "first.jpg", (70, 30))
+    busy._tend()
+    for address in (("Trip", "Beach", "sand.png"), ("New", "first.jpg")):
+        info = infos(busy, *address)
+        assert info and info.colour, address
+    assert list(busy.unrendered(0)) == []
+
+
+@pytest.mark.whole
+def test_while_an_album_changes_all_files_are_looked_at_once_a_day(
+    busy: photos.Upkeep, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy._tend()
+    names = looked_at(busy, monkeypatch)
+    later = time.monotonic() + photos.DAY_SECONDS + 1
+    monkeypatch.setattr(photos.time, "monotonic", lambda: later)
+    busy._tend()
+    below = [path for path in library.rglob("*") if path.is_dir()]
+    assert len(set(names)) == len(below) + 1

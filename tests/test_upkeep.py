@@ -30,6 +30,7 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
 ) -> None:
     monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(photos, "PASS_SECONDS", 0.02)
+    monkeypatch.setattr(photos, "PRUNING_PAUSE", 0.0)
     (library / "Trip" / "text.jpg").write_text("this is no photo")
     opened = open_library()
     upkeep = photos.Upkeep(opened)
