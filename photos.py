@@ -7034,6 +7034,7 @@ class FilePart:
         wanted = min(size, remaining) if size >= 0 else remaining
         if wanted == 0:
             return b""
+        self._require_right()
         block = read_at(self._handle(), self._at, wanted)
         self._check(is_whole=len(block) == wanted)
         offset, self._at = self._at, self._at + wanted
@@ -7052,6 +7053,7 @@ class FilePart:
         of a file that changed.
         """
         at = self._at
+        self._require_right()
         count = self._uncopied_bytes()
         if count > 0 and self._may_send_uncopied:
             return self._send_uncopied(connection, count)
@@ -7089,6 +7091,13 @@ class FilePart:
     def _check(self, *, is_whole: bool) -> None:
         if not is_whole or exact_identity(os.fstat(self._handle())) != self._identity:
             raise OSError(errno.ESTALE, "the file was written while it was sent")
+
+    def look_at_right(self) -> None:
+        """Look whether somebody may read on, and remember it where nobody may."""
+        if not self._may_read_on():
+            self._may_read_on = lambda: False
+
+    def _require_right(self) -> None:
         if not self._may_read_on():
             raise OSError(errno.EACCES, "the right to it ended while the file was sent")
 
@@ -9314,11 +9323,10 @@ class Guard:
             was_just_checked = now - checked < RIGHTS_SECONDS
             if was_just_checked or visit.place is NOWHERE:
                 return self._may_read_on(visit)
-            checked = now
             # The film of a live photo has a name of its own.
-            if not os.path.exists(path):
-                return False
-            return self._is_still_open(visit)
+            is_open = os.path.exists(path) and self._is_still_open(visit)
+            checked = now
+            return is_open
 
         return may_read_on
 
@@ -10384,6 +10392,25 @@ class Task(waitress.task.WSGITask):
             self.channel.send_head()
 
 
+class RightTask(NamedTuple):
+    """A look at whether somebody may still have a file, which the loop has begun to send."""
+
+    channel: waitress.channel.HTTPChannel
+    part: FilePart
+
+    def service(self) -> None:
+        """Look, and have the loop send on. Runs in a thread."""
+        try:
+            self.part.look_at_right()
+        finally:
+            self.channel.is_looked_at = False
+            self.channel.server.pull_trigger()
+
+    def cancel(self) -> None:
+        """Send no more."""
+        self.channel.cancel()
+
+
 class Channel(waitress.channel.HTTPChannel):
     """A connection."""
 
@@ -10394,6 +10421,7 @@ class Channel(waitress.channel.HTTPChannel):
     keeps_head = False  # whether what is written next waits for what comes after it
     head = b""
     may_send_file = False
+    is_looked_at = False  # by a thread: whether the visitor may have the rest of a file
     # On the monotonic clock, s, while a thread waits for the visitor.
     writing_since = math.inf
 
@@ -10470,6 +10498,10 @@ class Channel(waitress.channel.HTTPChannel):
         self.last_activity = time.time()
         return sent
 
+    def writable(self) -> bool:
+        """Say whether there is something to send now."""
+        return not self.is_looked_at and bool(super().writable())
+
     def handle_write(self) -> None:
         """Send some of what waits; of a file one block, so that other connections have a turn."""
         self.may_send_file = True
@@ -10484,7 +10516,15 @@ class Channel(waitress.channel.HTTPChannel):
         if not self.may_send_file:
             return 0
         self.may_send_file = False
-        return data.send(self.socket)
+        before = in_loop.set(True)
+        try:
+            return data.send(self.socket)
+        except NeedsThread:
+            self.is_looked_at = True
+            self.server.task_dispatcher.add_to_queue(RightTask(self, data))
+            return 0
+        finally:
+            in_loop.reset(before)
 
     @property
     def order(self) -> tuple[int, float]:
@@ -10555,10 +10595,10 @@ class Dispatcher(waitress.task.ThreadedTaskDispatcher):
         interpreter at each system call.
         """
         if not (self.pace.is_quick(task.requests[0]) and task.answer_at_once()):
-            self._add_to_queue(task)
+            self.add_to_queue(task)
 
-    def _add_to_queue(self, task: Any) -> None:
-        """Have a thread answer a request, a new one where all are busy."""
+    def add_to_queue(self, task: Any) -> None:
+        """Have a thread do something, such as answer a request, a new one where all are busy."""
         with self._starting:
             with self.lock:
                 self.queue.append(task)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drawing import draw
@@ -163,6 +165,85 @@ def test_a_rename_counts_for_the_loop_at_the_next_request(
         assert b"Album" not in ask(port, "/")[2]
         (state.parent / "Album.private").rename(album)
         assert ask(port, THUMBNAIL)[0] == 200
+
+
+LONG_BYTES = 12_000_000  # more than the network takes before anybody reads
+
+
+def ask_for_long(port: int) -> socket.socket:
+    """Ask for an original that is sent as it is read; return the connection."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    connection.sendall(b"GET /photo/Other/long.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    return connection
+
+
+def rest_of(connection: socket.socket) -> int:
+    """Return how many bytes come until the server has nothing more to send."""
+    count = 0
+    connection.settimeout(3)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        while block := connection.recv(1 << 20):
+            count += len(block)
+    return count
+
+
+@pytest.fixture
+def long(state: Path) -> Path:
+    """An album with an original that takes a while to send."""
+    path = state.parent / "Other" / "long.jpg"
+    draw(path, size=(64, 48))
+    with path.open("ab") as file:
+        file.truncate(LONG_BYTES)
+    for changed in (path, path.parent, state.parent):
+        os.utime(changed, (1e9, 1e9 + 0.5))
+    return path
+
+
+def test_while_an_original_is_sent_the_loop_lists_no_folder(
+    state: Path, long: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "RIGHTS_SECONDS", 0.0)
+    read_folder, may_go_on = photos.Folders._read_folder, threading.Event()
+    is_listing = threading.Event()
+
+    def wait_first(*arguments: Any) -> photos.Folder:
+        is_listing.set()
+        may_go_on.wait(20)
+        return read_folder(*arguments)
+
+    with serving(state) as port, ask_for_long(port) as connection:
+        monkeypatch.setattr(photos.Folders, "_read_folder", wait_first)
+        draw(long.with_name("new.jpg"))
+        reader = threading.Thread(target=rest_of, args=(connection,))
+        reader.start()
+        assert is_listing.wait(20)
+        since = time.monotonic()
+        assert ask(port, "/healthz")[0] == 200
+        assert time.monotonic() - since < 10
+        may_go_on.set()
+        reader.join(30)
+    with serving(state) as port:
+        assert ask(port, "/photo/Other/long.jpg")[2] == long.read_bytes()
+
+
+def test_an_original_is_sent_on_after_a_look_at_a_changed_folder(
+    state: Path, long: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "RIGHTS_SECONDS", 0.0)
+    with serving(state) as port, ask_for_long(port) as connection:
+        draw(long.with_name("new.jpg"))
+        assert rest_of(connection) > LONG_BYTES - 1000
+
+
+def test_an_original_is_sent_no_further_when_its_album_becomes_private(
+    state: Path, long: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "RIGHTS_SECONDS", 0.0)
+    with serving(state) as port, ask_for_long(port) as connection:
+        long.parent.rename(state.parent / "Other.private")
+        assert rest_of(connection) < LONG_BYTES - 1000
+        assert ask(port, "/healthz")[0] == 200
 
 
 @contextlib.contextmanager
