@@ -1492,8 +1492,8 @@ def _open_exif(image: Photo) -> Exif:
     size = layout.offset_size
     at = exif.number(layout.offset, size, size)
     first = exif.directory(at, FIRST_TAGS)
-    entries = exif.entries(at)
-    end = at + layout.number_size + len(entries)
+    count = exif.number(layout.number, at, layout.number_size)
+    end = at + layout.number_size + count * layout.entry_size
     # Some writers leave out what should stand there.
     next = _read_or_none(exif.number, layout.offset, end, size) or 0
     return exif._replace(first=first, next=next)
@@ -2774,6 +2774,7 @@ def walk_matroska(span: Span) -> Iterator[Inner]:
 # JPEG (ITU-T T.81, B.1). XMP part 3, 1.1.3; CIPA DC-007 (MPF).
 JPEG_SEGMENTS = 2000
 SEGMENT_HEAD = 64  # bytes that tell what it holds
+SEGMENTS_BYTES = 1024  # read at once: a thumbnail has no more before its pixels
 XMP_SIGN = b"http://ns.adobe.com/x"
 TRAILER_SIGNS = (b"MotionPhoto", b"MicroVideo", b"Container:Directory")  # in XMP
 JPEG_END = b"\xff\xd9"
@@ -2810,8 +2811,12 @@ def _segments(span: Span) -> Iterator[Segment]:
     Tables and junk between segments are passed over.
     """
     at = 2
+    block, start = b"", at
     for _ in range(JPEG_SEGMENTS):
-        header = span.read(at, 4 + SEGMENT_HEAD)
+        if at + 4 + SEGMENT_HEAD > start + len(block):
+            block = span.read(at, SEGMENTS_BYTES)
+            start = at
+        header = block[at - start :][: 4 + SEGMENT_HEAD]
         if len(header) < 4:
             return
         marker = header[1]
