@@ -459,7 +459,7 @@ LATER = (
 )
 
 
-READER = 3  # counted up when the same file is read to other facts than before
+READER = 4  # counted up when the same file is read to other facts than before
 
 
 LITERAL_BYTES = 32  # of a patch that is no fill
