@@ -15,6 +15,10 @@ import photos
 
 pytestmark = pytest.mark.usefixtures("patient")
 
+MONTHS = (
+    "January February March April May June July August September October November December"
+).split()
+
 
 @pytest.fixture
 def owner(site: photos.Site, library: Path) -> Client:
@@ -113,6 +117,23 @@ def test_what_makes_no_sense_is_refused(
     answer = make(owner, **fields)
     assert answer.status == 400 and "<form" in answer.text
     assert store.all() == []
+
+
+@pytest.mark.parametrize(
+    ("language", "form"),
+    [("en", "Until {0.day} {1} {0.year}"), ("ja", "{0.year}年{0.month}月{0.day}日まで")],
+)
+def test_the_end_of_a_link_is_a_date_as_its_reader_writes_it(
+    owner: Client, store: photos.ShareStore, language: str, form: str
+) -> None:
+    answer = make(owner)
+    (share,) = store.all()
+    assert share.until
+    said = form.format(share.until, MONTHS[share.until.month - 1])
+    for address in ("/shares", answer.headers["location"]):
+        page = owner.get(address, Accept_Language=language).text
+        assert said in page
+        assert share.until.isoformat() not in page
 
 
 def test_a_second_link_to_one_album_for_the_same_people_is_refused(
