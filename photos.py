@@ -512,10 +512,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def try_lock(path: Path) -> int | None:
-    """Take a lock file for as long as the returned descriptor is open. Raises OSError.
-
-    None: another process has the lock.
-    """
+    """Take a lock for as long as its file is open; None: another process has it. Raises OSError."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if sys.platform != "win32":
@@ -1362,10 +1359,7 @@ def may_open(principal: Principal, rule: Rule, identity: str = "") -> bool:
 
 
 def may_find(principal: Principal, rule: Rule, identity: str = "") -> bool:
-    """Decide whether somebody finds something in lists, counts, dates and covers.
-
-    `identity` is that of a file, '' of an album.
-    """
+    """Decide whether somebody finds something in lists, counts, dates and covers."""
     if not principal.is_user and rule.visibility != Visibility.PUBLIC:
         return False
     return may_open(principal, rule, identity)
@@ -7478,10 +7472,7 @@ class Takeaways:
         self._places = threading.BoundedSemaphore(ZIPS_AT_ONCE)
 
     def of(self, album: Album, title: str, scope: str, *, hides_places: bool) -> Takeaway:
-        """Return an album's takeaway, laid out again only after a change.
-
-        `scope`: that of the principal, who finds the album like this.
-        """
+        """Return the takeaway of an album as a scope finds it, laid out again only after a change."""
         key = album.address, title, scope, hides_places
         if takeaway := self._laid_out(key, album):
             return takeaway
@@ -7583,10 +7574,7 @@ def name_to_add(name: str, media_type: str) -> str:
 
 
 def _rename_anew(source: str, target: str) -> bool:
-    """Rename a file where nothing has that name; False: this system cannot do both at once.
-
-    Raises FileExistsError, other OSErrors.
-    """
+    """Rename a file, never over another; False: no such call here. Raises FileExistsError, OSError."""
     if sys.platform == "win32":
         os.rename(source, target)  # which replaces nothing on Windows
         return True
@@ -11164,10 +11152,7 @@ def count_albums(album: Album) -> int:
 
 
 def root_of(library: Library) -> Place:
-    """Return the place of the library itself, which the owner may open in any case.
-
-    Raises StateError where its disk seems to be away.
-    """
+    """Return the place of the library itself. Raises StateError where its disk seems to be away."""
     place = library.folders.locate((), OWNER_PRINCIPAL)
     if place is None or library.is_away:
         root = library.folders.root
@@ -11252,10 +11237,7 @@ class View(NamedTuple):
 
 
 def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
-    """Yield as whom `check --as` looks: one person, or the guest of each share with that label.
-
-    Raises NoSuchUser.
-    """
+    """Yield as whom `check --as` looks: a person, or a guest of each such share. Raises NoSuchUser."""
     folded = unicodedata.normalize("NFC", name).strip().casefold()
     if name == "visitor":
         yield View(VISITOR, Links("", ""))
