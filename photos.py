@@ -6905,10 +6905,10 @@ def requested_part(headers: Headers, etag: str, modified: str, size: int) -> Par
     if not match or not is_same:
         return whole
     first, last = match.groups()
-    is_backwards = first != "" and last != "" and int(last) < int(first)
-    if is_backwards or (first == "" and last == ""):
+    is_backwards = first and last and int(last) < int(first)
+    if is_backwards or not (first or last):
         return whole
-    if first == "":  # the last bytes
+    if not first:  # the last bytes
         start, end = max(0, size - int(last)), size
     else:
         start, end = int(first), min(size, int(last or size) + 1)
@@ -8366,9 +8366,6 @@ class Links:
 
     def add(self, address: Parts) -> str:
         return self._to("add", address or ("",))
-
-    def withdraw(self, item: Item) -> str:
-        return self._to("add", item.address)
 
     def zip_page(self, address: Parts) -> str:
         return self._to("zip", address or ("",))
