@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import os
 import socket
@@ -165,6 +166,109 @@ def test_a_rename_counts_for_the_loop_at_the_next_request(
         assert b"Album" not in ask(port, "/")[2]
         (state.parent / "Album.private").rename(album)
         assert ask(port, THUMBNAIL)[0] == 200
+
+
+HEAD = b"GET %b HTTP/1.1\r\nHost: localhost\r\n"
+EXCHANGES = {
+    "a body": HEAD + b"Content-Length: 5\r\n\r\nhello",
+    "no bytes of a body": HEAD + b"Content-Length: 0\r\n\r\n",
+    "a body in chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    "a body that waits for 100": HEAD
+    + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+    "100 without a body": HEAD + b"Expect: 100-continue\r\n\r\n",
+    "a second request behind it": HEAD
+    + b"\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an empty line before it": b"\r\n" + HEAD + b"\r\n",
+    "HEAD": HEAD.replace(b"GET", b"HEAD") + b"\r\n",
+    "HTTP/1.0": HEAD.replace(b"1.1", b"1.0") + b"\r\n",
+    "HTTP/1.0 that stays": HEAD.replace(b"1.1", b"1.0") + b"Connection: keep-alive\r\n\r\n",
+    "the end of the connection": HEAD + b"Connection: close\r\n\r\n",
+    "a condition": HEAD + b"If-None-Match: *\r\n\r\n",
+    "a range": HEAD + b"Range: bytes=0-9\r\n\r\n",
+    "a range that is not there": HEAD + b"Range: bytes=99999999-\r\n\r\n",
+    "ranges": HEAD + b"Range: bytes=0-1,4-5\r\n\r\n",
+    "another host": HEAD.replace(b"localhost", b"evil.example") + b"\r\n",
+    "a long query": HEAD.replace(b"%b", b"%b?" + b"a=1&" * 3000) + b"\r\n",
+}
+
+
+def exchange(port: int, sent: bytes) -> list[object]:
+    """Send bytes; return the answer, and the next on the same connection if it stays, dates left out."""
+    answers: list[object] = []
+    requests = [sent, HEAD % b"/healthz" + b"Connection: close\r\n\r\n"]
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        for request_sent in requests:
+            connection.sendall(request_sent)
+            method = "HEAD" if request_sent.startswith(b"HEAD") else "GET"
+            answer = http.client.HTTPResponse(connection, method=method)
+            answer.begin()
+            headers = [pair for pair in answer.getheaders() if pair[0] != "Date"]
+            answers += [answer.version, answer.status, headers, answer.read()]
+            if answer.will_close:
+                break
+        answers.append(connection.recv(1))
+    return answers
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("path", [b"/", THUMBNAIL.encode(), ORIGINAL.encode()])
+def test_the_loop_frames_its_answers_as_a_thread_does(
+    state: Path, answered: Answered, monkeypatch: pytest.MonkeyPatch, path: bytes
+) -> None:
+    with serving(state, public_address="https://photos.example") as port:
+        eventually(
+            lambda: ask(port, path.decode(), 2) and is_by_loop(answered, path.decode())()
+        )
+        by_loop = {name: exchange(port, sent % path) for name, sent in EXCHANGES.items()}
+        assert [answer for answer in answered if answer == (path.decode(), True)]
+        monkeypatch.setattr(photos.Pace, "is_quick", lambda *_: False)
+        by_thread = {name: exchange(port, sent % path) for name, sent in EXCHANGES.items()}
+    assert by_loop == by_thread
+    assert by_loop["a second request behind it"][-1] == b""
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RecursionError(),
+        BrokenPipeError(errno.EPIPE, "gone"),
+        OSError(errno.EMFILE, "too many open files"),
+        ValueError("a bug"),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "a bug"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", ["send_health", "__call__"])
+def test_an_error_in_the_loop_costs_one_answer(
+    state: Path,
+    answered: Answered,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    place: str,
+) -> None:
+    def fail(*_: object) -> photos.Response:
+        raise error
+
+    with monkeypatch.context() as patch:
+        if place == "send_health":
+            patch.setattr(photos.Site, place, fail)
+        with serving(state) as port:
+            eventually(
+                lambda: ask(port, THUMBNAIL, 2) and is_by_loop(answered, THUMBNAIL)()
+            )
+            if place == "__call__":
+                patch.setattr(photos.Site, place, fail)
+            monkeypatch.setattr(photos.Pace, "is_quick", lambda *_: True)
+            failing = "/healthz" if place == "send_health" else THUMBNAIL
+            for _ in range(3):
+                with contextlib.suppress(http.client.BadStatusLine, ConnectionError):
+                    assert ask(port, failing)[0] == 500
+            patch.undo()
+            if place == "__call__":
+                assert ask(port, THUMBNAIL)[0] == 200
+            assert ask(port, "/static/style.css")[0] == 200
 
 
 LONG_BYTES = 12_000_000  # more than the network takes before anybody reads
