@@ -478,8 +478,8 @@ class Asked:
 
     error = None
 
-    def __init__(self, path: str, command: str = "GET") -> None:
-        self.path, self.command = path, command
+    def __init__(self, path: str, command: str = "GET", query: str = "") -> None:
+        self.path, self.command, self.query = path, command, query
 
 
 def test_a_slow_answer_is_given_by_a_thread_the_next_time(
@@ -494,6 +494,8 @@ def test_a_slow_answer_is_given_by_a_thread_the_next_time(
     assert pace.is_quick(beside)
     assert not pace.is_quick(Asked("/thumbnail/B/1.jpg"))
     assert not pace.is_quick(Asked("/thumbnail/A/1.jpg", "POST"))
+    assert pace.is_quick(Asked("/thumbnail/A/1.jpg", query="w=320&v=01234567"))
+    assert not pace.is_quick(Asked("/thumbnail/A/1.jpg", query="a&" * 8000))
     pace.note(beside, photos.QUICK_SECONDS * 2)
     assert not pace.is_quick(asked)
     pace.note(asked, 0)

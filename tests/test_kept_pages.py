@@ -427,3 +427,25 @@ def test_another_public_address_is_on_every_page(site: photos.Site) -> None:
             assert sum(page.count(".example/") for page in pages) == sum(
                 page.count(f"{address}/") for page in pages
             )
+
+
+class Compared:
+    """Something that is equal to all others of its kind, and counts how often that is asked."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return isinstance(other, Compared)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_what_is_equal_to_what_a_page_was_made_from_is_compared_once() -> None:
+    kept, document = photos.KeptPages(), photos.Document(b"page")
+    kept.put(("key",), (Compared(),), document)
+    again = (Compared(),)
+    assert kept.get(("key",), again) is document
+    assert Compared.times == 1
+    assert kept.get(("key",), again) is document
+    assert Compared.times == 1
