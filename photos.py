@@ -10229,8 +10229,9 @@ PEER_CONNECTIONS = 64  # of one address: a browser opens six, a household has a 
 HEADER_SECONDS = 20  # for the head of a request
 BODY_SECONDS = 300  # for all of it
 SLOWEST_BODY = 10_000  # bytes/s, when the head's time is over
-# An answer that a thread gave within so many seconds is given by the loop the next time, for a while.
-QUICK_SECONDS, PACE_SECONDS = 0.02, 10.0
+# An answer that a thread gave within so many seconds is given by the loop the next time, for a moment:
+# where a disk of the network hangs, the loop waits for it, until the disk answers.
+QUICK_SECONDS, PACE_SECONDS = 0.02, 2.0
 PACES_KEPT = 1000
 QUERY_BYTES = 500  # pages lead to shorter ones; to take one of 16 KB apart costs 8 ms
 MOMENT = 1.0  # s, in which a visitor should ask after connecting, or take some of an answer

@@ -18,7 +18,7 @@ import pytest
 from drawing import draw
 from processes import eventually, request
 from test_server import serving
-from visiting import Client
+from visiting import PASSWORD, Client, invite
 
 import photos
 
@@ -350,6 +350,48 @@ def test_an_original_is_sent_no_further_when_its_album_becomes_private(
         assert ask(port, "/healthz")[0] == 200
 
 
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("change", ["removed", "logged out", "new password", "share ended"])
+def test_what_ends_a_visit_counts_for_the_loop_at_the_next_request(
+    state: Path, answered: Answered, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(photos, "SCRYPT", {"n": 2**4, "r": 8, "p": 1})
+    (state.parent / "Other").rename(state.parent / "Other.private")
+    os.utime(state.parent, (1e9, 1e9 + 0.5))
+    photos.make_state_folder(state)
+    users, shares = photos.UserStore(state), photos.ShareStore(state)
+    for name in ("mira", "anna"):
+        users.register(name, PASSWORD.encode(), owner=name == "mira")
+    token = photos.Tokens(photos.read_secret(state)).issue(
+        "anna", users.epoch("anna"), "id"
+    )
+    prefix = invite(state, "Other") if change == "share ended" else ""
+    album = "" if prefix else "Other/"
+    paths = [f"{prefix}{path}{album}" for path in ("/thumbnail/", "/photo/", "/")]
+    paths = [f"{path}one.jpg" for path in paths[:2]] + [f"{prefix}/"]
+    changes: dict[str, Callable[[], None]] = {
+        "removed": lambda: users.remove("anna"),
+        "logged out": lambda: users.revoke("anna", "id", int(time.time()) + 1000),
+        "new password": lambda: users.set_password("anna", b"another password"),
+        "share ended": lambda: shares.end(shares.all()[0].id),
+    }
+    with serving(state) as port:
+
+        def get(path: str) -> tuple[int, dict[str, str], bytes]:
+            cookie = "" if prefix else f"photos={token}"
+            return request(port, path, Cookie=cookie)
+
+        for path in paths:
+            eventually(lambda path=path: get(path) and is_by_loop(answered, path)())
+            assert get(path)[0] == 200
+        before = get(paths[-1])
+        assert b"one.jpg" in before[2] if prefix else b"/album/Other/" in before[2]
+        changes[change]()
+        assert [get(path)[0] for path in paths[:2]] == [404, 404]
+        after = get(paths[-1])
+        assert after[0] == 404 if prefix else b"/album/Other/" not in after[2]
+
+
 @contextlib.contextmanager
 def in_the_loop() -> Iterator[None]:
     before = photos.in_loop.set(True)
@@ -415,6 +457,45 @@ def test_the_loop_makes_nothing(client: Client, path: str) -> None:
     # And what was given up in the middle keeps nothing locked.
     assert client.request("GET", path).status in (200, 404)
     assert client.request("GET", path).status in (200, 404)
+
+
+def calls_in_loop(client: Client, path: str) -> int:
+    """Return how many calls of functions an answer takes the loop, once it is ready."""
+    calls = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    def is_ready() -> bool:
+        client.request("GET", path)
+        with contextlib.suppress(photos.NeedsThread), in_the_loop():
+            return client.request("GET", path).status == 200
+        return False
+
+    eventually(is_ready)
+    sys.setprofile(count)
+    with in_the_loop():
+        client.request("GET", path)
+    sys.setprofile(None)
+    return calls
+
+
+def test_what_the_loop_does_grows_with_no_album(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "READ_PATIENCE", 30)
+    content = (state.parent / "Other" / "one.jpg").read_bytes()
+    large = state.parent / "Large"
+    large.mkdir()
+    for number in range(400):
+        (large / f"{number}.jpg").write_bytes(content)
+    app = photos.create_app(state, config=photos.Config(), background=False)
+    with contextlib.closing(app):
+        client = Client(app)
+        for kind in ("/album/{}/", "/thumbnail/{}/0.jpg", "/photo/{}/0.jpg"):
+            small = calls_in_loop(client, kind.format("Album"))
+            assert 50 < calls_in_loop(client, kind.format("Large")) < small + 50, kind
 
 
 def test_the_loop_lists_no_folder_that_has_changed(client: Client, state: Path) -> None:
