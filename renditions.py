@@ -3593,7 +3593,6 @@ def decode_grid(path: str, grid: Grid, side: int) -> Picture:
 
 JPEG_PIXELS = 300_000_000  # a JPEG shrinks while it is decoded: 280 megapixels take 28 MB
 OTHER_PIXELS = 100_000_000  # others are decoded whole: 4 to 15 bytes a pixel
-WEBP_PIXELS = 40_000_000  # a larger WebP is left to ffmpeg
 # Longest side of a preview, pixels: a full-HD screen; where a whole part of the photo's own pixels is
 # within these, that part. Half of 4000 to 4096, as most phones have them, is what a JPEG decoder
 # yields for a quarter of its work: resampling that to 1920 took 29 ms more, for a mean SSIM of 0.957
@@ -3646,6 +3645,28 @@ def _worker_memory() -> int:
 
 WORKER_MEMORY = _worker_memory()  # address space of a worker and of its ffmpeg, bytes
 SPARE_MEMORY = 100 << 20  # what a worker needs beside the pixels of a photo
+LEAST_PIXELS_MEMORY = 240 << 20  # a PNG of 48 megapixels needs 192
+
+
+def _pixels_memory() -> int:
+    """Return how much one decoding may take, bytes: a quarter of the machine's memory.
+
+    On a machine with 1 GB, the largest photos take a worker 270 MB, most of them 100.
+    """
+    most = WORKER_MEMORY - SPARE_MEMORY
+    memory = machine_memory()
+    if memory is None:
+        return most
+    return min(most, max(LEAST_PIXELS_MEMORY, memory // 4))
+
+
+PIXELS_MEMORY = _pixels_memory()
+# Bytes a pixel that decoding takes, as measured: of a PNG 4 and of a grey one 1.3.
+PIXEL_BYTES = 4
+GREY_BYTES = 2
+DEEP_BYTES = 5  # besides, with transparency, a palette or more than 8 bits a channel
+BYTES_OF_FORMAT = {"AVIF": 9, "TIFF": 7, "WEBP": 15}
+WEBP_PIXELS = min(40_000_000, PIXELS_MEMORY // 15)  # a larger WebP is left to ffmpeg
 MOST_CHUNKS = 100_000  # of a PNG; of 8 KB each they hold 800 MB
 CHUNK_BYTES = 1 << 20
 
@@ -4139,14 +4160,26 @@ def _scans_memory(image: Photo) -> int:
     return 2 * samples // largest
 
 
+def _decoding_memory(image: Photo) -> int:
+    """Return how much decoding a photo takes, bytes. A JPEG and a HEIC shrink meanwhile."""
+    if image.format in ("JPEG", "MPO", "HEIF"):
+        return _scans_memory(image)
+    size = BYTES_OF_FORMAT.get(image.format or "", PIXEL_BYTES)
+    if image.mode == "L" and size == PIXEL_BYTES:
+        size = GREY_BYTES
+    if image.mode not in ("L", "RGB", "CMYK", "YCbCr") or "transparency" in image.info:
+        size += DEEP_BYTES
+    return size * image.width * image.height
+
+
 def _load(image: Photo, path: str, look: Look, box: Size) -> tuple[Picture, bool]:
     """Decode a photo, shrunk where its decoder can; say whether it is."""
     if look.grid:
         return decode_grid(path, look.grid, max(box)), True
     if image.format == "HEIF":
         _limit_pixels(image, OTHER_PIXELS)
-    if _scans_memory(image) > WORKER_MEMORY - SPARE_MEMORY:
-        raise MemoryError  # or the decoder would call the file damaged
+    if _decoding_memory(image) > PIXELS_MEMORY:
+        raise MemoryError  # before a pixel is loaded, or some decoders call the file damaged
     is_drafted = image.draft(None, box) is not None
     image.load()
     return image, is_drafted
@@ -4965,7 +4998,7 @@ NO_FILM = "its content is no film that is known here, or damaged from the start"
 def explain(error: BaseException) -> str:
     """Say to the owner why a file cannot be shown."""
     if isinstance(error, MemoryError):
-        most = WORKER_MEMORY >> 20
+        most = PIXELS_MEMORY >> 20
         return f"too large: it needs more than {most} MB of memory; export it smaller"
     if isinstance(error, UnidentifiedImageError):
         return "its content is not a picture, or damaged from the start"

@@ -224,10 +224,53 @@ def test_a_progressive_jpeg_too_large_to_be_read_is_not_called_damaged(
     image = Image.new("RGB", (4000, 3000), "#336699")
     image.save(path, progressive=True, subsampling=subsampling)
     needed = 4000 * 3000 * 2 * (3 if subsampling == 0 else 3 / 2)
-    spare = renditions.SPARE_MEMORY
     for memory, is_shown in ((needed * 1.01, True), (needed * 0.99, False)):
-        monkeypatch.setattr(renditions, "WORKER_MEMORY", int(memory) + spare)
+        monkeypatch.setattr(renditions, "PIXELS_MEMORY", int(memory))
         info = renditions.develop(os.fspath(path), Purpose.ALL, tmp_path / str(memory))
         assert info.has_picture == is_shown
         assert (info.width, info.height) == (4000, 3000)
         assert is_shown or "export it smaller" in info.problem
+
+
+# By name: the mode of the pixels, and the bytes that each takes at least.
+KINDS = {
+    "a.png": ("RGB", 4),
+    "grey.png": ("L", 1),
+    "clear.png": ("RGBA", 8),
+    "deep.png": ("I;16", 8),
+    "few.png": ("P", 5),
+    "a.bmp": ("RGB", 4),
+    "a.tif": ("RGB", 7),
+    "a.webp": ("RGB", 15),
+    "clear.webp": ("RGBA", 15),
+    "a.avif": ("RGB", 9),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_needs_too_much_memory_is_refused_before_its_pixels_are_loaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mode, size = KINDS[name]
+    path = tmp_path / name
+    Image.new(mode, (400, 300)).save(path)
+    monkeypatch.setattr(renditions, "PIXELS_MEMORY", 400 * 300 * size - 1)
+    monkeypatch.setattr(renditions.Image.Image, "load", lambda image: pytest.fail("loaded"))
+    info = renditions.develop(os.fspath(path), Purpose.ALL, tmp_path / "cache")
+    assert "export it smaller" in info.problem
+    assert (info.width, info.height) == (400, 300)
+    monkeypatch.undo()
+    monkeypatch.setattr(renditions, "PIXELS_MEMORY", 400 * 300 * 20)
+    assert not renditions.develop(os.fspath(path), Purpose.ALL, tmp_path / "cache").problem
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "most"), [(0.5, 240), (1, 256), (2, 512), (4, 924), (64, 924)]
+)
+def test_one_picture_takes_a_quarter_of_a_small_machine(
+    gigabytes: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = int(gigabytes * 1024) << 20
+    monkeypatch.setattr(renditions, "machine_memory", lambda: memory)
+    monkeypatch.setattr(renditions, "WORKER_MEMORY", renditions._worker_memory())
+    assert renditions._pixels_memory() >> 20 == most

@@ -418,7 +418,7 @@ def test_a_memory_bomb_costs_itself(tmp_path: Path, renderer: photos.Renderer) -
         file.truncate(offset + size)
     info = ask(renderer, tmp_path / "bomb.tif", Purpose.ALL).result(20)
     assert (info.width, info.height) == (width, height)
-    most = renditions.WORKER_MEMORY >> 20
+    most = renditions.PIXELS_MEMORY >> 20
     assert (
         info.problem
         == f"too large: it needs more than {most} MB of memory; export it smaller"
