@@ -84,7 +84,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
+from typing import Any, BinaryIO, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import bottle
@@ -471,7 +471,7 @@ def _sync_folder(path: str | Path) -> None:
         _sync(os.fspath(path))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_lines_atomically(path: Path, lines: Iterable[bytes]) -> None:
     """Replace a file so that after a crash it is the old or the new one, never half of one.
 
     Mode 0600; the file and its folder are synced. Raises OSError that names the file.
@@ -481,7 +481,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         prefix = f".{path.name}-{os.getpid()}-"
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         give_to_owner(temporary)
@@ -492,6 +492,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file as `write_lines_atomically` does. Raises OSError."""
+    write_lines_atomically(path, [content])
 
 
 @contextlib.contextmanager
@@ -2807,7 +2812,11 @@ class Folders:
 
 # How long the index of another version is kept: somebody may go back to it.
 INDEX_SECONDS = 30 * 86400
-INFOS_KEPT = 25_000  # understood, in memory; of other files, the lines are
+INFOS_KEPT = 10_000  # understood, in memory: 6 MB
+# Lines in the file for each that is of use, above which the file is written afresh. A new photo has
+# three in turn: its facts, its colours, its checksum.
+LINES_A_FILE = 2
+LINE_SUMS = 1 << 32  # how many CRC-32 there are
 CHANGES_KEPT = 10_000  # by which an album knows whether it has to be derived again
 # Of a line: the checksums, which no page shows, end it.
 LINE_FIELDS = sorted(Info.__dataclass_fields__, key=lambda name: name.startswith("crc"))
@@ -2828,9 +2837,19 @@ def _index_line(identity: str, info: Info | str) -> str:
     return f"{json.dumps([identity, fields])}\n"
 
 
-def _shown_of(line: str) -> str:
+def _shown_of(line: bytes) -> bytes:
     """Return what pages may show of a line of the index."""
-    return line.partition(', "crc')[0].removesuffix("}]\n")
+    return line.partition(b', "crc')[0].removesuffix(b"}]\n")
+
+
+def _place_of(at: int, line: bytes) -> int | str:
+    """Return where a line stands in the file, with the CRC-32 of what pages show, in one number.
+
+    Windows replaces no file that is open: there, the line itself stays in memory.
+    """
+    if sys.platform == "win32":
+        return line.decode("ascii", "replace")
+    return at * LINE_SUMS + zlib.crc32(_shown_of(line))
 
 
 def _info_of(line: str) -> Info | None:
@@ -2867,12 +2886,22 @@ class Changed(NamedTuple):
 
 
 class Index:
-    """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe."""
+    """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe.
+
+    The file holds the facts, and the memory where in it each line stands.
+    """
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / _index_name()
-        self._infos: dict[str, Info | str] = {}  # or the line of the file, which is smaller
-        self._understand = functools.lru_cache(INFOS_KEPT)(_info_of)
+        # A place in the file; or what the file does not hold: a line, or facts that no line can tell.
+        self._entries: dict[str, int | str | Info] = {}
+        self._file: BinaryIO = io.BytesIO()
+        self._inode = 0  # of the file
+        self._close: Callable[[], object] = self._file.close
+        self._lines = 0  # in the file
+        self._is_astray = False  # whether lines were written that are not in the file
+        self._reading_lock = threading.Lock()
+        self._understand = functools.lru_cache(INFOS_KEPT)(self._read)
         self._lock = threading.Lock()
         self.problem = ""  # why the cache cannot be written
         self.is_quiet = False  # whether the log has said so, or somebody else will
@@ -2893,54 +2922,105 @@ class Index:
         if others == old:  # nobody uses an older version
             remove_former_renditions(self._path.parent, INDEX_SECONDS)
 
+    def _open(self) -> None:
+        """Read from the file that has the name of the index now. Raises OSError."""
+        file = open(self._path, "rb", opener=open_regular)
+        with self._reading_lock:
+            self._close()
+            self._close = weakref.finalize(self, file.close)
+            self._file = file
+            self._inode = os.fstat(file.fileno()).st_ino
+
     def _load(self) -> None:
         """Find the lines of the file. Each is understood when somebody asks for it: start waits for none."""
-        with open(
-            self._path, encoding="ascii", errors="replace", opener=open_regular
-        ) as lines:
-            with contextlib.suppress(OSError):  # a cache that is read only
-                os.utime(self._path)
-            for line in lines:
-                # a killed server left half a line
-                if line.startswith('["') and line.endswith("}]\n"):
-                    self._infos[sys.intern(line[2 : line.index('"', 2)])] = line
+        self._open()
+        with contextlib.suppress(OSError):  # a cache that is read only
+            os.utime(self._path)
+        at = 0
+        for line in self._file:
+            # a killed server left half a line
+            if line.startswith(b'["') and line.endswith(b"}]\n"):
+                identity = line[2 : line.index(b'"', 2)].decode("ascii", "replace")
+                self._entries[sys.intern(identity)] = _place_of(at, line)
+                self._lines += 1
+            at += len(line)
+
+    def _line(self, entry: int | str) -> str:
+        """Return a line of the file; '': it holds another one there by now, or cannot be read."""
+        if isinstance(entry, str):
+            return entry
+        leave_to_thread()
+        at, crc = divmod(entry, LINE_SUMS)
+        with self._reading_lock, contextlib.suppress(OSError):
+            self._file.seek(at)
+            line = self._file.readline()
+            if zlib.crc32(_shown_of(line)) == crc:
+                return line.decode("ascii", "replace")
+        return ""
+
+    def _read(self, entry: int | str) -> Info | None:
+        return _info_of(self._line(entry))
 
     def get(self, identity: str) -> Info | None:
-        entry = self._infos.get(identity)
-        if not isinstance(entry, str):
-            return entry
-        info = self._understand(entry)
-        if info is None:
-            leave_to_thread()
-            with self._lock:
-                if self._infos.get(identity) is entry:
-                    del self._infos[identity]
-        return info
+        return self._look_up(identity, self._understand)
 
     def glance(self, identity: str) -> Info | None:
-        """Return what is known of a file, and keep it a line: who goes through all files asks once."""
-        entry = self._infos.get(identity)
-        return _info_of(entry) if isinstance(entry, str) else entry
+        """Return what is known of a file, and leave it in the file: who goes through all files asks once."""
+        return self._look_up(identity, self._read)
+
+    def _look_up(
+        self, identity: str, read: Callable[[int | str], Info | None]
+    ) -> Info | None:
+        entry = self._entries.get(identity)
+        if entry is None or isinstance(entry, Info):
+            return entry
+        info = read(entry)
+        if info:
+            return info
+        leave_to_thread()
+        with self._lock:
+            if self._entries.get(identity) is entry:
+                del self._entries[identity]
+        return self._look_up(identity, read)  # the file may just have been written afresh
 
     def put(self, identity: str, info: Info) -> None:
         """Remember what a file is; what is to be tried again, only while the program runs."""
         before = self.glance(identity)
         line = _index_line(identity, info)
-        entry = line or info
         former = _index_line(identity, before) if before else ""
+        shown = _shown_of(line.encode("ascii"))
+        is_shown_alike = shown == _shown_of(former.encode("ascii"))
         with self._lock:
-            self._infos[identity] = entry
-            if line and _shown_of(former) == _shown_of(line):
+            if line and is_shown_alike:
                 self.checksums += 1
             else:
                 self._last_changed.append(identity)
                 self.changes += 1
-            if line and info != before:
-                with (
-                    self._warning(),
-                    open(self._path, "ab", buffering=0, opener=open_regular) as file,
-                ):
-                    file.write(f"\n{line}".encode("ascii"))  # also after half a line
+            if info == before:
+                return
+            self._entries[identity] = line or info
+            if line:
+                with self._warning():
+                    self._entries[identity] = self._append(line)
+
+    def _append(self, line: str) -> int | str:
+        """Write a line to the file; return its place, or the line if that is not where others are read.
+
+        Somebody may have deleted the file, and another server written it afresh. Raises OSError.
+        """
+        content = line.encode("ascii")
+        with open(self._path, "ab", buffering=0, opener=open_regular) as file:
+            written = file.write(b"\n" + content)  # also after half a line
+            end = file.tell()
+            inode = os.fstat(file.fileno()).st_ino
+        if not self._inode:
+            self._open()
+        self._lines += 1
+        is_whole = written == len(content) + 1  # the disk is not full
+        if is_whole and inode == self._inode:
+            return _place_of(end - len(content), content)
+        self._is_astray = True
+        return line
 
     def changed_since(self, changes: int) -> set[str] | None:
         """Return the files of which something else is known since so many changes; None: too many."""
@@ -2958,38 +3038,67 @@ class Index:
             return self._changed.identities
 
     def sum_of(self, identities: Iterable[str]) -> int | None:
-        """Return the CRC-32 of what pages show of some files; None: of one, there is no line."""
-        entries = [self._infos.get(identity) for identity in identities]
-        lines = [_shown_of(entry) for entry in entries if isinstance(entry, str)]
-        if len(lines) < len(entries):
-            return None
-        return zlib.crc32("".join(lines).encode())
+        """Return a CRC-32 of what pages show of some files; None: of one, there is no line."""
+        sums = array.array("Q")
+        for identity in identities:
+            entry = self._entries.get(identity)
+            if isinstance(entry, str):
+                entry = zlib.crc32(_shown_of(entry.encode("ascii")))
+            if not isinstance(entry, int):
+                return None
+            sums.append(entry % LINE_SUMS)
+        return zlib.crc32(sums)
 
     @property
     def is_empty(self) -> bool:
-        return not self._infos
+        return not self._entries
 
     @property
     def count(self) -> int:
         """Of how many files something is known."""
-        return len(self._infos)
+        return len(self._entries)
 
     def forget(self, identity: str) -> None:
         """Forget a file that holds something else by now."""
         with self._lock:
-            self._infos.pop(identity, None)
+            self._entries.pop(identity, None)
             self._last_changed.append(identity)
             self.changes += 1
 
     def keep(self, identities: set[str]) -> None:
-        """Forget all other files, if there are any, and write the index afresh."""
+        """Forget all other files; write the file afresh if it holds them, or much else of no use."""
         with self._lock:
-            if self._infos.keys() <= identities:
-                return
-            self._infos = {name: i for name, i in self._infos.items() if name in identities}
-            lines = (_index_line(name, info) for name, info in self._infos.items())
-            with self._warning():
-                write_atomically(self._path, "".join(lines).encode("ascii"))
+            gone = self._entries.keys() - identities
+            for identity in gone:
+                del self._entries[identity]
+            is_long = self._lines > LINES_A_FILE * len(self._entries)
+            if gone or is_long or self._is_astray:
+                with self._warning():
+                    self._write_afresh()
+
+    def _write_afresh(self) -> None:
+        """Write one line for each file. Raises OSError."""
+        places: dict[str, int | str] = {}
+        write_lines_atomically(self._path, self._all_lines(places))
+        self._open()
+        for identity, place in places.items():
+            if not isinstance(self._entries[identity], Info):
+                self._entries[identity] = place
+        self._lines = len(places)
+        self._is_astray = False
+
+    def _all_lines(self, places: dict[str, int | str]) -> Iterator[bytes]:
+        """Yield the line of each file, and note where it will stand."""
+        at = 0
+        for identity, entry in self._entries.items():
+            if isinstance(entry, Info):
+                line = _index_line(identity, entry).encode("ascii")
+            else:
+                line = self._line(entry).encode("ascii", "replace")
+            if line:
+                places[identity] = _place_of(at, line)
+                yield line
+                at += len(line)
 
     @contextlib.contextmanager
     def _warning(self) -> Iterator[None]:

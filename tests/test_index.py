@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drawing import draw
@@ -252,6 +254,80 @@ def test_the_index_forgets_files_that_are_gone(tmp_path: Path) -> None:
         True,
         False,
     ]
+
+
+def put_thrice(index: photos.Index) -> set[str]:
+    """Learn of forty files in turn their facts, their colours and their checksums."""
+    names = {f"file{number}" for number in range(40)}
+    for colour, crc in (("", -1), ("#123456", -1), ("#123456", 7)):
+        for name in names:
+            index.put(name, dataclasses.replace(KNOWN, colour=colour, crc=crc))
+    return names
+
+
+def test_the_memory_holds_where_facts_stand_and_not_the_facts(tmp_path: Path) -> None:
+    index = photos.Index(tmp_path)
+    names = put_thrice(index)
+    for known in (index, photos.Index(tmp_path)):
+        assert known._entries.keys() == names
+        assert {type(entry) for entry in known._entries.values()} == {int}
+
+
+def test_an_index_that_holds_much_of_no_use_is_written_afresh(tmp_path: Path) -> None:
+    index = photos.Index(tmp_path)
+    names = put_thrice(index)
+    infos, facts = {name: index.get(name) for name in names}, index.sum_of(sorted(names))
+    size = index._path.stat().st_size
+    index.keep(names)
+    assert index._path.stat().st_size < size / 2
+    inode = index._path.stat().st_ino
+    index.keep(names)  # which has nothing to do
+    assert index._path.stat().st_ino == inode
+    for known in (index, photos.Index(tmp_path)):
+        assert {name: known.get(name) for name in names} == infos
+        assert {name: known.glance(name) for name in names} == infos
+        assert known.sum_of(sorted(names)) == facts
+
+
+@pytest.mark.parametrize("rewrites", [False, True])
+def test_facts_outlive_the_file_that_somebody_deletes_or_writes_afresh(
+    rewrites: bool, tmp_path: Path
+) -> None:
+    index = photos.Index(tmp_path)
+    index.put("one", KNOWN)
+    if rewrites:
+        other = photos.Index(tmp_path)
+        other.put("other", KNOWN)
+        other.keep({"other"})
+    else:
+        index._path.unlink()
+    index.put("two", KNOWN)
+    for _ in range(2):
+        assert index.get("one") == index.glance("one") == KNOWN
+        assert index.get("two") == index.glance("two") == KNOWN
+        index.keep({"one", "two"})
+    index = photos.Index(tmp_path)
+    assert index.get("one") == index.get("two") == KNOWN
+
+
+def test_what_only_half_fitted_on_the_disk_is_known_and_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk(io.FileIO):
+        def write(self, content: Any) -> int:
+            return super().write(bytes(content)[:9])
+
+    def open_on_full_disk(path: Path, *_: object, **__: object) -> io.FileIO:
+        return FullDisk(path, "ab")
+
+    index = photos.Index(tmp_path)
+    index.put("one", KNOWN)
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", open_on_full_disk)
+        index.put("two", KNOWN)
+    assert index.get("two") == KNOWN
+    index.keep({"one", "two"})
+    assert index.get("two") == photos.Index(tmp_path).get("two") == KNOWN
 
 
 def test_an_index_that_cannot_be_written_is_kept_in_memory(

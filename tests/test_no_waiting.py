@@ -453,11 +453,11 @@ def no_renditions(world: World) -> Iterator[None]:
 @contextlib.contextmanager
 def an_index_that_makes_no_sense(world: World) -> Iterator[None]:
     index = world.site._library.index
-    before = dict(index._infos)
-    for identity in index._infos:
-        index._infos[identity] = f'["{identity}", nonsense}}]\n'
+    before = dict(index._entries)
+    for identity in index._entries:
+        index._entries[identity] = f'["{identity}", nonsense}}]\n'
     yield
-    index._infos.update(before)
+    index._entries.update(before)
 
 
 @contextlib.contextmanager
