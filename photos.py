@@ -9520,7 +9520,7 @@ class Site(Guard):
             first=shown.start + 1,
             root=display(os.fspath(self._library.folders.root)),
             layout=grid_layout(len(album.items), "photos"),
-            cards_layout=grid_layout(len(album.albums), "cards"),
+            cards_layout=grid_layout(len(album.albums) + len(album.items), "cards"),
             **values,
         )
 
@@ -9633,7 +9633,7 @@ class Site(Guard):
             sections=[Section(None, None, [(item, item.taken.date()) for item in items])],
             first=shown.start + 1,
             layout=grid_layout(results.total, "photos"),
-            cards_layout=grid_layout(len(results.albums), "cards"),
+            cards_layout=grid_layout(len(results.albums) + results.total, "cards"),
         )
 
     def show_photo(self, visit: Visit) -> Response:

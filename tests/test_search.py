@@ -157,6 +157,20 @@ def test_a_hundred_stand_on_a_page(library: Path, search: Search, visitor: Clien
         assert visitor.get(f"/search?q=x+many&page={number}").status == 404
 
 
+@pytest.mark.parametrize(("count", "layout"), [(1, "n2"), (20, "cards")])
+@pytest.mark.parametrize("address", ["/album/Heap/", "/search?q=box"])
+def test_the_more_photos_follow_the_smaller_is_an_album_above_them(
+    library: Path, search: Search, visitor: Client, count: int, layout: str, address: str
+) -> None:
+    for number in range(count):
+        draw(library / "Heap" / f"{number}.jpg", colour=f"#{number:02}99aa")
+        draw(library / "Heap" / "Box" / f"box {number}.jpg", colour=f"#{number:02}aa99")
+    assert len(search("box").items) == count
+    page = visitor.get(address).text
+    above, _, _ = page.partition("data-grid")
+    assert f'<div class="columns {layout}"' in above
+
+
 # Who finds what
 
 
