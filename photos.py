@@ -2782,8 +2782,12 @@ class Folders:
 
     def title(self, parts: Parts) -> str:
         """Return the title of an album: that of album.txt, else what its name says."""
+        return self.title_of(parts, self.listing(parts))
+
+    def title_of(self, parts: Parts, folder: Folder) -> str:
+        """Return the title of an album of which the folder is known."""
         name = (self.real_root.name, *parts)[-1]
-        return self.listing(parts).text.title or display(parse_name(name).title)
+        return folder.text.title or display(parse_name(name).title)
 
     def walk(
         self, as_seen: Callable[[Parts], Folder | None] = lambda parts: None
@@ -4083,7 +4087,7 @@ class Library:
             by_date = [*sort_by_date(items)]
         return Album(
             address=place.address,
-            title=self.folders.title(place.parts),
+            title=self.folders.title_of(place.parts, place.folder),
             description=place.folder.text.description,
             rule=place.rule,
             list_items=list_items,
@@ -4105,7 +4109,7 @@ class Library:
         list_items = folder.lists.setdefault(place.address, lambda: items)
         return Album(
             address=place.address,
-            title=self.folders.title(place.parts),
+            title=self.folders.title_of(place.parts, folder),
             description=folder.text.description,
             rule=place.rule,
             list_items=list_items,
@@ -5114,6 +5118,8 @@ FEW_FILES = (
     2000  # of which each rendition is looked for; of more, all renditions are listed
 )
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
+# Bytes that one rendering may well write, with all sizes: to measure the cache is a stat for each.
+RENDERING_BYTES = 50e6
 BUDGET_AHEAD = 0.9  # the part of the cache's budget that pictures made ahead may take
 ROUND_SECONDS = 30 * DAY_SECONDS  # from one reading of all originals to the next
 # Bytes of originals a second: 1 TB takes 17 hours of reading, and as long again of pauses.
@@ -5394,7 +5400,8 @@ class Upkeep:
         self._round = PASS_SECONDS  # how long the next round of work takes
         self._is_stuck = False  # whether the last work was in vain
         self._has_room = True  # whether the cache's budget lets pictures be made ahead
-        self._renderings_counted = -1  # of the library, at the last call of trim
+        self._renderings_counted = -1  # of the library, when the cache was measured last
+        self._bytes = 0  # of the cache, then
         # Renditions whose photo was gone at the last call of prune.
         self._orphans: set[str] = set()
         self._identities: set[str] = set()  # of the files that were there then
@@ -5743,7 +5750,11 @@ class Upkeep:
 
     def trim(self) -> None:
         """Delete what is beyond the cache's budget, and no more: what is missed least goes first."""
-        if self._renderings_counted == self._library.renderings:
+        more = self._library.renderings - self._renderings_counted
+        if more == 0:
+            return
+        most = self._bytes + more * RENDERING_BYTES
+        if self._renderings_counted >= 0 and most < BUDGET_AHEAD * self._budget():
             return
         self._renderings_counted = self._library.renderings
         if self._excess(self._renditions()) <= 0:
@@ -5766,15 +5777,19 @@ class Upkeep:
 
     def _excess(self, renditions: Iterable[Rendition]) -> float:
         """Return by how many bytes the cache is over its budget; note whether it takes more."""
-        budget = (
-            shutil.disk_usage(self._library.cache).total * self._library.cache_share / 100
-        )
+        budget = self._budget()
         sizes: Counter[int] = Counter()
         for rendition in renditions:
             sizes[rendition.rank] += rendition.size
         # What is made ahead must not push out what was made ahead.
         self._has_room = sizes[2] + sizes[3] < BUDGET_AHEAD * budget
-        return sizes.total() - budget
+        self._bytes = sizes.total()
+        return self._bytes - budget
+
+    def _budget(self) -> float:
+        """Return how many bytes the cache may take."""
+        disk = shutil.disk_usage(self._library.cache)
+        return disk.total * self._library.cache_share / 100
 
     def _renditions(self) -> Iterator[Rendition]:
         """Yield all renditions, those of former versions too."""

@@ -219,3 +219,24 @@ def test_the_share_of_the_disk_is_the_owners_to_choose(
     photos.Upkeep(opened).trim()
     opened.close()
     assert left(paths) == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("total", "count"), [(10**15, 1), (10**9, 3)])
+def test_a_cache_far_below_its_budget_is_not_measured_after_each_rendering(
+    total: int, count: int, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos.shutil, "disk_usage", lambda _: Usage(total, 0, total))
+    opened = photos.open_library(library / ".photos", photos.Config(cache_share=10))
+    upkeep = photos.Upkeep(opened)
+    measured: list[None] = []
+    renditions = upkeep._renditions
+    monkeypatch.setattr(
+        upkeep, "_renditions", lambda: measured.append(None) or renditions()
+    )
+    for _ in range(2):
+        upkeep.trim()
+        upkeep.trim()
+        opened.renderings += 2
+    upkeep.trim()
+    opened.close()
+    assert len(measured) == count

@@ -166,6 +166,7 @@ def test_the_background_pass_goes_on_after_an_error_of_the_disk(
 ) -> None:
     monkeypatch.setattr(photos, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(photos, "PASS_SECONDS", 0.02)
+    monkeypatch.setattr(photos, "FEW_FILES", 0)  # so that renditions are listed
     listdir, errors = os.listdir, [OSError(errno.EIO, "Input/output error")]
 
     def fail_once(path: Path) -> list[str]:
