@@ -161,6 +161,7 @@ def write_report(
     folder: Path, heading: str, tables: list[Table], plotted: Rows, unit: str
 ) -> None:
     """Write results.md and results.svg."""
+    folder.mkdir(parents=True, exist_ok=True)
     lines = [heading]
     if plotted:
         (folder / "results.svg").write_text(Bars(plotted, unit).svg())
