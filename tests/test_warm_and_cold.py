@@ -113,11 +113,15 @@ class Disk:
     def change(self) -> None:
         """Change something at random; what cannot be changed that way stays."""
         names = [name for name in dir(self) if name.startswith("_change_")]
-        name = self.random.choice(names + ["_change_name"] * 5 + ["_change_file_name"] * 2)
+        name = self.random.choice(
+            names + ["_change_name"] * 4 + ["_change_who_added"] + ["_change_file_name"] * 2
+        )
         try:
             getattr(self, name)()
-        except (OSError, IndexError, shutil.Error) as error:
+        except (OSError, IndexError, AssertionError) as error:
             self.log.append(f"{name} failed: {error}")
+        if not [path for path in self.files() if path.is_relative_to(self.root)]:
+            self.write(self.root / "Trip" / "one.jpg")  # its disk would seem to be away
         self.settle()
 
     def _note(self, *words: object) -> None:
@@ -246,16 +250,23 @@ class Disk:
             self._note("end of share of", share.album)
             store.end(share.id)
             return
-        folder = self._folder().relative_to(self.root)
+        inside = [path for path in self.folders() if path.is_relative_to(self.root)]
+        folder = self.random.choice(inside).relative_to(self.root)
         album = "/".join(photos.parse_name(name).title for name in folder.parts)
         until = self.random.choice((None, self.today, self.today + dt.timedelta(days=1)))
         self._note("share", album, until)
-        terms = {"until": until, "may_add": self.random.random() < 0.5}
+        terms: dict[str, Any] = {"until": until, "may_add": self.random.random() < 0.5}
+        terms["label"] = f"Guest {next(self.times)}"
         self.guests = [*self.guests[-3:], invite(self.state, album, **terms)]
 
     def _change_who_added(self) -> None:
-        shares, file = self._store(), self.random.choice(self.files())
+        shares = self._store()
         added, share = photos.AddedStore(shares), self.random.choice(shares.all())
+        folders = photos.Folders(self.root, self.state)
+        place = photos.Guests(shares, self.users, folders).album(share)
+        own = [self.root.joinpath(*place.parts)] if place else []
+        inside = [file for file in self.files() if file.parent in own]
+        file = self.random.choice(inside or self.files())
         identity = photos.identity_text(file.stat())
         self._note("added by a guest of", share.album, file)
         if added.key(identity) and self.random.random() < 0.5:
