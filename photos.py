@@ -2934,6 +2934,7 @@ class Index:
             self._close = weakref.finalize(self, file.close)
             self._file = file
             self._inode = os.fstat(file.fileno()).st_ino
+        self._understand.cache_clear()  # a place may hold another line by now
 
     def _load(self) -> None:
         """Find the lines of the file. Each is understood when somebody asks for it: start waits for none."""
@@ -3310,11 +3311,6 @@ class KeptFolder(Folder):
         is_as_written = text_stamp(file_now(ALBUM_TEXT, self.path)) == self.text.written
         return not (self.is_large and is_as_written)
 
-    def holds_any(self, identities: set[str]) -> bool:
-        if self.is_large:
-            return False
-        return not identities.isdisjoint(self.summary.identities)
-
     def plain_names(self) -> dict[str, str]:
         return {name: name for name in (*self.files, *self.others)}
 
@@ -3589,11 +3585,19 @@ class Album:
     # When the last item came into the library, s since the epoch; 0: none did.
     last_added: int
     cover: Item | None
+    # Whether all but the albums below is what a summary tells.
+    is_as_kept: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def items(self) -> Sequence[Item]:
         """The photos and videos of the album itself: in memory, or listed now."""
         return self.list_items()
+
+    def may_differ(self, folder: Folder, changed: set[str]) -> bool:
+        """Say whether what was told of changed files makes another album of a folder."""
+        # What a large folder's summary told holds until the background pass keeps another one.
+        waits = self.is_as_kept and isinstance(folder, KeptFolder) and folder.is_large
+        return not waits and folder.holds_any(changed)
 
     @property
     def is_empty(self) -> bool:
@@ -3815,7 +3819,7 @@ class DerivedAlbum(NamedTuple):
         is_same = is_same_folder and is_same_address and self.now == now
         if not is_same or changed is None:
             return False
-        return not (changed and place.folder.holds_any(changed))
+        return not self.album.may_differ(place.folder, changed)
 
 
 class KeptAlbum(NamedTuple):
@@ -3968,9 +3972,9 @@ class Library:
         outdated = [place.parts for place in self.folders.changed_among(there)]
         if not root.is_for(place, place.rule):
             outdated.append(place.parts)
-        if changed:
-            everywhere = [place, *there]
-            outdated += [at.parts for at in everywhere if at.folder.holds_any(changed)]
+        for parts, kept in survey.albums.items() if changed else ():
+            if kept.album.may_differ(kept.place.folder, changed):
+                outdated.append(parts)
         top = len(place.parts)
         return {parts[:depth] for parts in outdated for depth in range(top, len(parts) + 1)}
 
@@ -4120,6 +4124,7 @@ class Library:
             last=summary.last,
             last_added=summary.last_added,
             cover=self._kept_cover(place, folder),
+            is_as_kept=True,
         )
 
     def _kept_item(

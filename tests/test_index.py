@@ -51,6 +51,20 @@ def test_what_is_known_of_many_files_is_understood_again_when_asked_for(
         assert infos == [dataclasses.replace(KNOWN, iso=iso) for iso in range(9)]
 
 
+def test_a_line_that_stands_where_an_older_one_stood_is_read_anew(tmp_path: Path) -> None:
+    """Pages show no checksum, so that the sums of both lines are alike."""
+    index = photos.Index(tmp_path)
+    index.put("one", KNOWN)
+    index.put("gone", KNOWN)
+    index.keep({"one"})
+    assert index.get("one") == KNOWN
+    checked = dataclasses.replace(KNOWN, crc=77, crc_without_place=77)
+    index.put("one", checked)
+    index.put("gone", KNOWN)
+    index.keep({"one"})
+    assert index.get("one") == index.glance("one") == checked
+
+
 def test_what_has_changed_is_counted_once_for_all_albums_that_ask(tmp_path: Path) -> None:
     index = photos.Index(tmp_path)
     index.put("one", KNOWN)

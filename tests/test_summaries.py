@@ -152,7 +152,8 @@ def told(album: photos.Album) -> dict[str, Any]:
     """Return all that an album says, with its items and the albums below."""
     children = [told(child) for child in album.albums]
     cover = album.cover and (album.cover.address, album.cover.file, album.cover.info)
-    own = {"list_items": [*album.items], "albums": children, "cover": cover}
+    own: dict[str, Any] = {"list_items": [*album.items], "albums": children, "cover": cover}
+    own["is_as_kept"] = None  # nobody is told
     return {**vars(album), **own}
 
 
@@ -752,6 +753,24 @@ def test_a_photo_of_a_large_album_that_was_written_over_is_read_for_the_page_tha
     monkeypatch.setattr(library, "_submit", lambda file, *rest: read.append(file.identity))
     library.expect(items)
     assert read == [photos.identity_text(path.stat())]
+
+
+def test_a_large_album_whose_facts_were_lost_shows_them_as_soon_as_they_are_read_again(
+    world: World, summarised: photos.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "LARGE_FOLDER", -1)
+    before = look(summarised, "Zoo")
+    infos = {item.file.identity: item.info for item in before.items if item.info}
+    for path in summarised.cache.glob("index*"):
+        path.unlink()
+    library = world.open()
+    assert look(library, "Zoo").last != before.last
+    assert look(library).last_added != look(summarised).last_added
+    for identity, info in infos.items():
+        library.index.put(identity, info)
+    assert infos
+    assert told(look(library, "Zoo")) == told(before)
+    assert [album for album in look(library).albums if album.last == before.last]
 
 
 # What is looked at again
