@@ -4925,14 +4925,13 @@ def line_of(item: Item) -> str:
     return fold(" ".join(texts))
 
 
-def words_of(album: Album) -> Words:
-    """Return what a search looks at of an album itself."""
+def words_of(album: Album, items: Iterable[Item]) -> Words:
+    """Return what a search looks at of an album itself, which has these items."""
     lines = []
     days = []
     moments = array.array("d")
     known: dict[dt.date, dt.date] = {}  # many photos share a day
-    # In one pass: items of a summary are made anew in each.
-    for item in album.items:
+    for item in items:
         taken = item.taken.replace(tzinfo=dt.UTC)
         day = taken.date()
         lines.append(line_of(item))
@@ -4999,11 +4998,11 @@ class Finder:
         # By scope: of which album and day.
         self._memories: dict[str, tuple[Album, dt.date, list[dt.date]]] = {}
 
-    def words(self, album: Album) -> Words:
-        """Return what a search looks at of an album itself."""
+    def words(self, album: Album, items: Iterable[Item] = ()) -> Words:
+        """Return what a search looks at of an album itself; `items`: its items, if they are at hand."""
         words = self._words.get(album.list_items)
         if words is None:
-            words = words_of(album)
+            words = words_of(album, items or album.items)
             self._words_bytes += len(words.lines)
             if self._words_bytes > WORDS_BYTES:
                 self._words.clear()
@@ -5030,14 +5029,11 @@ class Finder:
         albums.sort(key=last_instant, reverse=True)
         return Results(albums, hits)
 
-    def calendar(self, album: Album) -> Calendar:
-        """Return when the items of an album itself were taken."""
+    def calendar(self, album: Album, items: Sequence[Item] = ()) -> Calendar:
+        """Return when the items of an album itself were taken; `items`: as they are, if at hand."""
         calendar = self._calendars.get(album.list_items)
         if calendar is None:
-            items = list(
-                album.items
-            )  # in one pass: items of a summary are made anew in each
-            calendar = calendar_of(items)
+            calendar = calendar_of(items or list(album.items))
             self._calendars[album.list_items] = calendar
         return calendar
 
@@ -5076,8 +5072,9 @@ class Finder:
         try:
             time.sleep(PAGE_PAUSE)
             for album in albums:
-                self.calendar(album)
-                self.words(album)
+                items = list(album.items)  # those of a summary are made anew at each look
+                self.calendar(album, items)
+                self.words(album, items)
                 time.sleep(READING_PAUSE)
         finally:
             self._reading_lock.release()
@@ -5387,6 +5384,7 @@ class Upkeep:
         self._was_visited = threading.Event()
         # Where the pass finds something to do, as it sees them now; None: there is no pass.
         self._folders: list[tuple[Parts, Folder]] | None = None
+        self._unfinished: list[tuple[Parts, Folder]] = []  # those in which there is work
         self._seen: dict[Parts, Seen] = {}  # all folders, at the last look
         self._tidy: dict[Parts, Seen] = {}  # those in which nothing was left to do
         self._all_until = 0.0  # s on the monotonic clock: all files are looked at then
@@ -5485,6 +5483,7 @@ class Upkeep:
             self._note_tidy()
         finally:
             self._folders = None
+            self._unfinished = []
         count = sum(seen.file_count for seen in self._seen.values())
         if look != before and self._library.index.count != count:
             self._prunings = 2  # the second one deletes what the first has missed
@@ -5513,12 +5512,14 @@ class Upkeep:
         """Do all that there is to do, looking again in between; return the last look."""
         self._done = None
         self._is_tidy = False
+        self._set_aside()
         while self._work() or self.note_checksums(self._round):
             if self._closed.is_set():
                 return look
             self.note_wanted()
             self.trim()
             look = self._look()
+            self._set_aside()
         for parts, folder in self._folders or ():
             reasons = [reason for _, reason in self._problems_in(folder) if reason]
             self._problems[parts] = len(reasons)
@@ -5536,8 +5537,9 @@ class Upkeep:
         # Somebody may delete the cache.
         made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
-        self._folders = None  # those of the last look leave the memory first
+        self._folders, self._unfinished = None, []  # which leave the memory first
         self._folders = self._walk({folder.name for folder in self._made_folders()})
+        self._unfinished = self._folders
         self._library.summarise(self._folders)
         for parts, seen in self._seen.items():
             path = os.path.join(self._library.folders.root, *parts)
@@ -5651,19 +5653,42 @@ class Upkeep:
         names = rendition_names(info, purpose)
         return all(is_made(self._library.cache, info.key, name) for name in names)
 
-    def _to_look_through(self) -> list[tuple[Parts, Folder]]:
-        """Return the folders of the pass; outside of one, all."""
-        if self._folders is None:
-            return self._library.walk()
-        return self._folders
+    def _set_aside(self) -> None:
+        """Leave alone for now the folders in which nothing is to be done: to read of each file takes a while."""
+        is_there = self._look_up()
+        self._unfinished = [
+            (parts, folder)
+            for parts, folder in self._folders or ()
+            if any(
+                self._needs_work(file, info, is_there)
+                for file, info in self._settled_in(folder, SETTLE_SECONDS)
+            )
+        ]
+
+    def _needs_work(
+        self, file: File, info: Info | None, is_there: Callable[[str, str], bool]
+    ) -> bool:
+        """Say whether a file is not read whole, or lacks renditions."""
+        if info is None or not file.is_as_read(info) or self._library.is_due(file, info):
+            return True
+        if info.key and info.crc < 0:
+            return True
+        names = rendition_names(info, Purpose.ALL)
+        return not all(is_there(info.key, name) for name in names)
 
     def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
-        for _, folder in self._to_look_through():
-            for file in folder.files.values():
-                is_settled = is_older(max(file.mtime, file.changed), seconds)
-                if is_settled and not self._library.rests(file):
-                    yield file, self._library.index.glance(file.identity)
+        is_pass = self._folders is not None
+        for _, folder in self._unfinished if is_pass else self._library.walk():
+            yield from self._settled_in(folder, seconds)
+
+    def _settled_in(
+        self, folder: Folder, seconds: float
+    ) -> Iterator[tuple[File, Info | None]]:
+        for file in folder.files.values():
+            is_settled = is_older(max(file.mtime, file.changed), seconds)
+            if is_settled and not self._library.rests(file):
+                yield file, self._library.index.glance(file.identity)
 
     def unread(self, settled: float) -> list[File]:
         """Return the files that are not as they were read, for at least `settled` seconds."""
@@ -5682,7 +5707,7 @@ class Upkeep:
 
     def _look_up(self) -> Callable[[str, str], bool]:
         """Return what says whether a rendition is there, by the key of its photo and its name."""
-        counts = [len(folder.files) for _, folder in self._folders or ()]
+        counts = [len(folder.files) for _, folder in self._unfinished]
         if self._folders is not None and sum(counts) < FEW_FILES:
             return functools.partial(is_made, self._library.cache)
         made = {
