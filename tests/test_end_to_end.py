@@ -354,8 +354,8 @@ def test_a_newer_version_copied_over_the_running_one_stops_nothing(
     program = Path(shutil.copy(photos.__file__, tmp_path))
     worker_code = Path(shutil.copy(renditions.__file__, tmp_path))
     shutil.copytree(Path(photos.__file__).with_name("templates"), tmp_path / "templates")
-    reply = "json.dumps(vars(info))"
-    newer = 'json.dumps({**vars(info), "news": "of the next version"})'
+    reply = "return json.dumps(facts)"
+    newer = 'return json.dumps({**facts, "news": "of the next version"})'
     assert reply in worker_code.read_text()
     with Server(library, program=program) as server:
         worker_code.write_text(worker_code.read_text().replace(reply, newer))
