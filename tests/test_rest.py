@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -363,3 +364,24 @@ def test_while_an_album_changes_all_files_are_looked_at_once_a_day(
     busy._tend()
     below = [path for path in library.rglob("*") if path.is_dir()]
     assert len(set(names)) == len(below) + 1
+
+
+# After a start
+
+
+@pytest.mark.whole
+def test_a_first_pass_with_nothing_to_do_reads_the_facts_of_each_file_twice_at_most(
+    upkeep: photos.Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = upkeep._library
+    read: list[str] = []
+    glance = library.index.glance
+    monkeypatch.setattr(
+        library.index, "glance", lambda identity: read.append(identity) or glance(identity)
+    )
+    after_a_start = photos.Upkeep(library)
+    monkeypatch.setattr(after_a_start, "prune", lambda: None)
+    after_a_start._tend()
+    counts = Counter(read)
+    assert len(counts) == library.index.count
+    assert max(counts.values()) <= 2

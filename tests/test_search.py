@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from conftest import needed
 from drawing import draw, exif
-from looking import read
+from looking import look, read
 from visiting import Client, Page, invite
 
 import photos
@@ -308,3 +309,26 @@ def test_words_that_are_kept_are_bounded(
         assert len(search("dune").items) == 5
         kept = site._finder._words.values()
         assert sum(len(words.lines) for words in kept) <= 100
+
+
+def test_dates_and_words_are_read_ahead_in_one_look_at_the_items(
+    library: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PAGE_PAUSE", "READING_PAUSE"):
+        monkeypatch.setattr(photos, name, 0.0)
+    take(library / "Sea" / "a.jpg")
+    read(site._library)
+    album = look(site._library, "Sea")
+    looks: list[int] = []
+
+    def list_items() -> Sequence[photos.Item]:
+        looks.append(1)
+        return album.items
+
+    finder = photos.Finder()
+    finder._reading_lock.acquire()  # as `knows_days` does, for the thread
+    finder._read_ahead([dataclasses.replace(album, list_items=list_items)])
+    assert len(looks) == 1
+    same = dataclasses.replace(album, list_items=list_items)
+    assert len(finder.words(same).days) == len(finder.calendar(same).days) == 1
+    assert len(looks) == 1, "both are known"
