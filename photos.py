@@ -2699,7 +2699,8 @@ class Folders:
         shared = real_path(os.path.join(self._path, *principal.root))
         if not is_within(real, shared):
             return keywords
-        return keywords_of(list(filter(None, real[len(shared) :].split(os.sep))))
+        below = real[len(shared) :].split(os.sep)
+        return keywords_of(list(filter(None, below)))
 
     def locate(self, address: Parts, principal: Principal) -> Place | None:
         """Return what is at an address now; None: nothing that this principal may open.
@@ -3410,9 +3411,7 @@ class Summaries:
 # --- Albums ------------------------------------------------------------------
 
 READ_PATIENCE = 0.6  # seconds that an album page waits for files that were never read
-LOOKING_PATIENCE = (
-    0.4  # seconds, likewise, for albums below that nobody looked at since the start
-)
+LOOKING_PATIENCE = 0.4  # likewise, for albums below that nobody looked at since the start
 FEED_ITEMS = 50
 VERSION_DIGITS = 8  # of a key: one change in four billion keeps an address
 COVER_PHOTOS = 8  # of which the most colourful one is the cover
@@ -3842,9 +3841,8 @@ class Survey:
     principal: Principal
     now: Circumstances
     changes: int  # of the index, before that look
-    deadline: (
-        float  # on the monotonic clock: what was never looked at is left out from then on
-    )
+    # On the monotonic clock, s: what was never looked at is left out from then on.
+    deadline: float
     before: Mapping[Parts, KeptAlbum]  # all albums, as the last look found them
     outdated: set[Parts]  # those of them that changed, and those above
     albums: dict[Parts, KeptAlbum] = dataclasses.field(default_factory=dict)  # by this look
@@ -3972,11 +3970,16 @@ class Library:
         outdated = [place.parts for place in self.folders.changed_among(there)]
         if not root.is_for(place, place.rule):
             outdated.append(place.parts)
-        for parts, kept in survey.albums.items() if changed else ():
-            if kept.album.may_differ(kept.place.folder, changed):
-                outdated.append(parts)
+        if changed:  # else a thousand albums need not be asked
+            for parts, kept in survey.albums.items():
+                if kept.album.may_differ(kept.place.folder, changed):
+                    outdated.append(parts)
         top = len(place.parts)
-        return {parts[:depth] for parts in outdated for depth in range(top, len(parts) + 1)}
+        with_those_above = set()
+        for parts in outdated:
+            for depth in range(top, len(parts) + 1):
+                with_those_above.add(parts[:depth])
+        return with_those_above
 
     def _with_albums(self, place: Place, rule: Rule, survey: Survey) -> KeptAlbum:
         """Return an album with all below it that somebody may find."""
@@ -5654,16 +5657,14 @@ class Upkeep:
         return all(is_made(self._library.cache, info.key, name) for name in names)
 
     def _set_aside(self) -> None:
-        """Leave alone for now the folders in which nothing is to be done: to read of each file takes a while."""
+        """Leave alone, until the next look, the folders in which there is nothing to do."""
         is_there = self._look_up()
-        self._unfinished = [
-            (parts, folder)
-            for parts, folder in self._folders or ()
-            if any(
-                self._needs_work(file, info, is_there)
-                for file, info in self._settled_in(folder, SETTLE_SECONDS)
-            )
-        ]
+        unfinished = []
+        for parts, folder in self._folders or ():
+            files = self._settled_in(folder, SETTLE_SECONDS)
+            if any(self._needs_work(file, info, is_there) for file, info in files):
+                unfinished.append((parts, folder))
+        self._unfinished = unfinished
 
     def _needs_work(
         self, file: File, info: Info | None, is_there: Callable[[str, str], bool]
@@ -6488,7 +6489,9 @@ def share_from(share_id: str, entry: Values) -> Share:
     if not all(isinstance(values[name], kind) for name, kind in SHARE_TYPES.items()):
         raise ValueError("a value is of another type")
     values |= {name: _day(values[name]) for name in ("since", "until", "used")}
-    return Share(**{**values, "id": share_id, "marks": tuple(map(str, values["marks"]))})
+    values["id"] = share_id
+    values["marks"] = tuple(map(str, values["marks"]))
+    return Share(**values)
 
 
 def _is_share(entry: Any) -> bool:
@@ -6705,7 +6708,8 @@ def qr_code(link: str) -> Any:
 def qr_lines(link: str) -> Iterator[str]:
     """Draw the QR code of a link for a terminal, two rows a line."""
     rows = [*qr_code(link).matrix_iter(border=QUIET_ZONE)]
-    pairs = itertools.zip_longest(rows[::2], rows[1::2], fillvalue=bytes(len(rows[0])))
+    blank = bytes(len(rows[0]))
+    pairs = itertools.zip_longest(rows[::2], rows[1::2], fillvalue=blank)
     for upper, lower in pairs:
         halves = zip(upper, lower, strict=True)
         blocks = "".join(HALF_BLOCKS[above][below] for above, below in halves)
@@ -7320,10 +7324,8 @@ class KeptPages:
         with self._lock:
             _, latest = self._pages.get(key, (None, None))
             if document and latest is document:
-                self._pages[key] = (
-                    inputs,
-                    document,
-                )  # which are compared in no time from now on
+                # From now on these are compared, which are the same objects.
+                self._pages[key] = inputs, document
         return document
 
     def put(self, key: Key, inputs: Key, document: Document) -> None:
@@ -7498,9 +7500,9 @@ class Archive:
         for nth in range(first, len(self.members)):
             member = self.members[nth]
             yield from member.blocks(max(0, start - self._offsets[nth]))
-        yield from without_first(
-            itertools.chain(self._entries(), [self._end]), max(0, start - self._offsets[-1])
-        )
+        directory = itertools.chain(self._entries(), [self._end])
+        passed = max(0, start - self._offsets[-1])
+        yield from without_first(directory, passed)
 
 
 class Sending:
@@ -9981,7 +9983,8 @@ class Site(Guard):
             raise NotFound
         album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
         page = _number_asked()
-        if (page - 1) * JSON_ITEMS >= max(1, len(album.albums) + len(album.items)):
+        count = len(album.albums) + len(album.items)
+        if (page - 1) * JSON_ITEMS >= max(1, count):
             raise NotFound
         with place_among(self._heavy_answers, TOO_MUCH):
             body = self._make_json(visit, album, page)
