@@ -2932,7 +2932,9 @@ class Index:
         file = open(self._path, "rb", opener=open_regular)
         with self._reading_lock:
             self._close()
-            self._close = weakref.finalize(self, file.close)
+            closing = weakref.finalize(self, file.close)
+            closing.atexit = False  # the background pass may read until the process is gone
+            self._close = closing
             self._file = file
             self._inode = os.fstat(file.fileno()).st_ino
         self._understand.cache_clear()  # a place may hold another line by now

@@ -7,13 +7,28 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from processes import eventually
 
 TEST_SECONDS = 300  # the longest test takes 10 on a quiet machine
 CLOSE_SECONDS = 60  # closing a window takes less than one
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def eventually_told(page: Any, is_so: Callable[[], Any]) -> Any:
+    """Poll until something is true that the page's requests change; fail after a while.
+
+    Playwright tells of a request only while its page is asked for something.
+    """
+
+    def look() -> Any:
+        page.evaluate("0")
+        return is_so()
+
+    return eventually(look)
 
 
 class Browser:

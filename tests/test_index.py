@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import StartPython
 from drawing import draw
 from looking import Open, items_below, look, place_at
 from processes import eventually
@@ -354,6 +355,22 @@ def test_an_index_that_cannot_be_written_is_kept_in_memory(
     index.keep({"one"})
     assert (index.get("one"), index.get("two")) == (KNOWN, None)
     assert caplog.text.count("cannot be written") == 1
+
+
+READ_AT_THE_END = """
+import atexit, pathlib, sys
+atexit.register(lambda: print(index.glance("one").key))  # called after what is registered later
+import photos, renditions
+index = photos.Index(pathlib.Path(sys.argv[1]))
+index.put("one", renditions.Info(key="k", kind="photo"))
+"""
+
+
+def test_the_index_can_be_read_until_the_process_is_gone(
+    tmp_path: Path, start_python: StartPython
+) -> None:
+    """The background pass goes on while the server ends."""
+    assert start_python(READ_AT_THE_END, tmp_path).communicate()[0] == "k\n"
 
 
 # Where ctime alone changed

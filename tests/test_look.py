@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import eventually_told
 from conftest import DESKTOP, PHONE, set_up
 from drawing import draw, exif
 from processes import Server, eventually
@@ -561,7 +562,7 @@ def test_nothing_shifts_while_soft_pictures_are_replaced(
         "**/thumbnail/**", lambda route: route.continue_() if let_go else held.append(route)
     )
     page.goto("/album/Many/", wait_until="domcontentloaded")
-    eventually(lambda: len(held) >= 4)
+    eventually_told(page, lambda: len(held) >= 4)
     tile = page.locator(".grid a").first
     assert tile.locator("svg image").count() == 1
     before = page.evaluate(TILES)
@@ -605,7 +606,7 @@ def test_after_a_jump_the_pictures_in_sight_are_asked_for_first(
     page.evaluate(f"scrollTo({{top: {to}, behavior: 'instant'}})")
     in_sight = page.evaluate(IN_SIGHT)
     assert len(in_sight) >= 6
-    eventually(lambda: set(in_sight) <= set(asked))
+    eventually_told(page, lambda: set(in_sight) <= set(asked))
     assert set(asked[before:][: len(in_sight)]) == set(in_sight)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from browsing import eventually_told
 from conftest import DESKTOP, PHONE, PICTURES, SAMPLES, log_in, needed, set_up
 from drawing import draw, exif
 from playwright.sync_api import Error
@@ -361,7 +362,7 @@ def test_the_thumbnail_is_on_screen_at_once_and_the_preview_is_laid_over_it(
         1350,
         900,
     )  # as large as its preview will be
-    eventually(lambda: held)
+    eventually_told(page, lambda: held)
     may_pass.append(True)
     for route in held:
         route.continue_()
@@ -533,9 +534,8 @@ def test_a_picture_that_is_not_ready_is_asked_for_again(
                 "[...document.images].some(each => each.complete && !each.naturalWidth)"
             )
         )
-        eventually(
-            lambda: scripts
-        )  # the first picture may fail before the script is asked for
+        # The first picture may fail before the script is asked for.
+        eventually_told(page, lambda: scripts)
         scripts[0].continue_()
     eventually(
         lambda: (
