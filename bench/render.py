@@ -1,18 +1,26 @@
-"""Compare the CPU that renditions cost with a bare Pillow loop that makes the same files.
+"""Compare the CPU that renditions cost with loops of Pillow that make as much.
 
     python bench/render.py CHECKOUT PHOTO [PHOTO ...]
 
 CHECKOUT is a folder with `renditions.py`. Each photo is done by all in turn, after it was read once:
-by worker processes of the checkout, as its server starts them, and here by the loop.
-Prints JSON: the CPU seconds of one core for each photo, by what was done. The bare loop makes the
-same files from one decoding, with the scale, filters and settings of the checkout, but without
-orientation, colours, metadata or checksums: what is above it is the program's own, and what is below
-it is the memory that a worker uses again for the next photo.
+by worker processes of the checkout, as its server starts them, and here by the loops.
+Prints JSON: the CPU seconds of one core for each photo, by what was done.
+
+- The bare loop makes the same files from one decoding, with the scale, filters and settings of the
+  checkout, but without orientation, colours, metadata or checksums: what is above it is the program's
+  own, and what is below it is the memory that a worker uses again for the next photo.
+- The plain loop is what one writes with Pillow alone: one decoding, `thumbnail` and WebP as they are by
+  default, upright, without colours, metadata or checksums. It makes files of the same sizes and of as
+  many bytes, at a quality that is looked for before.
 """
 
 from __future__ import annotations
 
+import bisect
+import collections
 import contextlib
+import functools
+import io
 import itertools
 import json
 import shutil
@@ -25,10 +33,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from machine import fine_cpu_seconds
-from PIL import Image
+from PIL import Image, ImageOps
 
 WARM_ROUNDS = 10  # before what is measured
 PURPOSES = ("facts", "thumbnails", "all")
+QUALITIES = range(1, 101)
 
 
 class Rendition(NamedTuple):
@@ -37,6 +46,7 @@ class Rendition(NamedTuple):
     size: tuple[int, int]
     name: str
     format: str
+    bytes: int
 
 
 class Worker(NamedTuple):
@@ -77,7 +87,7 @@ def started_worker(renditions: Any) -> Iterator[Worker]:
 def describe(path: Path) -> Rendition:
     name = path.stem.rpartition("-")[2]
     with Image.open(path) as image:
-        return Rendition(image.size, name, image.format or "")
+        return Rendition(image.size, name, image.format or "", path.stat().st_size)
 
 
 def made_in(folder: Path) -> list[Rendition]:
@@ -112,6 +122,46 @@ def make_bare(renditions: Any, path: str, wanted: list[Rendition]) -> None:
             image.save(file, rendition.format, **settings(renditions, rendition))
 
 
+def plain_pictures(path: str, wanted: list[Rendition]) -> Iterator[Image.Image]:
+    """Yield what a person makes with Pillow alone, in the sizes of renditions; each from the one before."""
+    side = max(wanted[0].size)
+    with Image.open(path) as photo:
+        shrink = side / max(photo.size)
+        photo.draft(None, (int(photo.width * shrink), int(photo.height * shrink)))
+        photo.thumbnail((side, side))
+        picture = ImageOps.exif_transpose(photo)
+    for rendition in wanted:
+        side = max(rendition.size)
+        picture.thumbnail((side, side))
+        yield picture
+
+
+def webp_bytes(picture: Image.Image, quality: int) -> int:
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=quality)
+    return len(file.getvalue())
+
+
+@functools.cache
+def plain_qualities(path: str, wanted: tuple[Rendition, ...]) -> list[int]:
+    """Return the qualities at which Pillow's WebP, as it is by default, takes as many bytes."""
+    qualities = []
+    for rendition, picture in zip(wanted, plain_pictures(path, [*wanted]), strict=True):
+        bytes_at = functools.partial(webp_bytes, picture)
+        nth = bisect.bisect_left(QUALITIES, rendition.bytes, key=bytes_at)
+        near = QUALITIES[max(0, nth - 1) : nth + 1]
+        qualities.append(min(near, key=lambda at: abs(bytes_at(at) - rendition.bytes)))
+    return qualities
+
+
+def make_plain(path: str, wanted: list[Rendition], qualities: list[int]) -> None:
+    """Make files of the same sizes and bytes as a person would with Pillow alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = plain_pictures(path, wanted)
+        for rendition, quality, picture in zip(wanted, qualities, pictures, strict=True):
+            picture.save(Path(folder, rendition.name), "WEBP", quality=quality)
+
+
 def read_bare(path: str) -> None:
     """Read what any program must: size, date, camera."""
     with Image.open(path) as image:
@@ -144,6 +194,11 @@ def measure(
         before_bare = time.process_time()
         do_bare(renditions, path, wanted)
         spent[f"bare {purpose}"].append(time.process_time() - before_bare)
+        if wanted:
+            qualities = plain_qualities(path, tuple(wanted))
+            before_plain = time.process_time()
+            make_plain(path, wanted, qualities)
+            spent[f"plain {purpose}"].append(time.process_time() - before_plain)
         empty(worker.cache)
 
 
@@ -154,8 +209,7 @@ def main() -> None:
     Image.MAX_IMAGE_PIXELS = None
     Image.init()
     photos = [str(Path(name).resolve()) for name in sys.argv[2:]]
-    ways = [*PURPOSES, *(f"bare {purpose}" for purpose in PURPOSES)]
-    spent: dict[str, list[float]] = {way: [] for way in ways}
+    spent: dict[str, list[float]] = collections.defaultdict(list)
     with contextlib.ExitStack() as stack:
         workers = {
             purpose: stack.enter_context(started_worker(renditions)) for purpose in PURPOSES
@@ -163,7 +217,7 @@ def main() -> None:
         # The first photo pays for what is loaded once, and Python makes functions faster that
         # were called eight times: a worker of a server has soon read more than that.
         for path in itertools.islice(itertools.cycle(photos), WARM_ROUNDS):
-            measure(renditions, path, workers, {way: [] for way in ways})
+            measure(renditions, path, workers, collections.defaultdict(list))
         for path in photos:
             measure(renditions, path, workers, spent)
     json.dump(spent, sys.stdout)
