@@ -8689,6 +8689,7 @@ class Access(enum.Enum):
     """What the guard asks before a handler runs, and what somebody without access gets."""
 
     ANYONE = "anyone"
+    ANY_HOST = "anyone, even by a name that is not this site's"
     OUTSIDE = "anyone, and 404 below a share"
     GUEST = "404 unless below a share"
     OWNER = "404 as if nothing were there, with the log-in form, for all but owners"
@@ -8700,7 +8701,8 @@ class Access(enum.Enum):
 
 
 PAGES = (Access.PAGE, Access.OWNER, Access.ADD_PAGE, Access.ADD_FORM)
-PLACELESS = (Access.ANYONE, Access.OUTSIDE, Access.GUEST)  # about no place
+# Those about no place.
+PLACELESS = (Access.ANYONE, Access.ANY_HOST, Access.OUTSIDE, Access.GUEST)
 ADDING = (Access.ADD_PAGE, Access.ADD, Access.ADD_FORM)
 CONTENT = (Access.PAGE, Access.MEDIA, *ADDING)  # which a share may lock
 
@@ -8754,7 +8756,7 @@ ROUTES = (
     Route("POST", f"/share/{_PATH}", "make_share", Access.OWNER),
     Route("GET", "/shares", "show_shares", Access.OWNER),
     Route("POST", "/shares/<id>/end", "end_share", Access.OWNER),
-    Route("GET", "/static/<name>", "send_static", Access.ANYONE, QUICK),
+    Route("GET", "/static/<name>", "send_static", Access.ANY_HOST, QUICK),
     Route("GET", "/manifest.webmanifest", "send_manifest", Access.ANYONE),
     Route("GET", "/healthz", "send_health", Access.ANYONE, QUICK),
 )
@@ -9014,7 +9016,7 @@ class Guard:
                 leave_to_thread()
             visit = self._receive()
             try:
-                self._check_host(visit)
+                self._check_host(route, visit)
                 self._check_share(route, visit)
                 self._check_origin(route, visit)
                 visit = self._locate(route, visit)
@@ -9080,8 +9082,10 @@ class Guard:
         name = f"photos-unlock-{self._tokens.site}"
         return f"__Secure-{name}" if self._is_secure() else name
 
-    def _check_host(self, visit: Visit) -> None:
+    def _check_host(self, route: Route, visit: Visit) -> None:
         """Raise WrongHost where the site has a public address and was asked for by another name."""
+        if route.access is Access.ANY_HOST:
+            return
         public = urlsplit(self._config.public_address).netloc
         if public and not is_own_host(visit.headers.get("Host", ""), public):
             raise WrongHost
@@ -9263,6 +9267,7 @@ class Guard:
             title=visit.texts.text("no_page"),
             error=visit.texts.error(status, seconds),
             target=target,
+            outside=status == WrongHost.status,
         )
 
     def _ask_to_unlock(

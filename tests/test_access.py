@@ -542,6 +542,20 @@ def test_a_site_with_a_public_address_answers_to_its_own_names_alone(
         assert "Open the site by its public address" in answer.text
 
 
+def test_the_page_for_a_name_that_is_not_ours_has_its_styles_and_leads_nowhere(
+    make_site: Callable[..., photos.Site],
+) -> None:
+    client = Client(make_site(public_address="https://photos.example.org"))
+    page = client.get("/", Host="evil.example")
+    styles = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page.text)
+    assert len(styles) == 2
+    for style in styles:
+        assert client.get(style, Host="evil.example").status == 200
+    assert page.status == 421
+    assert "<a " not in page.text
+    assert "<form" not in page.text
+
+
 @pytest.mark.whole
 def test_a_site_without_a_public_address_answers_to_every_name(
     make_site: Callable[..., photos.Site],
