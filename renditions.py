@@ -181,9 +181,7 @@ CONTAINERS = {
     "wtv": Container("wtv", "video/x-ms-wtv", rb"\xb7\xd8\x00\x20\x37\x49\xda\x11\xa6\x4e"),
 }
 
-_FILM_START = re.compile(
-    b"|".join(container.start for container in CONTAINERS.values()), re.DOTALL
-)
+_FILM_START = b"|".join(container.start for container in CONTAINERS.values())
 
 # What QuickTime and MP4 files may begin with before what tells more.
 LEADING_ATOMS = frozenset(b"free skip wide pnot PICT pict junk uuid udta meta sidx".split())
@@ -282,7 +280,7 @@ def container_of(head: bytes, path: str = "") -> str:
     if head[4:8] in LEADING_ATOMS:
         with open(path, "rb") if path else io.BytesIO(head) as file:
             return _container_of_atoms(file)
-    if not _FILM_START.match(head):
+    if not re.match(_FILM_START, head, re.DOTALL):
         return ""
     for name, container in CONTAINERS.items():
         if re.match(container.start, head, re.DOTALL):
@@ -740,19 +738,17 @@ _SIGN_CLOCK = (
     r"(?:(?:(?P=sign)|[:.m])\s?(?P<second>[0-5]?\d|60)(?!\d)"
     r"(?:[.,:](?P<fraction>\d{1,9}))?)?)?"
 )
-# The rest of a text after its day. Not "-04:00" alone, which is a zone.
+# The rest of a text after its day. Not "-04:00" alone, which is a zone. To compile these patterns
+# and those of names takes a tenth of the start of a worker, and most need none of them.
 _CLOCKS = tuple(
-    re.compile(
-        rf"(?!-\d\d:\d\d\s*$)[^\w+]{{0,4}}T?\s?{_BEFORE}{clock}{_AFTER}{_ZONE}",
-        re.IGNORECASE,
-    )
+    rf"(?!-\d\d:\d\d\s*$)[^\w+]{{0,4}}T?\s?{_BEFORE}{clock}{_AFTER}{_ZONE}"
     for clock in (_DIGIT_CLOCK, _SIGN_CLOCK)
 )
 # Blanks stand for what a camera does not know (EXIF 2.32, 4.6.5): "2024:05:   07:08:09" is no day.
 _DAYS = (
-    re.compile(r"\s*(?P<year>\d{4})[:./-] ?(?P<month>\d\d?)[:./-] ?(?P<day>\d\d?)(?!\d)"),
-    re.compile(r"\s*(?P<year>\d{4}) (?P<month>\d\d?) (?P<day>\d\d?)(?![\d:.])"),
-    re.compile(r"\s*(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"),
+    r"\s*(?P<year>\d{4})[:./-] ?(?P<month>\d\d?)[:./-] ?(?P<day>\d\d?)(?!\d)",
+    r"\s*(?P<year>\d{4}) (?P<month>\d\d?) (?P<day>\d\d?)(?![\d:.])",
+    r"\s*(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
 )
 
 
@@ -785,11 +781,10 @@ def _plain(text: str) -> str:
     return "".join(map(_plain_letter, translated))
 
 
-def _first_match(
-    patterns: Iterable[re.Pattern[str]], text: str, at: int = 0
-) -> _Match | None:
+def _first_match(patterns: Iterable[str], text: str, at: int = 0) -> _Match | None:
     for pattern in patterns:
-        if match := pattern.match(text, at):
+        # `re` keeps what it has compiled
+        if match := re.compile(pattern, re.IGNORECASE).match(text, at):
             return match
     return None
 
@@ -923,7 +918,7 @@ _MONTH_NAME = (
     r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?(?![a-z])"
 )
 _NAME_DAYS = tuple(
-    re.compile(rf"(?<!\d){pattern}", re.IGNORECASE)
+    rf"(?<!\d){pattern}"
     for pattern in (
         rf"{_YEAR}{_MONTH}{_MONTH_DAY}",
         rf"{_YEAR}(?P<sign>[-_.: ]){_MONTH}(?P=sign){_MONTH_DAY}{_END}",
@@ -946,30 +941,27 @@ _NAME_DAYS = tuple(
 _NAME_ZONE = r"(?:(?P<zone>Z|\s?UTC|\+\d\d:?\d\d)(?!\w))?"
 _HOUR_MINUTE = r"(?P<hour>[01]?\d|2[0-4])(?P<sign>[-_.:h])(?P<minute>[0-5]\d)"
 _NO_SECOND = r"(?P<second>)(?P<fraction>)(?!\d|[-_.: ]\d{4})"
-_NAME_CLOCKS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # 110258, 110258139, T110258.123Z
-        r"[-_., T]{0,3}(?P<before>)(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
-        r"(?P<second>[0-5]\d|60)\.?(?P<fraction>\d{1,3}|\d{6})?(?!\d)"
-        rf"{_AFTER}{_NAME_ZONE}",
-        # 11-02-58-123, "at 9.02.58 PM", " 下午9.02.58", 11h02m58s
-        rf"\D{{0,24}}?{_BEFORE}{_HOUR_MINUTE}(?:(?P=sign)|m)(?P<second>[0-5]\d|60)"
-        rf"(?:[-.](?P<fraction>\d{{3}}|\d{{6}}))?(?!\d)s?{_AFTER}{_NAME_ZONE}",
-        # "11 02 58", as Dropbox writes it
-        rf"[-_,. ]{{1,2}}{_BEFORE}(?P<hour>[01]?\d|2[0-4])\s(?P<minute>[0-5]\d)\s"
-        rf"(?P<second>[0-5]\d|60)(?P<fraction>)(?!\d){_AFTER}{_NAME_ZONE}",
-        # "at 9.02 PM"
-        rf"\D{{0,24}}?(?P<before>){_HOUR_MINUTE}{_NO_SECOND}\s{{0,2}}(?P<after>{_HALF})"
-        rf"{_NAME_ZONE}",
-        # _11-02, " at 11.02"
-        r"(?:[-_., T]{1,2}|\s(?:at|um|à|om|kl\.?|alle|às|в|o)\s)"
-        r"(?P<before>)(?P<hour>[01]\d|2[0-4]|\d(?=[.:h]))[-_.:h](?P<minute>[0-5]\d)"
-        rf"{_NO_SECOND}(?P<after>){_NAME_ZONE}",
-        # 202401071102, 20240107T1102
-        r"(?:T|(?<=\d))(?P<before>)(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
-        rf"{_NO_SECOND}(?P<after>){_NAME_ZONE}",
-    )
+_NAME_CLOCKS = (
+    # 110258, 110258139, T110258.123Z
+    r"[-_., T]{0,3}(?P<before>)(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
+    r"(?P<second>[0-5]\d|60)\.?(?P<fraction>\d{1,3}|\d{6})?(?!\d)"
+    rf"{_AFTER}{_NAME_ZONE}",
+    # 11-02-58-123, "at 9.02.58 PM", " 下午9.02.58", 11h02m58s
+    rf"\D{{0,24}}?{_BEFORE}{_HOUR_MINUTE}(?:(?P=sign)|m)(?P<second>[0-5]\d|60)"
+    rf"(?:[-.](?P<fraction>\d{{3}}|\d{{6}}))?(?!\d)s?{_AFTER}{_NAME_ZONE}",
+    # "11 02 58", as Dropbox writes it
+    rf"[-_,. ]{{1,2}}{_BEFORE}(?P<hour>[01]?\d|2[0-4])\s(?P<minute>[0-5]\d)\s"
+    rf"(?P<second>[0-5]\d|60)(?P<fraction>)(?!\d){_AFTER}{_NAME_ZONE}",
+    # "at 9.02 PM"
+    rf"\D{{0,24}}?(?P<before>){_HOUR_MINUTE}{_NO_SECOND}\s{{0,2}}(?P<after>{_HALF})"
+    rf"{_NAME_ZONE}",
+    # _11-02, " at 11.02"
+    r"(?:[-_., T]{1,2}|\s(?:at|um|à|om|kl\.?|alle|às|в|o)\s)"
+    r"(?P<before>)(?P<hour>[01]\d|2[0-4]|\d(?=[.:h]))[-_.:h](?P<minute>[0-5]\d)"
+    rf"{_NO_SECOND}(?P<after>){_NAME_ZONE}",
+    # 202401071102, 20240107T1102
+    r"(?:T|(?<=\d))(?P<before>)(?P<hour>[01]\d|2[0-4])(?P<minute>[0-5]\d)"
+    rf"{_NO_SECOND}(?P<after>){_NAME_ZONE}",
 )
 # Facebook, WeChat and screen recordings of iOS: s or ms since the epoch.
 _NAME_MOMENT = re.compile(
@@ -988,7 +980,9 @@ def _date_at(text: str, day: _Match) -> dt.datetime | None:
 def date_in_name(name: str) -> dt.datetime | None:
     """Return the date in a file name, such as IMG_20240107_110258 or 2024-01-07 11.02.58."""
     text = _plain(name)
-    days = [day for pattern in _NAME_DAYS for day in pattern.finditer(text)]
+    days = [
+        day for pattern in _NAME_DAYS for day in re.finditer(pattern, text, re.IGNORECASE)
+    ]
     days.sort(key=re.Match.start)
     for day in days:
         if date := _date_at(text, day):
