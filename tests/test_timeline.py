@@ -150,6 +150,19 @@ def test_years_lead_to_months_and_months_to_photos(library: Path, ask: Ask) -> N
 
 
 @pytest.mark.whole
+def test_a_chat_shows_no_picture_with_a_link_to_the_timeline(
+    make_site: Callable[..., photos.Site],
+) -> None:
+    public = "https://photos.example.org"
+    app = make_site(public_address=public)
+    read(app._library)
+    client = Client(app, wsgi_url_scheme="https", HTTP_HOST="photos.example.org")
+    for path in ("/timeline/", "/timeline/2024/", "/timeline/2024/05/", "/search?q=2024"):
+        text = client.get(path).text
+        assert f'property="og:url" content="{public}{path}"' in text
+        assert "og:image" not in text
+
+
 def test_every_link_of_the_timeline_leads_to_a_page_whatever_the_clocks_said(
     library: Path, site: photos.Site, visitor: Client
 ) -> None:
