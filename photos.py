@@ -12361,8 +12361,9 @@ def open_to_all(app: Site, address: str) -> None:
 def run_serve(args: argparse.Namespace) -> None:
     """Serve the albums; what happens without a command."""
     state, config = open_state(args, first_run=True)
+    users = UserStore(state)
     try:
-        UserStore(state).names()
+        users.names()
     except StateError as error:
         log.error("%s Until then nobody can log in.", error)
     token = ""
@@ -12371,12 +12372,15 @@ def run_serve(args: argparse.Namespace) -> None:
         confirm_opening(args)
     raise_file_limit()
     share_memory()
-    app = create_app(state, config=config, background=False)
-    server = make_server(app, config)
-    if not serving_version(state):
-        end_left_tunnel(state)
-    announce(state, build_name(args))
     with contextlib.ExitStack() as closing:
+        library = open_library(state, config, users.circumstances)
+        closing.callback(library.close)
+        library.prepare()  # workers take longer to start than the site
+        app = Site(state, config, library, users)
+        server = make_server(app, config)
+        if not serving_version(state):
+            end_left_tunnel(state)
+        announce(state, build_name(args))
         app.start()
         closing.callback(app.close)
         stop_by_signals(closing.close)
