@@ -1859,15 +1859,16 @@ class PlaceFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return bytes of the file, fewer at its end. Raises PlaceKept where it was too much."""
-        length = min(length, self.size - offset)
+        end = min(offset + length, self.size)
+        length = end - offset
         if length <= 0:
             return b""
         self.reads_left -= 1
         self.bytes_left -= length
         if self.reads_left < 0 or self.bytes_left < 0:
             raise PlaceKept("too much to search")
-        if offset + length <= len(self.head):
-            return self.head[offset : offset + length]
+        if end <= len(self.head):
+            return self.head[offset:end]
         self.file.seek(offset)
         return self.file.read(length)
 
@@ -1922,7 +1923,7 @@ class Span(NamedTuple):
     def read(self, at: int, length: int) -> bytes:
         if len(self.pieces) == 1:  # as nearly always
             [(offset, size)] = self.pieces
-            return self.file.read(offset + at, max(0, min(size - at, length)))
+            return self.file.read(offset + at, min(size - at, length))
         blocks = []
         for offset, size in self.cut(at, length):
             block = self.file.read(offset, size)
@@ -1950,7 +1951,8 @@ class Span(NamedTuple):
         if length is None or length > rest:
             length = rest
         if len(self.pieces) == 1 and length > 0:
-            pieces: tuple[Piece, ...] = ((self.start + at, length),)
+            [(offset, _)] = self.pieces
+            pieces: tuple[Piece, ...] = ((offset + at, length),)
         else:
             pieces = tuple(self.cut(at, length))
         return Span(self.file, pieces, length, self.depth + 1)
@@ -2187,6 +2189,7 @@ TIFF_SIZES = tuple(map(int, "0112481124848400888"))  # of a value, by its type
 TIFF_WHOLE = frozenset((1, 3, 4, 13, 16, 17, 18))  # the types of whole numbers
 TIFF_ORDERS = {b"II": "<", b"MM": ">"}
 TIFF_DIRECTORIES = 300
+DIRECTORY_BYTES = 1024  # read at once: most have fewer than 80 entries
 DIRECTORY_TAGS = frozenset((0x8769, 0xA005, 0x014A))
 ALL_TAGS = range(1 << 16)
 GPS_TAG = 0x8825
@@ -2213,6 +2216,16 @@ class TiffEntry(NamedTuple):
     number: int  # of values
     at: int
     length: int
+    field: int  # the value, or where it lies
+
+
+class TiffDirectory(NamedTuple):
+    """The entries of a directory that are looked for; its own length, and how many it has."""
+
+    entries: list[TiffEntry]
+    length: int
+    entry_count: int
+    next: int  # where the next one lies
 
 
 class TiffLayout(NamedTuple):
@@ -2232,85 +2245,96 @@ class Tiff(NamedTuple):
     """The bytes of a TIFF structure with their order."""
 
     span: Span
+    block: bytes  # how it begins: that of a photo is in there
     order: str
     sizes: TiffLayout
 
-    def number(self, at: int, length: int) -> int:
-        content = self.span.read(at, length)
+    def read(self, at: int, length: int) -> bytes:
+        end = at + length
+        if end <= len(self.block):
+            return self.block[at:end]
+        return self.span.read(at, length)
+
+    def decoded(self, content: bytes) -> int:
         if self.order == "<":
             return int.from_bytes(content, "little")
         return int.from_bytes(content, "big")
 
-    def entry_count(self, at: int) -> int:
-        """Return how many entries a directory has. Raises PlaceKept where they are too many."""
-        count = self.number(at, self.sizes.head)
+    def number(self, at: int, length: int) -> int:
+        return self.decoded(self.read(at, length))
+
+    def directory(self, at: int, tags: Collection[int] = ALL_TAGS) -> TiffDirectory:
+        """Return the entries of a directory that have some tags.
+
+        Raises PlaceKept where there are too many.
+        """
+        layout = self.sizes
+        block = self.read(at, DIRECTORY_BYTES)
+        count = self.decoded(block[: layout.head])
         if count > 65535:
             raise PlaceKept("damaged TIFF")
-        return count
-
-    def length(self, at: int) -> int:
-        """Return the length of a directory without its values."""
-        return self.sizes.head + self.entry_count(at) * self.sizes.entry
-
-    def entries(self, at: int, tags: Collection[int] = ALL_TAGS) -> Iterator[TiffEntry]:
-        """Yield the entries of a directory that have some tags."""
-        size = self.sizes.entry
-        start = at + self.sizes.head
-        rows = self.span.read(start, self.entry_count(at) * size)
-        rest = len(rows) % size
-        whole = rows[: len(rows) - rest]
-        form = self.order + self.sizes.form
-        for tag, type, number, value in struct.iter_unpack(form, whole):
-            if tag in tags:
-                length = number * _tiff_size(type)
-                value_at = start + size - self.sizes.offset
-                if length > self.sizes.offset:
-                    value_at = value
-                yield TiffEntry(start, tag, type, number, value_at, length)
-            start += size
+        length = layout.head + count * layout.entry
+        end = length + layout.offset
+        if end > DIRECTORY_BYTES:
+            block = self.read(at, end)
+        rows = block[layout.head : length]
+        rest = len(rows) % layout.entry
+        values = struct.iter_unpack(self.order + layout.form, rows[: len(rows) - rest])
+        entries = []
+        for index, (tag, type, number, field) in enumerate(values):
+            if tag not in tags:
+                continue
+            start = at + layout.head + index * layout.entry
+            size = number * _tiff_size(type)
+            value_at = start + layout.entry - layout.offset
+            if size > layout.offset:
+                value_at = field
+            entry = TiffEntry(start, tag, type, number, value_at, size, field)
+            entries.append(entry)
+        return TiffDirectory(entries, length, count, self.decoded(block[length:end]))
 
     def numbers(self, entry: TiffEntry) -> list[int]:
         """Return the numbers of an entry, at most as many as there may be directories."""
         if entry.type not in TIFF_WHOLE:
             return []
         size = _tiff_size(entry.type)
+        if entry.number == 1 and size == self.sizes.offset:
+            return [entry.field]
         end = entry.at + size * min(entry.number, TIFF_DIRECTORIES)
         return [self.number(at, size) for at in range(entry.at, end, size)]
 
     def value(self, entry: TiffEntry) -> Span:
         return self.span.part(entry.at, entry.length)
 
-    def next_directory(self, at: int) -> int:
-        return self.number(at + self.length(at), self.sizes.offset)
-
 
 def _tiff_of(span: Span) -> Tiff | None:
-    header = span.read(0, 4)
-    order = TIFF_ORDERS.get(header[:2], "")
+    block = span.read(0, HEAD_BYTES)
+    order = TIFF_ORDERS.get(block[:2], "")
     if not order:
         return None
-    if b"+" in header[2:]:
-        return Tiff(span, order, BIG_TIFF)
-    return Tiff(span, order, PLAIN_TIFF)
+    if b"+" in block[2:4]:
+        return Tiff(span, block, order, BIG_TIFF)
+    return Tiff(span, block, order, PLAIN_TIFF)
 
 
 def _clear_gps(tiff: Tiff, at: int) -> None:
     """Empty a directory of GPS: no entries, and zeros where they and their values were."""
-    count = tiff.entry_count(at)
-    if count > GPS_ENTRIES:
+    directory = tiff.directory(at)
+    if directory.entry_count > GPS_ENTRIES:
         raise PlaceKept("damaged GPS")
-    if not count:
+    if not directory.entry_count:
         return
-    for entry in tiff.entries(at):
+    for entry in directory.entries:
         if entry.length > GPS_VALUE_BYTES:
             raise PlaceKept("damaged GPS")
-        tiff.span.fill(entry.at, entry.length)
-    tiff.span.fill(at, tiff.length(at))
+        if entry.length > tiff.sizes.offset:
+            tiff.span.fill(entry.at, entry.length)
+    tiff.span.fill(at, directory.length)
 
 
 def _clear_entries(tiff: Tiff, at: int, tags: Collection[int], unused: int) -> None:
     """Empty the entries of some tags, and give them a number that has no meaning."""
-    for entry in tiff.entries(at, tags):
+    for entry in tiff.directory(at, tags).entries:
         if entry.length <= GPS_VALUE_BYTES:
             tiff.span.fill(entry.at, entry.length)
             tag = struct.pack(tiff.order + "H", unused)
@@ -2376,16 +2400,16 @@ def walk_tiff(span: Span) -> Iterator[Inner]:
         seen.add(at)
         if len(seen) > TIFF_DIRECTORIES:
             raise PlaceKept("too many directories")
-        entries = list(tiff.entries(at, WALKED_TAGS))
+        directory = tiff.directory(at, WALKED_TAGS)
         if is_page:
-            pages.append(tiff.next_directory(at))
-        for entry in entries:
+            pages.append(directory.next)
+        for entry in directory.entries:
             if entry.tag in DIRECTORY_TAGS:
                 inner += tiff.numbers(entry)
             is_pointer = entry.type in TIFF_WHOLE and 0 < entry.length <= size
             if entry.tag == GPS_TAG and not is_pointer:
                 raise PlaceKept("damaged GPS")
-        yield from _directory_parts(tiff, entries)
+        yield from _directory_parts(tiff, directory.entries)
 
 
 def walk_gps(span: Span) -> Iterator[Inner]:
@@ -2842,7 +2866,7 @@ def _further_pictures(mpf: Span, start: int) -> Iterator[Piece]:
     tiff = _tiff_of(mpf)
     if tiff is None:
         return
-    for entry in tiff.entries(tiff.number(4, 4), (0xB002,)):
+    for entry in tiff.directory(tiff.number(4, 4), (0xB002,)).entries:
         count = min(entry.length // 16, TRAILER_PARTS)
         for index in range(count):
             at = entry.at + 16 * index
