@@ -706,6 +706,7 @@ BUDDHIST_YEARS = range(1900 + BUDDHIST_AHEAD, 2100 + BUDDHIST_AHEAD)
 ZERO_DAYS = (dt.date(1904, 1, 1), dt.date(1980, 1, 1))
 ZERO_MOMENTS = tuple(dt.datetime(year, 1, 1) for year in (1, 1601, 2000))
 UNIX_ZERO = dt.datetime(1970, 1, 1)
+LAST_ZERO_YEAR = 2000
 
 # Signs of other scripts that stand for ':', '-' and ' ' in dates. No file name of Windows and
 # macOS can hold ':' itself.
@@ -789,6 +790,7 @@ def _first_match(patterns: Iterable[str], text: str, at: int = 0) -> _Match | No
     return None
 
 
+@functools.lru_cache(128)  # many files have the same few
 def parse_zone(text: str) -> dt.tzinfo | None:
     """Return the time zone of an offset: '+05:45', '-0300', '+2', 'Z'; None where it is none."""
     match = _OFFSET.fullmatch(_plain(text)) if text else None
@@ -841,6 +843,8 @@ def _is_unix_zero(local: dt.datetime) -> bool:
 
 def _is_zero(date: dt.datetime, clock: _Match | None) -> bool:
     """Say whether a date is that of a clock which was never set. A day alone tells of no clock."""
+    if date.year > LAST_ZERO_YEAR:
+        return False
     local = date.replace(tzinfo=None)
     if local.date() in ZERO_DAYS:
         return True
@@ -4761,8 +4765,10 @@ def thumbnail_names(info: Info) -> tuple[str, ...]:
 
 def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ...]:
     """Name the renditions that a purpose needs. FULL is never made ahead."""
+    if purpose in (Purpose.KEY, Purpose.FACTS):
+        return ()
     thumbnails = thumbnail_names(info)
-    if purpose in (Purpose.KEY, Purpose.FACTS) or not thumbnails:
+    if not thumbnails:
         return ()
     if purpose is Purpose.FULL:
         return (FULL,)
