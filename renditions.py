@@ -1190,6 +1190,10 @@ EXIF_BYTES = frozenset((1, 7))
 EXIF_FRACTIONS = frozenset((5, 10))
 # 13 is an offset; those from 16 on are of BigTIFF.
 EXIF_FORMS = dict(enumerate("B B H L LL b B h l ll f d L B B Q q Q".split(), 1))
+EXIF_TYPES = {
+    order: {type: struct.Struct(order + form) for type, form in EXIF_FORMS.items()}
+    for order in "<>"
+}
 EXIF_ENTRIES = 4096  # of a directory; cameras write a hundred
 EXIF_VALUE_BYTES = 65536  # as much as the EXIF of a JPEG can hold in all
 EXIF_MARK = b"Exif\0\0"
@@ -1386,13 +1390,13 @@ PLAIN_EXIF = ExifLayout("H", 2, "HHL4s", 12, "L", 4)
 BIG_EXIF = ExifLayout("Q", 8, "HHQ8s", 20, "Q", 8)  # of a BigTIFF
 
 
-def _decoded(type: int, content: bytes, form: str) -> Any:
+def _decoded(type: int, content: bytes, form: struct.Struct) -> Any:
     """Return a value of EXIF: a text, bytes, a number or several (TIFF 6.0, section 2)."""
     if type == EXIF_ASCII:
         return content.removesuffix(b"\0").decode("latin-1")
     if type in EXIF_BYTES:
         return content
-    numbers = struct.iter_unpack(form, content)
+    numbers = form.iter_unpack(content)
     values: tuple[float, ...] = tuple(itertools.chain.from_iterable(numbers))
     if type in EXIF_FRACTIONS:
         values = tuple(map(_quotient, values[::2], values[1::2]))
@@ -1439,16 +1443,19 @@ class Exif(NamedTuple):
         values: dict[int, Any] = {}
         missing = set(tags)
         entries = self.entries(at)
+        forms = EXIF_TYPES[self.order]
+        offset_form = self.order + self.layout.offset
         entry_form = self.order + self.layout.entry
         for tag, type, number, content in struct.iter_unpack(entry_form, entries):
             # Four thousand entries may name one tag, and each as much as there may be.
             if tag not in missing:
                 continue
             missing.remove(tag)
-            form = self.order + EXIF_FORMS.get(type, "")
-            length = number * struct.calcsize(form)
+            form = forms.get(type)
+            if form is None:
+                continue
+            length = number * form.size
             if len(content) < length <= EXIF_VALUE_BYTES:
-                offset_form = self.order + self.layout.offset
                 [offset] = struct.unpack(offset_form, content)
                 content = self.read(offset, length)
             if 0 < length <= len(content):
