@@ -5,7 +5,7 @@ photos nor Bottle, PyJWT or waitress. photos.py starts the workers and kills the
 
 Contents, top to bottom; names refer upward only:
 
-    formats · boxes · facts · dates · metadata · colours · place ·
+    formats · boxes · segments · facts · dates · metadata · colours · place ·
     place in files · motion photos · checksums · grids · pixels · videos · renditions · worker
 
 A request is a line of JSON, `[path, purpose]`; its reply is another, the fields of an `Info`.
@@ -444,6 +444,110 @@ def primary_properties(meta: bytes) -> list[NamedBox]:
     primary = dict(boxes(meta))[b"pitm"][4:]  # after its version and flags
     return item_properties(meta, int.from_bytes(primary))
 
+
+# --- Segments ----------------------------------------------------------------
+
+# What stands before the pixels of a JPEG (ITU-T T.81, annex B). Pillow takes four times as long,
+# since it reads all that there is: it is left what is not as cameras write it.
+JPEG_START = b"\xff\xd8\xff"
+FRAMES = frozenset(
+    (0xFFC0, 0xFFC1, 0xFFC2)
+)  # with Huffman coding: baseline, extended, progressive
+SCAN, QUANTIZATION = 0xFFDA, 0xFFDB
+METADATA_MARKERS = frozenset((*range(0xFFE0, 0xFFF0), 0xFFFE))  # of applications, comment
+TOLD_MARKERS = FRAMES | METADATA_MARKERS | {QUANTIZATION}
+# Besides, Huffman tables and the restart interval.
+PLAIN_MARKERS = TOLD_MARKERS | {SCAN, 0xFFC4, 0xFFDD}
+MODES = {1: "L", 3: "RGB"}  # by how many channels there are
+TABLE_BYTES = 65  # of quantization with 8 bits: a number below 16 and the values
+EXIF_MARK = b"Exif\0\0"
+XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"  # XMP part 3, 1.1.3
+WHOLE_ICC_MARK = b"ICC_PROFILE\0\x01\x01"  # of a profile in one part (ICC.1:2022, B.4)
+_PLAIN_APPLICATION = re.compile(
+    rb"(?:JFIF|Adobe).{7}|(?!JFIF|Adobe|Exif\0|ICC_PROFILE\0|MPF\0|Photoshop 3\.0\0)",
+    re.DOTALL,
+)
+_read_marker = struct.Struct(">HH").unpack_from
+
+
+def plain_segments(jpeg: bytes) -> list[tuple[int, int, int]]:
+    """Return the segments of a JPEG up to its scan: marker, start and end of the content.
+
+    None of them where anything stands between two, or where they go beyond the bytes.
+    """
+    segments = []
+    marker, length, at = 0, 0, 2
+    try:
+        while marker != SCAN:
+            marker, length = _read_marker(jpeg, at)
+            if marker not in PLAIN_MARKERS:  # as what follows a length below 2
+                return []
+            end = at + 2 + length
+            segments.append((marker, at + 4, end))
+            at = end
+    except struct.error:  # they go on
+        return []
+    is_whole = length >= 2 and at <= len(jpeg) and jpeg.startswith(JPEG_START)
+    return segments if is_whole else []
+
+
+class JpegHeader:
+    """What the segments of a JPEG tell, by the names that Pillow has for it."""
+
+    format = "JPEG"
+
+    def __init__(self) -> None:
+        self.width = self.height = 0
+        self.mode = ""
+        self.info: dict[Any, Any] = {}
+        self.applist: list[tuple[str, bytes]] = []
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    def take(self, marker: int, content: bytes) -> bool:
+        """Read one segment; return whether it is as cameras write it."""
+        if marker in FRAMES:
+            return self.take_frame(content)
+        if marker == QUANTIZATION:
+            is_whole = len(content) % TABLE_BYTES == 0
+            return is_whole and max(content[::TABLE_BYTES], default=0) < 16
+        self.applist.append(("", content))
+        if marker == 0xFFE1 and content.startswith(EXIF_MARK):
+            return self.take_only("exif", content)
+        if marker == 0xFFE1 and content.startswith(XMP_MARK):
+            return self.take_only("xmp", content.removeprefix(XMP_MARK))
+        if marker == 0xFFE2 and content.startswith(WHOLE_ICC_MARK):
+            profile = content.removeprefix(WHOLE_ICC_MARK)
+            return self.take_only("icc_profile", profile)
+        return _PLAIN_APPLICATION.match(content) is not None
+
+    def take_frame(self, content: bytes) -> bool:
+        if self.mode or len(content) < 6:
+            return False
+        bits, self.height, self.width, channels = struct.unpack_from(">BHHB", content)
+        self.mode = MODES.get(channels, "")
+        is_plain = bits == 8 and len(content) == 6 + 3 * channels
+        return is_plain and self.mode != "" and min(self.size) > 0
+
+    def take_only(self, name: str, content: bytes) -> bool:
+        """Take what may be there once, before the frame."""
+        is_only = name not in self.info
+        self.info[name] = content
+        return is_only and not self.mode
+
+
+def read_header(jpeg: bytes) -> JpegHeader | None:
+    """Return what stands before the pixels of a JPEG; None where Pillow shall read it."""
+    header = JpegHeader()
+    for marker, start, end in plain_segments(jpeg):
+        if marker in TOLD_MARKERS and not header.take(marker, jpeg[start:end]):
+            return None
+    return header if header.mode else None
+
+
+Header: TypeAlias = Photo | JpegHeader
 
 # --- Facts -------------------------------------------------------------------
 
@@ -1196,7 +1300,6 @@ EXIF_TYPES = {
 }
 EXIF_ENTRIES = 4096  # of a directory; cameras write a hundred
 EXIF_VALUE_BYTES = 65536  # as much as the EXIF of a JPEG can hold in all
-EXIF_MARK = b"Exif\0\0"
 EXIF_ORDERS = {b"II": "<", b"MM": ">"}
 ORIENTATION_TAG, DETAILS_TAG, GPS_POINTER = 0x0112, 0x8769, 0x8825
 # EXIF 2.32, 4.6.4: maker, model, orientation and the inner directories. TIFF/EP and some writers
