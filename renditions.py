@@ -1465,7 +1465,7 @@ def _content_id(note: bytes) -> str:
     return ""
 
 
-def _xmp_of(image: Photo) -> bytes:
+def _xmp_of(image: Header) -> bytes:
     xmp = image.info.get("xmp", b"")
     if isinstance(xmp, bytes):
         return xmp
@@ -1571,7 +1571,7 @@ class Exif(NamedTuple):
         return _read_or_none(self.directory, at, tags) or {}
 
 
-def _exif_reader(image: Photo) -> ReadAt:
+def _exif_reader(image: Header) -> ReadAt:
     """Return what reads the EXIF of an open photo. Raises METADATA_ERRORS."""
     if isinstance(image, TiffPhoto):
         file: Any = image.fp
@@ -1591,7 +1591,7 @@ def _exif_reader(image: Photo) -> ReadAt:
     return lambda at, length: block[at : at + length]
 
 
-def _open_exif(image: Photo) -> Exif:
+def _open_exif(image: Header) -> Exif:
     read = _exif_reader(image)
     header = read(0, 4)
     order = EXIF_ORDERS[header[:2]]
@@ -1608,21 +1608,21 @@ def _open_exif(image: Photo) -> Exif:
     return exif._replace(first=first, next=next)
 
 
-def open_exif(image: Photo) -> Exif:
+def open_exif(image: Header) -> Exif:
     """Return the EXIF of an open photo, without any values where it has none or bad one."""
     return _read_or_none(_open_exif, image) or Exif(lambda at, length: b"")
 
 
-def read_metadata(image: Photo, exif: Exif) -> dict[str, Any]:
+def read_metadata(image: Header, exif: Exif) -> dict[str, Any]:
     """Return the fields of Info that come from EXIF, XMP and IPTC. Bad metadata cost no others."""
     details = exif.inner(DETAILS_TAG, DETAIL_TAGS)
     gps = exif.inner(GPS_POINTER, GPS_TAGS)
     xmp = _xmp_of(image)
-    iptc = _read_or_none(IptcImagePlugin.getiptcinfo, image) or {}
+    iptc: Iptc = {}
+    if not isinstance(image, JpegHeader):
+        iptc = _read_or_none(IptcImagePlugin.getiptcinfo, image) or {}
     dates = {**exif.first, **details}
-    fields = {
-        "caption": read_caption(iptc, xmp),
-        "keywords": tuple(read_keywords(iptc, xmp)),
+    fields: dict[str, Any] = {
         "camera": _camera(exif.first),
         "lens": _label(details.get(0xA434)),
         "exposure_time": _number(details.get(0x829A)),
@@ -1631,6 +1631,9 @@ def read_metadata(image: Photo, exif: Exif) -> dict[str, Any]:
         "focal_length": _number(details.get(0x920A)),
         "content_id": _read_or_none(_content_id, details.get(0x927C)) or "",
     }
+    if xmp or iptc:
+        fields["caption"] = read_caption(iptc, xmp)
+        fields["keywords"] = tuple(read_keywords(iptc, xmp))
     if taken := date_taken(dates, gps, xmp):
         fields["taken"] = taken.isoformat()
     if written := exif_date(dates, WRITTEN):
@@ -1864,7 +1867,7 @@ def _coded_in_png(head: bytes) -> Colours | None:
     return coded_colours(codes[0], codes[1])
 
 
-def _measured_in_png(image: Picture) -> Colours | None:
+def _measured_in_png(image: Header) -> Colours | None:
     """Return what the gAMA and cHRM chunks tell (W3C PNG, 11.3.2)."""
     gamma = image.info.get("gamma", 0)
     if "srgb" in image.info or gamma <= 0:
@@ -1890,7 +1893,7 @@ def _is_profile(profile: bytes | None) -> bool:
 
 
 def told_colours(
-    image: Picture, head: bytes, properties: Sequence[NamedBox]
+    image: Header, head: bytes, properties: Sequence[NamedBox]
 ) -> Colours | None:
     """Return the colours that count instead of an ICC profile. Raises METADATA_ERRORS.
 
@@ -1932,7 +1935,7 @@ def _profile_in_bmp(path: str, head: bytes) -> bytes | None:
         return file.read(min(length, PROFILE_BYTES))
 
 
-def embedded_profile(image: Picture, path: str, head: bytes) -> bytes | None:
+def embedded_profile(image: Header, path: str, head: bytes) -> bytes | None:
     """Return the ICC profile that a photo holds. Raises METADATA_ERRORS."""
     profile: bytes | None = image.info.get("icc_profile")
     if profile is None and image.format in ("JPEG", "MPO"):
@@ -3929,7 +3932,7 @@ def _open_known(file: str | BinaryIO, head: bytes) -> Photo:
         raise
 
 
-def _limit_pixels(image: Picture, most: int) -> None:
+def _limit_pixels(image: Header, most: int) -> None:
     if image.width * image.height > most:
         size = f"{image.width} x {image.height}"
         raise ValueError(
@@ -3951,7 +3954,7 @@ def _open(path: str, head: bytes, file: BinaryIO | None = None) -> Photo:
     return image
 
 
-def _heif_orientation(image: Picture, properties: Sequence[NamedBox]) -> Any:
+def _heif_orientation(image: Header, properties: Sequence[NamedBox]) -> Any:
     """Return the tag's value, unless boxes say the same, by which pillow_heif has turned already."""
     if any(name in (b"irot", b"imir") for name, _ in properties):
         return 1
@@ -3961,7 +3964,7 @@ def _heif_orientation(image: Picture, properties: Sequence[NamedBox]) -> Any:
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
-def _orientation_tag(image: Photo, exif: Exif) -> Any:
+def _orientation_tag(image: Header, exif: Exif) -> Any:
     value = exif.first.get(ORIENTATION_TAG)
     # Boxes alone turn an AVIF (MIAF, ISO/IEC 23000-22, 7.3.6.7); Pillow tells them as EXIF.
     if value is not None or image.format == "AVIF":
@@ -3970,7 +3973,7 @@ def _orientation_tag(image: Photo, exif: Exif) -> Any:
     return int(match[1]) if match else None
 
 
-def read_orientation(image: Photo, exif: Exif, properties: Sequence[NamedBox]) -> int:
+def read_orientation(image: Header, exif: Exif, properties: Sequence[NamedBox]) -> int:
     """Return EXIF orientation 1 to 8 (0x0112), as far as Pillow does not apply it itself."""
     if image.format == "HEIF":
         value = _heif_orientation(image, properties)
@@ -3987,7 +3990,7 @@ def _is_plain_tag(exif: bytes) -> bool:
     return struct.pack(f"{order}HHI", 0x0112, 3, 1) in exif
 
 
-def _is_turned_by_browsers(image: Picture) -> bool:
+def _is_turned_by_browsers(image: Header) -> bool:
     """Say whether all browsers turn a photo as its orientation tells."""
     if image.format in ("JPEG", "MPO"):
         return _is_plain_tag(image.info.get("exif", b""))
@@ -4032,9 +4035,9 @@ class Look:
     is_negative: bool = False  # the largest number is black
 
 
-def _moves(image: ImageFile.ImageFile) -> bool:
+def _moves(image: Header) -> bool:
     """Say whether a picture has several frames that browsers show one after the other."""
-    if image.format not in MOVING_FORMATS:
+    if image.format not in MOVING_FORMATS or isinstance(image, JpegHeader):
         return False
     is_animated = _read_or_none(getattr, image, "is_animated", False)
     _read_or_none(image.seek, 0)  # Pillow has looked for the second frame of a GIF
@@ -4049,7 +4052,7 @@ ODD_HEADERS = re.compile(rb"\xff[\xc3\xc9\xca]\0")
 TABLES_BYTES = 4096  # the tables that may stand before that header
 
 
-def _is_odd_jpeg(image: Picture, head: bytes) -> bool:
+def _is_odd_jpeg(image: Header, head: bytes) -> bool:
     segments = getattr(image, "applist", ())
     start = 2 + sum(len(content) + 4 for _, content in segments)
     end = start + TABLES_BYTES
@@ -4068,7 +4071,7 @@ def _look_of_tiff(image: TiffPhoto) -> Look:
     return Look(profile=profile, white=white, is_negative=is_negative)
 
 
-def _second_head(image: Photo, path: str, head: bytes) -> bytes:
+def _second_head(image: Header, path: str, head: bytes) -> bytes:
     """Return how the second picture of an MPO begins (CIPA DC-007). Raises METADATA_ERRORS."""
     pictures = getattr(image, "mpinfo", {})[0xB002]
     start = head.index(b"MPF\0") + 4  # from there offsets count
@@ -4078,7 +4081,7 @@ def _second_head(image: Photo, path: str, head: bytes) -> bytes:
         return file.read(TAIL_BYTES)
 
 
-def _has_gain_map(image: Photo, path: str, head: bytes, meta: bytes) -> bool:
+def _has_gain_map(image: Header, path: str, head: bytes, meta: bytes) -> bool:
     """Say whether a photo holds how much brighter it is where the screen can (ISO 21496-1)."""
     if image.format == "AVIF":
         return b"tmap" in meta  # the item that joins both
@@ -4092,7 +4095,7 @@ def _has_gain_map(image: Photo, path: str, head: bytes, meta: bytes) -> bool:
     return b"HDRGainMap" in (_read_or_none(_second_head, image, path, head) or b"")
 
 
-def read_look(image: Photo, exif: Exif, path: str, head: bytes) -> Look:
+def read_look(image: Header, exif: Exif, path: str, head: bytes) -> Look:
     """Tell how the pixels of an open photo become a picture, before they are decoded."""
     if image.format == "WEBP" and _moves(image):
         return Look()  # of a moving WebP, browsers pass over orientation and profile
@@ -4417,7 +4420,7 @@ def read_sketch(image: Photo, exif: Exif, orientation: int) -> str:
     return sketch_of(colours)
 
 
-def read_photo(image: Photo, exif: Exif, look: Look, info: Info) -> Info:
+def read_photo(image: Header, exif: Exif, look: Look, info: Info) -> Info:
     """Tell the facts of an open photo without decoding its pixels. Raises like Pillow."""
     size = image.size
     if look.crop:
@@ -5048,18 +5051,31 @@ def render_photo(
 # Where the second step raises, the facts of the first are kept.
 
 
+def read_facts(image: Header, path: str, head: bytes, info: Info) -> tuple[Look, Info]:
+    """Tell how a photo looks, and its facts. Raises like Pillow."""
+    exif = open_exif(image)
+    look = read_look(image, exif, path, head)
+    return look, read_photo(image, exif, look, info)
+
+
 def develop_photo(
     file: BinaryIO, path: str, head: bytes, info: Info, purpose: Purpose, cache: Path
 ) -> Iterator[Info]:
-    """Read and render a photo, opened once. Raises like Pillow."""
+    """Read and render a photo. Raises like Pillow."""
+    header = read_header(head)
+    if header:
+        _limit_pixels(header, JPEG_PIXELS)
+        look, info = read_facts(header, path, head, info)
+        yield info
+        if not missing_renditions(cache, info, purpose):
+            return
     with _open(path, head, file) as image:
         if DNG_VERSION in getattr(image, "tag_v2", ()):
             yield with_facts(info, kind=RAW, problem=RAW_PROBLEM)
             return
-        exif = open_exif(image)
-        look = read_look(image, exif, path, head)
-        info = read_photo(image, exif, look, info)
-        yield info
+        if not header:
+            look, info = read_facts(image, path, head, info)
+            yield info
         if names := missing_renditions(cache, info, purpose):
             yield render_photo(image, path, head, look, info, cache, names)
 
