@@ -41,7 +41,7 @@ import unicodedata
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from operator import mul, truediv
+from operator import floordiv, mul, truediv
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, BinaryIO, NamedTuple, TypeAlias
@@ -4403,19 +4403,32 @@ def _without_bars(thumbnail: Picture, shape: Size) -> tuple[float, float, float,
     return left, top, left + shown_width, top + shown_height
 
 
-def read_sketch(image: Photo, exif: Exif, orientation: int) -> str:
+def _decode_thumbnail(jpeg: bytes, size: Size) -> Picture:
+    """Decode a plain thumbnail: to open it by Pillow would take as long as to decode it."""
+    most = min(map(floordiv, size, SKETCH_SOURCE))
+    scale = max(step for step in (1, 2, 4, 8) if step <= max(1, most))
+    width, height = (-(-side // scale) for side in size)
+    return Image.frombytes("RGB", (width, height), jpeg, "jpeg", "RGB", "", scale, 0)
+
+
+def _open_thumbnail(jpeg: bytes) -> Picture:
+    """Decode an embedded thumbnail, no further than a sketch needs it. Raises METADATA_ERRORS."""
+    header = read_header(jpeg)
+    if header and max(header.size) <= EXIF_THUMBNAIL_SIDE and header.mode == "RGB":
+        return _decode_thumbnail(jpeg, header.size)
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+        if max(image.size) > EXIF_THUMBNAIL_SIDE:
+            raise ValueError("too large for a thumbnail")
+        image.draft("RGB", SKETCH_SOURCE)
+        return image.convert("RGB")
+
+
+def read_sketch(image: Header, exif: Exif, orientation: int) -> str:
     """Return the sketch of an open JPEG by its embedded thumbnail. Raises METADATA_ERRORS."""
-    content = io.BytesIO(_exif_thumbnail(exif))
-    with Image.open(content, formats=["JPEG"]) as thumbnail:
-        if max(thumbnail.size) > EXIF_THUMBNAIL_SIDE:
-            return ""
-        thumbnail.draft("RGB", SKETCH_SOURCE)
-        size = _turned(SKETCH_SIZE, orientation)
-        shown = _without_bars(thumbnail, image.size)
-        picture: Picture = thumbnail
-        if picture.mode != "RGB":
-            picture = picture.convert("RGB")
-        colours = picture.resize(size, Image.Resampling.BOX, shown)
+    picture = _open_thumbnail(_exif_thumbnail(exif))
+    size = _turned(SKETCH_SIZE, orientation)
+    shown = _without_bars(picture, image.size)
+    colours = picture.resize(size, Image.Resampling.BOX, shown)
     _upright(colours, orientation)
     return sketch_of(colours)
 

@@ -71,6 +71,23 @@ def test_black_bars_of_a_thumbnail_are_no_part_of_the_sketch(
     assert differs(sketch(path, Purpose.FACTS), "fc9" * 6) <= 1
 
 
+@pytest.mark.parametrize("size", [(160, 120), (320, 213), (1000, 40), (12, 9)])
+@pytest.mark.parametrize(
+    "options", [{}, {"subsampling": 0}, {"progressive": True}], ids=str
+)
+def test_a_thumbnail_has_the_same_colours_when_pillow_opens_it(
+    tmp_path: Path,
+    size: tuple[int, int],
+    options: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thumbnail = encode(quarters(size=size), "JPEG", **options)
+    path = make(tmp_path / "a.jpg", quarters(size=SIZE), with_thumbnail(thumbnail))
+    colours = sketch(path, Purpose.FACTS)
+    monkeypatch.setattr(renditions, "read_header", lambda jpeg: None)
+    assert colours and sketch(path, Purpose.FACTS) == colours
+
+
 @pytest.mark.parametrize(
     ("thumbnail", "length"),
     [
