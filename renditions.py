@@ -2933,19 +2933,29 @@ TRAILER_PARTS = 100
 
 
 class Segment(NamedTuple):
-    """One of a JPEG's segments of metadata: its marker's second byte and its content."""
+    """One of a JPEG's segments of metadata."""
 
-    marker: int
     content: Span
-    head: bytes
+    head: bytes  # of the content, none of an empty one
     end: int
 
 
 def _segments(span: Span) -> Iterator[Segment]:
-    """Yield the segments of metadata before the pixels, then an empty one that ends where they begin.
+    """Yield the segments of metadata before the pixels, then an empty one that ends where they begin."""
+    jpeg = span.read(0, HEAD_BYTES)
+    segments = plain_segments(jpeg)
+    if not segments:
+        yield from _odd_segments(span)
+    for marker, start, end in segments:
+        if marker == SCAN:
+            yield Segment(span, b"", start - 4)
+        elif marker in METADATA_MARKERS:
+            head = jpeg[start : min(end, start + SEGMENT_HEAD)]
+            yield Segment(span.part(start, end - start), head, end)
 
-    Tables and junk between segments are passed over.
-    """
+
+def _odd_segments(span: Span) -> Iterator[Segment]:
+    """Yield the same of any JPEG. Tables and junk between segments are passed over."""
     at = 2
     block, start = b"", at
     for _ in range(JPEG_SEGMENTS):
@@ -2963,7 +2973,7 @@ def _segments(span: Span) -> Iterator[Segment]:
             at += 1 + skip
             continue
         if marker in (0xDA, 0xD9):
-            yield Segment(marker, span.part(at, 0), b"", at)
+            yield Segment(span, b"", at)
             return
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:
             at += 2
@@ -2974,7 +2984,7 @@ def _segments(span: Span) -> Iterator[Segment]:
             continue
         content = span.part(at + 4, size - 2)
         at += 2 + size
-        yield Segment(marker, content, header[4 : 2 + size], at)
+        yield Segment(content, header[4 : 2 + size], at)
     raise PlaceKept("too many segments")
 
 
@@ -3014,6 +3024,8 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
     """Yield the metadata in segments; what goes on in the next one is joined."""
     parts: dict[str, list[Span]] = {}
     for segment in sorted(segments, key=_order_of):
+        if not segment.head or segment.head.startswith(PLAIN_HEADERS):
+            continue
         header = next(filter(segment.head.startswith, JPEG_PARTS), b"")
         form, start = JPEG_PARTS.get(header, ("", 0))
         content = segment.content.part(start)
@@ -3022,7 +3034,7 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
             yield EXIF, _joined(parts.pop(EXIF))
         if form:
             parts.setdefault(form, []).append(content)
-        elif not segment.head.startswith(PLAIN_HEADERS):
+        else:
             _refuse_signs(content.whole())
     for form, spans in parts.items():
         yield form, _joined(spans)
