@@ -132,9 +132,11 @@ from renditions import (
     local_time,
     machine_memory,
     made_of,
+    narrowed,
     patch_block,
     patches_within,
     preview_side,
+    purpose_of,
     rendition_names,
     share_memory,
     thumbnail_names,
@@ -1557,6 +1559,7 @@ class Job:
     is_started: bool = False
     # They say whether somebody who waits for it now is still there.
     watchers: list[Condition] = dataclasses.field(default_factory=list)
+    names: set[str] = dataclasses.field(default_factory=set)  # of what they wait for
 
     @property
     def is_left(self) -> bool:
@@ -1599,11 +1602,13 @@ class Renderer:
         purpose: Purpose,
         urgency: Urgency,
         is_watched: Condition = lambda: True,
+        name: str = "",
     ) -> Future[Info]:
         """Ask for a file; the same request twice is one job, as urgent as the more urgent of both.
 
         `identity` differs when the file has changed: what was read of it before is outdated.
-        `is_watched` says whether the visitor who asks for it is still there.
+        `is_watched` says whether the visitor who waits for it is still there, `name` for which of
+        its renditions; '': for all that the purpose needs.
         """
         with self._queue_changed:
             if self._closed.is_set():
@@ -1618,6 +1623,7 @@ class Renderer:
             job = self._jobs[identity, purpose]
             if urgency is Urgency.NOW:
                 job.watchers.append(is_watched)
+                job.names.add(name)
             if is_new or (urgency < job.urgency and not job.is_started):
                 self._put(job, urgency)
                 self._queue_changed.notify()
@@ -1693,7 +1699,8 @@ class Renderer:
             if job := self._next_job():
                 times, _ = self._late.get(job.identity, (0, 0.0))
                 worker.patience = PATIENCE * RENDER_SECONDS * 2.0**times
-                self._finish(job, worker.develop(job.path, job.purpose))
+                purpose = narrowed(job.purpose, job.names)
+                self._finish(job, worker.develop(job.path, purpose))
             patience = IDLE_SECONDS
         worker.end()
 
@@ -3769,12 +3776,6 @@ def _done(file: File, future: Future[Info]) -> File:
     return file
 
 
-def purpose_of(rendition: str) -> Purpose:
-    """Return what a file is read for when somebody waits for one of its renditions."""
-    purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
-    return purposes.get(rendition, Purpose.THUMBNAILS)
-
-
 def summary_of(album: Album, folder: Folder, facts: int) -> Summary:
     """Return what there is to keep of an album without those below it."""
     names = names_of(album.items)
@@ -4409,13 +4410,16 @@ class Library:
         purpose: Purpose,
         urgency: Urgency,
         is_watched: Condition = lambda: True,
+        name: str = "",
     ) -> Future[Info]:
         leave_to_thread()
         info = self.index.glance(file.identity)
         if purpose is Purpose.FACTS and info and info.key and info.retry == NEVER:
             # Tells whether it still is what was read, also where a write set its mtime back.
             purpose = Purpose.KEY
-        return self._renderer.submit(file.identity, file.path, purpose, urgency, is_watched)
+        return self._renderer.submit(
+            file.identity, file.path, purpose, urgency, is_watched, name
+        )
 
     def prepare(self) -> None:
         """Have the workers start now where no file was read yet: the first visitor waits for them."""
@@ -4551,7 +4555,8 @@ class Library:
         """Have a rendition made. Raises Busy."""
         if name != FULL:
             purpose = purpose_of(name)
-            return self._wait(self._submit(item.file, purpose, Urgency.NOW, is_watched))
+            job = self._submit(item.file, purpose, Urgency.NOW, is_watched, name)
+            return self._wait(job)
         with place_among(self._full_waiting, TOO_MANY_PICTURES):
             return self._wait(self._submit(item.file, Purpose.FULL, Urgency.SOON))
 
@@ -4567,6 +4572,10 @@ class Library:
                 raise NoPicture(problem)
             info = self._render(item, name, is_watched)
             rendition = made_of(self.cache, info, name)
+            if info.has_picture and not (rendition or self.failure(item.file, purpose)):
+                # Somebody else waited for the other width, which was begun already.
+                info = self._render(item, name, is_watched)
+                rendition = made_of(self.cache, info, name)
         if rendition is None:
             raise NoPicture(info.problem or "There is no picture of this file.")
         if name == FULL:

@@ -4887,9 +4887,31 @@ class Purpose(enum.StrEnum):
 
     KEY = "key"  # its head and tail alone
     FACTS = "facts"
-    THUMBNAILS = "thumbnails"
+    SMALL_THUMBNAIL = "small thumbnail"  # one width, for somebody who waits
+    LARGE_THUMBNAIL = "large thumbnail"
+    THUMBNAILS = "thumbnails"  # all widths
     ALL = "all"  # thumbnails and preview
     FULL = "full"  # all pixels, in a format that browsers show
+
+
+ONE_WIDTH = {str(SMALL): Purpose.SMALL_THUMBNAIL, str(LARGE): Purpose.LARGE_THUMBNAIL}
+
+
+def purpose_of(rendition: str) -> Purpose:
+    """Return what a file is read for when somebody waits for one of its renditions."""
+    purposes = {FULL: Purpose.FULL, PREVIEW: Purpose.ALL}
+    return purposes.get(rendition, Purpose.THUMBNAILS)
+
+
+def narrowed(purpose: Purpose, names: Collection[str]) -> Purpose:
+    """Return what a worker is asked for, where the renditions of these names are waited for.
+
+    Who waits for a thumbnail needs one width, and gets it earlier by as long as the other takes.
+    """
+    if purpose is Purpose.THUMBNAILS and len(names) == 1:
+        [name] = names
+        return ONE_WIDTH.get(name, purpose)
+    return purpose
 
 
 def thumbnail_names(info: Info) -> tuple[str, ...]:
@@ -4910,9 +4932,15 @@ def rendition_names(info: Info, purpose: Purpose = Purpose.ALL) -> tuple[str, ..
         return ()
     if purpose is Purpose.FULL:
         return (FULL,)
-    if purpose is Purpose.THUMBNAILS or info.kind == VIDEO:
-        return thumbnails
-    return (*thumbnails, PREVIEW)
+    if purpose is Purpose.ALL and info.kind == PHOTO:
+        return (*thumbnails, PREVIEW)
+    # Others take longer to be decoded than both widths to be encoded.
+    is_quick = info.media_type == "image/jpeg"
+    if purpose is Purpose.SMALL_THUMBNAIL and is_quick:
+        return thumbnails[:1]
+    if purpose is Purpose.LARGE_THUMBNAIL and is_quick:
+        return thumbnails[-1:]
+    return thumbnails
 
 
 def _rendition_path(cache: Path, key: str, name: str) -> str:

@@ -13,7 +13,7 @@ from drawing import draw
 from looking import Open, place_at, rendition
 
 import photos
-from renditions import AT_ONCE, AT_START, NEVER, Purpose
+from renditions import AT_ONCE, AT_START, NEVER, ONE_WIDTH, Purpose
 
 Develop = Callable[[photos.Worker, str, Purpose], photos.Info]
 
@@ -41,6 +41,8 @@ class Machine:
     def fails(self, retry: str, *purposes: Purpose) -> None:
         self.problem = {"problem": "it failed", "retry": retry}
         self.purposes = set(purposes)
+        if Purpose.THUMBNAILS in purposes:
+            self.purposes.update(ONE_WIDTH.values())
 
     def is_made(self, name: str, *address: str) -> bool:
         """Ask for a rendition as a visitor does."""

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -629,6 +629,90 @@ def test_a_picture_of_a_file_that_was_never_read_is_one_job(
         answer = visitor.get(address)
         assert (answer.status, answer.headers["content-type"]) == (200, "image/webp")
         assert requests == [("one.jpg", purpose)]
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [("wide.jpg", ["640"]), ("narrow.jpg", ["320"]), ("wide.png", ["320", "640"])],
+)
+def test_who_waits_for_a_thumbnail_of_a_jpeg_waits_for_no_other_width(
+    name: str,
+    names: list[str],
+    library: Path,
+    open_library: Open,
+    requests: list[tuple[str, Purpose]],
+) -> None:
+    draw(library / "New" / name, (1200 if "wide" in name else 300, 400))
+    opened = open_library()
+    place = place_at(opened, "New", name)
+    item = opened.item(place)
+    assert item and item.info
+    opened.rendition(item, names[-1])
+    made = [
+        width for width in ("320", "640") if photos.is_made(opened.cache, item.key, width)
+    ]
+    assert made == names
+    requests.clear()
+    for width in photos.thumbnail_names(item.info):
+        assert opened.rendition(item, width).status.st_size
+    others = {"320", "640"}.difference(names) if item.info.width > 320 else set()
+    assert requests == [(name, Purpose.SMALL_THUMBNAIL)] * len(others)
+
+
+def test_two_who_wait_for_one_photo_each_get_their_width(
+    library: Path, open_library: Open, requests: list[tuple[str, Purpose]]
+) -> None:
+    names = ["a.jpg", "b.jpg"]
+    for name in names:
+        draw(library / "New" / name, (1200, 800), colour=f"#{ord(name[0]):06}")
+    opened = open_library()
+    items = [opened.item(place_at(opened, "New", name)) for name in names]
+    requests.clear()
+    os.mkfifo(library.parent / "hang.jpg")
+    hang = os.fspath(library.parent / "hang.jpg")
+    hanging = opened._renderer.submit("hang", hang, Purpose.FACTS, NOW)
+    eventually(lambda: not opened._renderer._queue)
+    opened.expect(item for item in items if item)
+    with ThreadPoolExecutor(3) as pool:
+        wanted = [(items[0], "640"), (items[1], "640"), (items[1], "320")]
+        waiting = [pool.submit(opened.rendition, item, width) for item, width in wanted]
+        eventually(lambda: sum(len(job.names) for _, job in opened._renderer._queue) == 6)
+        eventually(lambda: let_go(Path(hang)) or hanging.done(), pause=0.002)
+        assert all(future.result(20).status.st_size for future in waiting)
+    purposes = [Purpose.LARGE_THUMBNAIL, Purpose.THUMBNAILS]
+    assert sorted(requests[1:]) == list(zip(names, purposes, strict=True))
+
+
+def test_a_width_that_is_asked_for_while_the_other_is_made_is_made_next(
+    library: Path,
+    open_library: Open,
+    requests: list[tuple[str, Purpose]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw(library / "New" / "a.jpg", (1200, 800))
+    opened = open_library()
+    item = opened.item(place_at(opened, "New", "a.jpg"))
+    assert item
+    requests.clear()
+    is_begun, is_asked = threading.Event(), threading.Event()
+    develop = photos.Worker.develop
+
+    def wait_and_develop(worker: photos.Worker, path: str, purpose: Purpose) -> photos.Info:
+        is_begun.set()
+        assert is_asked.wait(20)
+        return develop(worker, path, purpose)
+
+    monkeypatch.setattr(photos.Worker, "develop", wait_and_develop)
+    with ThreadPoolExecutor(2) as pool:
+        large = pool.submit(opened.rendition, item, "640")
+        assert is_begun.wait(20)
+        [job] = opened._renderer._jobs.values()
+        small = pool.submit(opened.rendition, item, "320")
+        eventually(lambda: len(job.names) == 2)
+        is_asked.set()
+        assert small.result(20).path != large.result(20).path
+    purposes = [Purpose.LARGE_THUMBNAIL, Purpose.SMALL_THUMBNAIL]
+    assert [purpose for _, purpose in requests] == purposes
 
 
 @pytest.mark.parametrize("first", [Purpose.FACTS, Purpose.THUMBNAILS])
