@@ -2940,22 +2940,11 @@ class Segment(NamedTuple):
     end: int
 
 
-def _segments(span: Span) -> Iterator[Segment]:
-    """Yield the segments of metadata before the pixels, then an empty one that ends where they begin."""
-    jpeg = span.read(0, HEAD_BYTES)
-    segments = plain_segments(jpeg)
-    if not segments:
-        yield from _odd_segments(span)
-    for marker, start, end in segments:
-        if marker == SCAN:
-            yield Segment(span, b"", start - 4)
-        elif marker in METADATA_MARKERS:
-            head = jpeg[start : min(end, start + SEGMENT_HEAD)]
-            yield Segment(span.part(start, end - start), head, end)
-
-
 def _odd_segments(span: Span) -> Iterator[Segment]:
-    """Yield the same of any JPEG. Tables and junk between segments are passed over."""
+    """Yield the segments of metadata before the pixels, then an empty one that ends where they begin.
+
+    Tables and junk between segments are passed over.
+    """
     at = 2
     block, start = b"", at
     for _ in range(JPEG_SEGMENTS):
@@ -2986,6 +2975,20 @@ def _odd_segments(span: Span) -> Iterator[Segment]:
         at += 2 + size
         yield Segment(content, header[4 : 2 + size], at)
     raise PlaceKept("too many segments")
+
+
+def _segments(span: Span) -> Iterator[Segment]:
+    """Yield the same, in fewer steps where a JPEG is as cameras write it."""
+    jpeg = span.read(0, HEAD_BYTES)
+    segments = plain_segments(jpeg)
+    if not segments:
+        yield from _odd_segments(span)
+    for marker, start, end in segments:
+        if marker == SCAN:
+            yield Segment(span, b"", start - 4)
+        elif marker in METADATA_MARKERS:
+            head = jpeg[start : min(end, start + SEGMENT_HEAD)]
+            yield Segment(span.part(start, end - start), head, end)
 
 
 def _further_pictures(mpf: Span, start: int) -> Iterator[Piece]:
