@@ -753,9 +753,9 @@ def _sparse(values: dict[str, Any]) -> Info:
         if name in values:
             values[name] = sys.intern(values[name])
     info = object.__new__(Info)
-    for name, value in values.items():
-        if value != _DEFAULTS[name]:
-            object.__setattr__(info, name, value)
+    others = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
+    # One field after the other would take as long as all else that makes an Info of a line.
+    object.__setattr__(info, "__dict__", others)
     return info
 
 
