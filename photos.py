@@ -8450,14 +8450,9 @@ class ItemLinks:
         self._prefix = prefix
         self._path = path
         self._item = item
-        self._query = f"?v={item.version}" if item.version else ""
-
-    def _content(self, kind: str, parameter: str = "") -> str:
-        address = f"{self._prefix}/{kind}{self._path}{self._query}"
-        if not parameter:
-            return address
-        sign = "&" if self._query else "?"
-        return f"{address}{sign}{parameter}"
+        version = item.version
+        self._content = f"{path}?v={version}" if version else path
+        self._sign = "&" if version else "?"
 
     @property
     def page(self) -> str:
@@ -8469,16 +8464,16 @@ class ItemLinks:
 
     @property
     def original(self) -> str:
-        return self._content("photo")
+        return f"{self._prefix}/photo{self._content}"
 
     @property
     def live(self) -> str:
         """The film of a live photo, wherever it lies."""
-        return self._content("live")
+        return f"{self._prefix}/live{self._content}"
 
     @property
     def preview(self) -> str:
-        return self._content("preview")
+        return f"{self._prefix}/preview{self._content}"
 
     @property
     def view(self) -> str:
@@ -8491,11 +8486,15 @@ class ItemLinks:
         """All pixels, in a format that browsers show."""
         info = self._item.info
         if info and not info.browser_shows:
-            return self._content("preview", f"size={FULL}")
+            return f"{self.preview}{self._sign}size={FULL}"
         return self.original
 
     def thumbnail(self, width: int) -> str:
-        return self._content("thumbnail", f"w={width}")
+        return f"{self._prefix}/thumbnail{self._content}{self._sign}w={width}"
+
+
+# What stays as it is, as most names do: to see that takes a third of quoting it.
+_PLAIN = re.compile(r"[\w.~-]+", re.ASCII)
 
 
 class Links:
@@ -8511,7 +8510,10 @@ class Links:
         """Return the names of an address as it has them, each after a slash."""
         path = self._paths.get(parts)
         if path is None:
-            path = f"{self._path(parts[:-1])}/{quote(os.fsencode(parts[-1]), safe='')}"
+            name = parts[-1]
+            if not _PLAIN.fullmatch(name):
+                name = quote(os.fsencode(name), safe="")
+            path = f"{self._path(parts[:-1])}/{name}"
             self._paths[parts] = path
         return path
 
