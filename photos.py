@@ -8037,6 +8037,7 @@ SOFT_START = f"data:image/bmp;base64,{base64.b64encode(SOFT_HEAD).decode()}"
 _REDS, _GREENS, _BLUES, _LOWEST = (
     int(bits * 8, 16) for bits in ("0f00", "00f0", "000f", "0421")
 )
+TEXTS_KEPT = 4096  # soft pictures that are made once: 1 MB; and texts of `sizes`
 NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
 
 
@@ -8115,23 +8116,6 @@ def escape(value: object) -> str:
     # Most values, of 1,700 a page, hold nothing to escape.
     has_markup = "&" in text or "<" in text or ">" in text or '"' in text or "'" in text
     return bottle.html_escape(text) if has_markup else text
-
-
-class Template(bottle.SimpleTemplate):
-    """A template that escapes in half of Bottle's time."""
-
-    def prepare(self, *arguments: Any, **options: Any) -> None:
-        super().prepare(*arguments, **options)
-        self._escape = escape
-
-
-def read_templates(folder: Path) -> dict[str, Template]:
-    """Read the templates of a folder, by their names without suffixes."""
-    return {
-        path.stem: Template(name=path.name, lookup=[os.fspath(folder)])
-        for path in folder.iterdir()
-        if path.suffix in (".html", ".xml")
-    }
 
 
 def zone_text(taken: dt.datetime, around: Sequence[Item]) -> str:
@@ -8350,6 +8334,34 @@ def preview_size(info: Info) -> tuple[int, int]:
     shrink = min(1.0, side / max(1, info.width, info.height))
     width, height = round(info.width * shrink), round(info.height * shrink)
     return max(1, width), max(1, height)
+
+
+class Template(bottle.SimpleTemplate):
+    """A template that escapes in half of Bottle's time."""
+
+    def prepare(self, *arguments: Any, names: Values | None = None, **options: Any) -> None:
+        super().prepare(*arguments, **options)
+        self.defaults = names or {}
+        self._escape = escape
+
+
+def read_templates(folder: Path) -> dict[str, Template]:
+    """Read the templates of a folder, by their names without suffixes, with what they call."""
+    remember = functools.lru_cache(TEXTS_KEPT)
+    names = {
+        "Visibility": Visibility,
+        "duration_text": duration_text,
+        "span": grid_span,
+        "section_layout": section_layout,
+        "preview_size": preview_size,
+        "tile_sizes": remember(tile_sizes),
+        "soft_picture": remember(soft_picture),
+    }
+    return {
+        path.stem: Template(name=path.name, lookup=[os.fspath(folder)], names=names)
+        for path in folder.iterdir()
+        if path.suffix in (".html", ".xml")
+    }
 
 
 ICON_BYTES = 1_000_000  # the largest that an icon of the owner's may be
@@ -9338,13 +9350,6 @@ class Guard:
             "icons": self._statics.icons,
             "date": visit.texts.date,
             "dates": visit.texts.dates,
-            "duration_text": duration_text,
-            "Visibility": Visibility,
-            "span": grid_span,
-            "section_layout": section_layout,
-            "tile_sizes": tile_sizes,
-            "preview_size": preview_size,
-            "soft_picture": soft_picture,
         }
         text: str = self._templates[template].render({**names, **values})
         return text.encode()
