@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,21 @@ def test_years_lead_to_months_and_months_to_photos(library: Path, ask: Ask) -> N
 
 
 @pytest.mark.whole
+def test_photos_of_one_day_and_shape_are_described_by_their_own_albums(
+    library: Path, site: photos.Site, visitor: Client
+) -> None:
+    for name, day in (("Sea/a.jpg", 9), ("Hills/b.jpg", 9), ("Sea/c.jpg", 10)):
+        take(library / name, f"2024:08:{day:02}")
+    read(site._library)
+    text = visitor.get("/timeline/2024/08/").text
+    tiles = re.findall(r'data-title="(.\.jpg)".*?alt="([^"]*)"', text)
+    assert sorted(tiles) == [
+        ("a.jpg", "Photo in Sea, 9 August 2024"),
+        ("b.jpg", "Photo in Hills, 9 August 2024"),
+        ("c.jpg", "Photo in Sea, 10 August 2024"),
+    ]
+
+
 def test_a_chat_shows_no_picture_with_a_link_to_the_timeline(
     make_site: Callable[..., photos.Site],
 ) -> None:
