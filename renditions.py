@@ -1867,7 +1867,7 @@ def _coded_in_png(head: bytes) -> Colours | None:
     return coded_colours(codes[0], codes[1])
 
 
-def _measured_in_png(image: Header) -> Colours | None:
+def _measured_in_png(image: Picture) -> Colours | None:
     """Return what the gAMA and cHRM chunks tell (W3C PNG, 11.3.2)."""
     gamma = image.info.get("gamma", 0)
     if "srgb" in image.info or gamma <= 0:
@@ -1893,7 +1893,7 @@ def _is_profile(profile: bytes | None) -> bool:
 
 
 def told_colours(
-    image: Header, head: bytes, properties: Sequence[NamedBox]
+    image: Picture, head: bytes, properties: Sequence[NamedBox]
 ) -> Colours | None:
     """Return the colours that count instead of an ICC profile. Raises METADATA_ERRORS.
 
@@ -1935,7 +1935,7 @@ def _profile_in_bmp(path: str, head: bytes) -> bytes | None:
         return file.read(min(length, PROFILE_BYTES))
 
 
-def embedded_profile(image: Header, path: str, head: bytes) -> bytes | None:
+def embedded_profile(image: Picture, path: str, head: bytes) -> bytes | None:
     """Return the ICC profile that a photo holds. Raises METADATA_ERRORS."""
     profile: bytes | None = image.info.get("icc_profile")
     if profile is None and image.format in ("JPEG", "MPO"):
@@ -4067,7 +4067,7 @@ ODD_HEADERS = re.compile(rb"\xff[\xc3\xc9\xca]\0")
 TABLES_BYTES = 4096  # the tables that may stand before that header
 
 
-def _is_odd_jpeg(image: Header, head: bytes) -> bool:
+def _is_odd_jpeg(image: Picture, head: bytes) -> bool:
     segments = getattr(image, "applist", ())
     start = 2 + sum(len(content) + 4 for _, content in segments)
     end = start + TABLES_BYTES
@@ -4086,7 +4086,7 @@ def _look_of_tiff(image: TiffPhoto) -> Look:
     return Look(profile=profile, white=white, is_negative=is_negative)
 
 
-def _second_head(image: Header, path: str, head: bytes) -> bytes:
+def _second_head(image: Photo, path: str, head: bytes) -> bytes:
     """Return how the second picture of an MPO begins (CIPA DC-007). Raises METADATA_ERRORS."""
     pictures = getattr(image, "mpinfo", {})[0xB002]
     start = head.index(b"MPF\0") + 4  # from there offsets count
@@ -4096,22 +4096,37 @@ def _second_head(image: Header, path: str, head: bytes) -> bytes:
         return file.read(TAIL_BYTES)
 
 
-def _has_gain_map(image: Header, path: str, head: bytes, meta: bytes) -> bool:
+def _is_marked_brighter(image: Header) -> bool:
+    segments = getattr(image, "applist", ())
+    is_marked = any(content.startswith(GAIN_MAP_MARK) for _, content in segments)
+    return is_marked or b"hdrgm:Version" in _xmp_of(image)
+
+
+def _has_gain_map(image: Photo, path: str, head: bytes, meta: bytes) -> bool:
     """Say whether a photo holds how much brighter it is where the screen can (ISO 21496-1)."""
     if image.format == "AVIF":
         return b"tmap" in meta  # the item that joins both
     if image.format not in ("JPEG", "MPO"):
         return False
-    segments = getattr(image, "applist", ())
-    is_marked = any(content.startswith(GAIN_MAP_MARK) for _, content in segments)
-    if is_marked or b"hdrgm:Version" in _xmp_of(image):
+    if _is_marked_brighter(image):
         return True
     # iPhones mark only the map, which is the second picture.
     return b"HDRGainMap" in (_read_or_none(_second_head, image, path, head) or b"")
 
 
+def _look_of_plain_jpeg(image: JpegHeader, exif: Exif) -> Look:
+    """Tell the same of a JPEG as cameras write it, which few of the questions are asked of."""
+    orientation = read_orientation(image, exif, ())
+    is_turned = orientation == 1 or _is_turned_by_browsers(image)
+    profile = image.info.get("icc_profile")
+    hdr = _is_marked_brighter(image)
+    return Look(orientation=orientation, profile=profile, differs=not is_turned, hdr=hdr)
+
+
 def read_look(image: Header, exif: Exif, path: str, head: bytes) -> Look:
     """Tell how the pixels of an open photo become a picture, before they are decoded."""
+    if isinstance(image, JpegHeader):
+        return _look_of_plain_jpeg(image, exif)
     if image.format == "WEBP" and _moves(image):
         return Look()  # of a moving WebP, browsers pass over orientation and profile
     if isinstance(image, TiffPhoto):
