@@ -464,8 +464,7 @@ EXIF_MARK = b"Exif\0\0"
 XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"  # XMP part 3, 1.1.3
 WHOLE_ICC_MARK = b"ICC_PROFILE\0\x01\x01"  # of a profile in one part (ICC.1:2022, B.4)
 _PLAIN_APPLICATION = re.compile(
-    rb"(?:JFIF|Adobe).{7}|(?!JFIF|Adobe|Exif\0|ICC_PROFILE\0|MPF\0|Photoshop 3\.0\0)",
-    re.DOTALL,
+    rb"(?:JFIF|Adobe).{7}|(?!JFIF|Adobe|Exif\0|ICC_PROFILE\0|Photoshop 3\.0\0)", re.DOTALL
 )
 _read_marker = struct.Struct(">HH").unpack_from
 
@@ -1591,8 +1590,8 @@ def _exif_reader(image: Header) -> ReadAt:
     return lambda at, length: block[at : at + length]
 
 
-def _open_exif(image: Header) -> Exif:
-    read = _exif_reader(image)
+def read_tiff(read: ReadAt, tags: Iterable[int]) -> Exif:
+    """Return a TIFF structure with some values of its first directory. Raises METADATA_ERRORS."""
     header = read(0, 4)
     order = EXIF_ORDERS[header[:2]]
     is_big = b"+" in header
@@ -1600,12 +1599,16 @@ def _open_exif(image: Header) -> Exif:
     exif = Exif(read, order, layout)
     size = layout.offset_size
     at = exif.number(layout.offset, size, size)
-    first = exif.directory(at, FIRST_TAGS)
+    first = exif.directory(at, tags)
     count = exif.number(layout.number, at, layout.number_size)
     end = at + layout.number_size + count * layout.entry_size
     # Some writers leave out what should stand there.
     next = _read_or_none(exif.number, layout.offset, end, size) or 0
     return exif._replace(first=first, next=next)
+
+
+def _open_exif(image: Header) -> Exif:
+    return read_tiff(_exif_reader(image), FIRST_TAGS)
 
 
 def open_exif(image: Header) -> Exif:
@@ -4059,6 +4062,8 @@ def _moves(image: Header) -> bool:
     return bool(is_animated)
 
 
+MPF_MARK = b"MPF\0"
+PICTURES_TAG = 0xB002  # of the pictures in a JPEG: a kind, a length and an offset for each
 GAIN_MAP_MARK = b"urn:iso:std:iso:ts:21496:-1\0"  # of a segment APP2 of JPEG
 
 # How the frame's header begins in a JPEG that browsers cannot decode: without loss, or with
@@ -4086,20 +4091,27 @@ def _look_of_tiff(image: TiffPhoto) -> Look:
     return Look(profile=profile, white=white, is_negative=is_negative)
 
 
-def _second_head(image: Photo, path: str, head: bytes) -> bytes:
-    """Return how the second picture of an MPO begins (CIPA DC-007). Raises METADATA_ERRORS."""
-    pictures = getattr(image, "mpinfo", {})[0xB002]
-    start = head.index(b"MPF\0") + 4  # from there offsets count
-    offset = pictures[1]["DataOffset"]
+def _second_head(image: Header, path: str, head: bytes) -> bytes:
+    """Return how the second picture in a JPEG begins (CIPA DC-007). Raises METADATA_ERRORS."""
+    contents = (content for _, content in getattr(image, "applist", ()))
+    [index] = [content for content in contents if content.startswith(MPF_MARK)]
+    start = head.index(index) + len(MPF_MARK)  # from there offsets count
+    block = head[start:]
+    tiff = read_tiff(lambda at, length: block[at : at + length], (PICTURES_TAG,))
+    pictures = tiff.first[PICTURES_TAG]  # of 16 bytes each
+    [offset] = struct.unpack_from(tiff.order + "L", pictures, 16 + 8)
     with open(path, "rb") as file:
         file.seek(start + offset)
         return file.read(TAIL_BYTES)
 
 
-def _is_marked_brighter(image: Header) -> bool:
+def _has_map_in_jpeg(image: Header, path: str, head: bytes) -> bool:
     segments = getattr(image, "applist", ())
     is_marked = any(content.startswith(GAIN_MAP_MARK) for _, content in segments)
-    return is_marked or b"hdrgm:Version" in _xmp_of(image)
+    if is_marked or b"hdrgm:Version" in _xmp_of(image):
+        return True
+    # iPhones mark only the map, which is the second picture.
+    return b"HDRGainMap" in (_read_or_none(_second_head, image, path, head) or b"")
 
 
 def _has_gain_map(image: Photo, path: str, head: bytes, meta: bytes) -> bool:
@@ -4108,25 +4120,22 @@ def _has_gain_map(image: Photo, path: str, head: bytes, meta: bytes) -> bool:
         return b"tmap" in meta  # the item that joins both
     if image.format not in ("JPEG", "MPO"):
         return False
-    if _is_marked_brighter(image):
-        return True
-    # iPhones mark only the map, which is the second picture.
-    return b"HDRGainMap" in (_read_or_none(_second_head, image, path, head) or b"")
+    return _has_map_in_jpeg(image, path, head)
 
 
-def _look_of_plain_jpeg(image: JpegHeader, exif: Exif) -> Look:
+def _look_of_plain_jpeg(image: JpegHeader, exif: Exif, path: str, head: bytes) -> Look:
     """Tell the same of a JPEG as cameras write it, which few of the questions are asked of."""
     orientation = read_orientation(image, exif, ())
     is_turned = orientation == 1 or _is_turned_by_browsers(image)
     profile = image.info.get("icc_profile")
-    hdr = _is_marked_brighter(image)
+    hdr = _has_map_in_jpeg(image, path, head)
     return Look(orientation=orientation, profile=profile, differs=not is_turned, hdr=hdr)
 
 
 def read_look(image: Header, exif: Exif, path: str, head: bytes) -> Look:
     """Tell how the pixels of an open photo become a picture, before they are decoded."""
     if isinstance(image, JpegHeader):
-        return _look_of_plain_jpeg(image, exif)
+        return _look_of_plain_jpeg(image, exif, path, head)
     if image.format == "WEBP" and _moves(image):
         return Look()  # of a moving WebP, browsers pass over orientation and profile
     if isinstance(image, TiffPhoto):

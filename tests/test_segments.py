@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,9 @@ def before(marker: int, content: bytes) -> bytes:
     return plain[:at] + content + plain[at:]
 
 
+SEVERAL = encode(
+    quarters(), "MPO", save_all=True, append_images=[quarters()], comment=b"plain pixels"
+)
 PLAIN = {
     "as cameras write it": jpeg("RGB", EXIF, XMP, icc()),
     "grey": jpeg("L", EXIF),
@@ -39,6 +43,9 @@ PLAIN = {
     "with a comment": jpeg("RGB", segment(0xFE, b"of a scanner"), EXIF),
     "with what others write": jpeg("RGB", segment(0xE4, b"anything"), EXIF),
     "with Adobe's mark": jpeg("RGB", segment(0xEE, b"Adobe\0\x64" + bytes(5)), EXIF),
+    "an index that makes no sense": jpeg("RGB", segment(0xE2, b"MPF\0 M")),
+    "several pictures": SEVERAL,
+    "with the map of an iPhone": SEVERAL.replace(b"plain pixels", b"HDRGainMap//"),
     "marked for its brightness": jpeg("RGB", segment(0xE2, renditions.GAIN_MAP_MARK)),
 }
 ODD = {
@@ -52,7 +59,6 @@ ODD = {
     "a short mark": jpeg("RGB", segment(0xEE, b"Adobe")),
     "a short header": jpeg("RGB", segment(0xE0, b"JFIF")),
     "captions": jpeg("RGB", segment(0xED, b"Photoshop 3.0\0" + bytes(8))),
-    "an index that makes no sense": jpeg("RGB", segment(0xE2, b"MPF\0 M")),
     "a half table": jpeg("RGB", segment(0xDB, bytes(9))),
     "a table of 16 bits": jpeg("RGB", segment(0xDB, b"\x10" + bytes(128))),
     "filled up": before(0xDB, b"\xff\xff"),
@@ -76,7 +82,8 @@ ODD = {
 
 
 def facts(path: Path) -> Info:
-    return renditions.develop(os.fspath(path), Purpose.FACTS, path.parent / "cache")
+    with warnings.catch_warnings(action="ignore"):  # as in a worker
+        return renditions.develop(os.fspath(path), Purpose.FACTS, path.parent / "cache")
 
 
 @pytest.mark.parametrize("content", [*PLAIN.values(), *ODD.values()], ids=[*PLAIN, *ODD])
@@ -99,3 +106,12 @@ def test_a_plain_jpeg_is_read_without_pillow(content: bytes) -> None:
 @pytest.mark.parametrize("content", ODD.values(), ids=ODD)
 def test_an_odd_jpeg_is_left_to_pillow(content: bytes) -> None:
     assert renditions.read_header(content[: renditions.HEAD_BYTES]) is None
+
+
+@pytest.mark.parametrize("name", ["several pictures", "with the map of an iPhone"])
+def test_a_second_picture_may_be_the_map_of_what_is_brighter(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(PLAIN[name])
+    assert facts(path).hdr == (name == "with the map of an iPhone")
