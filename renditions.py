@@ -486,8 +486,10 @@ def plain_segments(jpeg: bytes) -> list[tuple[int, int, int]]:
             at = end
     except struct.error:  # they go on
         return []
-    is_whole = length >= 2 and at <= len(jpeg) and jpeg.startswith(JPEG_START)
-    return segments if is_whole else []
+    is_whole = length >= 2 and at <= len(jpeg)
+    if not is_whole or not jpeg.startswith(JPEG_START):
+        return []
+    return segments
 
 
 class JpegHeader:
@@ -511,7 +513,8 @@ class JpegHeader:
             return self.take_frame(content)
         if marker == QUANTIZATION:
             is_whole = len(content) % TABLE_BYTES == 0
-            return is_whole and max(content[::TABLE_BYTES], default=0) < 16
+            numbers = content[::TABLE_BYTES]
+            return is_whole and max(numbers, default=0) < 16
         self.applist.append(("", content))
         if marker == 0xFFE1 and content.startswith(EXIF_MARK):
             return self.take_only("exif", content)
@@ -527,8 +530,10 @@ class JpegHeader:
             return False
         bits, self.height, self.width, channels = struct.unpack_from(">BHHB", content)
         self.mode = MODES.get(channels, "")
-        is_plain = bits == 8 and len(content) == 6 + 3 * channels
-        return is_plain and self.mode != "" and min(self.size) > 0
+        is_whole = len(content) == 6 + 3 * channels
+        is_empty = self.width == 0 or self.height == 0
+        is_plain = bits == 8 and self.mode != ""
+        return is_plain and is_whole and not is_empty
 
     def take_only(self, name: str, content: bytes) -> bool:
         """Take what may be there once, before the frame."""
@@ -543,7 +548,9 @@ def read_header(jpeg: bytes) -> JpegHeader | None:
     for marker, start, end in plain_segments(jpeg):
         if marker in TOLD_MARKERS and not header.take(marker, jpeg[start:end]):
             return None
-    return header if header.mode else None
+    if not header.mode:
+        return None
+    return header
 
 
 Header: TypeAlias = Photo | JpegHeader
@@ -2399,7 +2406,8 @@ class Tiff(NamedTuple):
             block = self.read(at, end)
         rows = block[layout.head : length]
         rest = len(rows) % layout.entry
-        values = struct.iter_unpack(self.order + layout.form, rows[: len(rows) - rest])
+        whole = rows[: len(rows) - rest]
+        values = struct.iter_unpack(self.order + layout.form, whole)
         entries = []
         for index, (tag, type, number, field) in enumerate(values):
             if tag not in tags:
@@ -2411,7 +2419,8 @@ class Tiff(NamedTuple):
                 value_at = field
             entry = TiffEntry(start, tag, type, number, value_at, size, field)
             entries.append(entry)
-        return TiffDirectory(entries, length, count, self.decoded(block[length:end]))
+        next = self.decoded(block[length:end])
+        return TiffDirectory(entries, length, count, next)
 
     def numbers(self, entry: TiffEntry) -> list[int]:
         """Return the numbers of an entry, at most as many as there may be directories."""
@@ -4093,9 +4102,10 @@ def _look_of_tiff(image: TiffPhoto) -> Look:
 
 def _second_head(image: Header, path: str, head: bytes) -> bytes:
     """Return how the second picture in a JPEG begins (CIPA DC-007). Raises METADATA_ERRORS."""
-    contents = (content for _, content in getattr(image, "applist", ()))
-    [index] = [content for content in contents if content.startswith(MPF_MARK)]
-    start = head.index(index) + len(MPF_MARK)  # from there offsets count
+    segments = getattr(image, "applist", ())
+    indexes = [content for _, content in segments if content.startswith(MPF_MARK)]
+    start = head.index(indexes[0])
+    start += len(MPF_MARK)  # from there offsets count
     block = head[start:]
     tiff = read_tiff(lambda at, length: block[at : at + length], (PICTURES_TAG,))
     pictures = tiff.first[PICTURES_TAG]  # of 16 bytes each
@@ -4450,14 +4460,19 @@ def _decode_thumbnail(jpeg: bytes, size: Size) -> Picture:
     return Image.frombytes("RGB", (width, height), jpeg, "jpeg", "RGB", "", scale, 0)
 
 
+def _refuse_large(thumbnail: Header) -> None:
+    if max(thumbnail.size) > EXIF_THUMBNAIL_SIDE:
+        raise ValueError("too large for a thumbnail")
+
+
 def _open_thumbnail(jpeg: bytes) -> Picture:
     """Decode an embedded thumbnail, no further than a sketch needs it. Raises METADATA_ERRORS."""
     header = read_header(jpeg)
-    if header and max(header.size) <= EXIF_THUMBNAIL_SIDE and header.mode == "RGB":
+    if header and header.mode == "RGB":
+        _refuse_large(header)
         return _decode_thumbnail(jpeg, header.size)
     with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
-        if max(image.size) > EXIF_THUMBNAIL_SIDE:
-            raise ValueError("too large for a thumbnail")
+        _refuse_large(image)
         image.draft("RGB", SKETCH_SOURCE)
         return image.convert("RGB")
 
