@@ -3556,7 +3556,6 @@ def add_to_checksum(crc: int, path: str, start: int) -> tuple[int, int]:
 
 # A HEIC photo is a grid of tiles (ISO/IEC 23008-12, 6.6.2.3). Those of a large one are decoded one
 # by one, each as a file of its own: pillow_heif decodes whole files.
-GRID_PIXELS = 30_000_000
 MOST_TILES = 4096
 TURNS = {
     b"irot": (None, *map(Image.Transpose, (2, 3, 4))),  # against the clock
@@ -3828,8 +3827,12 @@ PIXELS_MEMORY = _pixels_memory()
 PIXEL_BYTES = 4
 GREY_BYTES = 2
 DEEP_BYTES = 5  # besides, with transparency, a palette or more than 8 bits a channel
-BYTES_OF_FORMAT = {"AVIF": 9, "TIFF": 7, "WEBP": 15}
+BYTES_OF_FORMAT = {"AVIF": 9, "HEIF": 7, "TIFF": 7, "WEBP": 15}
+MAKING_BYTES = 10  # likewise, of making a rendition of a picture
 WEBP_PIXELS = min(40_000_000, PIXELS_MEMORY // 15)  # a larger WebP is left to ffmpeg
+# A larger HEIC is decoded tile by tile. That blurs a thumbnail a little; on a machine with 1 GB,
+# 24 megapixels take 90 MB instead of 210.
+GRID_PIXELS = min(30_000_000, PIXELS_MEMORY // 24)
 MOST_CHUNKS = 100_000  # of a PNG; of 8 KB each they hold 800 MB
 CHUNK_BYTES = 1 << 20
 
@@ -4354,8 +4357,8 @@ def _scans_memory(image: Photo) -> int:
 
 
 def _decoding_memory(image: Photo) -> int:
-    """Return how much decoding a photo takes, bytes. A JPEG and a HEIC shrink meanwhile."""
-    if image.format in ("JPEG", "MPO", "HEIF"):
+    """Return how much decoding a photo takes, bytes. A JPEG shrinks meanwhile."""
+    if image.format in ("JPEG", "MPO"):
         return _scans_memory(image)
     size = BYTES_OF_FORMAT.get(image.format or "", PIXEL_BYTES)
     if image.mode == "L" and size == PIXEL_BYTES:
@@ -5097,7 +5100,7 @@ def save_renditions(
 def _largest_side(info: Info, names: Sequence[str]) -> int:
     """Return how large a photo must be decoded for renditions: its longest side, pixels."""
     if FULL in names:
-        return WEBP_SIDE
+        return full_side((info.width, info.height))
     if PREVIEW in names:
         return preview_side((info.width, info.height))
     shape = max(1, info.height / info.width)
@@ -5144,6 +5147,14 @@ def render_photo(
 
 # Each of these generators yields the facts of a file, then the same with what its pixels told.
 # Where the second step raises, the facts of the first are kept.
+
+def full_side(size: Size) -> int:
+    """Return the longest side of a full-size rendition: half of the photo's, where memory is short."""
+    width, height = size
+    while MAKING_BYTES * width * height > PIXELS_MEMORY:
+        width, height = width // 2, height // 2
+    return min(WEBP_SIDE, max(width, height))
+
 
 
 def read_facts(image: Header, path: str, head: bytes, info: Info) -> tuple[Look, Info]:

@@ -178,6 +178,37 @@ def test_all_pixels_of_48_megapixels_fit(tmp_path: Path, worker: photos.Worker) 
     assert peak(worker) < 600
 
 
+def test_all_pixels_are_halved_where_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renditions, "PIXELS_MEMORY", 240 << 20)  # of a machine with 1 GB
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8065, 6049), "#336699").save(path)
+    info = renditions.develop(os.fspath(path), Purpose.FULL, tmp_path / "cache")
+    assert (info.problem, info.width, info.height) == ("", 8065, 6049)
+    with Image.open(
+        renditions.rendition_path(tmp_path / "cache", info.key, "full")
+    ) as full:
+        assert full.size == (4032, 3024)
+
+
+@pytest.mark.parametrize(
+    ("size", "memory", "side"),
+    [
+        ((5712, 4284), 240, 5712),
+        ((8064, 6048), 240, 4032),
+        ((8064, 6048), 924, 8064),
+        ((16320, 12240), 924, 8160),
+        ((30000, 1000), 924, renditions.WEBP_SIDE),
+    ],
+)
+def test_a_full_size_rendition_has_the_pixels_that_memory_allows(
+    size: tuple[int, int], memory: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renditions, "PIXELS_MEMORY", memory << 20)
+    assert renditions.full_side(size) == side
+
+
 @pytest.mark.whole
 def test_200_megapixels_need_little_memory(tmp_path: Path, worker: photos.Worker) -> None:
     path = tmp_path / "a.heic"
