@@ -3823,6 +3823,20 @@ def _pixels_memory() -> int:
 
 
 PIXELS_MEMORY = _pixels_memory()
+
+
+def _shared_memory() -> int:
+    """Return how much a worker may take while others are at work, bytes.
+
+    On a machine with 1 GB, its two workers take 130 MB each, or one of them takes 280.
+    """
+    memory = machine_memory()
+    if memory is None:
+        return MOST_MEMORY
+    return memory // 8
+
+
+SHARED_MEMORY = _shared_memory()
 # Bytes a pixel that decoding takes, as measured: of a PNG 4 and of a grey one 1.3.
 PIXEL_BYTES = 4
 GREY_BYTES = 2
@@ -4382,6 +4396,39 @@ def _load(image: Photo, path: str, look: Look, box: Size) -> tuple[Picture, bool
     return image, is_drafted
 
 
+def needed_memory(image: Photo, look: Look, side: int) -> int:
+    """Return how much renditions of at most `side` pixels a side take, bytes."""
+    shrink = min(1.0, side / max(image.size))
+    making = int(MAKING_BYTES * image.width * image.height * shrink**2)
+    if look.grid:
+        return making
+    return max(making, _decoding_memory(image))
+
+
+@contextlib.contextmanager
+def _folder_locked(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Hold a lock on a folder, with others who want to share it or alone, across processes."""
+    with contextlib.ExitStack() as until_done:
+        # On a disk without locks nobody waits, nor on Windows, which opens no folder.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            until_done.callback(os.close, descriptor)
+            if sys.platform != "win32":
+                fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def alone_where_large(cache: Path, needed: int) -> Iterator[None]:
+    """Wait until what takes so many bytes fits in with what the other workers of a cache are at."""
+    with contextlib.ExitStack() as until_done:
+        # Whoever waits here to be alone lets nobody pass, or would wait for ever.
+        with _folder_locked(cache.parent, alone=True):
+            lock = _folder_locked(cache, alone=needed > SHARED_MEMORY)
+            until_done.enter_context(lock)
+        yield
+
+
 def decode(image: Photo, path: str, look: Look, side: int) -> Decoded:
     """Decode an open photo: upright, in sRGB, on white, at most `side` pixels a side.
 
@@ -4527,6 +4574,7 @@ CONTENT_ID = "com.apple.quicktime.content.identifier"
 # is beyond the second.
 SQUARE, OBLONG = 1.05, 4
 FILM_TURNS = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
+FILM_BYTES = 30  # a pixel that ffmpeg takes: 250 MB of a film in 4K, 10 bits and HEVC
 POSTER_SECONDS = 1.0  # into a film: later than a black beginning
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
 
@@ -5097,6 +5145,14 @@ def save_renditions(
     return add_colours(info, image)
 
 
+def full_side(size: Size) -> int:
+    """Return the longest side of a full-size rendition: half of the photo's, where memory is short."""
+    width, height = size
+    while MAKING_BYTES * width * height > PIXELS_MEMORY:
+        width, height = width // 2, height // 2
+    return min(WEBP_SIDE, max(width, height))
+
+
 def _largest_side(info: Info, names: Sequence[str]) -> int:
     """Return how large a photo must be decoded for renditions: its longest side, pixels."""
     if FULL in names:
@@ -5133,12 +5189,13 @@ def render_photo(
     """
     side = _largest_side(info, names)
     problem = ""
-    try:
-        picture, size = decode(image, path, look, side)
-    except METADATA_ERRORS as error:
-        problem = f"damaged, shown as far as it goes: {error}"
-        picture, size = _decode_damaged(path, head, look, side)
-    info = save_renditions(picture, cache, info, names)
+    with alone_where_large(cache, needed_memory(image, look, side)):
+        try:
+            picture, size = decode(image, path, look, side)
+        except METADATA_ERRORS as error:
+            problem = f"damaged, shown as far as it goes: {error}"
+            picture, size = _decode_damaged(path, head, look, side)
+        info = save_renditions(picture, cache, info, names)
     width, height = size
     return with_facts(
         info, width=width, height=height, problem=problem, partial=bool(problem)
@@ -5147,14 +5204,6 @@ def render_photo(
 
 # Each of these generators yields the facts of a file, then the same with what its pixels told.
 # Where the second step raises, the facts of the first are kept.
-
-def full_side(size: Size) -> int:
-    """Return the longest side of a full-size rendition: half of the photo's, where memory is short."""
-    width, height = size
-    while MAKING_BYTES * width * height > PIXELS_MEMORY:
-        width, height = width // 2, height // 2
-    return min(WEBP_SIDE, max(width, height))
-
 
 
 def read_facts(image: Header, path: str, head: bytes, info: Info) -> tuple[Look, Info]:
@@ -5197,17 +5246,21 @@ def develop_huge_webp(
     info = with_facts(info, kind=PHOTO, media_type="image/webp", width=width, height=height)
     yield info
     if names := missing_renditions(cache, info, purpose):
-        picture = ffmpeg_frame(path, "webp_pipe", side=preview_side(size))
-        yield save_renditions(picture, cache, info, names)
+        with alone_where_large(cache, 2 * width * height):
+            picture = ffmpeg_frame(path, "webp_pipe", side=preview_side(size))
+            info = save_renditions(picture, cache, info, names)
+        yield info
 
 
 def render_poster(
     path: str, container: str, look: FilmLook, info: Info, cache: Path, names: Sequence[str]
 ) -> Info:
     """Make the poster of a video from a frame near its beginning."""
+    width, height = look.size
     for at in (min(POSTER_SECONDS, info.duration / 2), 0.0):
         try:
-            picture = video_frame(path, container, look, at)
+            with alone_where_large(cache, FILM_BYTES * width * height):
+                picture = video_frame(path, container, look, at)
         except OSError:  # it may be shorter than it says, or hold sound alone
             continue
         return save_renditions(picture, cache, info, names)
@@ -5249,8 +5302,10 @@ M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -8, -1, -3
 OOM_SCORE = "500"  # as if it took half of the memory of the machine besides (proc(5))
 # Of the 43 that Pillow knows, those that a worker loads at its start.
 DECODERS = ("Jpeg", "Mpo", "Png", "WebP", "Gif", "Tiff", "Bmp")
-KEPT_MEMORY = 64 << 20  # that a worker does not give back between two photos, bytes
-LARGE_BLOCK = 32 << 20  # the largest that comes out of it: pixels of 8 megapixels
+# Bytes that a worker does not give back between two photos, and the largest piece that comes out of
+# them: pixels of 8 megapixels, fewer on a small machine.
+KEPT_MEMORY = min(64 << 20, SHARED_MEMORY // 4)
+LARGE_BLOCK = KEPT_MEMORY // 2
 
 NEEDS = {  # by container; some machines have a Pillow of their own
     "avif": "AVIF needs Pillow 11.3 or newer that was built with it",

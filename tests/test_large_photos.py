@@ -7,12 +7,13 @@ import os
 import re
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from making import COLOURS
-from PIL import Image
+from PIL import Image, features
 
 import photos
 import renditions
@@ -207,6 +208,66 @@ def test_a_full_size_rendition_has_the_pixels_that_memory_allows(
 ) -> None:
     monkeypatch.setattr(renditions, "PIXELS_MEMORY", memory << 20)
     assert renditions.full_side(size) == side
+
+
+SHARED, ALONE = 100, 101  # bytes
+
+
+def begin(cache: Path, needed: int) -> threading.Event:
+    """Begin something in a thread; the event says when it was let in."""
+    is_begun = threading.Event()
+
+    def run() -> None:
+        with renditions.alone_where_large(cache, needed):
+            is_begun.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    return is_begun
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows opens no folder")
+@pytest.mark.parametrize(
+    ("first", "second", "waits"),
+    [
+        (SHARED, SHARED, False),
+        (SHARED, ALONE, True),
+        (ALONE, SHARED, True),
+        (ALONE, ALONE, True),
+    ],
+)
+def test_what_needs_much_memory_is_made_alone(
+    first: int, second: int, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renditions, "SHARED_MEMORY", SHARED)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with renditions.alone_where_large(cache, first):
+        is_begun = begin(cache, second)
+        assert is_begun.wait(0.2 if waits else 10) != waits
+        is_third_begun = begin(cache, SHARED)
+        if waits:
+            assert not is_third_begun.wait(0.2), "or those who come later go first for ever"
+    assert is_begun.wait(10)
+    assert is_third_begun.wait(10)
+
+
+def test_a_cache_that_is_not_there_yet_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with renditions.alone_where_large(tmp_path / "cache", renditions.MOST_MEMORY * 64):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("form", "pixel"), [("PNG", 4), ("TIFF", 7), ("AVIF", 9), ("WEBP", 15)]
+)
+def test_what_a_photo_needs_is_told_before_it_is_decoded(form: str, pixel: int) -> None:
+    if form == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    file = io.BytesIO()
+    Image.new("RGB", (400, 300)).save(file, form)
+    with Image.open(file) as image:
+        assert renditions.needed_memory(image, renditions.Look(), 40) == 400 * 300 * pixel
+        most = max(pixel, renditions.MAKING_BYTES)
+        assert renditions.needed_memory(image, renditions.Look(), 400) == 400 * 300 * most
 
 
 @pytest.mark.whole
