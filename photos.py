@@ -7696,7 +7696,8 @@ NAMES_TRIED = 10_000
 AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux, renameat2(2)
 WITHDRAWN = "withdrawn"  # in the state folder: the bin of what guests took back
 WITHDRAWING = ".withdrawn-"  # begins names in an album, which nothing shows
-NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP)
+# What Linux, macOS (ENOTSUP) and Windows (EINVAL) say of disks without links, such as exFAT.
+NO_LINKS = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL
 # For files that come without a suffix; phones give all others one.
 SUFFIXES = {
     "image/jpeg": ".jpg",

@@ -155,7 +155,9 @@ def test_another_photo_of_the_same_name_replaces_nothing(
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP])
+@pytest.mark.parametrize(
+    "error", [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL]
+)
 def test_a_disk_without_links_gets_a_copy(
     ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
