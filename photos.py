@@ -341,6 +341,9 @@ DEVICES = frozenset(
     ["con", "prn", "aux", "nul"]
     + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
 )
+# Windows lets nobody read what is locked: this byte stands behind all that a file may hold.
+LOCKED_BYTE = 1 << 40
+AS_BYTES = getattr(os, "O_BINARY", 0)  # Windows writes a line's end as two bytes otherwise
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ufffd]')
 
 
@@ -520,11 +523,12 @@ def locked(path: Path) -> Iterator[None]:
 
 def try_lock(path: Path) -> int | None:
     """Take a lock for as long as its file is open; None: another process has it. Raises OSError."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | AS_BYTES, 0o600)
     try:
         if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
+            os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
     except OSError as error:
         os.close(file)

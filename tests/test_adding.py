@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import shutil
+import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -409,3 +411,30 @@ def test_a_process_that_is_just_started_keeps_no_upload_locked(tmp_path: Path) -
         photos.release_lock(again)
     finally:
         os.close(of_process)
+
+
+def test_on_windows_an_upload_keeps_its_bytes_and_can_be_read_while_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its locks keep others from reading the byte, and its files are texts unless told otherwise."""
+    flags: list[int] = []
+    locked: list[int] = []
+    really_open = os.open
+
+    def note_flags(path: Any, flag: int, mode: int) -> int:
+        flags.append(flag)
+        return really_open(path, flag, mode)
+
+    def note_place(file: int, mode: int, count: int) -> None:
+        locked.append(os.lseek(file, 0, os.SEEK_CUR))
+
+    windows = types.SimpleNamespace(LK_NBLCK=2, locking=note_place)
+    monkeypatch.setattr(photos, "msvcrt", windows, raising=False)
+    monkeypatch.setattr(photos, "AS_BYTES", os.O_CLOEXEC)
+    monkeypatch.setattr(os, "open", note_flags)
+    monkeypatch.setattr(sys, "platform", "win32")
+    lock = photos.try_lock(tmp_path / "upload")
+    assert lock is not None
+    photos.release_lock(lock)
+    assert flags[0] & os.O_CLOEXEC
+    assert locked[0] > 100 * 10**9, "no film is as long"
