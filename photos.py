@@ -541,8 +541,20 @@ def try_lock(path: Path) -> int | None:
 def release_lock(file: int) -> None:
     """Give a lock back now, even if a worker that is just being started has its file open, too."""
     if sys.platform != "win32":
-        fcntl.flock(file, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):  # a disk without locks
+            fcntl.flock(file, fcntl.LOCK_UN)
     os.close(file)
+
+
+def open_alone(path: Path) -> int | None:
+    """Open a file to write to it; None: another process does so. Raises OSError.
+
+    On a disk without locks nobody can tell.
+    """
+    try:
+        return try_lock(path)
+    except OSError:
+        return os.open(path, os.O_RDWR | AS_BYTES)
 
 
 def state_problem(state: Path) -> str:
@@ -7879,7 +7891,7 @@ class Incoming:
         path = self._path(upload)
         if not piece and not os.path.exists(path):
             return 0
-        file = try_lock(Path(path))
+        file = open_alone(Path(path))
         if file is None:
             raise Busy("Another piece of this file is just being received.")
         is_over = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -173,6 +174,17 @@ def test_a_disk_without_links_gets_a_copy(
     assert (inbox / "IMG_1.jpg").read_bytes() == before
     assert (inbox / "IMG_1 (2).jpg").read_bytes() == picture
     assert names_in(inbox) == {"first.jpg", "IMG_1.jpg", "IMG_1 (2).jpg"}
+
+
+def test_a_disk_without_locks_takes_what_is_added(
+    ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert add(ben, "IMG_1.jpg", picture) == {"name": "IMG_1.jpg", "new": True}
+    assert (inbox / "IMG_1.jpg").read_bytes() == picture
 
 
 @pytest.mark.whole
