@@ -335,6 +335,8 @@ SECRET_FILES = ("users.json", "shares.json", "added.json", "secret.key")
 STATE_VERSION = 1  # of all state files; a newer one is refused, never rewritten
 # The years 1 to 9999, with some days to spare, in seconds since the epoch.
 EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
+# A command that looks whether a server runs has its lock for a moment.
+LOOKS, LOOK_SECONDS = 5, 0.02
 NAME_BYTES = 200  # 255 with what makes it unique and an ending
 # Names that Windows keeps for devices, whatever follows the first dot.
 DEVICES = frozenset(
@@ -571,7 +573,7 @@ def state_problem(state: Path) -> str:
         return f"{problem} {lost} Make room there, or {other}"
     try:
         if lock := try_lock(state / "cache" / "serving.lock"):
-            os.close(lock)
+            release_lock(lock)
     except OSError as error:
         problem = f"The disk of {state} has no locks ({error.strerror})."
         return f"{problem} Give one command at a time, or {other}"
@@ -676,8 +678,11 @@ def read_secret(state: Path) -> bytes:
 def announce(state: Path, version: str) -> None:
     """Note which version serves. The note is valid until this process ends, which frees the lock."""
     with contextlib.suppress(OSError):  # a disk without locks
-        if try_lock(state / "cache" / "serving.lock") is not None:
-            write_atomically(state / "cache" / "serving", version.encode())
+        for _ in range(LOOKS):
+            if try_lock(state / "cache" / "serving.lock") is not None:
+                write_atomically(state / "cache" / "serving", version.encode())
+                return
+            time.sleep(LOOK_SECONDS)
 
 
 def serving_version(state: Path) -> str:
@@ -687,7 +692,7 @@ def serving_version(state: Path) -> str:
         lock = try_lock(state / "cache" / "serving.lock")
         if lock is None:
             return read_regular(state / "cache" / "serving").decode()
-        os.close(lock)
+        release_lock(lock)
     return ""
 
 

@@ -102,6 +102,41 @@ def test_another_process_with_the_lock_is_no_error(tmp_path: Path) -> None:
     os.close(first)
 
 
+def test_who_looks_whether_a_server_runs_leaves_its_lock_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between fork and exec, a worker that is being started has the files of its server."""
+    photos.make_state_folder(tmp_path / ".photos")
+    really_lock = photos.try_lock
+    of_worker: list[int] = []
+
+    def lock_and_fork(path: Path) -> int | None:
+        lock = really_lock(path)
+        of_worker.append(os.dup(lock or 0))
+        return lock
+
+    monkeypatch.setattr(photos, "try_lock", lock_and_fork)
+    assert photos.serving_version(tmp_path / ".photos") == ""
+    assert photos.state_problem(tmp_path / ".photos") == ""
+    monkeypatch.undo()
+    photos.announce(tmp_path / ".photos", "photos 1")
+    assert photos.serving_version(tmp_path / ".photos") == "photos 1"
+    for file in of_worker:
+        os.close(file)
+
+
+def test_a_server_is_known_though_a_command_looked_for_it_as_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos.make_state_folder(tmp_path / ".photos")
+    look = photos.try_lock(tmp_path / ".photos" / "cache" / "serving.lock")
+    assert look is not None
+    monkeypatch.setattr(photos.time, "sleep", lambda _: photos.release_lock(look))
+    photos.announce(tmp_path / ".photos", "photos 1")
+    monkeypatch.undo()
+    assert photos.serving_version(tmp_path / ".photos") == "photos 1"
+
+
 @pytest.mark.parametrize("call", ["os.fsync", "os.replace", "tempfile.mkstemp"])
 def test_a_failure_of_the_system_names_the_file_and_the_cause(
     call: str, library: Path, tmp_path: Path
