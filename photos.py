@@ -610,14 +610,23 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
-def read_state(path: Path) -> dict[str, Any] | None:
-    """Read a JSON state file; None: it does not exist. Raises StateError where it cannot be used."""
+def read_kept(path: Path) -> bytes | None:
+    """Return what a file of the state folder holds; None: it does not exist. Raises StateError."""
     try:
-        state = json.loads(read_regular(path))
+        return read_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """Read a JSON state file; None: it does not exist. Raises StateError where it cannot be used."""
+    text = read_kept(path)
+    if text is None:
+        return None
+    try:
+        state = json.loads(text)
     except (ValueError, RecursionError) as error:
         cause = str(error)
         if isinstance(error, RecursionError):
@@ -665,11 +674,8 @@ def read_secret(state: Path) -> bytes:
         with locked(path):
             if not path.exists():
                 write_atomically(path, secrets.token_bytes(32))
-    try:
-        secret = read_regular(path)
-    except OSError as error:
-        raise StateError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(secret) != 32:
+    secret = read_kept(path)
+    if secret is None or len(secret) != 32:
         advice = "Delete it: everybody has to log in again, nothing else."
         raise StateError(f"{path} is damaged. {advice}")
     return secret
@@ -10985,15 +10991,12 @@ def tunnel_program(kind: str) -> str:
 def read_tunnel_token(state: Path) -> str:
     """Return the token of the owner's tunnel, or ''. Raises StateError where others can read it."""
     path = state / "tunnel.token"
-    try:
-        token = read_regular(path).decode("ascii", "replace").strip()
-        mode = path.stat().st_mode
-    except FileNotFoundError:
+    content = read_kept(path)
+    if content is None:
         return ""
-    except OSError as error:
-        raise StateError(f"{path} cannot be read: {error.strerror}.") from None
-    if mode & 0o077 and sys.platform != "win32":
+    if path.stat().st_mode & 0o077 and sys.platform != "win32":
         raise StateError(f"Others can read {path}. To end that: chmod 600 {path}")
+    token = content.decode("ascii", "replace").strip()
     if not token:
         raise StateError(f"{path} is empty. Put the token in, or remove it.")
     return token
