@@ -11195,15 +11195,16 @@ class Tunnel:
             return 0.0
         reader = threading.Thread(target=self._listen, args=(process,), daemon=True)
         reader.start()
-        since = math.inf
+        seconds = 0.0
         if address := self._wait_until_open(process, metrics):
             since = time.monotonic()
             self._open_at(address, process.pid)
             process.wait()
+            seconds = time.monotonic() - since
         self._end(process)
         self._note()
         reader.join(ENDING_SECONDS)
-        return time.monotonic() - since
+        return seconds
 
     def _command(self, metrics: int) -> list[str]:
         port = str(self._config.port)
@@ -11360,9 +11361,9 @@ def counts_text(album: Album, between: str = ", ") -> str:
     return f"{photos}{between}{videos}"
 
 
-def count_albums(album: Album) -> int:
-    """Return how many albums are below one."""
-    return sum(1 + count_albums(child) for child in album.albums)
+def albums_text(album: Album) -> str:
+    """Return how many albums are below one: 2 albums."""
+    return counted(len([*every_album(album)]) - 1, "album")
 
 
 def root_of(library: Library) -> Place:
@@ -11397,8 +11398,7 @@ def reach_lines(library: Library, users: UserStore) -> Iterator[str]:
     for who, principal in principals.items():
         if root := library.folders.locate((), principal):
             album = library.album(root, principal)
-            albums = counted(count_albums(album), "album")
-            yield f"{who} finds {albums} with {counts_text(album, ' and ')}."
+            yield f"{who} finds {albums_text(album)} with {counts_text(album, ' and ')}."
     paths: dict[str, list[str]] = {who_may_open(rule): [] for rule in (HIDDEN, USERS_ONLY)}
     for place in library.places():
         if place.rule.visibility != Visibility.PUBLIC:
@@ -11418,7 +11418,7 @@ def stranger_lines(library: Library) -> Iterator[str]:
     items = counted(album.photos, "photo")
     if album.videos:
         items = f"{items} and {counted(album.videos, 'video')}"
-    yield f"Strangers will find {counted(count_albums(album), 'album')} with {items}."
+    yield f"Strangers will find {albums_text(album)} with {items}."
     flags = [path for path, _ in library.flags()]
     if flags:
         verb = "is" if len(flags) == 1 else "are"
@@ -11501,12 +11501,9 @@ def mode_lines(state: Path) -> Iterator[str]:
     """Say whether others can read the state files."""
     if sys.platform == "win32":
         return
-    for name in ("", "config.json", "tunnel.token", *SECRET_FILES):
-        path, mode = state / name, 0o600
-        if path == state:
-            mode = 0o700
-        if not path.exists():
-            continue
+    files = map(state.joinpath, ("config.json", "tunnel.token", *SECRET_FILES))
+    for path in filter(Path.exists, (state, *files)):
+        mode = 0o700 if path == state else 0o600
         is_safe = stat.S_IMODE(path.stat().st_mode) & ~mode == 0
         if is_safe:
             yield f"{path}: only you can read it."
@@ -11906,7 +11903,7 @@ def launchd_service(words: Sequence[str], state: Path, account: str) -> Service:
 
 def windows_service(words: Sequence[str], state: Path) -> Service:
     """Return the task that starts the server when the user logs in."""
-    path, name = state / "task.xml", ["/tn", SERVICE]
+    path, task = state / "task.xml", ["/tn", SERVICE]
     user = "\\".join(os.environ.get(name, ".") for name in ("USERDOMAIN", "USERNAME"))
     content = TASK.format(
         user=xml_text(user),
@@ -11914,18 +11911,18 @@ def windows_service(words: Sequence[str], state: Path) -> Service:
         arguments=xml_text(subprocess.list2cmdline(words[1:])),
     )
     mark = xml_text(subprocess.list2cmdline(["--state", os.fspath(state)]))
-    create = ["schtasks", "/create", *name, "/xml", os.fspath(path), "/f"]
+    create = ["schtasks", "/create", *task, "/xml", os.fspath(path), "/f"]
     return Service(
         path,
         content.encode("utf-16"),
         mark.encode("utf-16-le"),
-        start=[create, ["schtasks", "/run", *name]],
-        end=[["schtasks", "/end", *name]],
-        forget=[["schtasks", "/delete", *name, "/f"]],
+        start=[create, ["schtasks", "/run", *task]],
+        end=[["schtasks", "/end", *task]],
+        forget=[["schtasks", "/delete", *task, "/f"]],
     )
 
 
-def service_of(words: Sequence[str], state: Path, account: str = "") -> Service:
+def service_of(words: Sequence[str], state: Path, account: str) -> Service:
     """Return what this machine's system takes; with an account what starts for all its users."""
     if sys.platform == "win32":
         return windows_service(words, state)
@@ -12047,12 +12044,12 @@ def when_it_starts(account: str) -> str:
     """Say when the system starts the server."""
     if account:
         return "It starts with the machine"
-    if sys.platform not in ("win32", "darwin"):
-        if Path("/var/lib/systemd/linger", account_name(os.getuid())).exists():
-            return "It starts with the machine"
-        advice = "To have it run before that, and after you log out: loginctl enable-linger"
-        return f"It starts with the machine, once you log in. {advice}"
-    return "It starts with the machine, once you log in"
+    if sys.platform in ("win32", "darwin"):
+        return "It starts with the machine, once you log in"
+    if Path("/var/lib/systemd/linger", account_name(os.getuid())).exists():
+        return "It starts with the machine"
+    advice = "To have it run before that, and after you log out: loginctl enable-linger"
+    return f"It starts with the machine, once you log in. {advice}"
 
 
 def service_lines(state: Path, to_do: str) -> Iterator[str]:
@@ -12616,8 +12613,7 @@ def run_share(args: argparse.Namespace) -> None:
     hashed = ""
     if args.password or args.password_stdin:
         hashed = hash_password(new_password(args))
-    terms = {"until": until, "password": hashed, "may_add": args.add}
-    share = guests.made(place, label=label, **terms)
+    share = guests.made(place, label=label, until=until, password=hashed, may_add=args.add)
     print(*share_lines(config, guests, share), sep="\n")
     show_qr_code(share_link(config, guests.store.token(share)))
 
@@ -12688,9 +12684,7 @@ def print_problems(upkeep: Upkeep, to_do: str) -> None:
 
 def read_deeply(library: Library) -> None:
     """Read all originals whole now, and show how far it is."""
-    files = {}
-    for _, file in files_of(library):
-        files[file.identity] = file
+    files = {file.identity: file for _, file in files_of(library)}
     total = sum(file.size for file in files.values())
     what = counted(len(files), "file")
     print(f"Reading {what} whole, {size_text(total)}", flush=True)
