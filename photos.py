@@ -184,12 +184,16 @@ Headers: TypeAlias = Mapping[str, str]
 class PhotosError(Exception):
     """The root of all errors that a person caused and can understand.
 
-    `status` is the HTTP answer; pages tell it in the visitor's language, by that number.
+    `status` is the HTTP answer; pages tell it in the visitor's language, by that number. `command`
+    is one to suggest, printed behind the message.
     """
 
     status = 400
     retry_after: int | None = None  # seconds
-    command = ""  # a command to suggest, printed behind the message
+
+    def __init__(self, message: str = "", command: str = "") -> None:
+        super().__init__(message)
+        self.command = command
 
 
 class NotFound(PhotosError):
@@ -5949,24 +5953,15 @@ class UserExists(PhotosError):
     """A user of that name is registered already."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is a user {name} already. To change the password:")
-        self.command = f"passwd {name}"
-
-
-class LastOwner(PhotosError):
-    """The user is the only owner: without an owner, every user would count as one."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is the only owner. Name another one first:")
-        self.command = "owner NAME"
+        problem = f"There is a user {name} already. To change the password:"
+        super().__init__(problem, f"passwd {name}")
 
 
 class NoSuchUser(PhotosError):
     """No user of that name is registered."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no user {name}. To list the users:")
-        self.command = "users"
+        super().__init__(f"There is no user {name}. To list the users:", "users")
 
 
 def parse_user(text: str) -> str:
@@ -6210,8 +6205,10 @@ class UserStore(Store):
         with self._change() as users:
             if name not in users:
                 raise NoSuchUser(name)
+            # Without an owner, every user would count as one.
             if _owners(users) == [name] and len(users) > 1:
-                raise LastOwner(name)
+                problem = f"{name} is the only owner. Name another one first:"
+                raise PhotosError(problem, "owner NAME")
             del users[name]
 
     def revoke(self, name: str, jti: str, expires: int) -> None:
@@ -6445,8 +6442,7 @@ class NoSuchShare(PhotosError):
     status = 404
 
     def __init__(self, label: str) -> None:
-        super().__init__(f"There is no link for {label}. To list the links:")
-        self.command = "shares"
+        super().__init__(f"There is no link for {label}. To list the links:", "shares")
 
 
 class ShareExists(PhotosError):
@@ -6455,8 +6451,8 @@ class ShareExists(PhotosError):
     status = 409
 
     def __init__(self, label: str) -> None:
-        super().__init__(f"There is a link to this album for {label} already. It is among:")
-        self.command = "shares"
+        problem = f"There is a link to this album for {label} already. It is among:"
+        super().__init__(problem, "shares")
 
 
 def parse_label(text: str) -> str:
