@@ -7718,6 +7718,7 @@ FREE_SHARE = 0.05  # of the disk, likewise
 NAMES_TRIED = 10_000
 AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux, renameat2(2)
 WITHDRAWN = "withdrawn"  # in the state folder: the bin of what guests took back
+NOT_AS_ADDED = "This file is not the one that was added."
 WITHDRAWING = ".withdrawn-"  # begins names in an album, which nothing shows
 # What Linux, macOS (ENOTSUP) and Windows (EINVAL) say of disks without links, such as exFAT.
 NO_LINKS = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL
@@ -7981,28 +7982,24 @@ class Incoming:
         It is moved aside first, and put back where it is another one by then, or the bin takes
         nothing. Raises NoRoom and StateError.
         """
-        with keeping(self._bin):
-            self._withdraw(file, info)
-
-    def _withdraw(self, file: File, info: Info) -> None:
         folder, name = os.path.split(file.path)
-        is_as_added = identity_on_disk(file.path) == file.identity
-        if not is_as_added or info.key != self._added.key(file.identity):
-            raise NotFound("This file is not the one that was added.")
-        self._bin.mkdir(mode=0o700, exist_ok=True)
         aside = os.path.join(folder, f"{WITHDRAWING}{secrets.token_hex(4)}")
-        os.rename(file.path, aside)
-        if identity_on_disk(aside) != file.identity:
-            name_anew(aside, name)
-            raise NotFound("This file is not the one that was added.")
-        _sync_folder(folder)
-        today = dt.date.today().isoformat()
-        try:
-            shutil.move(aside, self._bin / f"{today} {secrets.token_hex(4)} {name}")
-        except OSError:
-            name_anew(aside, name)
-            raise
-        self._added.withdraw(file.identity)
+        in_bin = f"{dt.date.today().isoformat()} {secrets.token_hex(4)} {safe_name(name)}"
+        with keeping(self._bin):
+            is_as_added = identity_on_disk(file.path) == file.identity
+            if not is_as_added or info.key != self._added.key(file.identity):
+                raise NotFound(NOT_AS_ADDED)
+            self._bin.mkdir(mode=0o700, exist_ok=True)
+            os.rename(file.path, aside)
+            try:
+                if identity_on_disk(aside) != file.identity:
+                    raise NotFound(NOT_AS_ADDED)
+                shutil.move(aside, self._bin / in_bin)
+            except (NotFound, OSError):
+                name_anew(aside, name)
+                raise
+            _sync_folder(folder)
+            self._added.withdraw(file.identity)
 
     @staticmethod
     def _same_in(folder: str, path: str) -> str:

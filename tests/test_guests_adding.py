@@ -314,6 +314,17 @@ def test_what_the_bin_does_not_take_stays_in_its_album(
     assert take_back(visitor, prefix, "red.jpg").status == 303
 
 
+def test_a_photo_is_taken_back_though_its_owner_gave_it_the_longest_name(
+    visitor: Client, link: Link, library: Path, tmp_path: Path
+) -> None:
+    prefix = link("Trip")
+    put(visitor, f"{prefix}/add/", "red.jpg", picture("red", tmp_path))
+    longest = f"{'x' * 251}.jpg"
+    (library / "Trip" / "red.jpg").rename(library / "Trip" / longest)
+    assert take_back(visitor, prefix, longest).status == 303
+    assert not (library / "Trip" / longest).exists()
+
+
 @pytest.mark.whole
 def test_what_lies_long_in_the_bin_is_deleted(
     visitor: Client, link: Link, library: Path, tmp_path: Path
