@@ -761,8 +761,8 @@ def parse_free_port(text: str, ours: int = 0) -> int:
     try:
         socket.create_server((OWN_HOST, port)).close()
     except OSError as error:
-        # the error's own text names the address once more
-        reason = os.strerror(error.errno or 0)
+        # Not by its number, which Windows has no words for; the address is named once more behind.
+        reason, _, _ = str(error.strerror).partition(" (while ")
         raise ValueError(
             f"Port {port} cannot be used ({reason}). Try another one."
         ) from None

@@ -385,3 +385,18 @@ def test_a_library_on_a_disk_that_is_not_connected_is_named(tmp_path: Path) -> N
         photos.library_root(
             tmp_path, photos.Config(library=os.fspath(tmp_path / "unplugged"))
         )
+
+
+def test_what_a_system_says_of_a_port_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has numbers of its own for errors of sockets, which os.strerror does not know."""
+
+    def refuse(address: tuple[str, int]) -> None:
+        cause = "Only one usage of each address is permitted"
+        problem = f"{cause} (while attempting to bind on address {address!r})"
+        raise OSError(10048, problem)
+
+    monkeypatch.setattr(photos.socket, "create_server", refuse)
+    with pytest.raises(
+        ValueError, match=r"cannot be used \(Only one usage .* permitted\)\."
+    ):
+        photos.parse_free_port("8080")
