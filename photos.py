@@ -12638,14 +12638,14 @@ def run_users(args: argparse.Namespace) -> None:
         print(with_role(users, name))
 
 
-def show_progress(done: int, total: int, started: float) -> None:
-    """Draw a progress bar with an estimate, on a terminal."""
-    if not sys.stderr.isatty():
+def show_progress(done: int, total: int, started: float, unit: int = 1) -> None:
+    """Draw a progress bar with an estimate, on a terminal; the numbers are shown in a unit."""
+    if done < unit or not sys.stderr.isatty():
         return
     remaining = (time.monotonic() - started) / done * (total - done)
     estimate = f"{remaining / 60:.0f} min" if remaining > 90 else f"{remaining:.0f} s"
     bar = ("#" * (done * BAR_LENGTH // total)).ljust(BAR_LENGTH, ".")
-    line = f"\r[{bar}] {done}/{total}, about {estimate} left  "
+    line = f"\r[{bar}] {done // unit}/{total // unit}, about {estimate} left  "
     end = "\n" if done == total else ""
     print(line, end=end, file=sys.stderr, flush=True)
 
@@ -12688,8 +12688,7 @@ def read_deeply(library: Library) -> None:
         if info and info.key:
             note_checksum(library, file, info)
         done += file.size
-        if done >> 20:  # MiB
-            show_progress(done >> 20, total >> 20, started)
+        show_progress(done, total, started, unit=1 << 20)  # MiB
     Watch(library).end()
 
 

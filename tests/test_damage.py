@@ -394,6 +394,16 @@ def test_check_deep_reads_all_now_names_what_is_damaged_and_fails(
     assert command("check", "--deep")[0] == 0
 
 
+def test_the_bar_ends_once_though_the_last_files_are_small(
+    command: Command, noisy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    sizes = [path.stat().st_size for path in noisy.parent.iterdir()]
+    assert sum(sizes) > 1 << 20 and len(sizes) > 1
+    _, _, error = command("check", "--deep")
+    assert error.count("\n") == 1 and error.endswith("left  \n")
+
+
 @pytest.mark.whole
 def test_check_deep_is_content_once_the_file_is_restored(
     command: Command, noisy: Path
