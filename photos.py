@@ -175,8 +175,7 @@ Key: TypeAlias = tuple[Any, ...]  # values that are compared together
 Condition: TypeAlias = Callable[[], bool]  # says whether something is so, at each call
 Values: TypeAlias = Mapping[str, Any]  # by their names, as JSON and settings have them
 Environ: TypeAlias = dict[str, Any]  # of a request (PEP 3333)
-# Of a request, by their names as RFC 9110 writes them.
-Headers: TypeAlias = Mapping[str, str]
+Headers: TypeAlias = Mapping[str, str]  # of a request, by their names in RFC 9110
 
 # --- Errors ------------------------------------------------------------------
 
@@ -339,16 +338,14 @@ SECRET_FILES = ("users.json", "shares.json", "added.json", "secret.key")
 STATE_VERSION = 1  # of all state files; a newer one is refused, never rewritten
 # The years 1 to 9999, with some days to spare, in seconds since the epoch.
 EARLIEST, LATEST = -62_000_000_000.0, 253_000_000_000.0
-# A command that looks whether a server runs has its lock for a moment.
-LOOKS, LOOK_SECONDS = 5, 0.02
+LOOKS, LOOK_SECONDS = 5, 0.02  # a command that looks for a server has its lock for a moment
 NAME_BYTES = 200  # 255 with what makes it unique and an ending
 # Names that Windows keeps for devices, whatever follows the first dot.
 DEVICES = frozenset(
     ["con", "prn", "aux", "nul"]
     + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"]
 )
-# Windows lets nobody read what is locked: this byte stands behind all that a file may hold.
-LOCKED_BYTE = 1 << 40
+LOCKED_BYTE = 1 << 40  # behind what a file holds: Windows lets nobody read what is locked
 AS_BYTES = getattr(os, "O_BINARY", 0)  # Windows writes a line's end as two bytes otherwise
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ufffd]')
 
@@ -1140,6 +1137,7 @@ class Keywords:
 
 NO_KEYWORDS = Keywords()
 CLOSED = Keywords(Visibility.PRIVATE, is_understood=False)  # to all but the owner
+ABSENT = Keywords(Visibility.PRIVATE)  # of what is not there, as far as the time tells
 
 
 def strictest(several: Iterable[Keywords]) -> Keywords:
@@ -1159,9 +1157,6 @@ def strictest(several: Iterable[Keywords]) -> Keywords:
         is_understood=all(keywords.is_understood for keywords in several),
         is_inbox=any(keywords.is_inbox for keywords in several),
     )
-
-
-ABSENT = Keywords(Visibility.PRIVATE)  # of what is not there, as far as the time tells
 
 
 class Name(NamedTuple):
@@ -1373,8 +1368,7 @@ class Principal:
 
 
 VISITOR = Principal()
-# Any owner: all of them find everything.
-OWNER_PRINCIPAL = Principal("owner", is_owner=True)
+OWNER_PRINCIPAL = Principal("owner", is_owner=True)  # any owner: all find everything
 
 
 def is_withheld_from(principal: Principal, identity: str) -> bool:
@@ -7186,9 +7180,9 @@ def read_at(handle: int, offset: int, count: int) -> bytes:
 class FilePart:
     """A part of a file, as a file, so that no server's file wrapper sends a byte too much.
 
-    It is opened when its first byte is sent. `patches` are laid over what is read. Raises OSError where the file's exact identity
-    is another by now, so that the connection ends: what was sent would be parts of two files; and
-    where somebody may not read on.
+    It is opened when its first byte is sent. `patches` are laid over what is read. Raises OSError
+    where the file's exact identity is another by now, so that the connection ends: what was sent
+    would be parts of two files; and where somebody may not read on.
     """
 
     def __init__(
@@ -11613,7 +11607,7 @@ def require_our_site(outsider: Outsider, library: Library, port: int) -> None:
         raise PhotosError(f"Another site answers at {outsider.address} {advice}")
 
 
-def plain_finding(outsider: Outsider) -> Remark:
+def plain_remark(outsider: Outsider) -> Remark:
     """Say whether http:// leads to the same site with https://."""
     plain = Outsider(outsider.address.replace("https://", "http://", 1))
     try:
@@ -11628,11 +11622,11 @@ def plain_finding(outsider: Outsider) -> Remark:
     return Remark(f"{problem} Have {PROXY} lead it on to {outsider.address}")
 
 
-def way_findings(outsider: Outsider) -> Iterator[Remark]:
+def way_remarks(outsider: Outsider) -> Iterator[Remark]:
     """Say whether what goes to and fro is encrypted, and whether the Host is kept."""
     if outsider.is_encrypted:
         yield Remark("The certificate is valid.", is_wrong=False)
-        yield plain_finding(outsider)
+        yield plain_remark(outsider)
     else:
         problem = f"{outsider.address} is not encrypted: others can read passwords."
         yield Remark(f"{problem} Have {PROXY} offer https://, and set that address.")
@@ -11644,7 +11638,7 @@ def way_findings(outsider: Outsider) -> Iterator[Remark]:
         yield Remark("The Host that browsers send is kept.", is_wrong=False)
 
 
-def page_findings(outsider: Outsider, library: Library) -> Iterator[Remark]:
+def page_remarks(outsider: Outsider, library: Library) -> Iterator[Remark]:
     """Say whether pages and thumbnails arrive as they were sent."""
     links = outsider.links
     front = outsider.ask(links.album(()))
@@ -11716,7 +11710,7 @@ def session_cookie(state: Path, users: UserStore) -> str:
     return ""
 
 
-def private_findings(
+def private_remarks(
     outsider: Outsider, paths: Sequence[str], cookie: str
 ) -> Iterator[Remark]:
     """Say whether strangers get something private, or learn that it is there.
@@ -11743,12 +11737,12 @@ def private_findings(
         yield Remark("Private albums are as if they were not there.", is_wrong=False)
 
 
-def outside_findings(outsider: Outsider, library: Library, cookie: str) -> Iterator[Remark]:
+def outside_remarks(outsider: Outsider, library: Library, cookie: str) -> Iterator[Remark]:
     """Say how the site is from outside, thing by thing. Raises PhotosError."""
-    yield from way_findings(outsider)
-    yield from page_findings(outsider, library)
+    yield from way_remarks(outsider)
+    yield from page_remarks(outsider, library)
     if paths := private_paths(outsider, library):
-        yield from private_findings(outsider, paths, cookie)
+        yield from private_remarks(outsider, paths, cookie)
 
 
 # --- Service -----------------------------------------------------------------
@@ -12772,10 +12766,10 @@ def print_outside(state: Path, library: Library, users: UserStore) -> None:
     require_our_site(outsider, library, config.port)
     wrong = 0
     cookie = session_cookie(state, users) if outsider.is_encrypted else ""
-    for finding in outside_findings(outsider, library, cookie):
-        mark = "WRONG" if finding.is_wrong else "ok"
-        print(f"{mark}: {finding.text}", flush=True)
-        wrong += finding.is_wrong
+    for remark in outside_remarks(outsider, library, cookie):
+        mark = "WRONG" if remark.is_wrong else "ok"
+        print(f"{mark}: {remark.text}", flush=True)
+        wrong += remark.is_wrong
     if wrong:
         raise PhotosError(
             f"From outside, {counted(wrong, 'thing')} should be mended, named above."
