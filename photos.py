@@ -5861,21 +5861,21 @@ class Upkeep:
     def _renditions(self) -> Iterator[Rendition]:
         """Yield all renditions, those of former versions too."""
         for folder in self._library.cache.glob("renditions-*/??"):
-            for name in os.listdir(folder):
-                if name.endswith(".webp"):
+            for entry in list(os.scandir(folder)):
+                if entry.name.endswith(".webp"):
                     # another server has just deleted it
                     with contextlib.suppress(FileNotFoundError):
-                        yield self._rendition(folder / name)
+                        yield self._rendition(entry)
 
-    def _rendition(self, path: Path) -> Rendition:
-        status = path.stat()
-        _, _, name = path.stem.partition("-")
+    def _rendition(self, entry: Entry) -> Rendition:
+        status = entry.stat()
+        _, _, name = entry.name.removesuffix(".webp").partition("-")
         rank = {FULL: 1, PREVIEW: 2}.get(name, 3)
-        if path.parent.parent.name != RENDITIONS_FOLDER:
+        if RENDITIONS_FOLDER not in entry.path:
             rank = 0
         # Most systems note a reading once a day, some never.
-        last_used = max(status.st_atime, self._library.last_used.get(path.name, 0.0))
-        return Rendition(rank, last_used, status.st_size, os.fspath(path))
+        last_used = max(status.st_atime, self._library.last_used.get(entry.name, 0.0))
+        return Rendition(rank, last_used, status.st_size, entry.path)
 
     def _problems_in(self, folder: Folder) -> Iterator[tuple[str, str]]:
         """Yield names and reasons; the folder itself has the name ''."""
