@@ -2168,7 +2168,8 @@ class Folder:
 
     def may_differ(self) -> bool:
         """Say whether files may be written over by now, which the folder does not tell."""
-        return True
+        has_text = self.text.written != ""
+        return bool(self.files or self.others or self.problem) or has_text
 
     def holds_any(self, identities: set[str]) -> bool:
         """Say whether some of these files lie in the folder."""
@@ -3343,8 +3344,9 @@ class KeptFolder(Folder):
         return is_same and set(self.summary.identities) == set(other.identities)
 
     def may_differ(self) -> bool:
+        has_files = bool(self.files or self.others)
         is_as_written = text_stamp(file_now(ALBUM_TEXT, self.path)) == self.text.written
-        return not (self.is_large and is_as_written)
+        return not is_as_written or (has_files and not self.is_large)
 
     def plain_names(self) -> dict[str, str]:
         return {name: name for name in (*self.files, *self.others)}
