@@ -412,6 +412,11 @@ def identity_of(path: str | Path | int) -> Identity | None:
         return None
 
 
+# What differs after each change of a file or folder, also where its mtime was put back. Servers that
+# share a library agree on it: it holds no number of a device.
+exact_identity = operator.attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+
+
 def changed_ns(path: str) -> int:
     """Return the ctime of a file or folder, ns since the epoch; 0: nothing is there."""
     try:
@@ -2168,8 +2173,8 @@ class Folder:
 
     def may_differ(self) -> bool:
         """Say whether files may be written over by now, which the folder does not tell."""
-        has_text = self.text.written != ""
-        return bool(self.files or self.others or self.problem) or has_text
+        has_files = bool(self.files or self.others)
+        return has_files or self.text.written != "" or self.problem != ""
 
     def holds_any(self, identities: set[str]) -> bool:
         """Say whether some of these files lie in the folder."""
@@ -2417,6 +2422,14 @@ GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 Entry: TypeAlias = os.DirEntry[str]
 
 
+def are_as_listed(paths: Sequence[str], states: list[Key]) -> bool:
+    """Say whether folders are as they were listed, as far as their times tell: one stat each."""
+    try:
+        return [*map(exact_identity, map(os.stat, paths))] == states
+    except OSError:
+        return False
+
+
 class Listing(NamedTuple):
     """A folder as it was listed."""
 
@@ -2431,16 +2444,12 @@ class Listing(NamedTuple):
         may_tell = changed == self.changed or not self.folder.is_kept
         return may_tell and self.folder.is_like(folder)
 
-    def is_as_it_was(self) -> bool:
-        """Say whether the folder is as it was listed, as far as its times tell: one stat."""
+    @property
+    def state(self) -> Key:
+        """Its `exact_identity` for as long as nothing changes; (): its times do not tell."""
         if not self.is_certain:
-            return False
-        try:
-            status = os.stat(self.path)
-        except OSError:
-            return False
-        stamp = status.st_ino, status.st_size, status.st_mtime_ns
-        return stamp == self.folder.stamp and status.st_ctime_ns == self.changed
+            return ()
+        return *(self.folder.stamp or ()), self.changed
 
 
 def is_certain(folder: Folder, changed: int, listed_at: float) -> bool:
@@ -2481,6 +2490,7 @@ class Folders:
         own_name = os.path.basename(os.path.abspath(root))
         self._root_keywords = keywords_of((self.real_root.name, own_name))
         self._listings: dict[Parts, Listing] = {}
+        self.latest: Listing | None = None  # the last one that told something new
         self._listing_locks: dict[Parts, threading.Lock] = {}
         # Returns a folder as it was kept by an earlier server; None: it has to be listed.
         self.recall: Callable[[Parts], Folder | None] = lambda parts: None
@@ -2546,7 +2556,7 @@ class Folders:
         with self._listing_lock(parts):
             latest = self._listings.get(parts, listing)
             if latest.folder is listing.folder and latest.changed == listing.changed:
-                self._listings[parts] = latest._replace(folder=folder)
+                self._listings[parts] = self.latest = latest._replace(folder=folder)
 
     def is_forgotten(self, parts: Parts) -> bool:
         """Say whether a folder was gone at the last walk, and nobody has listed it since."""
@@ -2560,15 +2570,13 @@ class Folders:
     def _listing_lock(self, parts: Parts) -> threading.Lock:
         return self._listing_locks.setdefault(parts, threading.Lock())
 
-    def changed_among(self, places: Iterable[Place]) -> Iterator[Place]:
-        """Yield the places whose folders are not as they were listed: one stat each."""
-        for place in places:
-            listing = self._listings.get(place.parts)
-            # The front page asks this of a thousand albums each time.
-            if listing and listing.folder is place.folder and listing.is_as_it_was():
-                continue
-            if self.listing(place.parts) is not place.folder:
-                yield place
+    def as_listed(self, places: Iterable[Place]) -> tuple[list[str], list[Key]]:
+        """Return what `are_as_listed` takes of the folders of places: the front page has a thousand."""
+        there = [self._listings.get(place.parts) for place in places]
+        listings = [*filter(None, there)]
+        paths = [listing.path for listing in listings]
+        states = [listing.state for listing in listings]
+        return paths, states
 
     def _unchanged(self, parts: Parts, *, fresh: bool) -> Folder | None:
         """Return the last listing if the folder is as it was; None: it has to be listed."""
@@ -2578,7 +2586,8 @@ class Folders:
         is_old = fresh and is_older(listing.listed_at, LISTING_SECONDS)
         if is_old and listing.folder.may_differ():
             return None
-        return listing.folder if listing.is_as_it_was() else None
+        is_same = are_as_listed([listing.path], [listing.state])
+        return listing.folder if is_same else None
 
     def _list_again(self, parts: Parts, path: str) -> Folder:
         before = self._listings.get(parts)
@@ -2590,6 +2599,8 @@ class Folders:
             current = before.folder  # what was derived from it stays valid
         certain = is_certain(folder, changed, listed_at)
         self._listings[parts] = Listing(path, current, listed_at, changed, certain)
+        if current is folder:
+            self.latest = self._listings[parts]
         return folder if current.is_kept else current
 
     def _read_folder(self, parts: Parts, path: str) -> Folder:
@@ -3470,17 +3481,14 @@ def kind_of(file: File, info: Info | None) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:
-    """A photo or video of an album; with `film`, a live photo. `info` is None until it was read.
-
-    `raws` are the RAW files of the same shot that somebody may find, too.
-    """
+    """A photo or video of an album; with `film`, a live photo. `info` is None until it was read."""
 
     address: Parts
     file: File
     info: Info | None
     film: File | None = None
     caption: str = ""
-    raws: tuple[File, ...] = ()
+    raws: tuple[File, ...] = ()  # of the same shot, which somebody may find, too
     zone: dt.tzinfo | None = None  # of its album, for a film that tells none
 
     @property
@@ -3602,16 +3610,13 @@ ListItems: TypeAlias = Callable[[], Sequence[Item]]
 
 @dataclasses.dataclass(frozen=True)
 class Album:
-    """An album as somebody finds it: counts, dates and cover hold only what that principal may find.
-
-    `list_items` is another one after each change.
-    """
+    """An album as somebody finds it: counts, dates and cover hold only what that principal may find."""
 
     address: Parts
     title: str
     description: str
     rule: Rule
-    list_items: ListItems  # oldest first, or by name
+    list_items: ListItems  # oldest first, or by name; another one after each change
     albums: tuple[Album, ...]  # newest first
     photos: int  # with those of all albums below
     videos: int
@@ -3877,6 +3882,9 @@ class Survey:
     outdated: set[Parts]  # those of them that changed, and those above
     albums: dict[Parts, KeptAlbum] = dataclasses.field(default_factory=dict)  # by this look
     is_whole: bool = True  # whether nothing was left out
+    # What `are_as_listed` takes of all folders below, as long as no other listing is the latest.
+    listed: tuple[list[str], list[Key]] = ([], [()])
+    latest: Listing | None = None
 
     @property
     def has_time(self) -> bool:
@@ -3987,17 +3995,23 @@ class Library:
     def _outdated(
         self, survey: Survey, place: Place, principal: Principal, now: Circumstances
     ) -> set[Parts] | None:
-        """Return the folders that changed since a survey, with those above; None: perhaps all did.
-
-        One stat a folder.
-        """
+        """Return the folders that changed since a survey, with those above: one stat each; None: perhaps all."""
         changed = self.index.changed_since(survey.changes)
         is_for = survey.now == now and survey.principal.added == principal.added
         if changed is None or not is_for:
             return None
         root = survey.albums[place.parts]
-        there = [kept.place for kept in survey.albums.values() if kept is not root]
-        outdated = [place.parts for place in self.folders.changed_among(there)]
+        outdated: list[Parts] = []
+        latest = self.folders.latest
+        is_same = survey.latest is latest and are_as_listed(*survey.listed)
+        if not is_same:
+            there = [kept.place for kept in survey.albums.values() if kept is not root]
+            for below in there:
+                if self.folders.listing(below.parts) is not below.folder:
+                    outdated.append(below.parts)
+            if not outdated:
+                survey.latest = latest
+                survey.listed = self.folders.as_listed(there)
         if not root.is_for(place, place.rule):
             outdated.append(place.parts)
         if changed:  # else a thousand albums need not be asked
@@ -4238,10 +4252,7 @@ class Library:
     def _items(
         self, place: Place, principal: Principal, now: Circumstances, *, once: bool = False
     ) -> tuple[Item, ...]:
-        """Return the photos and videos of a folder, oldest first, as far as they were read.
-
-        `once`: nobody asks for them again.
-        """
+        """Return the photos and videos of a folder that were read, oldest first; `once`: nobody asks again."""
         folder = place.folder
         look_up = self.index.glance if once else self.index.get
         items = []
@@ -4334,10 +4345,7 @@ class Library:
         return self.album(around, principal, patience=READ_PATIENCE)
 
     def recent_items(self, place: Place, principal: Principal) -> list[Item]:
-        """Return what was added last of all that somebody finds from an album on, newest first.
-
-        Only what was read counts.
-        """
+        """Return what was read and added last of all that somebody finds from an album on, newest first."""
         newest: list[Item] = []
         waiting = [self.album(place, principal)]
         while waiting:
@@ -4353,10 +4361,7 @@ class Library:
     def walk(
         self, as_seen: Callable[[Parts], Folder | None] = lambda parts: None
     ) -> list[tuple[Parts, Folder]]:
-        """Return all folders, each file looked at again, those with the newest files first.
-
-        `as_seen`: as `Folders.walk` asks it.
-        """
+        """Return all folders, those with the newest files first; `as_seen`: as `Folders.walk` asks it."""
         folders = self.folders.walk(as_seen)
         for key in list(self._derived):
             if self.folders.is_forgotten(key[0]):
@@ -4365,10 +4370,7 @@ class Library:
         return folders
 
     def flags(self) -> list[tuple[str, Flag]]:
-        """Return what has a name that the owner should look at: path and why, in natural order.
-
-        Folders, and files that only the owner finds since their names are not understood.
-        """
+        """Return the folders and files of which the owner should look at the name: path and why, in order."""
         now = self.folders.circumstances()
         flags = []
         for place in self.places():
@@ -4378,7 +4380,8 @@ class Library:
             for name, file in named.items():
                 flag = None if file.keywords.is_understood else flag_of(name, now)
                 if flag:
-                    flags.append((display("/".join((*place.parts, name))), flag))
+                    path = "/".join((*place.parts, name))
+                    flags.append((display(path), flag))
             flag = flag_of(place.parts[-1], now) if place.parts else None
             is_private = place.rule.visibility == Visibility.PRIVATE
             # What lies in a private album is as private as its name may have meant.
@@ -5871,10 +5874,13 @@ class Upkeep:
 
     def _rendition(self, entry: Entry) -> Rendition:
         status = entry.stat()
-        _, _, name = entry.name.removesuffix(".webp").partition("-")
-        rank = {FULL: 1, PREVIEW: 2}.get(name, 3)
+        rank = 3
         if RENDITIONS_FOLDER not in entry.path:
             rank = 0
+        elif PREVIEW in entry.name:
+            rank = 2
+        elif FULL in entry.name:
+            rank = 1
         # Most systems note a reading once a day, some never.
         last_used = max(status.st_atime, self._library.last_used.get(entry.name, 0.0))
         return Rendition(rank, last_used, status.st_size, entry.path)
@@ -7120,14 +7126,6 @@ def attachment(name: str) -> str:
     """Return a Content-Disposition that keeps any name (RFC 6266)."""
     plain, encoded = _NOT_PLAIN.sub("_", name), quote(name, safe="")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
-
-
-def exact_identity(status: os.stat_result) -> tuple[int, ...]:
-    """Return what differs after each change of a file, also where its mtime was put back.
-
-    Servers that share a library agree on it: it holds no number of a device.
-    """
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class Media(NamedTuple):

@@ -189,6 +189,70 @@ def test_an_unchanged_page_is_made_once(
     assert client.get("/album/Trip/", If_None_Match=first.headers["etag"]).status == 304
 
 
+@pytest.fixture
+def front(tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Somebody whose front page was made of folders that need only be compared."""
+    monkeypatch.setattr(photos, "TICK", 0.0)
+    client = Client(site)
+    client.get("/album/Trip/")  # reads it
+    client.get("/album/Trip/Beach/")
+    pages = [client.get("/") for _ in range(3)]
+    time.sleep(0.05)  # more than a tick of the file system
+    with monkeypatch.context() as patch:
+        patch.setattr(photos.os, "scandir", lambda *_: pytest.fail("listed again"))
+        patch.setattr(photos.Folders, "as_listed", lambda *_: pytest.fail("compared anew"))
+        assert client.get("/") == pages[-1]
+    return client
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "an album becomes private",
+        "an album becomes public",
+        "an inner album becomes private",
+        "a photo becomes private",
+        "a photo is added",
+        "a photo is taken away",
+        "the last photo of an album goes",
+        "an album has a text",
+    ],
+)
+def test_a_front_page_of_folders_that_are_only_compared_tells_of_each_change(
+    tmp_path: Path, site: photos.Site, clock: Clock, front: Client, change: str
+) -> None:
+    before = front.get("/").text
+    CHANGES[change](tmp_path)
+    first = front.get("/").text
+    if change not in (
+        "a photo is added",
+        "an album becomes public",
+    ):  # which wait to be read
+        assert first != before
+    front.get("/album/Trip/" if "public" not in change else "/album/Drafts/")
+    after = front.get("/").text
+    assert after != before
+    anew = photos.create_app(
+        site._state, config=photos.Config(), background=False, today=clock
+    )
+    try:
+        assert Client(anew).get("/").text == after
+    finally:
+        anew.close()
+
+
+def test_a_front_page_of_folders_that_are_only_compared_tells_what_was_written_in_place(
+    tmp_path: Path, front: Client
+) -> None:
+    draw(tmp_path / "Trip/Beach/sand.jpg", exif=exif("2031:04:14 10:00:00"))
+    assert "2031" in front.get("/album/Trip/Beach/").text  # which lists and reads it
+    assert "2031" in front.get("/").text
+    (tmp_path / "album.txt").write_text("Our library\n\nAll of it")
+    assert "All of it" in front.get("/").text
+    (tmp_path / "album.txt").write_text("Our library\n\nAnd more")
+    assert "And more" in front.get("/").text
+
+
 def test_what_is_learned_of_a_photo_that_no_card_shows_makes_no_page_again(
     tmp_path: Path, site: photos.Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
