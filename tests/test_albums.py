@@ -353,6 +353,7 @@ def test_a_file_that_is_still_being_copied_is_tried_again(
     library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 600.0)
     opened = open_library()
     whole = draw(library.parent / "whole.png", size=(300, 200)).read_bytes()
     path = library / "Trip" / "new.png"

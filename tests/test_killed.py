@@ -131,12 +131,15 @@ def test_a_kill_leaves_whole_files_and_an_upload_that_goes_on(
         monkeypatch.setattr(os, "link", refuse_links)
     random = Random(7)
     sent: set[bytes] = set()
+    longest = LONGEST
     for kill in range(KILLS // 2):
         numbers = range(kill * 1000, kill * 1000 + 1000)
         wanted = sent | {content(number) for number in numbers[:60]}
-        run_until_killed(lambda some=numbers: scene.work(some), random.uniform(0, LONGEST))
+        run_until_killed(lambda some=numbers: scene.work(some), random.uniform(0, longest))
         scene.check(wanted)
         begun = len(scene.visible()) - len(sent)
+        if begun == 0:
+            longest *= 1.05  # on a busy machine a process gets less far
         incoming = scene.incoming()
         for number in numbers[: begun + 1]:
             scene.add(incoming, number)

@@ -85,6 +85,7 @@ def test_the_background_pass_looks_for_work_only_where_a_file_has_changed(
     monkeypatch.setattr(upkeep, "_work", lambda: bool(looks.append(1)))
     monkeypatch.setattr(upkeep, "note_checksums", lambda seconds: False)
     photo = library / "loose.jpg"
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 600.0)
     upkeep._tend()
     upkeep._tend()
     assert len(looks) == 2, "a file may still be copied that was just written"
