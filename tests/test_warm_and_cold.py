@@ -490,4 +490,4 @@ def test_a_warm_server_shows_what_a_cold_one_shows_for_long(
 ) -> None:
     monkeypatch.setattr(photos, "LARGE_FOLDER", SIZES[size])
     monkeypatch.setattr(photos, "ALBUMS_LISTED", 2)
-    live(tmp_path, seed, steps=40, share=0.3, summarises=0.3)
+    live(tmp_path, seed, steps=20, share=0.3, summarises=0.3)
