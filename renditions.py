@@ -450,9 +450,8 @@ def primary_properties(meta: bytes) -> list[NamedBox]:
 # What stands before the pixels of a JPEG (ITU-T T.81, annex B). Pillow takes four times as long,
 # since it reads all that there is: it is left what is not as cameras write it.
 JPEG_START = b"\xff\xd8\xff"
-FRAMES = frozenset(
-    (0xFFC0, 0xFFC1, 0xFFC2)
-)  # with Huffman coding: baseline, extended, progressive
+# With Huffman coding: baseline, extended, progressive.
+FRAMES = frozenset((0xFFC0, 0xFFC1, 0xFFC2))
 SCAN, QUANTIZATION = 0xFFDA, 0xFFDB
 METADATA_MARKERS = frozenset((*range(0xFFE0, 0xFFF0), 0xFFFE))  # of applications, comment
 TOLD_MARKERS = FRAMES | METADATA_MARKERS | {QUANTIZATION}
