@@ -893,8 +893,8 @@ def _plain(text: str) -> str:
 
 def _first_match(patterns: Iterable[str], text: str, at: int = 0) -> _Match | None:
     for pattern in patterns:
-        # `re` keeps what it has compiled
-        if match := re.compile(pattern, re.IGNORECASE).match(text, at):
+        compiled = re.compile(pattern, re.IGNORECASE)  # once: `re` keeps it
+        if match := compiled.match(text, at):
             return match
     return None
 
@@ -1093,9 +1093,9 @@ def _date_at(text: str, day: _Match) -> dt.datetime | None:
 def date_in_name(name: str) -> dt.datetime | None:
     """Return the date in a file name, such as IMG_20240107_110258 or 2024-01-07 11.02.58."""
     text = _plain(name)
-    days = [
-        day for pattern in _NAME_DAYS for day in re.finditer(pattern, text, re.IGNORECASE)
-    ]
+    days: list[_Match] = []
+    for pattern in _NAME_DAYS:
+        days += re.finditer(pattern, text, re.IGNORECASE)
     days.sort(key=re.Match.start)
     for day in days:
         if date := _date_at(text, day):
@@ -4504,7 +4504,8 @@ def _without_bars(thumbnail: Picture, shape: Size) -> tuple[float, float, float,
 def _decode_thumbnail(jpeg: bytes, size: Size) -> Picture:
     """Decode a plain thumbnail: to open it by Pillow would take as long as to decode it."""
     most = min(map(floordiv, size, SKETCH_SOURCE))
-    scale = max(step for step in (1, 2, 4, 8) if step <= max(1, most))
+    steps = [step for step in (2, 4, 8) if step <= most]
+    scale = max(steps, default=1)
     width, height = (-(-side // scale) for side in size)
     return Image.frombytes("RGB", (width, height), jpeg, "jpeg", "RGB", "", scale, 0)
 
