@@ -4404,6 +4404,21 @@ def needed_memory(image: Photo, look: Look, side: int) -> int:
     return max(making, _decoding_memory(image))
 
 
+def give_memory_back() -> None:
+    """Give the system what this process has freed, where the system is glibc."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _wait_for_lock(descriptor: int, kind: int) -> None:
+    """Take a lock of an open folder. Raises OSError on a disk without locks."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        give_memory_back()  # or what was kept for the next photo would lie idle, beside a large one
+        fcntl.flock(descriptor, kind)
+
+
 @contextlib.contextmanager
 def _folder_locked(folder: Path, *, alone: bool) -> Iterator[None]:
     """Hold a lock on a folder, with others who want to share it or alone, across processes."""
@@ -4413,7 +4428,7 @@ def _folder_locked(folder: Path, *, alone: bool) -> Iterator[None]:
             descriptor = os.open(folder, os.O_RDONLY)
             until_done.callback(os.close, descriptor)
             if sys.platform != "win32":
-                fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+                _wait_for_lock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 
 
@@ -4422,9 +4437,11 @@ def alone_where_large(cache: Path, needed: int) -> Iterator[None]:
     """Wait until what takes so many bytes fits in with what the other workers of a cache are at."""
     with contextlib.ExitStack() as until_done:
         # Whoever waits here to be alone lets nobody pass, or would wait for ever.
+        is_large = needed > SHARED_MEMORY
         with _folder_locked(cache.parent, alone=True):
-            lock = _folder_locked(cache, alone=needed > SHARED_MEMORY)
-            until_done.enter_context(lock)
+            until_done.enter_context(_folder_locked(cache, alone=is_large))
+        if is_large:
+            give_memory_back()
         yield
 
 
@@ -5458,9 +5475,8 @@ def share_memory() -> None:
     in it, a server keeps 28 MB instead of 45.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_ARENA_MAX, 1)
-        libc.malloc_trim(0)
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    give_memory_back()
 
 
 def _keep_memory() -> None:

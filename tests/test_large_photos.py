@@ -251,6 +251,23 @@ def test_what_needs_much_memory_is_made_alone(
     assert is_third_begun.wait(10)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows opens no folder")
+def test_who_waits_or_needs_much_memory_first_gives_back_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = threading.Semaphore(0)
+    monkeypatch.setattr(renditions, "SHARED_MEMORY", SHARED)
+    monkeypatch.setattr(renditions, "give_memory_back", given_back.release)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with renditions.alone_where_large(cache, SHARED):
+        assert not given_back.acquire(blocking=False), "it would cost time with each photo"
+    with renditions.alone_where_large(cache, ALONE):
+        assert given_back.acquire(blocking=False)
+        begin(cache, SHARED)
+        assert given_back.acquire(timeout=10)
+
+
 def test_a_cache_that_is_not_there_yet_keeps_nobody_waiting(tmp_path: Path) -> None:
     with renditions.alone_where_large(tmp_path / "cache", renditions.MOST_MEMORY * 64):
         pass
