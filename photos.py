@@ -6937,7 +6937,6 @@ YEAR_SECONDS = 31_536_000
 SHARED_SECONDS = 300  # that caches on the way keep what is public: a rename takes as long
 KEPT_BYTES = 32_000_000  # of finished pages, each as it is and compressed
 PAGES_AT_ONCE = 16  # that can be made at the same moment
-DATES_KEPT = 1024  # as texts: those of files that were asked for last
 GZIP_LEVEL = 5  # of a page: 1 % larger than with 6, in three quarters of the time
 # Sent at a time where a server's file wrapper cannot hold so large a part.
 BLOCK_BYTES = 1 << 18
@@ -6958,13 +6957,6 @@ _NOT_PLAIN = re.compile(r'[^ -~]|["\\%]')
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\s*", re.ASCII)
 
 Language = TypeVar("Language")
-
-
-@functools.lru_cache(DATES_KEPT)
-def http_date(seconds: int) -> str:
-    """Return a moment, s since the epoch, as headers write it (RFC 9110, 5.6.7)."""
-    date: str = bottle.http_date(seconds)
-    return date
 
 
 def headers_of(environ: Environ) -> dict[str, str]:
@@ -9015,7 +9007,7 @@ class Guard:
         self._heavy_answers = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._turns = threading.BoundedSemaphore(HEAVY_AT_ONCE)
         self._turns_wanted = threading.BoundedSemaphore(TURNS)
-        self._app = bottle.Bottle(autojson=False)
+        self._app = bottle.Bottle()
         self._app.default_error_handler = self._show_error
         for route in ROUTES:
             self._add(route)
@@ -9448,7 +9440,7 @@ class Guard:
             raise Busy(JUST_CHANGED)
         _, size = media.piece or (0, status.st_size)
         etag = media.etag(status)
-        modified = http_date(int(plausible(status.st_mtime)))
+        modified = bottle.http_date(plausible(status.st_mtime))
         wanted = dict(visit.headers)
         if bottle.request.method != "GET":
             wanted.pop("Range", None)
