@@ -9184,17 +9184,16 @@ class Guard:
         has_https_proxy = is_public and public.scheme == "https"
         return has_https_proxy or environ["wsgi.url_scheme"] == "https"
 
-    def _cookie_names(self) -> list[str]:
-        """Name this site's cookie, and the one that all sites had in older versions."""
-        before = "__Host-photos" if self._is_secure() else "photos"
-        return [f"{before}-{self._tokens.site}", before]
+    def _cookie_name(self) -> str:
+        """Name the cookie of a session."""
+        name = f"photos-{self._tokens.site}"
+        return f"__Host-{name}" if self._is_secure() else name
 
     def _identify(self, cookies: str) -> tuple[Session | None, Principal]:
         """Return the session that nobody has ended, and whose it is."""
         if not cookies:
             return None, VISITOR
-        tokens = (cookie_value(cookies, name) for name in self._cookie_names())
-        session = next(filter(None, map(self._tokens.read, tokens)), None)
+        session = self._tokens.read(cookie_value(cookies, self._cookie_name()))
         principal = self._principal_of(session)
         return session if principal.is_user else None, principal
 
@@ -9239,9 +9238,7 @@ class Guard:
 
     def _set_session(self, response: Response, token: str) -> None:
         """Set the session's cookie; '' takes it away."""
-        names = self._cookie_names()
-        for name in names[:1] if token else names:
-            self._set_cookie(response, name, token)
+        self._set_cookie(response, self._cookie_name(), token)
 
     def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
         if visit.visibility == Visibility.HIDDEN:

@@ -71,10 +71,14 @@ class Gallery:
     root: Path
     epochs: dict[str, str]
 
+    @property
+    def tokens(self) -> photos.Tokens:
+        return photos.Tokens(photos.read_secret(self.root / ".photos"))
+
     def token(self, kind: str) -> str:
         if kind == "forged":
             return photos.Tokens(bytes(32)).issue("anna", self.epochs["anna"])
-        tokens = photos.Tokens(photos.read_secret(self.root / ".photos"))
+        tokens = self.tokens
         seconds = -60 if kind == "expired" else photos.SESSION_SECONDS
         name = {"owner": "mira", "removed": "bert", "ended": "carl"}.get(kind, "anna")
         return tokens.issue(name, self.epochs[name], seconds=seconds)
@@ -82,7 +86,7 @@ class Gallery:
     def client(self, kind: str = "visitor", **environ: Any) -> Client:
         client = Client(self.app, **environ)
         if kind != "visitor":
-            client.cookies["photos"] = self.token(kind)
+            client.cookies[f"photos-{self.tokens.site}"] = self.token(kind)
         return client
 
     def read(self, path: str = "") -> None:

@@ -567,8 +567,8 @@ def test_cookies_of_other_sites_on_the_same_host_do_no_harm(
     gallery: Gallery, foreign: str
 ) -> None:
     # Browsers send cookies to all ports of a host: those of a NAS's own pages, say.
-    token = gallery.token("user")
-    for cookie in (f"{foreign}; photos={token}", f"photos={token}; {foreign}"):
+    own = f"photos-{gallery.tokens.site}={gallery.token('user')}"
+    for cookie in (f"{foreign}; {own}", f"{own}; {foreign}"):
         assert gallery.client().get("/photo/Quartz/zebra.jpg", Cookie=cookie).status == 200
     assert gallery.client().get("/", Cookie=foreign).status == 200
 

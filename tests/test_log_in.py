@@ -317,20 +317,6 @@ def test_sessions_of_two_sites_on_one_host_do_not_end_each_other(
 
 
 @pytest.mark.whole
-def test_a_session_of_an_older_version_goes_on_and_ends(
-    library: Path, site: photos.Site, user: Client
-) -> None:
-    [token] = user.cookies.values()
-    for name in ("photos", "__Host-photos"):
-        client = Client(site, **({"wsgi.url_scheme": "https"} if name != "photos" else {}))
-        client.cookies = {name: token}
-        assert client.get("/photo/Secret/faces.jpg").status == 200
-    client.request("POST", "/logout", **OWN)
-    assert client.cookies == {}
-    assert user.get("/photo/Secret/faces.jpg").status == 404
-
-
-@pytest.mark.whole
 def test_a_session_goes_on_with_a_new_token_once_its_own_is_a_day_old(
     library: Path, site: photos.Site
 ) -> None:

@@ -238,7 +238,8 @@ def clients_of(site: photos.Site, root: Path, state: Path) -> dict[str, tuple[Cl
 
     def logged_in(name: str, epoch: str = "") -> Client:
         client = Client(site)
-        client.cookies["photos"] = tokens.issue(name, epoch or users.epoch(name) or "")
+        token = tokens.issue(name, epoch or users.epoch(name) or "")
+        client.cookies[f"photos-{tokens.site}"] = token
         return client
 
     clients = {"visitor": (Client(site), ""), "user": (logged_in("anna"), "")}
