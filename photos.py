@@ -82,6 +82,7 @@ import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
@@ -466,7 +467,7 @@ def give_to_owner(path: str) -> None:
     if sys.platform != "win32" and os.geteuid() == 0:
         owner = os.stat(os.path.dirname(path))
         # Some disks, such as FAT, have one owner for all files.
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.chown(path, owner.st_uid, owner.st_gid)
 
 
@@ -480,7 +481,7 @@ def _sync(path: str) -> None:
 
 def _sync_folder(path: str | Path) -> None:
     # Windows cannot open a folder, and some network disks cannot sync one.
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         _sync(os.fspath(path))
 
 
@@ -522,7 +523,7 @@ def locked(path: Path) -> Iterator[None]:
     with open(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), "ab") as file:
         give_to_owner(os.fspath(name))
         if sys.platform != "win32":
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
         else:
             msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
@@ -549,7 +550,7 @@ def try_lock(path: Path) -> int | None:
 def release_lock(file: int) -> None:
     """Give a lock back now, even if a worker that is just being started has its file open, too."""
     if sys.platform != "win32":
-        with contextlib.suppress(OSError):  # a disk without locks
+        with suppress(OSError):  # a disk without locks
             fcntl.flock(file, fcntl.LOCK_UN)
     os.close(file)
 
@@ -666,7 +667,7 @@ def make_state_folder(state: Path) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if state.name == STATE_FOLDER:  # a folder of another name is the owner's to guard
             # Some disks keep no modes, or nothing can be written: `state_problem` tells of it.
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.chmod(state, 0o700)
     except OSError as error:
         problem = f"The state folder {state} cannot be made: {error.strerror}."
@@ -689,7 +690,7 @@ def read_secret(state: Path) -> bytes:
 
 def announce(state: Path, version: str) -> None:
     """Note which version serves. The note is valid until this process ends, which frees the lock."""
-    with contextlib.suppress(OSError):  # a disk without locks
+    with suppress(OSError):  # a disk without locks
         for _ in range(LOOKS):
             if try_lock(state / "cache" / "serving.lock") is not None:
                 write_atomically(state / "cache" / "serving", version.encode())
@@ -700,7 +701,7 @@ def announce(state: Path, version: str) -> None:
 def serving_version(state: Path) -> str:
     """Return which version serves now; '': none does, or none that can tell."""
     # no cache folder yet, no note yet, no locks on this disk
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         lock = try_lock(state / "cache" / "serving.lock")
         if lock is None:
             return read_regular(state / "cache" / "serving").decode()
@@ -812,10 +813,10 @@ def parse_host(text: str) -> str:
     """Return the address or name to listen on; yes and no stand for all addresses and this machine's own."""
     answers = {"y": ANY_HOST, "yes": ANY_HOST, "n": OWN_HOST, "no": OWN_HOST}
     host = answers.get(text.lower(), text)
-    with contextlib.suppress(ValueError):
+    with suppress(ValueError):
         return str(ipaddress.ip_address(host))
     if _HOST_NAME.fullmatch(host):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             socket.getaddrinfo(host, None)
             return host
     raise ValueError("Answer yes or no (or give an address of this machine).")
@@ -1011,7 +1012,7 @@ def library_root(state: Path, config: Config) -> Path:
 
 def network_host(family: socket.AddressFamily = socket.AF_INET) -> str | None:
     """Return this machine's address in its network; None: it has none."""
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         # This sends nothing: it asks which of our addresses faces the network.
         probe.connect((NOBODY[family], 9))
         host: str = probe.getsockname()[0]
@@ -1031,7 +1032,7 @@ def local_name() -> str:
     numbers: set[str] = set()
 
     def look_up() -> None:
-        with contextlib.suppress(OSError, UnicodeError):
+        with suppress(OSError, UnicodeError):
             numbers.update(str(entry[4][0]) for entry in socket.getaddrinfo(name, None))
 
     thread = threading.Thread(target=look_up, daemon=True)
@@ -1531,7 +1532,7 @@ class Worker:
             if sys.platform == "win32":
                 process.kill()
                 return
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
     def end(self) -> int | None:
@@ -1723,7 +1724,7 @@ class Renderer:
                 patience = None
                 continue
             # Before it takes a job: another worker may be ready for it at once.
-            with contextlib.suppress(OSError):  # which the job tells
+            with suppress(OSError):  # which the job tells
                 if not worker.start():
                     worker.end()
             if job := self._next_job():
@@ -2958,9 +2959,9 @@ class Index:
         self.checksums = 0  # noted since the start
         self._last_changed: deque[str] = deque(maxlen=CHANGES_KEPT)
         self._changed = Changed(0, 0, set())  # as it was asked for last
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self._remove_outdated()
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self._load()
 
     def _remove_outdated(self) -> None:
@@ -2986,7 +2987,7 @@ class Index:
     def _load(self) -> None:
         """Find the lines of the file. Each is understood when somebody asks for it: start waits for none."""
         self._open()
-        with contextlib.suppress(OSError):  # a cache that is read only
+        with suppress(OSError):  # a cache that is read only
             os.utime(self._path)
         at = 0
         for line in self._file:
@@ -3003,7 +3004,7 @@ class Index:
             return entry
         leave_to_thread()
         at, crc = divmod(entry, LINE_SUMS)
-        with self._reading_lock, contextlib.suppress(OSError):
+        with self._reading_lock, suppress(OSError):
             self._file.seek(at)
             line = self._file.readline()
             if zlib.crc32(_shown_of(line)) == crc:
@@ -3223,7 +3224,7 @@ class Damaged:
 
     def _change(self, more: Mapping[str, int], fewer: set[str]) -> None:
         # In a cache that cannot be written, the next reading finds it again.
-        with contextlib.suppress(OSError), locked(self._path):
+        with suppress(OSError), locked(self._path):
             sums = dict(self.sums())
             sums.update(more)
             for identity in fewer:
@@ -6263,7 +6264,7 @@ class UserStore(Store):
         """Store a hash with today's parameters, unless somebody changed the password meanwhile."""
         renewed = hash_password(password)
         # the next login can do it
-        with contextlib.suppress(StateError), self._change() as users:
+        with suppress(StateError), self._change() as users:
             if users.get(name, {}).get("password") == hashed:
                 users[name]["password"] = renewed
 
@@ -6845,7 +6846,7 @@ class Guests:
         leave_to_thread()
         place = self._search(share) or place
         if place:
-            with contextlib.suppress(StateError):  # it is found again all the same
+            with suppress(StateError):  # it is found again all the same
                 self.store.update(self._moved(share, place))
         return place
 
@@ -6870,7 +6871,7 @@ class Guests:
         self._noted[share.id] = today  # a page asks for many pictures at once
         if place := self.album(share):
             moved = self._moved(share, place)
-            with contextlib.suppress(StateError):
+            with suppress(StateError):
                 self.store.update(dataclasses.replace(moved, used=today))
 
     def _moved(self, share: Share, place: Place) -> Share:
@@ -7796,7 +7797,7 @@ def _bring_beside(source: str, folder: str) -> str:
         shutil.copy2(source, path)
         _sync(path)
     except OSError:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(path)
         raise
     return path
@@ -7913,7 +7914,7 @@ class Incoming:
         finally:
             release_lock(file)
             if is_over:
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     os.unlink(path)
 
     def _append(
@@ -8009,11 +8010,11 @@ class Incoming:
     def sweep(self) -> None:
         """Delete the uploads that nobody went on with for a week, and what is long in the bin."""
         last = (dt.date.today() - dt.timedelta(days=BIN_DAYS)).isoformat()
-        with contextlib.suppress(OSError), os.scandir(self._bin) as entries:
+        with suppress(OSError), os.scandir(self._bin) as entries:
             for entry in entries:
                 if entry.name[: len(last)] < last:
                     os.unlink(entry.path)
-        with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
+        with suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
                 # Not by mtime: that of what is whole is the phone's.
                 if is_older(entry.stat().st_ctime, LEFT_SECONDS):
@@ -8432,7 +8433,7 @@ def joined_scripts(names: Sequence[str], files: dict[str, bytes]) -> bytes:
 def read_icon(root: Path) -> dict[str, bytes]:
     """Return the icon that the owner has laid into a library, by its name; a link is not followed."""
     for path in map(root.joinpath, ICON_NAMES):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and status.st_size <= ICON_BYTES:
                 return {path.name: path.read_bytes()}
@@ -9481,7 +9482,7 @@ class Guard:
         """Say whether what is being sent may go on: a share may end in the middle of a download."""
         if visit.share is None:
             return True
-        with contextlib.suppress(StateError):
+        with suppress(StateError):
             return self._guests.share_at(visit.token or "") is not None
         return False
 
@@ -10989,7 +10990,7 @@ def read_tunnel_token(state: Path) -> str:
 def birth_of(pid: int) -> str:
     """Return when a process began, as this system tells it; '': there is none of that id."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
             state, *others = fields.rpartition(")")[2].split()
             return "" if state in "ZX" else others[18]  # proc(5): starttime
@@ -10999,7 +11000,7 @@ def birth_of(pid: int) -> str:
         script = f"(Get-Process -Id {pid}).StartTime.Ticks"
         command = ["powershell", "-NoProfile", "-Command", script]
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
+    with suppress(OSError, subprocess.SubprocessError):
         return subprocess.check_output(command, text=True, env=environment).strip()
     return ""
 
@@ -11015,7 +11016,7 @@ class TunnelNote(NamedTuple):
     @classmethod
     def read(cls, state: Path) -> TunnelNote:
         """Return the note; an empty one where there is none that makes sense."""
-        with contextlib.suppress(StateError, KeyError):
+        with suppress(StateError, KeyError):
             content = read_state(state / "tunnel.json") or {}
             note = cls(**{name: content[name] for name in cls._fields})
             if [*map(type, note)] == [*map(type, cls())]:
@@ -11024,7 +11025,7 @@ class TunnelNote(NamedTuple):
 
     def write(self, state: Path) -> None:
         """Keep the note, where the disk takes it."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             write_state(state / "tunnel.json", self._asdict())
 
 
@@ -11040,7 +11041,7 @@ def end_left_tunnel(state: Path) -> None:
     if note.pid <= 1:
         return
     if note.birth and birth_of(note.pid) == note.birth:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.kill(note.pid, signal.SIGTERM)
     TunnelNote(note.address).write(state)
 
@@ -11074,7 +11075,7 @@ def fetch(address: str, path: str, headers: Mapping[str, str], seconds: float) -
 
 def local_json(port: int, path: str) -> dict[str, Any]:
     """Ask a program on this machine; return its answer, {} where it gives none with status 200."""
-    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+    with suppress(OSError, ValueError, http.client.HTTPException):
         answer = fetch(f"http://{OWN_HOST}:{port}", path, {}, LOCAL_SECONDS)
         content = json.loads(answer.body)
         if answer.status == 200 and isinstance(content, dict):
@@ -11289,7 +11290,7 @@ class Tunnel:
             return
         self._address = address
         # where nobody reads what we print any more
-        with contextlib.suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
             self._tell(address)
 
 
@@ -11573,7 +11574,7 @@ def outside_address(state: Path, config: Config) -> str:
 
 def titles_shown(answer: Answer) -> set[str] | None:
     """Return the titles of the albums on a front page, by its JSON; None: it is none of ours."""
-    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
         return {album["title"] for album in json.loads(answer.body)["albums"]}
     return None
 
@@ -11800,7 +11801,7 @@ class Service(NamedTuple):
 
     def is_for_us(self) -> bool:
         """Say whether the file is there, and starts the server of this state folder."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             return self.mark in read_regular(self.path)
         return False
 
@@ -11931,7 +11932,7 @@ def account_name(number: int) -> str:
     """Return the name of an account of this machine."""
     import pwd  # here, since Windows has none
 
-    with contextlib.suppress(KeyError):
+    with suppress(KeyError):
         return pwd.getpwuid(number).pw_name
     return str(number)
 
@@ -11963,7 +11964,7 @@ def run_all(commands: Iterable[Sequence[str]]) -> None:
 def try_all(commands: Iterable[Sequence[str]]) -> None:
     """Run commands of the system, whether or not they have something to do."""
     for command in commands:
-        with contextlib.suppress(PhotosError):
+        with suppress(PhotosError):
             run_all([command])
 
 
