@@ -77,7 +77,6 @@ import threading
 import time
 import unicodedata
 import uuid
-import weakref
 import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -87,6 +86,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
+from weakref import WeakKeyDictionary, finalize
 
 import bottle
 import jwt
@@ -2977,7 +2977,7 @@ class Index:
         file = open(self._path, "rb", opener=open_regular)
         with self._reading_lock:
             self._close()
-            closing = weakref.finalize(self, file.close)
+            closing = finalize(self, file.close)
             closing.atexit = False  # the background pass may read until the process is gone
             self._close = closing
             self._file = file
@@ -4667,26 +4667,16 @@ _DATES = [
         r"(?=.*\D)((?P<year>\d{4})年)?((?P<month>\d{1,2})月)?((?P<day>\d{1,2})日)?",
     )
 ]
-_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th|er|o|[.,])?", re.ASCII)
-
-
-def _is_mark(letter: str) -> bool:
-    """Say whether a character is one that stands on another, as accents do."""
-    return unicodedata.category(letter) == "Mn"
-
-
-def _stripped(text: str) -> str:
-    """Return a text in its simplest letters, without marks on them."""
-    letters = unicodedata.normalize("NFKD", text)
-    plain = itertools.filterfalse(_is_mark, letters)
-    return "".join(plain)
+_DAY = re.compile(r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|er|o|[.,])?", re.ASCII)
 
 
 def fold(text: str) -> str:
     """Return a text as searches compare it: without case, marks and other forms of a letter."""
     letters = text.casefold()
     if not letters.isascii():
-        letters = _stripped(letters)
+        parts = unicodedata.normalize("NFKD", letters)
+        # Of the category Mn are the marks that stand on letters, as accents do.
+        letters = "".join(part for part in parts if unicodedata.category(part) != "Mn")
         # What has case among the simplest letters: ｆ is one of another form, and 𝐅.
         letters = letters.casefold()
     words = letters.replace("’", "'").split()
@@ -4706,19 +4696,6 @@ class SaidDate(NamedTuple):
         is_month = self.month in (0, date.month)
         is_day = self.day in (0, date.day)
         return is_year and is_month and is_day
-
-
-def possible(year: int, month: int, day: int) -> SaidDate | None:
-    """Return a date; None: it says nothing, or a month or day that no calendar has."""
-    date = SaidDate(year, month, day)
-    if month > 12 or day > 31 or not any(date):
-        return None
-    return date
-
-
-def said_day(date: dt.date) -> SaidDate:
-    """Return a day as what people say."""
-    return SaidDate(date.year, date.month, date.day)
 
 
 class Term(NamedTuple):
@@ -4744,8 +4721,8 @@ def date_names(rows: tuple[tuple[str, str], ...], today: dt.date) -> Names:
         names.update(zip(folded, dates, strict=True))
 
     months = [SaidDate(month=month) for month in range(1, 13)]
-    yesterday = today - dt.timedelta(days=1)
-    near = [said_day(today), said_day(yesterday)]
+    near_days = (today, today - dt.timedelta(days=1))
+    near = [SaidDate(day.year, day.month, day.day) for day in near_days]
     note(CHINESE_MONTHS, months)
     for names_of_months, names_of_days in rows:
         note(names_of_months, months)
@@ -4763,8 +4740,11 @@ def _date_in_numbers(word: str) -> SaidDate | None:
     if match is None:
         return None
     parts = match.groupdict("0").items()
-    numbers = {name: int(text) for name, text in parts}
-    return possible(**numbers)
+    date = SaidDate(**{name: int(text) for name, text in parts})
+    # It says nothing, or a month or day that no calendar has.
+    if date.month > 12 or date.day > 31 or not any(date):
+        return None
+    return date
 
 
 def _day_of_month(day: str, month: SaidDate | None) -> SaidDate | None:
@@ -4772,10 +4752,7 @@ def _day_of_month(day: str, month: SaidDate | None) -> SaidDate | None:
     match = _DAY.fullmatch(day)
     if match is None or month is None or month.day:
         return None
-    number = int(match[1])
-    if number == 0:
-        return None
-    return possible(0, month.month, number)
+    return SaidDate(month=month.month, day=int(match[1]))
 
 
 def _date_meant(words: Sequence[str], names: Names) -> SaidDate | None:
@@ -4963,13 +4940,6 @@ def years_of(months: Iterable[Period]) -> list[Period]:
     return [merge_periods(dt.date(year, 1, 1), [*parts]) for year, parts in years]
 
 
-def line_of(item: Item) -> str:
-    """Return the texts of an item in which people search."""
-    facts = item.facts
-    texts = [item.title, item.caption, *facts.keywords, facts.camera, facts.lens]
-    return fold(" ".join(texts))
-
-
 def words_of(album: Album, items: Iterable[Item]) -> Words:
     """Return what a search looks at of an album itself, which has these items."""
     lines = []
@@ -4977,9 +4947,11 @@ def words_of(album: Album, items: Iterable[Item]) -> Words:
     moments = array.array("d")
     known: dict[dt.date, dt.date] = {}  # many photos share a day
     for item in items:
+        facts = item.facts
+        texts = [item.title, item.caption, *facts.keywords, facts.camera, facts.lens]
+        lines.append(fold(" ".join(texts)))
         taken = item.taken.replace(tzinfo=dt.UTC)
         day = taken.date()
-        lines.append(line_of(item))
         days.append(known.setdefault(day, day))
         moments.append(taken.timestamp())
     titles = map(display, album.address[:-1])
@@ -5032,12 +5004,8 @@ class Finder:
     def __init__(self, date_rows: Iterable[tuple[str, str]] = ()) -> None:
         self._date_rows = tuple(date_rows)  # as `date_names` takes them
         # As long as an album is the same one, whoever asks.
-        self._calendars: weakref.WeakKeyDictionary[ListItems, Calendar] = (
-            weakref.WeakKeyDictionary()
-        )
-        self._words: weakref.WeakKeyDictionary[ListItems, Words] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._calendars: WeakKeyDictionary[ListItems, Calendar] = WeakKeyDictionary()
+        self._words: WeakKeyDictionary[ListItems, Words] = WeakKeyDictionary()
         self._words_bytes = 0  # at most
         self._reading_lock = threading.Lock()  # held by who reads the dates of large albums
         # By scope: of which album and day.
