@@ -952,11 +952,6 @@ class Config:
         return urlsplit(self.public_address).path
 
     @property
-    def is_open_outside(self) -> bool:
-        """Whether people outside the home network reach the site."""
-        return bool(self.public_address or self.tunnel)
-
-    @property
     def origin(self) -> str:
         """The origin of the public address (RFC 6454), such as 'https://photos.example.org', or ''."""
         return self.public_address.removesuffix(self.prefix)
@@ -2177,10 +2172,6 @@ class Folder:
         has_files = bool(self.files or self.others)
         return has_files or self.text.written != "" or self.problem != ""
 
-    def holds_any(self, identities: set[str]) -> bool:
-        """Say whether some of these files lie in the folder."""
-        return not identities.isdisjoint(self.identities)
-
     def plain_names(self) -> dict[str, str]:
         """Return how the name of each file would be without keywords."""
         files = {**self.files, **self.others}
@@ -2902,14 +2893,6 @@ def _place_of(at: int, line: bytes) -> int | str:
     return at * LINE_SUMS + zlib.crc32(_shown_of(line))
 
 
-def _info_of(line: str) -> Info | None:
-    """Return what a line of the index says; None: it makes no sense."""
-    try:
-        return info_from(json.loads(line)[1])
-    except (ValueError, TypeError, RecursionError):
-        return None
-
-
 def _index_name() -> str:
     """Name the index file after the reader and its tools, since others read other facts."""
     has_heif = bool(importlib.util.find_spec("pillow_heif"))
@@ -3012,7 +2995,12 @@ class Index:
         return ""
 
     def _read(self, entry: int | str) -> Info | None:
-        return _info_of(self._line(entry))
+        """Return what a line of the file says; None: it makes no sense."""
+        line = self._line(entry)
+        try:
+            return info_from(json.loads(line)[1])
+        except (ValueError, TypeError, RecursionError):
+            return None
 
     def get(self, identity: str) -> Info | None:
         return self._look_up(identity, self._understand)
@@ -3199,10 +3187,8 @@ class Damaged:
             text = read_regular(self._path)
             sums = json.loads(text)
             return {identity: int(crc) for identity, crc in sums.items()}
-        except OSError:
-            return {}
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            return {}  # it makes no sense
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            return {}  # there is none, or it makes no sense
 
     def note(self, identity: str, before: int) -> None:
         """Note that a file is damaged that had that CRC-32, unless an earlier one is known."""
@@ -3638,7 +3624,7 @@ class Album:
         """Say whether what was told of changed files makes another album of a folder."""
         # What a large folder's summary told holds until the background pass keeps another one.
         waits = self.is_as_kept and isinstance(folder, KeptFolder) and folder.is_large
-        return not waits and folder.holds_any(changed)
+        return not waits and not changed.isdisjoint(folder.identities)
 
     @property
     def is_empty(self) -> bool:
@@ -6139,14 +6125,6 @@ class UserStore(Store):
         user = self._read().get(name, {})
         return jti in user.get("revoked", {})
 
-    def require_new(self, name: str) -> None:
-        if name in self._read():
-            raise UserExists(name)
-
-    def require(self, name: str) -> None:
-        if name not in self._read():
-            raise NoSuchUser(name)
-
     def register(self, name: str, password: bytes, *, owner: bool = False) -> None:
         hashed = hash_password(password)
         role = OWNER if owner else USER
@@ -6273,7 +6251,8 @@ class LoginLimits:
             failures, blocked_until = self._accounts.get(account, (0, 0.0))
             if blocked_until > now:
                 raise TooManyAttempts(blocked_until - now)
-            recent = self._recent(address, now)
+            moments = self._addresses.get(address, [])
+            recent = [moment for moment in moments if moment > now - ADDRESS_SECONDS]
             if len(recent) >= ADDRESS_FAILURES:
                 raise TooManyAttempts(recent[0] + ADDRESS_SECONDS - now)
             failures += 1
@@ -6285,10 +6264,6 @@ class LoginLimits:
                 self._addresses.move_to_end(address)
                 if len(self._addresses) > LIMITS_KEPT:
                     self._addresses.popitem(last=False)
-
-    def _recent(self, address: str, now: float) -> list[float]:
-        moments = self._addresses.get(address, [])
-        return [moment for moment in moments if moment > now - ADDRESS_SECONDS]
 
     def _drop_stranger(self) -> None:
         """Forget the name that was tried longest ago of those that no user has, if they are many."""
@@ -6920,6 +6895,7 @@ _LANGUAGE = re.compile(
     r"(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?",
     re.ASCII,
 )
+# In Accept-Encoding (RFC 9110, 12.5.3).
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
 # What a quoted file name of a header may not hold.
 _NOT_PLAIN = re.compile(r'[^ -~]|["\\%]')
@@ -6994,11 +6970,6 @@ def cookie_value(header: str, name: str) -> str:
         if key == name:
             return value.strip('"')
     return ""
-
-
-def takes_gzip(header: str) -> bool:
-    """Evaluate Accept-Encoding (RFC 9110, 12.5.3)."""
-    return _GZIP.search(header) is not None
 
 
 def _lookup_order(range_: str, languages: Iterable[str]) -> list[str]:
@@ -8950,7 +8921,8 @@ class Guard:
         self._site_title = config.title
         self._library = library
         self._upkeep = Upkeep(library)
-        limit = PARTS_BYTES if config.is_open_outside else math.inf
+        is_open_outside = config.public_address or config.tunnel
+        limit = PARTS_BYTES if is_open_outside else math.inf
         self._takeaways = Takeaways(library, limit, self._turn)
         self._users = users
         self._tokens = Tokens(read_secret(state))
@@ -9378,7 +9350,7 @@ class Guard:
     ) -> Response:
         """Answer with text, compressed where the browser takes that; `is_storable`: caches may keep it."""
         accepted = visit.headers.get("Accept-Encoding", "")
-        is_zipped = len(document.body) > GZIP_BYTES and takes_gzip(accepted)
+        is_zipped = len(document.body) > GZIP_BYTES and _GZIP.search(accepted)
         headers = {
             "Content-Type": media_type,
             "Vary": "Cookie, Accept-Encoding",
@@ -12467,8 +12439,10 @@ def new_password(args: argparse.Namespace) -> bytes:
 def run_register(args: argparse.Namespace) -> None:
     """Add a user, who may log in and see what is for users. The first one is the owner."""
     users, name = open_users(args), parse_new_user(args.user)
-    users.require_new(name)  # before anybody thinks of a password
-    is_owner = args.owner or not users.names()
+    names = users.names()
+    if name in names:  # said before anybody thinks of a password
+        raise UserExists(name)
+    is_owner = args.owner or not names
     users.register(name, new_password(args), owner=is_owner)
     print(f"Registered {name}, the owner." if is_owner else f"Registered {name}.")
 
@@ -12483,7 +12457,8 @@ def run_owner(args: argparse.Namespace) -> None:
 def run_passwd(args: argparse.Namespace) -> None:
     """Change a user's password; ends that user's sessions."""
     users, name = open_users(args), parse_user(args.user)
-    users.require(name)
+    if name not in users.names():
+        raise NoSuchUser(name)
     users.set_password(name, new_password(args))
     print(
         f"Changed the password of {name}. Sessions that began with the old one have ended."
