@@ -2245,8 +2245,8 @@ class Place(NamedTuple):
     keywords: Keywords  # of the whole path
     rule: Rule
     folder: Folder  # of the album, or of the one that holds the file
+    now: Circumstances  # by which it is decided who may see it
     file: File | None = None
-    now: Circumstances | None = None  # by which `locate` has decided who may see it
 
 
 def decode_text(content: bytes) -> tuple[str, bool]:
@@ -2337,39 +2337,31 @@ def keywords_of(names: Iterable[str]) -> Keywords:
 
 
 def openable_rule(
-    own: Keywords | None,
-    place: Place,
-    principal: Principal,
-    now: Circumstances,
-    identity: str = "",
+    own: Keywords | None, place: Place, principal: Principal, identity: str = ""
 ) -> Rule | None:
     """Return the rule of what lies in an album; None: it is not there, or may not be opened.
 
     `own` is what its name says, None of what is not there; `identity` is that of a file. Both
     answers take equally long.
     """
-    may_open_it = may_open(principal, (own or ABSENT).rule(now), identity)
+    may_open_it = may_open(principal, (own or ABSENT).rule(place.now), identity)
     if own is None or not may_open_it:
         return None
-    rule = strictest((place.keywords, own)).rule(now)
+    rule = strictest((place.keywords, own)).rule(place.now)
     if not may_open(principal, rule, identity):
         return None
     return rule
 
 
-def first_openable(
-    names: Iterable[str], place: Place, principal: Principal, now: Circumstances
-) -> str | None:
+def first_openable(names: Iterable[str], place: Place, principal: Principal) -> str | None:
     """Return the first of some albums in another that somebody may open."""
     for name in names:
-        if openable_rule(place.folder.albums[name].keywords, place, principal, now):
+        if openable_rule(place.folder.albums[name].keywords, place, principal):
             return name
     return None
 
 
-def file_place(
-    name: str, place: Place, principal: Principal, now: Circumstances
-) -> Place | None:
+def file_place(name: str, place: Place, principal: Principal) -> Place | None:
     """Return the place of a file of an album; None: it is not there, or may not be opened."""
     folder, file = place.folder, None
     if name in folder.files:
@@ -2378,25 +2370,25 @@ def file_place(
         file = folder.others[name]
     own = file.keywords if file else None
     identity = file.identity if file else ""
-    rule = openable_rule(own, place, principal, now, identity)
+    rule = openable_rule(own, place, principal, identity)
     if file is None or rule is None:
         return None
     keywords = strictest((place.keywords, file.keywords))
     parts, address = (*place.parts, name), (*place.address, name)
-    return Place(parts, address, keywords, rule, place.folder, file)
+    return Place(parts, address, keywords, rule, folder, place.now, file)
 
 
-def component_of(name: str, place: Place, principal: Principal, now: Circumstances) -> str:
+def component_of(name: str, place: Place, principal: Principal) -> str:
     """Return the part of an address that leads somebody to an album: its title, or its full name.
 
     Of albums with one title, the least strict that this principal may open has it, unless it is
     the name of a file. What others may open has no say, or the address would tell that it exists.
     """
     title = place.folder.albums[name].title
-    if file_place(title, place, principal, now):
+    if file_place(title, place, principal):
         return name
     twins = place.folder.by_title.get(title, ())
-    if first_openable(twins, place, principal, now) == name:
+    if first_openable(twins, place, principal) == name:
         return title
     return name
 
@@ -2749,7 +2741,7 @@ class Folders:
         # The folders above a guest's are not looked at, and Windows has links of other kinds.
         has_links = principal.is_guest or sys.platform == "win32"
         for component in address:
-            step = self._step(place, component, principal, now)
+            step = self._step(place, component, principal)
             if step is None:
                 return None
             has_links = has_links or place.folder.has_links
@@ -2766,46 +2758,40 @@ class Folders:
             identity = identity_on_disk(place.file.path)
         if not is_own_album and not may_open(principal, rule, identity):
             return None
-        return place._replace(keywords=keywords, rule=rule, now=now)
+        return place._replace(keywords=keywords, rule=rule)
 
     def root_place(self, now: Circumstances, principal: Principal = VISITOR) -> Place:
         """Return the place of the library itself; of a guest, that of the share's album."""
         if principal.is_guest:
             root = principal.root
-            return Place(root, (), NO_KEYWORDS, Rule(), self.listing(root))
+            return Place(root, (), NO_KEYWORDS, Rule(), self.listing(root), now)
         keywords = self._root_keywords
-        return Place((), (), keywords, keywords.rule(now), self.listing(()))
+        return Place((), (), keywords, keywords.rule(now), self.listing(()), now)
 
-    def _step(
-        self, place: Place, component: str, principal: Principal, now: Circumstances
-    ) -> Place | None:
+    def _step(self, place: Place, component: str, principal: Principal) -> Place | None:
         """Go one part of an address down; None: there is nothing that somebody may open."""
         if place.file or not component:
             return None
         # Files first: a file's name may be a former name of an album beside it.
-        file = file_place(component, place, principal, now)
+        file = file_place(component, place, principal)
         if file:
             return file
         names = place.folder.albums_at(component)
         if not names:
-            openable_rule(None, place, principal, now)  # for as long as for one
-        name = first_openable(names, place, principal, now)
+            openable_rule(None, place, principal)  # for as long as for one
+        name = first_openable(names, place, principal)
         if name is None:
             return None
         if place.folder.albums[name].title == component:
             # The title led here, so it is the address: no file, and no other album, came first.
-            return self._place_at(component, place, name, now)
-        return self.album_place(place, name, principal, now)
+            return self._place_at(component, place, name)
+        return self.album_place(place, name, principal)
 
-    def album_place(
-        self, place: Place, name: str, principal: Principal, now: Circumstances
-    ) -> Place:
+    def album_place(self, place: Place, name: str, principal: Principal) -> Place:
         """Return the place of an album that lies in another, by its name."""
-        return self._place_at(component_of(name, place, principal, now), place, name, now)
+        return self._place_at(component_of(name, place, principal), place, name)
 
-    def _place_at(
-        self, component: str, place: Place, name: str, now: Circumstances
-    ) -> Place:
+    def _place_at(self, component: str, place: Place, name: str) -> Place:
         """Return the place of an album in another, by the part of an address that leads there."""
         keywords = strictest((place.keywords, place.folder.albums[name].keywords))
         parts = (*place.parts, name)
@@ -2813,8 +2799,9 @@ class Folders:
             parts=parts,
             address=(*place.address, component),
             keywords=keywords,
-            rule=keywords.rule(now),
+            rule=keywords.rule(place.now),
             folder=self.listing(parts),
+            now=place.now,
         )
 
     def title(self, parts: Parts) -> str:
@@ -3826,18 +3813,15 @@ class DerivedAlbum(NamedTuple):
     """An album without those below it, with what it was derived from."""
 
     place: Place
-    now: Circumstances
     changes: int  # of the index, up to which the album is as if it were derived anew
     album: Album
     added: frozenset[str]  # by a guest's share
 
-    def is_current(
-        self, place: Place, now: Circumstances, changed: set[str] | None
-    ) -> bool:
+    def is_current(self, place: Place, changed: set[str] | None) -> bool:
         """Say whether the album is as it was; `changed`: files whose facts were told since."""
         is_same_folder = self.place.folder is place.folder
         is_same_address = self.place.address == place.address
-        is_same = is_same_folder and is_same_address and self.now == now
+        is_same = is_same_folder and is_same_address and self.place.now == place.now
         if not is_same or changed is None:
             return False
         return not self.album.may_differ(place.folder, changed)
@@ -3861,7 +3845,6 @@ class Survey:
     """A look at an album and at all below it, by somebody."""
 
     principal: Principal
-    now: Circumstances
     changes: int  # of the index, before that look
     # On the monotonic clock, s: what was never looked at is left out from then on.
     deadline: float
@@ -3953,11 +3936,10 @@ class Library:
         caller has decided that the principal may open the place.
         """
         place = place._replace(folder=self.folders.listing(place.parts, fresh=True))
-        now = place.now or self.folders.circumstances()
         key = place.parts, place.address, principal.scope
         before = self._surveys.get(key)
         changes = self.index.changes
-        outdated = before and self._outdated(before, place, principal, now)
+        outdated = before and self._outdated(before, place, principal)
         if before and outdated == set():
             before.changes = changes
             return before.albums[place.parts].album
@@ -3966,7 +3948,6 @@ class Library:
             self._read(place.folder, patience)
         survey = Survey(
             principal=principal,
-            now=now,
             changes=changes,
             deadline=time.monotonic() + looking,
             before=before.albums if before and outdated else {},
@@ -3980,14 +3961,14 @@ class Library:
         return album
 
     def _outdated(
-        self, survey: Survey, place: Place, principal: Principal, now: Circumstances
+        self, survey: Survey, place: Place, principal: Principal
     ) -> set[Parts] | None:
         """Return the folders that changed since a survey, with those above: one stat each; None: perhaps all."""
-        changed = self.index.changed_since(survey.changes)
-        is_for = survey.now == now and survey.principal.added == principal.added
-        if changed is None or not is_for:
-            return None
         root = survey.albums[place.parts]
+        changed = self.index.changed_since(survey.changes)
+        is_of_now = root.place.now == place.now
+        if changed is None or not is_of_now or survey.principal.added != principal.added:
+            return None
         outdated: list[Parts] = []
         latest = self.folders.latest
         is_same = survey.latest is latest and are_as_listed(*survey.listed)
@@ -4058,12 +4039,12 @@ class Library:
         for name in self.folders.newest_first(place.parts, names) if is_hurried else names:
             # Of its own name alone: in a hidden album, which somebody has opened by a link,
             # what says no more is found.
-            rule = place.folder.albums[name].keywords.rule(survey.now)
+            rule = place.folder.albums[name].keywords.rule(place.now)
             parts = (*place.parts, name)
             if not may_find(survey.principal, rule):
                 continue
             if survey.has_time or self.folders.is_at_hand(parts):
-                child = self.folders.album_place(place, name, survey.principal, survey.now)
+                child = self.folders.album_place(place, name, survey.principal)
                 children[name] = self._with_albums(child, rule, survey)
             else:
                 survey.is_whole = False
@@ -4074,7 +4055,7 @@ class Library:
         parts = child.place.parts
         if parts not in survey.outdated:
             return survey.keep(child)
-        again = self.folders.album_place(place, parts[-1], survey.principal, survey.now)
+        again = self.folders.album_place(place, parts[-1], survey.principal)
         return self._with_albums(again, child.album.rule, survey)
 
     def _own_in_time(self, place: Place, survey: Survey) -> Album:
@@ -4087,11 +4068,11 @@ class Library:
             or principal.only_adds
             or not isinstance(folder, KeptFolder)
         ):
-            return self._own_album(place, principal, survey.now)
+            return self._own_album(place, principal)
         survey.is_whole = survey.is_whole and self._is_valid(folder.summary)
         return self._recalled(place, folder)
 
-    def _own_album(self, place: Place, principal: Principal, now: Circumstances) -> Album:
+    def _own_album(self, place: Place, principal: Principal) -> Album:
         """Return an album without those below it, derived again only after a change."""
         key = place.parts, principal.scope
         with self._deriving_locks.setdefault(key, threading.Lock()):
@@ -4099,19 +4080,19 @@ class Library:
             changes = self.index.changes
             changed = self.index.changed_since(derived.changes) if derived else None
             is_same_guest = derived is not None and derived.added == principal.added
-            if derived and is_same_guest and derived.is_current(place, now, changed):
+            if derived and is_same_guest and derived.is_current(place, changed):
                 album = derived.album
             else:
-                album = self._derive(place, principal, now)
-            self._derived[key] = DerivedAlbum(place, now, changes, album, principal.added)
+                album = self._derive(place, principal)
+            self._derived[key] = DerivedAlbum(place, changes, album, principal.added)
             return album
 
-    def _derive(self, place: Place, principal: Principal, now: Circumstances) -> Album:
+    def _derive(self, place: Place, principal: Principal) -> Album:
         folder = place.folder
         finds_all = not principal.only_adds
         if finds_all and isinstance(folder, KeptFolder) and self._is_valid(folder.summary):
             return self._recalled(place, folder)
-        list_again = functools.partial(self._items, place, principal, now)
+        list_again = functools.partial(self._items, place, principal)
         key = place.parts, principal.scope
         list_items = functools.partial(self._list_items, key, list_again)
         return self._album_of(place, list_items)
@@ -4212,9 +4193,9 @@ class Library:
         facts = self.index.sum_of(folder.identities)
         if facts is None:
             return
-        place = Place(parts, (), NO_KEYWORDS, Rule(), folder)
         now = self.folders.circumstances()
-        items = self._items(place, VISITOR, now, once=True)
+        place = Place(parts, (), NO_KEYWORDS, Rule(), folder, now)
+        items = self._items(place, VISITOR, once=True)
         summary = summary_of(self._album_of(place, lambda: items), folder, facts)
         kept = self.summaries.keep(parts, listing, summary)
         if kept is None:
@@ -4237,7 +4218,7 @@ class Library:
         return items
 
     def _items(
-        self, place: Place, principal: Principal, now: Circumstances, *, once: bool = False
+        self, place: Place, principal: Principal, *, once: bool = False
     ) -> tuple[Item, ...]:
         """Return the photos and videos of a folder that were read, oldest first; `once`: nobody asks again."""
         folder = place.folder
@@ -4246,7 +4227,8 @@ class Library:
         for file in folder.files.values():
             item = self._item_of(place, file, look_up(file.identity), principal)
             is_item = item.is_shown and not photo_of(file, folder, self.index)
-            if is_item and may_find(principal, file.keywords.rule(now), file.identity):
+            rule = file.keywords.rule(place.now)
+            if is_item and may_find(principal, rule, file.identity):
                 items.append(item)
         films = [at for at, item in enumerate(items) if item.kind == VIDEO]
         zone = told_zone(items) if films else None
@@ -4268,13 +4250,11 @@ class Library:
         if film and is_withheld_from(principal, film.identity):
             film = None
         raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
-        if raws:
-            now = self.folders.circumstances()
-            raws = [
-                raw
-                for raw in raws
-                if may_find(principal, raw.keywords.rule(now), raw.identity)
-            ]
+        raws = [
+            raw
+            for raw in raws
+            if may_find(principal, raw.keywords.rule(place.now), raw.identity)
+        ]
         return Item(
             address=(*place.address, file.name),
             file=file,
@@ -4394,26 +4374,23 @@ class Library:
             place = waiting.pop()
             yield place
             for name in place.folder.albums:
-                waiting.append(self.folders.album_place(place, name, VISITOR, now))
+                waiting.append(self.folders.album_place(place, name, VISITOR))
 
     def unlisted(self, principal: Principal) -> list[Place]:
         """Return the albums and items that somebody may open and does not find."""
-        now = self.folders.circumstances()
         root = self.folders.locate((), principal)
-        return list(self._unlisted_in(root, principal, now)) if root else []
+        return list(self._unlisted_in(root, principal)) if root else []
 
-    def _unlisted_in(
-        self, place: Place, principal: Principal, now: Circumstances
-    ) -> Iterator[Place]:
+    def _unlisted_in(self, place: Place, principal: Principal) -> Iterator[Place]:
         for name in sorted(place.folder.albums, key=natural):
-            child = self.folders.album_place(place, name, principal, now)
+            child = self.folders.album_place(place, name, principal)
             if may_open(principal, child.rule):
-                own_rule = place.folder.albums[name].keywords.rule(now)
+                own_rule = place.folder.albums[name].keywords.rule(place.now)
                 if not may_find(principal, own_rule):
                     yield child
-                yield from self._unlisted_in(child, principal, now)
+                yield from self._unlisted_in(child, principal)
         for name in sorted(place.folder.files, key=natural):
-            own_rule = place.folder.files[name].keywords.rule(now)
+            own_rule = place.folder.files[name].keywords.rule(place.now)
             if not may_find(principal, own_rule):
                 file = self.folders.locate((*place.address, name), principal)
                 if file and self.item(file):
@@ -8742,7 +8719,9 @@ ROUTES = (
 
 
 # The place of pages without one.
-NOWHERE = Place((), (), NO_KEYWORDS, Rule(), Folder(None, {}, {}))
+NOWHERE = Place(
+    (), (), NO_KEYWORDS, Rule(), Folder(None, {}, {}), Circumstances(dt.date.min)
+)
 
 
 class Visit(NamedTuple):
@@ -9723,8 +9702,8 @@ class Site(Guard):
         """Return this day in other years that have photos of it, on the front page alone."""
         if visit.place.address:
             return []
-        now = visit.place.now or self._library.folders.circumstances()
-        return self._finder.memories(album, visit.principal.scope, now.today)
+        today = visit.place.now.today
+        return self._finder.memories(album, visit.principal.scope, today)
 
     def _notices(self, visit: Visit, album: Album) -> list[Notice]:
         """Return what waits for the owner, on the front page alone."""

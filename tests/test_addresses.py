@@ -468,7 +468,7 @@ def addresses(folders: photos.Folders, principal: Principal) -> dict[str, str]:
     root = folders.root_place(now)
     found = {}
     for name in root.folder.albums:
-        place = folders.album_place(root, name, principal, now)
+        place = folders.album_place(root, name, principal)
         if photos.may_open(principal, place.rule):
             found[name] = links.album(place.address)
     for name, file in root.folder.files.items():

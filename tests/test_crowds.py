@@ -64,11 +64,9 @@ def test_what_is_learned_of_one_photo_derives_its_own_album_alone(
         derived: list[photos.Parts] = []
         derive = library._derive
 
-        def note(
-            place: photos.Place, principal: photos.Principal, now: photos.Circumstances
-        ) -> photos.Album:
+        def note(place: photos.Place, principal: photos.Principal) -> photos.Album:
             derived.append(place.parts)
-            return derive(place, principal, now)
+            return derive(place, principal)
 
         monkeypatch.setattr(library, "_derive", note)
         file = place_at(library, "Two", "b.jpg").file
