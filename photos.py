@@ -82,6 +82,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
@@ -1458,7 +1459,7 @@ class Worker:
 
     def develop(self, path: str, purpose: Purpose) -> Info:
         """Make the renditions of a file that a purpose needs, and return the facts of the file."""
-        failed = functools.partial(Info, kind=expected_kind(path), retry=AT_START)
+        failed = partial(Info, kind=expected_kind(path), retry=AT_START)
         for _ in range(ATTEMPTS):
             try:
                 is_ready = self.start()
@@ -4092,9 +4093,9 @@ class Library:
         finds_all = not principal.only_adds
         if finds_all and isinstance(folder, KeptFolder) and self._is_valid(folder.summary):
             return self._recalled(place, folder)
-        list_again = functools.partial(self._items, place, principal)
+        list_again = partial(self._items, place, principal)
         key = place.parts, principal.scope
-        list_items = functools.partial(self._list_items, key, list_again)
+        list_items = partial(self._list_items, key, list_again)
         return self._album_of(place, list_items)
 
     def _album_of(self, place: Place, list_items: ListItems) -> Album:
@@ -4122,7 +4123,7 @@ class Library:
     def _recalled(self, place: Place, folder: KeptFolder) -> Album:
         """Return an album without those below it as its summary tells."""
         summary = folder.summary
-        make = functools.partial(self._kept_item, place, folder)
+        make = partial(self._kept_item, place, folder)
         items = KeptItems(summary, make)
         # The same one for whoever asks: the dates and words of its items are read once for all.
         list_items = folder.lists.setdefault(place.address, lambda: items)
@@ -8899,6 +8900,7 @@ class Guard:
         self._config_identity = identity_of(self._config_path)
         self._site_title = config.title
         self._library = library
+        self._folders = library.folders
         self._upkeep = Upkeep(library)
         is_open_outside = config.public_address or config.tunnel
         limit = PARTS_BYTES if is_open_outside else math.inf
@@ -8917,7 +8919,7 @@ class Guard:
         self._templates = read_templates(folder)
         languages = read_texts(folder / "texts.tsv")
         # Visitors share few values of Accept-Language; taking one apart costs as much as all other headers.
-        choose = functools.partial(choose_language, languages=languages)
+        choose = partial(choose_language, languages=languages)
         self._texts_for = functools.lru_cache(LANGUAGES_KEPT)(choose)
         self._error_log = ErrorLog()
         self._kept = KeptPages()
@@ -9083,11 +9085,11 @@ class Guard:
         if route.access is Access.OWNER and not visit.principal.is_owner:
             raise NotFound
         address = address_of(path) if _PATH in route.rule else ()
-        place = self._library.folders.locate(address, visit.principal)
+        place = self._folders.locate(address, visit.principal)
         if place is None and visit.share:
             below = self._guests.below(visit.share, address)
             if below is not None:
-                place = self._library.folders.locate(below, visit.principal)
+                place = self._folders.locate(below, visit.principal)
         if place is None:
             raise NotFound
         if not may_reach(route.access, place, visit.principal):
@@ -9412,7 +9414,7 @@ class Guard:
             return False
         if not self._may_read_on(visit):
             return False
-        place = self._library.folders.locate(visit.place.address, visit.principal)
+        place = self._folders.locate(visit.place.address, visit.principal)
         if place is None:
             return False
         return place.parts == visit.place.parts
@@ -9489,7 +9491,7 @@ class Site(Guard):
             *values.values(),
             self.read_title(),
         )
-        make = functools.partial(self._make_album_page, visit, album, values)
+        make = partial(self._make_album_page, visit, album, values)
         return self._make_page(self._page(key, inputs, make), visit)
 
     def _page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
@@ -9499,7 +9501,7 @@ class Site(Guard):
             return document
         leave_to_thread()
         with place_among(self._turns_wanted, TOO_MUCH):
-            return self._kept.page(key, inputs, functools.partial(self._make_in_turn, make))
+            return self._kept.page(key, inputs, partial(self._make_in_turn, make))
 
     def _make_in_turn(self, make: Callable[[], bytes]) -> bytes:
         """Make a page when it is its turn; who waits for the same page takes no other's turn."""
@@ -9521,7 +9523,7 @@ class Site(Guard):
                 album.albums[paging.albums_on(page)], len(album.albums)
             ),
             first=shown.start + 1,
-            root=display(os.fspath(self._library.folders.root)),
+            root=display(os.fspath(self._folders.root)),
             layout=grid_layout(len(album.items), "photos"),
             cards_layout=grid_layout(len(album.albums) + len(album.items), "cards"),
             **values,
@@ -9541,7 +9543,7 @@ class Site(Guard):
         links, language = visit.links, visit.texts.language
         key = "timeline", month, page, visit.principal, links.prefix, language
         inputs = album, self.read_title()
-        make = functools.partial(self._make_timeline, visit, album, month, page)
+        make = partial(self._make_timeline, visit, album, month, page)
         document = self._page(key, inputs, make)
         return self._make_found_page(document, visit)
 
@@ -9618,7 +9620,7 @@ class Site(Guard):
 
     def _make_search(self, visit: Visit, album: Album, query: str, page: int) -> bytes:
         """Make a page of what a search finds. Raises NotFound for a page that there is not."""
-        today = self._library.folders.circumstances().today
+        today = self._folders.circumstances().today
         results = self._finder.search(album, query, today)
         paging = Paging(len(results.albums), results.total)
         if page > paging.pages:
@@ -9685,7 +9687,7 @@ class Site(Guard):
         """Return the title of an album; of the library, that of the site."""
         if not parts:
             return self.read_title()
-        return self._library.folders.title(parts)
+        return self._folders.title(parts)
 
     def _trail(self, visit: Visit) -> list[tuple[str, str]]:
         """Return title and address of each album on the way to a place, the library left out."""
@@ -9930,7 +9932,7 @@ class Site(Guard):
         if is_head:
             return Response(b"", part.status, headers)
         blocks = archive.blocks(part.start, part.end)
-        body = self._takeaways.send(blocks, functools.partial(self._is_still_open, visit))
+        body = self._takeaways.send(blocks, partial(self._is_still_open, visit))
         return Response(body, part.status, headers)
 
     def send_album(self, visit: Visit) -> Response:
@@ -9972,7 +9974,7 @@ class Site(Guard):
         # Whatever was added, the album that the principal finds is another one.
         album = self._library.album(visit.place, principal)
         inputs = album, self.read_title()
-        make = functools.partial(self._make_feed, visit, links, principal)
+        make = partial(self._make_feed, visit, links, principal)
         document = self._page(("feed", links.prefix), inputs, make)
         return self._make_document(document, "application/atom+xml; charset=utf-8", visit)
 
@@ -10111,7 +10113,7 @@ class Site(Guard):
 
     def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
         principal = visit.principal
-        folder = os.path.join(self._library.folders.root, *visit.place.parts)
+        folder = os.path.join(self._folders.root, *visit.place.parts)
         return Upload(
             who=principal.who,
             is_limited=principal.is_guest,
@@ -10160,7 +10162,7 @@ class Site(Guard):
             user, secret = parse_user(name), parse_password(password)
         except ValueError:
             raise LoginFailed from None
-        verify = functools.partial(self._users.verify, user, secret)
+        verify = partial(self._users.verify, user, secret)
         return user, self._check(user, verify)
 
     def _check(self, account: str, verify: Callable[[], str | None]) -> str:
@@ -10201,9 +10203,7 @@ class Site(Guard):
         if share is None:
             raise NotFound
         try:
-            self._check(
-                f"share {share.id}", functools.partial(self._verify, share, password)
-            )
+            self._check(f"share {share.id}", partial(self._verify, share, password))
         except (LoginFailed, TooManyAttempts, Busy) as error:
             return self._ask_to_unlock(visit, target, error)
         self._guests.note_use(share)
@@ -10269,7 +10269,7 @@ class Site(Guard):
         terms: dict[str, Any] = {"label": parse_label(_field("label")), "until": None}
         if _field("days") != FOREVER:
             days = dt.timedelta(days=parse_days(_field("days")))
-            terms["until"] = self._library.folders.circumstances().today + days
+            terms["until"] = self._folders.circumstances().today + days
         terms["may_add"] = _field("add") != ""
         if password := _field("password"):
             terms["password"] = self._users.hash_password(parse_password(password))
@@ -11982,6 +11982,8 @@ INDEX_ROUNDS = 3  # of the command index, for files that are still being copied
 BAR_LENGTH = 30  # characters
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
+Arguments: TypeAlias = argparse.Namespace  # of a command, and its flags
+
 
 def ask(question: str, default: Any, parse: Callable[[str], Any], hint: str = "") -> Any:
     """Ask until the answer makes sense; nothing means the default."""
@@ -12035,7 +12037,7 @@ def show_qr_code(link: str) -> None:
         print(*qr_lines(link), sep="\n", flush=True)
 
 
-def state_folder(args: argparse.Namespace) -> Path:
+def state_folder(args: Arguments) -> Path:
     """Return the state folder that the flags mean: by default in the library, by default at home."""
     library = Path(getattr(args, "library", args.home))
     state = getattr(args, "state", library / STATE_FOLDER)
@@ -12049,7 +12051,7 @@ def invocation(script: str) -> str:
     return quoted([name if is_on_path else sys.executable, script])
 
 
-def how_to(args: argparse.Namespace, command: str) -> str:
+def how_to(args: Arguments, command: str) -> str:
     """Return what to type for another command on the same library."""
     words = [args.program]
     for name in ("library", "state"):
@@ -12063,7 +12065,7 @@ def option_of(setting: str) -> str:
     return f"--{setting.replace('_', '-')}"
 
 
-def settings_from(args: argparse.Namespace) -> dict[str, Any]:
+def settings_from(args: Arguments) -> dict[str, Any]:
     """Return the settings that were given as flags, checked. Raises PhotosError."""
     settings = {}
     for name in SETTINGS:
@@ -12117,7 +12119,7 @@ def ask_setting(name: str, default: Any, own_port: int) -> Any:
     if name == "host":
         return ask_host(default, question, hint)
     if name == "port":
-        parse = functools.partial(parse_free_port, ours=own_port)
+        parse = partial(parse_free_port, ours=own_port)
     if name == "tunnel":
         default, parse = default or "no", parse_ready_tunnel
     return ask(question, default, parse, hint)
@@ -12157,7 +12159,7 @@ def ask_first_user() -> tuple[str, bytes] | None:
 
 
 def _library_setting(
-    args: argparse.Namespace, state: Path, present: Config | None, config: Config
+    args: Arguments, state: Path, present: Config | None, config: Config
 ) -> str:
     """Return the library as config.json has it: '' where the state folder lies in the library."""
     library = state.parent
@@ -12170,9 +12172,7 @@ def _library_setting(
     return os.fspath(library)
 
 
-def set_up(
-    args: argparse.Namespace, state: Path, present: Config | None, *, asking: bool
-) -> Config:
+def set_up(args: Arguments, state: Path, present: Config | None, *, asking: bool) -> Config:
     """Ask, or take flags and defaults; then write the state files."""
     flags, users, user = settings_from(args), UserStore(state), None
     if asking:
@@ -12204,7 +12204,7 @@ def set_up(
     return config
 
 
-def build_name(args: argparse.Namespace) -> str:
+def build_name(args: Arguments) -> str:
     """Name the version; in photos.pyz also what it was built from."""
     name = f"photos {__version__}"
     if args.build:
@@ -12212,7 +12212,7 @@ def build_name(args: argparse.Namespace) -> str:
     return name
 
 
-def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Path, Config]:
+def open_state(args: Arguments, *, first_run: bool = False) -> tuple[Path, Config]:
     """Return state folder and settings.
 
     Where there are none yet, the first run asks, and a library that is named is set up with defaults.
@@ -12226,7 +12226,7 @@ def open_state(args: argparse.Namespace, *, first_run: bool = False) -> tuple[Pa
     raise PhotosError(f"There are no settings in {state}. {advice}")
 
 
-def open_named(args: argparse.Namespace) -> tuple[Path, Library, UserStore]:
+def open_named(args: Arguments) -> tuple[Path, Library, UserStore]:
     """Return state folder, library and users, whose names the library knows."""
     state, config = open_state(args)
     users = UserStore(state)
@@ -12265,7 +12265,7 @@ def show_addresses(config: Config) -> None:
         show_qr_code(link)
 
 
-def confirm_opening(args: argparse.Namespace) -> None:
+def confirm_opening(args: Arguments) -> None:
     """Say what strangers will find. Raises PhotosError unless the owner agrees to it."""
     _, library, _ = open_named(args)
     with contextlib.closing(library):
@@ -12301,7 +12301,7 @@ def open_to_all(app: Site, address: str) -> None:
     show_qr_code(f"{address}/")
 
 
-def run_serve(args: argparse.Namespace) -> None:
+def run_serve(args: Arguments) -> None:
     """Serve the albums; what happens without a command."""
     state, config = open_state(args, first_run=True)
     users = UserStore(state)
@@ -12332,14 +12332,14 @@ def run_serve(args: argparse.Namespace) -> None:
         print("Ctrl-C stops it.", flush=True)
         if config.tunnel:
             print("Opening the tunnel. This takes some seconds.", flush=True)
-            tunnel = Tunnel(state, config, functools.partial(open_to_all, app), token)
+            tunnel = Tunnel(state, config, partial(open_to_all, app), token)
             closing.callback(tunnel.close)
             tunnel.start()
         server.run()
         server.close()
 
 
-def service_words(args: argparse.Namespace, config: Config, state: Path) -> list[str]:
+def service_words(args: Arguments, config: Config, state: Path) -> list[str]:
     """Return the command that the system runs: with whole paths, and without questions."""
     program = shutil.which(sys.argv[0]) or sys.argv[0]
     words = [os.path.abspath(program)]
@@ -12350,7 +12350,7 @@ def service_words(args: argparse.Namespace, config: Config, state: Path) -> list
     return [*words, "--state", os.fspath(state), "serve", "--yes"]
 
 
-def run_enable(args: argparse.Namespace) -> None:
+def run_enable(args: Arguments) -> None:
     """Have the server start with the machine, and start it now."""
     require_right_user(of_system=args.system)
     state, config = open_state(args)
@@ -12379,7 +12379,7 @@ def run_enable(args: argparse.Namespace) -> None:
     print(f"To undo that: {how_to(args, undo)}")
 
 
-def run_disable(args: argparse.Namespace) -> None:
+def run_disable(args: Arguments) -> None:
     """End the server, and have it no longer start with the machine."""
     require_right_user(of_system=args.system)
     state = state_folder(args)
@@ -12394,19 +12394,19 @@ def run_disable(args: argparse.Namespace) -> None:
         print(f"Ended the server, and removed {service.path}")
 
 
-def run_init(args: argparse.Namespace) -> None:
+def run_init(args: Arguments) -> None:
     """Ask the questions of the first run again."""
     state = state_folder(args)
     set_up(args, state, read_config(state), asking=is_terminal())
 
 
-def open_users(args: argparse.Namespace) -> UserStore:
+def open_users(args: Arguments) -> UserStore:
     """Return the registered users. Raises PhotosError before the first run."""
     state, _ = open_state(args)
     return UserStore(state)
 
 
-def new_password(args: argparse.Namespace) -> bytes:
+def new_password(args: Arguments) -> bytes:
     """Return the password that --password-stdin or a terminal gives."""
     if args.password_stdin:
         return parse_password(sys.stdin.readline().rstrip("\r\n"))
@@ -12415,7 +12415,7 @@ def new_password(args: argparse.Namespace) -> bytes:
     return ask_password()
 
 
-def run_register(args: argparse.Namespace) -> None:
+def run_register(args: Arguments) -> None:
     """Add a user, who may log in and see what is for users. The first one is the owner."""
     users, name = open_users(args), parse_new_user(args.user)
     names = users.names()
@@ -12426,14 +12426,14 @@ def run_register(args: argparse.Namespace) -> None:
     print(f"Registered {name}, the owner." if is_owner else f"Registered {name}.")
 
 
-def run_owner(args: argparse.Namespace) -> None:
+def run_owner(args: Arguments) -> None:
     """Make a user an owner, who sees everything."""
     users, name = open_users(args), parse_user(args.user)
     users.make_owner(name)
     print(f"{name} is an owner now.")
 
 
-def run_passwd(args: argparse.Namespace) -> None:
+def run_passwd(args: Arguments) -> None:
     """Change a user's password; ends that user's sessions."""
     users, name = open_users(args), parse_user(args.user)
     if name not in users.names():
@@ -12444,7 +12444,7 @@ def run_passwd(args: argparse.Namespace) -> None:
     )
 
 
-def run_remove(args: argparse.Namespace) -> None:
+def run_remove(args: Arguments) -> None:
     """Remove a user; ends that user's sessions and links for guests."""
     name = parse_user(args.user)
     open_users(args).remove(name)
@@ -12452,7 +12452,7 @@ def run_remove(args: argparse.Namespace) -> None:
     print(f"Removed {name}.")
 
 
-def open_guests(args: argparse.Namespace) -> tuple[Config, Guests]:
+def open_guests(args: Arguments) -> tuple[Config, Guests]:
     """Return settings and guests. Raises PhotosError before the first run."""
     state, config = open_state(args)
     users = UserStore(state)
@@ -12509,7 +12509,7 @@ def all_share_lines(config: Config, guests: Guests) -> Iterator[str]:
         yield from share_lines(config, guests, share)
 
 
-def run_share(args: argparse.Namespace) -> None:
+def run_share(args: Arguments) -> None:
     """Make a link by which somebody without an account opens one album and what is in it."""
     config, guests = open_guests(args)
     label = parse_label(args.whom)
@@ -12525,14 +12525,14 @@ def run_share(args: argparse.Namespace) -> None:
     show_qr_code(share_link(config, guests.store.token(share)))
 
 
-def run_shares(args: argparse.Namespace) -> None:
+def run_shares(args: Arguments) -> None:
     """List the links for guests, with what they open."""
     config, guests = open_guests(args)
     for share in guests.store.all():
         print(*share_lines(config, guests, share), sep="\n")
 
 
-def run_unshare(args: argparse.Namespace) -> None:
+def run_unshare(args: Arguments) -> None:
     """End all links for somebody, at once."""
     _, guests = open_guests(args)
     for share in guests.store.labelled(args.whom):
@@ -12545,7 +12545,7 @@ def with_role(users: UserStore, name: str) -> str:
     return f"{name} (owner)" if users.is_owner(name) else name
 
 
-def run_users(args: argparse.Namespace) -> None:
+def run_users(args: Arguments) -> None:
     """List the users, with their roles."""
     users = open_users(args)
     for name in users.names():
@@ -12606,7 +12606,7 @@ def read_deeply(library: Library) -> None:
     Watch(library).end()
 
 
-def run_index(args: argparse.Namespace) -> None:
+def run_index(args: Arguments) -> None:
     """Make all missing thumbnails and previews now, and name the files that cannot be shown."""
     with contextlib.closing(open_library(*open_state(args))) as library:
         place = root_of(library)
@@ -12632,7 +12632,7 @@ def run_index(args: argparse.Namespace) -> None:
         print(f"All done: {counts_text(album)}.")
 
 
-def state_lines(args: argparse.Namespace, state: Path) -> Iterator[str]:
+def state_lines(args: Arguments, state: Path) -> Iterator[str]:
     """Say whether the state files are in order, and whether an older version serves."""
     yield from mode_lines(state)
     if problem := state_problem(state):
@@ -12653,7 +12653,7 @@ def state_lines(args: argparse.Namespace, state: Path) -> Iterator[str]:
         yield f"Upgrade pending: the running server is still {serving}. Restart it."
 
 
-def version_lines(args: argparse.Namespace) -> Iterator[str]:
+def version_lines(args: Arguments) -> Iterator[str]:
     """Say which versions run, and what they can."""
     python = sys.version.split()[0]
     versions = f"{build_name(args)}, Python {python}, Pillow {PIL.__version__}"
@@ -12670,7 +12670,7 @@ def version_lines(args: argparse.Namespace) -> Iterator[str]:
         yield "Videos have no posters: install ffmpeg."
 
 
-def pillow_lines(args: argparse.Namespace) -> Iterator[str]:
+def pillow_lines(args: Arguments) -> Iterator[str]:
     """Say where photos.pyz could not bring its own Pillow: what mends that of the machine."""
     folder = Path(PIL.__file__).parents[1]
     if args.build and not folder.name.startswith("native-"):  # as the bootstrap names it
@@ -12696,7 +12696,7 @@ def print_outside(state: Path, library: Library, users: UserStore) -> None:
         )
 
 
-def run_check(args: argparse.Namespace) -> None:
+def run_check(args: Arguments) -> None:
     """Say in plain words who can see what, and what is wrong."""
     state, library, users = open_named(args)
     with contextlib.closing(library):
@@ -12747,7 +12747,7 @@ class ShowVersion(argparse.Action):
     """The flag --version. Argparse's own would load libheif at each start to name its version."""
 
     def __call__(
-        self, parser: argparse.ArgumentParser, args: argparse.Namespace, *_: object
+        self, parser: argparse.ArgumentParser, args: Arguments, *_: object
     ) -> NoReturn:
         print(*version_lines(args))
         parser.exit()
