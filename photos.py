@@ -1829,27 +1829,11 @@ IGNORED_SUFFIXES = frozenset(
 # looks like a folder and is a program's library.
 SYSTEM_NAMES = frozenset(
     (
-        "#recycle",
-        "#snapshot",
-        "$recycle.bin",
-        "__macosx",
-        "config.msi",
-        "eadir_tmp",
-        "files_trashbin",
-        "files_versions",
-        "lost+found",
-        "lost.dir",
-        "network recycle bin",
-        "network trash folder",
-        "recycle bin",
-        "recycled",
-        "recycler",
-        "system volume information",
-        "temporary items",
-        "thevolumesettingsfolder",
-        "trashbox",
-        "~snapshot",
-    )
+        "#recycle|#snapshot|$recycle.bin|__macosx|config.msi|eadir_tmp|files_trashbin"
+        "|files_versions|lost+found|lost.dir|network recycle bin|network trash folder"
+        "|recycle bin|recycled|recycler|system volume information|temporary items"
+        "|thevolumesettingsfolder|trashbox|~snapshot"
+    ).split("|")
 )
 _SYSTEM_NAME = re.compile(
     r"found\.\d{3}|.*\.(?:photoslibrary|photolibrary|migratedphotolibrary|aplibrary|lrdata)"
@@ -1907,15 +1891,6 @@ def is_ignored(name: str) -> bool:
         return True
     folded = name.casefold()
     return folded in SYSTEM_NAMES or _SYSTEM_NAME.fullmatch(folded) is not None
-
-
-def ignored_as(name: str) -> Skipped | None:
-    """Say what is not shown, be it a file or a folder, since its name is ignored; None: it is not."""
-    if not is_ignored(name):
-        return None
-    if is_leftover(name):
-        return Skipped.COPY
-    return Skipped.HIDDEN
 
 
 def original_of_conflict(name: str) -> str:
@@ -2634,8 +2609,8 @@ class Folders:
         self, parts: Parts, entry: Entry, files: dict[str, File], albums: dict[str, Name]
     ) -> Skipped | None:
         """Take an entry of a folder as a file or as an album, or say why it is neither."""
-        if why := ignored_as(entry.name):
-            return why
+        if is_ignored(entry.name):
+            return Skipped.COPY if is_leftover(entry.name) else Skipped.HIDDEN
         name = self._name_of_entry(parts, entry)
         if name is None:
             return Skipped.LINK
@@ -6545,11 +6520,7 @@ class ShareStore(Store):
 
 
 ADDED_TYPES = {
-    "who": str,
-    "name": str,
-    "key": str,
-    "when": str,
-    "withdrawn": str,
+    **dict.fromkeys(("who", "name", "key", "when", "withdrawn"), str),
     "size": int,
 }
 
@@ -8076,17 +8047,13 @@ def size_text(size: float) -> str:
     return f"{size:.3g} GB"
 
 
-def _seconds_text(seconds: float) -> str:
-    if seconds < 0.3:
-        return f"1/{round(1 / seconds)} s"
-    return f"{seconds:.3g} s"
-
-
 def exposure_text(info: Info) -> str:
     """Return the exposure as photographers write it: 1/125 s · f/2.8 · ISO 100 · 24 mm."""
     facts = []
-    if info.exposure_time:
-        facts.append(_seconds_text(info.exposure_time))
+    if info.exposure_time >= 0.3:
+        facts.append(f"{info.exposure_time:.3g} s")
+    elif info.exposure_time:
+        facts.append(f"1/{round(1 / info.exposure_time)} s")
     if info.f_number:
         facts.append(f"f/{info.f_number:.3g}")
     if info.iso:
@@ -8542,29 +8509,18 @@ class Links:
 
 # Facts that scripts get of an item where they are known.
 JSON_FIELDS = (
-    "camera",
-    "lens",
-    "exposure_time",
-    "f_number",
-    "iso",
-    "focal_length",
-    "duration",
-    "colour",
-    "hdr",
+    "camera lens exposure_time f_number iso focal_length duration colour hdr".split()
 )
-
-
-def _problem_as_json(info: Info) -> str:
-    if info.partial:
-        return "partial"
-    if info.problem:
-        return "no picture"
-    return ""
 
 
 def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, Any]:
     """Return what scripts may know of an item; where it was taken only for users."""
     info, addresses = item.facts, links.of(item)
+    problem = ""
+    if info.partial:
+        problem = "partial"
+    elif info.problem:
+        problem = "no picture"
     facts: dict[str, Any] = {
         "name": item.title,
         "kind": item.kind,
@@ -8576,7 +8532,7 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, An
         "url": addresses.page,
         "original": addresses.original,
         "download": addresses.download,
-        "problem": _problem_as_json(info),
+        "problem": problem,
     }
     if item.has_picture:
         thumbnails = {str(width): addresses.thumbnail(width) for width in THUMBNAIL_WIDTHS}
