@@ -176,6 +176,7 @@ log = logging.getLogger("photos")
 Key: TypeAlias = tuple[Any, ...]  # values that are compared together
 Condition: TypeAlias = Callable[[], bool]  # says whether something is so, at each call
 Values: TypeAlias = Mapping[str, Any]  # by their names, as JSON and settings have them
+Fields: TypeAlias = dict[str, Any]  # the same, to be filled in
 Environ: TypeAlias = dict[str, Any]  # of a request (PEP 3333)
 Headers: TypeAlias = Mapping[str, str]  # of a request, by their names in RFC 9110
 
@@ -331,6 +332,13 @@ def leave_to_thread() -> None:
     """Raise NeedsThread in the server's loop. Stands before all that may take long."""
     if in_loop.get():
         raise NeedsThread
+
+
+def start_thread(run: Callable[..., None], *arguments: Any) -> threading.Thread:
+    """Have a thread run something; it ends with the process at the latest."""
+    thread = threading.Thread(target=run, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 # --- Files -------------------------------------------------------------------
@@ -628,7 +636,7 @@ def read_kept(path: Path) -> bytes | None:
         raise StateError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def read_state(path: Path) -> dict[str, Any] | None:
+def read_state(path: Path) -> Fields | None:
     """Read a JSON state file; None: it does not exist. Raises StateError where it cannot be used."""
     text = read_kept(path)
     if text is None:
@@ -1031,9 +1039,7 @@ def local_name() -> str:
         with suppress(OSError, UnicodeError):
             numbers.update(str(entry[4][0]) for entry in socket.getaddrinfo(name, None))
 
-    thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
-    thread.join(LOOK_UP_SECONDS)  # some systems look for minutes
+    start_thread(look_up).join(LOOK_UP_SECONDS)  # some systems look for minutes
     own = {network_host(family) for family in NOBODY}
     # Some providers answer every name with an address of theirs.
     return name if numbers & own else ""
@@ -1616,11 +1622,8 @@ class Renderer:
         self._closed = threading.Event()
         self._workers = [Worker(cache) for _ in range(workers)]
         for worker in self._workers:
-            self._start_thread(self._serve, worker)
-        self._start_thread(self._watch)
-
-    def _start_thread(self, run: Callable[..., None], *arguments: Worker) -> None:
-        threading.Thread(target=run, args=arguments, name="renderer", daemon=True).start()
+            start_thread(self._serve, worker)
+        start_thread(self._watch)
 
     def submit(
         self,
@@ -5016,7 +5019,7 @@ class Finder:
         parts = every_album(album)
         unknown = [part for part in parts if part.list_items not in self._calendars]
         if unknown and self._reading_lock.acquire(blocking=False):
-            threading.Thread(target=self._read_ahead, args=(unknown,), daemon=True).start()
+            start_thread(self._read_ahead, unknown)
         return not unknown
 
     def _read_ahead(self, albums: Iterable[Album]) -> None:
@@ -5964,7 +5967,7 @@ def _owners(users: Mapping[str, Values]) -> list[str]:
     return [name for name, user in users.items() if user.get("role") == OWNER]
 
 
-Entries: TypeAlias = dict[str, dict[str, Any]]  # of a state file, by name or id
+Entries: TypeAlias = dict[str, Fields]  # of a state file, by name or id
 
 
 class Store:
@@ -6407,7 +6410,7 @@ def _day(text: str | None) -> dt.date | None:
     return dt.date.fromisoformat(text)
 
 
-SHARE_TYPES: dict[str, Any] = {
+SHARE_TYPES: Fields = {
     **dict.fromkeys(("label", "album", "password", "creator"), str),
     **dict.fromkeys(("device", "inode"), int),
     **dict.fromkeys(("since", "until", "used"), (str, type(None))),
@@ -6435,7 +6438,7 @@ def _is_share(entry: Any) -> bool:
         return False
 
 
-def entry_of(share: Share) -> dict[str, Any]:
+def entry_of(share: Share) -> Fields:
     """Return a share as shares.json has it."""
     entry = {name: getattr(share, name) for name in SHARE_TYPES}
     for name in ("since", "until", "used"):
@@ -6543,14 +6546,14 @@ class AddedStore(Store):
         need = "its records are not as this program writes them."
         super().__init__(shares.state / "added.json", "added", _is_added, need)
         self._shares = shares
-        self._by_who: tuple[Entries, dict[str, dict[str, Any]]] = ({}, {})
+        self._by_who: tuple[Entries, dict[str, Fields]] = ({}, {})
 
-    def _of(self, who: str) -> dict[str, Any]:
+    def _of(self, who: str) -> Fields:
         """Return the records of somebody, sorted out again after a change."""
         entries = self._read()
         if self._by_who[0] is not entries:
             leave_to_thread()
-            by_who: dict[str, dict[str, Any]] = {}
+            by_who: dict[str, Fields] = {}
             for identity, entry in entries.items():
                 by_who.setdefault(entry["who"], {})[identity] = entry
             self._by_who = entries, by_who
@@ -8513,7 +8516,7 @@ JSON_FIELDS = (
 )
 
 
-def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, Any]:
+def item_as_json(item: Item, links: Links, principal: Principal) -> Fields:
     """Return what scripts may know of an item; where it was taken only for users."""
     info, addresses = item.facts, links.of(item)
     problem = ""
@@ -8521,7 +8524,7 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, An
         problem = "partial"
     elif info.problem:
         problem = "no picture"
-    facts: dict[str, Any] = {
+    facts: Fields = {
         "name": item.title,
         "kind": item.kind,
         "caption": item.caption,
@@ -8550,7 +8553,7 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> dict[str, An
     return facts
 
 
-def album_as_json(album: Album, links: Links) -> dict[str, Any]:
+def album_as_json(album: Album, links: Links) -> Fields:
     """Return what a page shows of an album, without what is in it."""
     return {
         "title": album.title,
@@ -8914,7 +8917,7 @@ class Guard:
             log.warning("%s", problem)
         self._library.prepare()
         self._incoming.sweep()
-        threading.Thread(target=self._upkeep.run, name="upkeep", daemon=True).start()
+        start_thread(self._upkeep.run)
 
     def close(self) -> None:
         """Stop the background pass and the workers."""
@@ -9514,7 +9517,7 @@ class Site(Guard):
     ) -> bytes:
         """Make a page of the timeline. Raises NotFound where nothing was taken then."""
         months = self._finder.months(album)
-        values: dict[str, Any] = {"sections": [], "here": visit.links.timeline(month)}
+        values: Fields = {"sections": [], "here": visit.links.timeline(month)}
         periods = years_of(months)
         if month:
             periods = [period for period in months if period.start.year == month[0]]
@@ -9539,7 +9542,7 @@ class Site(Guard):
 
     def _month(
         self, visit: Visit, album: Album, months: Sequence[Period], month: Month, page: int
-    ) -> dict[str, Any]:
+    ) -> Fields:
         """Return what a page shows of a month's photos, and where it leads on to."""
         pages = [
             (period.month, number)
@@ -10054,7 +10057,7 @@ class Site(Guard):
         if len(piece) > PIECE_BYTES:
             raise TooLarge("A piece may have 1 MB.")
         state = self._incoming.receive(upload, offset, piece)
-        facts: dict[str, Any] = {"offset": state}
+        facts: Fields = {"offset": state}
         if isinstance(state, Added):
             self._upkeep.wake()
             facts = {"name": display(state.name), "new": state.is_new}
@@ -10220,9 +10223,9 @@ class Site(Guard):
             return self.show_share_form(visit, message, error.status)
         return _redirect(visit.links.shares(share.id))
 
-    def _terms(self) -> dict[str, Any]:
+    def _terms(self) -> Fields:
         """Return the terms of a new share as the form says. Raises ValueError."""
-        terms: dict[str, Any] = {"label": parse_label(_field("label")), "until": None}
+        terms: Fields = {"label": parse_label(_field("label")), "until": None}
         if _field("days") != FOREVER:
             days = dt.timedelta(days=parse_days(_field("days")))
             terms["until"] = self._folders.circumstances().today + days
@@ -10948,7 +10951,7 @@ def fetch(address: str, path: str, headers: Mapping[str, str], seconds: float) -
     return Answer(answer.status, joined, body, time.monotonic() - started)
 
 
-def local_json(port: int, path: str) -> dict[str, Any]:
+def local_json(port: int, path: str) -> Fields:
     """Ask a program on this machine; return its answer, {} where it gives none with status 200."""
     with suppress(OSError, ValueError, http.client.HTTPException):
         answer = fetch(f"http://{OWN_HOST}:{port}", path, {}, LOCAL_SECONDS)
@@ -10994,7 +10997,7 @@ class Tunnel:
 
     def start(self) -> None:
         """Open the tunnel, in a thread of its own."""
-        threading.Thread(target=self._keep_open, name="tunnel", daemon=True).start()
+        start_thread(self._keep_open)
 
     def close(self) -> None:
         """End the program, and start it no more."""
@@ -11053,8 +11056,7 @@ class Tunnel:
             return 0.0
         if process is None:
             return 0.0
-        reader = threading.Thread(target=self._listen, args=(process,), daemon=True)
-        reader.start()
+        reader = start_thread(self._listen, process)
         seconds = 0.0
         if address := self._wait_until_open(process, metrics):
             since = time.monotonic()
@@ -11416,7 +11418,7 @@ class Outsider:
                 outcome.set_exception(error)
 
         # A thread, since an answer that drips in would hold up each step for as long again.
-        threading.Thread(target=run, daemon=True).start()
+        start_thread(run)
         try:
             return outcome.result(ASK_SECONDS)
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -12021,7 +12023,7 @@ def option_of(setting: str) -> str:
     return f"--{setting.replace('_', '-')}"
 
 
-def settings_from(args: Arguments) -> dict[str, Any]:
+def settings_from(args: Arguments) -> Fields:
     """Return the settings that were given as flags, checked. Raises PhotosError."""
     settings = {}
     for name in SETTINGS:
@@ -12727,7 +12729,7 @@ def _add_setting_flags(command: argparse.ArgumentParser) -> None:
     for name, field in SETTINGS.items():
         if name != "library":
             help = field.metadata["help"]
-            kind: dict[str, Any] = {}
+            kind: Fields = {}
             if name == "tunnel":
                 kind = {"nargs": "?", "const": "cloudflare"}
             command.add_argument(option_of(name), metavar=name.upper(), help=help, **kind)
