@@ -3057,10 +3057,6 @@ class Index:
         return zlib.crc32(sums)
 
     @property
-    def is_empty(self) -> bool:
-        return not self._entries
-
-    @property
     def count(self) -> int:
         """Of how many files something is known."""
         return len(self._entries)
@@ -3898,7 +3894,7 @@ class Library:
         """Whether the library's disk seems to be away: it is missing, or empty and was not."""
         folder = self.folders.listing(())
         is_empty = not folder.files and not folder.albums
-        return folder.stamp is None or (is_empty and not self.index.is_empty)
+        return folder.stamp is None or (is_empty and self.index.count > 0)
 
     def album(
         self,
@@ -4398,7 +4394,7 @@ class Library:
         """Have the workers start now where no file was read yet: the first visitor waits for them."""
         folder = self.folders.listing(())
         has_files = bool(folder.albums or folder.files)
-        if self.index.is_empty and has_files:
+        if self.index.count == 0 and has_files:
             self._renderer.prepare()
 
     def rests(self, file: File) -> bool:
@@ -4821,11 +4817,6 @@ def every_album(album: Album) -> Iterator[Album]:
         yield from every_album(child)
 
 
-def local_order(item: Item) -> tuple[dt.datetime, Key]:
-    """Return a sort key by which items are in the order of the clocks where they were taken."""
-    return item.taken.replace(tzinfo=None), natural(item.file.name)
-
-
 def month_of(taken: dt.datetime) -> Month:
     """Return the month of a date."""
     return taken.year, taken.month
@@ -5010,7 +5001,9 @@ class Finder:
             if own:
                 near = part.items[own.places]
                 items += [item for item in near if month_of(item.taken) == month]
-        return sorted(items, key=local_order)
+        items.sort(key=name_order)
+        # By the clocks where they were taken; those of one moment stay as they are.
+        return sorted(items, key=lambda item: item.taken.replace(tzinfo=None))
 
     def knows_days(self, album: Album) -> bool:
         """Say whether all dates from an album on are known; of many, they are read in a thread."""
@@ -5384,7 +5377,7 @@ class Upkeep:
 
     def run(self) -> None:
         """Read and render what is new or changed until the library is closed. Runs in a thread."""
-        if not self._library.index.is_empty:
+        if self._library.index.count > 0:
             self._is_wanted.wait(FIRST_PAUSE)
         sweep(self._library.cache)
         failure = ""
@@ -7530,14 +7523,6 @@ class Takeaway:
             self.parts = [Archive(members) for members in _in_parts(contents, limit)]
 
 
-class LaidOut(NamedTuple):
-    """A takeaway, with the album and the state of the index that it was made from."""
-
-    album: Album
-    changes: tuple[int, int]  # of the index, and its checksums
-    takeaway: Takeaway
-
-
 Turn: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
 
 
@@ -7550,7 +7535,8 @@ class Takeaways:
         self._library = library
         self._limit = limit
         self._turn = turn  # to lay out an album, 10 µs of CPU a photo
-        self._kept: OrderedDict[Key, LaidOut] = OrderedDict()
+        # With the album that each was made from, and the state of the index then.
+        self._kept: OrderedDict[Key, tuple[Album, Key, Takeaway]] = OrderedDict()
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(ZIPS_AT_ONCE)
 
@@ -7565,22 +7551,23 @@ class Takeaways:
     def _laid_out(self, key: Key, album: Album) -> Takeaway | None:
         """Return a takeaway that is kept; None: it has to be laid out."""
         with self._lock:
-            laid_out = self._kept.get(key)
-        index = self._library.index
-        changes = index.changes, index.checksums
-        if laid_out and laid_out.album is album and laid_out.changes == changes:
-            return laid_out.takeaway
+            before, changes, takeaway = self._kept.get(key, (None, (), None))
+        if before is album and changes == self._changes():
+            return takeaway
         return None
+
+    def _changes(self) -> Key:
+        return self._library.index.changes, self._library.index.checksums
 
     def _lay_out(self, key: Key, album: Album) -> Takeaway:
         _, title, _, hides_places = key
-        index = self._library.index
-        changes = index.changes, index.checksums
-        contents = contents_of(album, title, index.get, hides_places=hides_places)
+        changes = self._changes()
+        look_up = self._library.index.get
+        contents = contents_of(album, title, look_up, hides_places=hides_places)
         takeaway = Takeaway(contents, self._limit)
         with self._lock:
             self._kept.pop(key, None)
-            self._kept[key] = LaidOut(album, changes, takeaway)
+            self._kept[key] = album, changes, takeaway
             while len(self._kept) > TAKEAWAYS_KEPT:
                 self._kept.popitem(last=False)
         return takeaway
@@ -9153,16 +9140,11 @@ class Guard:
         if isinstance(error, Locked):
             return self._ask_to_unlock(visit, self._here(visit))
         target = ""
-        if isinstance(error, NotFound) and route.access in PAGES:
-            target = self._target_of(visit)
+        may_log_in = not visit.principal.is_user and visit.token is None
+        if isinstance(error, NotFound) and route.access in PAGES and may_log_in:
+            target = self._here(visit)
         page = self._make_error_page(visit, error.status, error.retry_after, target)
         return _mark(page, error)
-
-    def _target_of(self, visit: Visit) -> str:
-        """Return where a visitor shall be led after log-in: here; '': a user is logged in already."""
-        if visit.principal.is_user or visit.token is not None:
-            return ""
-        return self._here(visit)
 
     def _here(self, visit: Visit) -> str:
         """Return the address that was asked for, to come back to."""
@@ -9258,26 +9240,12 @@ class Guard:
         with place_among(self._turns_wanted, TOO_MUCH), self._turns:
             yield
 
-    def _make_page(
-        self,
-        document: Document,
-        visit: Visit,
-        status: int = 200,
-        *,
-        is_storable: bool = True,
-    ) -> Response:
-        response = self._make_document(
-            document, HTML, visit, status, is_storable=is_storable
-        )
-        response.set_header("Vary", "Cookie, Accept-Encoding, Accept-Language")
-        return response
-
     def _show(
         self, template: str, visit: Visit, status: int = 200, **values: Any
     ) -> Response:
         """Answer with a page that is made for this visit alone, and that nobody keeps."""
         document = Document(self._render(template, visit, **values))
-        return self._make_page(document, visit, status, is_storable=False)
+        return self._make_document(document, HTML, visit, status, is_storable=False)
 
     def _make_document(
         self,
@@ -9291,11 +9259,10 @@ class Guard:
         """Answer with text, compressed where the browser takes that; `is_storable`: caches may keep it."""
         accepted = visit.headers.get("Accept-Encoding", "")
         is_zipped = len(document.body) > GZIP_BYTES and _GZIP.search(accepted)
-        headers = {
-            "Content-Type": media_type,
-            "Vary": "Cookie, Accept-Encoding",
-            "Cache-Control": "no-store",
-        }
+        vary = "Cookie, Accept-Encoding"
+        if media_type == HTML:
+            vary = f"{vary}, Accept-Language"
+        headers = {"Content-Type": media_type, "Vary": vary, "Cache-Control": "no-store"}
         if is_storable and visit.visibility < Visibility.PRIVATE:
             ending = "z" if is_zipped else ""
             etag = f'"{document.digest}{ending}"'
@@ -9451,7 +9418,7 @@ class Site(Guard):
             self.read_title(),
         )
         make = partial(self._make_album_page, visit, album, values)
-        return self._make_page(self._page(key, inputs, make), visit)
+        return self._make_document(self._page(key, inputs, make), HTML, visit)
 
     def _page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
         """Return a page that is kept, or make it when it is its turn."""
@@ -9508,7 +9475,8 @@ class Site(Guard):
 
     def _make_found_page(self, document: Document, visit: Visit) -> Response:
         """Answer with a page of all albums, which may show private ones to users."""
-        response = self._make_page(document, visit, is_storable=not visit.principal.is_user)
+        is_storable = not visit.principal.is_user
+        response = self._make_document(document, HTML, visit, is_storable=is_storable)
         response.set_header("X-Robots-Tag", "noindex")
         return response
 
@@ -9605,7 +9573,8 @@ class Site(Guard):
         item = self._item(visit)
         album = self._library.album_around(visit.place, visit.principal)
         with self._turn():
-            return self._make_page(self._make_photo_page(visit, item, album), visit)
+            page = self._make_photo_page(visit, item, album)
+            return self._make_document(page, HTML, visit)
 
     def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> Document:
         items = around.items if around else ()
@@ -10697,7 +10666,6 @@ class Server(waitress.server.TcpWSGIServer):
 
     channel_class = Channel
     paused_until = 0.0  # s on the monotonic clock
-    silent_until = 0.0
 
     def pull_trigger(self) -> None:
         """Have the loop look what there is to do; when it answers by itself, it looks anyway."""
@@ -10724,11 +10692,8 @@ class Server(waitress.server.TcpWSGIServer):
 
     def _pause(self, error: OSError) -> None:
         """Accept nobody for a moment: the system has nothing left for a connection."""
-        now = time.monotonic()
-        self.paused_until = now + ACCEPTING_PAUSE
-        if now >= self.silent_until:
-            self.silent_until = now + REPEAT_SECONDS
-            log.error("No connection can be accepted for now: %s", error.strerror)
+        self.paused_until = time.monotonic() + ACCEPTING_PAUSE
+        log.error("No connection can be accepted for now: %s", error.strerror)
 
     def _has_room(self, address: str) -> bool:
         """Make room for one more connection of an address, if need be."""

@@ -158,7 +158,7 @@ def test_a_line_of_the_index_is_understood_when_it_is_asked_for_and_once(
 
     monkeypatch.setattr(photos, "info_from", understand)
     index = photos.Index(tmp_path)
-    assert not asked and not index.is_empty
+    assert not asked and index.count
     assert [index.get("one") for _ in range(3)] == [KNOWN] * 3
     assert len(asked) == 1
     index.keep({"one", "two"})  # without a look at them
