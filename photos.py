@@ -82,6 +82,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -883,7 +884,7 @@ def _setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Config:
     """What the owner may choose. Prompts, flags, config.json and the README's table come from here."""
 
@@ -1083,7 +1084,7 @@ class Visibility(enum.IntEnum):
     PRIVATE = 2
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Circumstances:
     """What decides beside names: the day in the server's time zone, and the registered users."""
 
@@ -1091,7 +1092,7 @@ class Circumstances:
     users: frozenset[str] = frozenset()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Rule:
     """Who may see something now. The owner may see everything.
 
@@ -1109,7 +1110,7 @@ USERS_ONLY = Rule(Visibility.PRIVATE)
 OWNER_ONLY = Rule(Visibility.PRIVATE, people=frozenset(), is_understood=False)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Keywords:
     """What the keywords in names say, before day and users decide what that means.
 
@@ -1328,7 +1329,7 @@ def flag_of(name: str, now: Circumstances) -> Flag | None:
     return None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Principal:
     """Who is asking: a visitor, a guest, a user, or the owner.
 
@@ -1580,7 +1581,7 @@ def rank_of(urgency: Urgency, number: int) -> Rank:
     return Rank(urgency, -int(time.monotonic() / MOMENT_SECONDS), number)
 
 
-@dataclasses.dataclass
+@dataclass
 class Job:
     """One file to read for a purpose. `future` resolves to its Info."""
 
@@ -2049,7 +2050,7 @@ def identity_text(status: os.stat_result) -> str:
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """A file as a folder's listing tells it. `identity` differs when it is written or replaced."""
 
@@ -2128,7 +2129,7 @@ class AlbumText(NamedTuple):
     written: str = ""  # as `text_stamp` tells; '': there is none
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Folder:
     """A folder of the library as it was when it was listed."""
 
@@ -3428,7 +3429,7 @@ def kind_of(file: File, info: Info | None) -> str:
     return kind or expected_kind(file.plain_name)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """A photo or video of an album; with `film`, a live photo. `info` is None until it was read."""
 
@@ -3557,7 +3558,7 @@ def newest_of(items: Sequence[Item]) -> list[Item]:
 ListItems: TypeAlias = Callable[[], Sequence[Item]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Album:
     """An album as somebody finds it: counts, dates and cover hold only what that principal may find."""
 
@@ -3707,16 +3708,16 @@ def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
     """Return what is known of a file after one more look at it, for a purpose."""
     changed = info.changed or before.changed
     if before.retry != NEVER and before.changed not in (0, changed):
-        return dataclasses.replace(info, added=before.added)  # it may be readable by now
+        return replace(info, added=before.added)  # it may be readable by now
     sums = info if info.crc >= 0 else before  # not every look notes them
-    info = dataclasses.replace(
+    info = replace(
         info,
         added=before.added,
         changed=changed,
         crc=sums.crc,
         crc_without_place=sums.crc_without_place,
     )
-    before = dataclasses.replace(
+    before = replace(
         before, changed=changed, crc=info.crc, crc_without_place=info.crc_without_place
     )
     was_decoded = info.colour != "" or info.no_poster or info.problem != ""
@@ -3724,14 +3725,12 @@ def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
         return before  # which tells more
     if not was_decoded:
         # An earlier worker died of the pixels before it had told any facts.
-        return dataclasses.replace(info, problem=before.problem, retry=before.retry)
+        return replace(info, problem=before.problem, retry=before.retry)
     has_failed = info.problem != "" and not info.partial
     if has_failed and purpose is Purpose.FULL:
         return before  # the smaller renditions may well be made
     if has_failed and before.key:  # the facts were read well
-        return dataclasses.replace(
-            before, problem=info.problem, partial=False, retry=info.retry
-        )
+        return replace(before, problem=info.problem, partial=False, retry=info.retry)
     return info
 
 
@@ -3815,7 +3814,7 @@ class KeptAlbum(NamedTuple):
         return is_same_folder and self.place == place and self.album.rule == rule
 
 
-@dataclasses.dataclass
+@dataclass
 class Survey:
     """A look at an album and at all below it, by somebody."""
 
@@ -3990,7 +3989,7 @@ class Library:
         firsts = [album.first for album in everything if album.first]
         lasts = [album.last for album in everything if album.last]
         covers = [album.cover for album in everything if album.cover]
-        return dataclasses.replace(
+        return replace(
             own,
             rule=rule,
             albums=tuple(below),
@@ -4128,7 +4127,7 @@ class Library:
         filmed = folder.summary.filmed
         if filmed is None or item.kind != VIDEO:
             return item
-        return dataclasses.replace(item, zone=filmed.tzinfo)
+        return replace(item, zone=filmed.tzinfo)
 
     def _kept_cover(self, place: Place, folder: KeptFolder) -> Item | None:
         name = folder.summary.cover
@@ -4208,7 +4207,7 @@ class Library:
         films = [at for at, item in enumerate(items) if item.kind == VIDEO]
         zone = told_zone(items) if films else None
         for at in films:
-            items[at] = dataclasses.replace(items[at], zone=zone)
+            items[at] = replace(items[at], zone=zone)
         if folder.text.is_sorted_by_name:
             return tuple(sorted(items, key=name_order))
         return tuple(sort_by_date(items))
@@ -4450,7 +4449,7 @@ class Library:
         is_changed = info.changed != before.changed
         if is_changed and job.identity in self.damaged.sums():
             # It may be restored, which reading all of it tells.
-            return dataclasses.replace(merged, crc=-1, crc_without_place=-1)
+            return replace(merged, crc=-1, crc_without_place=-1)
         return merged
 
     def _note_failure(self, job: Job, info: Info) -> None:
@@ -4792,7 +4791,7 @@ class Calendar(NamedTuple):
     days: frozenset[dt.date]  # which more than the mtime of a file tells
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Period:
     """A year or a month of the timeline."""
 
@@ -6251,7 +6250,7 @@ UNLOCKING = "photos unlock"  # the audience of who told a share's password
 CLAIMS = ["exp", "iat", "sub", "aud", "jti", "epoch"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Session:
     """A login as its token tells it; `jti` stays the same when the token is renewed.
 
@@ -6369,7 +6368,7 @@ def share_token(secret: bytes, share_id: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Share:
     """A link for one guest or household to one album and what is in it."""
 
@@ -6492,7 +6491,7 @@ class ShareStore(Store):
                 if is_same and entry["album"] == share.album:
                     raise ShareExists(share.label)
             entries[share_id] = entry_of(share)
-        return dataclasses.replace(share, id=share_id)
+        return replace(share, id=share_id)
 
     def end(self, share_id: str) -> None:
         with self._change() as entries:
@@ -6718,7 +6717,7 @@ class Guests:
             added = self.added.identities(guest.who)
         except StateError:  # nobody knows what is whose
             return guest
-        return dataclasses.replace(guest, added=added)
+        return replace(guest, added=added)
 
     def album(self, share: Share) -> Place | None:
         """Return the album of a share; where it was renamed or moved, note its new address.
@@ -6760,12 +6759,12 @@ class Guests:
         if place := self.album(share):
             moved = self._moved(share, place)
             with suppress(StateError):
-                self.store.update(dataclasses.replace(moved, used=today))
+                self.store.update(replace(moved, used=today))
 
     def _moved(self, share: Share, place: Place) -> Share:
         """Return a share with an album's address, and with what tells its folder from others."""
         device, inode = self._folder_id(place)
-        return dataclasses.replace(
+        return replace(
             share,
             album="/".join(place.address),
             device=device,
@@ -7185,7 +7184,7 @@ class FilePart:
             self._file.close()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Document:
     """A text to send, and what is computed of it once."""
 
@@ -7935,7 +7934,7 @@ TEXTS_KEPT = 4096  # soft pictures that are made once: 1 MB; and texts of `sizes
 NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Texts:
     """The interface's texts in one language: a column of texts.tsv."""
 
@@ -9192,7 +9191,7 @@ class Guard:
 
     def use_public_address(self, address: str) -> None:
         """Answer as the site of another public address from now on."""
-        self._config = dataclasses.replace(self._config, public_address=address)
+        self._config = replace(self._config, public_address=address)
         self._kept = KeptPages()  # those that there are have the address before
 
     def read_title(self) -> str:
@@ -9584,7 +9583,7 @@ class Site(Guard):
         previous = items[at - 1] if at > 0 else None
         following = items[at + 1] if 0 <= at < len(items) - 1 else None
         if at >= 0:
-            item = dataclasses.replace(item, zone=items[at].zone)
+            item = replace(item, zone=items[at].zone)
         album = visit.place.address[:-1]
         paging = Paging(len(around.albums) if around else 0, len(items))
         info = item.facts
@@ -9763,7 +9762,7 @@ class Site(Guard):
         info = item.facts
         if not item.is_live:
             raise NotFound
-        film = dataclasses.replace(info, media_type="video/mp4")
+        film = replace(info, media_type="video/mp4")
         piece = info.film_start, info.film_bytes
         return self._send_original(visit, item.file, film, "", piece)
 
@@ -12105,10 +12104,8 @@ def set_up(args: Arguments, state: Path, present: Config | None, *, asking: bool
         if not users.names():
             user = ask_first_user()
     else:
-        config = dataclasses.replace(present or Config(), **flags)
-    config = dataclasses.replace(
-        config, library=_library_setting(args, state, present, config)
-    )
+        config = replace(present or Config(), **flags)
+    config = replace(config, library=_library_setting(args, state, present, config))
     is_new = not state.exists()
     try:
         make_state_folder(state)
@@ -12142,7 +12139,7 @@ def open_state(args: Arguments, *, first_run: bool = False) -> tuple[Path, Confi
     """
     state = state_folder(args)
     if config := read_config(state):
-        return state, dataclasses.replace(config, **settings_from(args))
+        return state, replace(config, **settings_from(args))
     if first_run or hasattr(args, "library"):
         return state, set_up(args, state, None, asking=first_run and is_terminal())
     advice = "Start once without a command, or name the library with --library."
@@ -12213,7 +12210,7 @@ def for_tunnel(state: Path, config: Config) -> tuple[Config, str]:
     if token and not address:
         advice = "Name it: --public-address https://photos.example.org"
         raise PhotosError(f"tunnel.token is for a tunnel with an address. {advice}")
-    config = dataclasses.replace(config, public_address=address, trusted_proxy=OWN_HOST)
+    config = replace(config, public_address=address, trusted_proxy=OWN_HOST)
     return config, token
 
 
@@ -12386,7 +12383,7 @@ def open_guests(args: Arguments) -> tuple[Config, Guests]:
         circumstances=users.circumstances,
     )
     if address := tunnel_address(state):
-        config = dataclasses.replace(config, public_address=address)
+        config = replace(config, public_address=address)
     return config, Guests(ShareStore(state), users, folders)
 
 
