@@ -1138,11 +1138,6 @@ class Keywords:
         """What they mean while nothing of that is over."""
         return Rule(self.visibility, self.people, is_inbox=self.is_inbox)
 
-    @property
-    def strictness(self) -> tuple[bool, Visibility, bool]:
-        """A sort key, the least strict first."""
-        return not self.is_understood, self.visibility, self.people is not None
-
 
 NO_KEYWORDS = Keywords()
 CLOSED = Keywords(Visibility.PRIVATE, is_understood=False)  # to all but the owner
@@ -2183,10 +2178,13 @@ class Folder:
             twins.sort(key=self._twin_order)
         return names
 
-    def _twin_order(self, name: str) -> tuple[bool, tuple[bool, Visibility, bool]]:
+    def _twin_order(self, name: str) -> Key:
+        """Return a sort key, the least strict first."""
         album = self.albums[name]
+        said = album.keywords
+        strictness = not said.is_understood, said.visibility, said.people is not None
         # What is called as the title has no other name that could be its address.
-        return name != album.title, album.keywords.strictness
+        return name != album.title, *strictness
 
     def albums_at(self, component: str) -> list[str]:
         """Return the names of the albums that a part of an address may mean, best first.
@@ -2384,6 +2382,9 @@ WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 Entry: TypeAlias = os.DirEntry[str]
+Recall: TypeAlias = Callable[
+    [Parts], Folder | None
+]  # returns a folder as it is known, if it is
 
 
 def are_as_listed(paths: Sequence[str], states: list[Key]) -> bool:
@@ -2457,7 +2458,7 @@ class Folders:
         self.latest: Listing | None = None  # the last one that told something new
         self._listing_locks: dict[Parts, threading.Lock] = {}
         # Returns a folder as it was kept by an earlier server; None: it has to be listed.
-        self.recall: Callable[[Parts], Folder | None] = lambda parts: None
+        self.recall: Recall = lambda parts: None
 
     def listing(self, parts: Parts, *, fresh: bool = False) -> Folder:
         """List a folder where it may have changed.
@@ -2793,9 +2794,7 @@ class Folders:
         name = (self.real_root.name, *parts)[-1]
         return folder.text.title or display(parse_name(name).title)
 
-    def walk(
-        self, as_seen: Callable[[Parts], Folder | None] = lambda parts: None
-    ) -> list[tuple[Parts, Folder]]:
+    def walk(self, as_seen: Recall = lambda parts: None) -> list[tuple[Parts, Folder]]:
         """Return all folders, each file looked at again, those with the newest files first.
 
         `as_seen` tells of a folder that is left out, since none of its files has to be looked at.
@@ -4299,9 +4298,7 @@ class Library:
             newest = heapq.nlargest(FEED_ITEMS, newest, key=_added)
         return newest
 
-    def walk(
-        self, as_seen: Callable[[Parts], Folder | None] = lambda parts: None
-    ) -> list[tuple[Parts, Folder]]:
+    def walk(self, as_seen: Recall = lambda parts: None) -> list[tuple[Parts, Folder]]:
         """Return all folders, those with the newest files first; `as_seen`: as `Folders.walk` asks it."""
         folders = self.folders.walk(as_seen)
         for key in list(self._derived):
@@ -4864,12 +4861,6 @@ def period_of(months: Iterable[Period], start: tuple[int, ...]) -> Period | None
     if not parts:
         return None
     return merge_periods(parts[0].start, parts)
-
-
-def years_of(months: Iterable[Period]) -> list[Period]:
-    """Return the years that some months lie in, in the same order."""
-    years = itertools.groupby(months, key=lambda month: month.start.year)
-    return [merge_periods(dt.date(year, 1, 1), [*parts]) for year, parts in years]
 
 
 def words_of(album: Album, items: Iterable[Item]) -> Words:
@@ -7361,14 +7352,6 @@ def _end_of(count: int, size: int, offset: int) -> bytes:
     return b"".join(blocks)
 
 
-def without_first(blocks: Iterable[bytes], count: int) -> Iterator[bytes]:
-    """Yield blocks of bytes without the first `count` bytes of them all."""
-    for block in blocks:
-        if count < len(block):
-            yield block[count:]
-        count = max(0, count - len(block))
-
-
 class Archive:
     """A ZIP whose length and every byte are known before the first is sent.
 
@@ -7412,9 +7395,11 @@ class Archive:
         for nth in range(first, len(self.members)):
             member = self.members[nth]
             yield from member.blocks(max(0, start - self._offsets[nth]))
-        directory = itertools.chain(self._entries(), [self._end])
         passed = max(0, start - self._offsets[-1])
-        yield from without_first(directory, passed)
+        for block in itertools.chain(self._entries(), [self._end]):
+            if passed < len(block):
+                yield block[passed:]
+            passed = max(0, passed - len(block))
 
 
 class Sending:
@@ -7801,7 +7786,10 @@ class Incoming:
             raise Conflict(f"The file goes on at byte {size}.")
         if size + len(piece) > upload.size:
             raise TooLarge("The file is longer than was told.")
-        self._check_room(upload.size - size)
+        disk = shutil.disk_usage(self._folder)
+        left = disk.free - (upload.size - size)
+        if left < max(FREE_BYTES, FREE_SHARE * disk.total):
+            raise NoRoom("There is too little room on the disk.")
         try:
             os.lseek(file, size, os.SEEK_SET)
             rest = memoryview(piece)
@@ -7811,12 +7799,6 @@ class Incoming:
             os.ftruncate(file, size)  # so that the last good piece counts
             raise
         return size + len(piece)
-
-    def _check_room(self, size: int) -> None:
-        """Raise NoRoom where so many bytes would leave too little of the disk."""
-        disk = shutil.disk_usage(self._folder)
-        if disk.free - size < max(FREE_BYTES, FREE_SHARE * disk.total):
-            raise NoRoom("There is too little room on the disk.")
 
     def _finish(self, upload: Upload, path: str) -> Added:
         """Look into a file that is whole, and lay it into its album."""
@@ -9400,13 +9382,15 @@ class Site(Guard):
         paging = Paging(len(album.albums), len(album.items))
         if page > paging.pages:
             raise NotFound
+        # Nobody but guests means the library itself by adding.
+        is_album = place.parts != () or visit.share is not None
         values = {
             "page": page,
             "paging": paging,
             "trail": self._trail(visit),
             "notices": self._notices(visit, album),
             "memories": self._memories(visit, album),
-            "may_add": self._may_add(visit),
+            "may_add": is_album and may_add(visit.principal, place.rule),
             "only_adds": visit.principal.only_adds,
             "is_away": not place.parts and album.is_empty and self._library.is_away,
         }
@@ -9454,12 +9438,6 @@ class Site(Guard):
             **values,
         )
 
-    @staticmethod
-    def _may_add(visit: Visit) -> bool:
-        """Say whether a page leads to adding; nobody but guests means the library itself by that."""
-        is_album = visit.place.parts != () or visit.share is not None
-        return is_album and may_add(visit.principal, visit.place.rule)
-
     def show_timeline(self, visit: Visit) -> Response:
         """The years in which something was taken; the months of one; or a page of a month."""
         month = numbers_in(bottle.request.url_args)
@@ -9485,7 +9463,8 @@ class Site(Guard):
         """Make a page of the timeline. Raises NotFound where nothing was taken then."""
         months = self._finder.months(album)
         values: Fields = {"sections": [], "here": visit.links.timeline(month)}
-        periods = years_of(months)
+        years = itertools.groupby(months, key=lambda period: period.start.year)
+        periods = [merge_periods(dt.date(year, 1, 1), [*parts]) for year, parts in years]
         if month:
             periods = [period for period in months if period.start.year == month[0]]
         if len(month) == 2:
