@@ -565,17 +565,6 @@ def release_lock(file: int) -> None:
     os.close(file)
 
 
-def open_alone(path: Path) -> int | None:
-    """Open a file to write to it; None: another process does so. Raises OSError.
-
-    On a disk without locks nobody can tell.
-    """
-    try:
-        return try_lock(path)
-    except OSError:
-        return os.open(path, os.O_RDWR | AS_BYTES)
-
-
 def state_problem(state: Path) -> str:
     """Say what does not work in a state folder, why, and what to do; '': all works."""
     other = "name another folder with --state FOLDER."
@@ -1557,23 +1546,16 @@ class Urgency(enum.IntEnum):
     LATER = 3  # the background pass
 
 
-class Rank(NamedTuple):
-    """A place in the queue of jobs; the smallest is first."""
-
-    urgency: Urgency
-    moments_before: int  # a fixed time in the future
-    number: int  # in the order of submitting
-
-
-def rank_of(urgency: Urgency, number: int) -> Rank:
-    """Return the rank of what is submitted now.
+def rank_of(urgency: Urgency, number: int) -> Key:
+    """Return the rank of what is submitted now: the smallest is first. `number`: as it came.
 
     What somebody needs who opens an album now goes before what the album opened before needs.
     A browser asks for the pictures on screen first, a few at a time: those keep their order.
     """
     if urgency not in (Urgency.FACTS, Urgency.SOON):
-        return Rank(urgency, 0, number)
-    return Rank(urgency, -int(time.monotonic() / MOMENT_SECONDS), number)
+        return urgency, 0, number
+    # The moments go backwards, so that the last one is the smallest.
+    return urgency, -int(time.monotonic() / MOMENT_SECONDS), number
 
 
 @dataclass
@@ -1609,7 +1591,7 @@ class Renderer:
         learn: Callable[[Job, Info], Info] = lambda job, info: info,
     ) -> None:
         self._learn = learn
-        self._queue: list[tuple[Rank, Job]] = []
+        self._queue: list[tuple[Key, Job]] = []  # with the rank of each
         self._jobs: dict[tuple[str, Purpose], Job] = {}
         # How often a file has taken too long, and until when it rests, by its identity.
         self._late: dict[str, tuple[int, float]] = {}
@@ -2868,22 +2850,6 @@ def _index_name() -> str:
     return f"index-{hashlib.blake2b(reader.encode(), digest_size=6).hexdigest()}.jsonl"
 
 
-def remove_former_renditions(cache: Path, seconds: float) -> None:
-    """Delete the renditions of former versions, once nothing was made there for so many seconds."""
-    for folder in cache.glob("renditions-*"):
-        age = time.time() - folder.stat().st_mtime
-        if folder.name != RENDITIONS_FOLDER and age > seconds:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-class Changed(NamedTuple):
-    """The files of which something else is known since so many changes, up to so many."""
-
-    since: int
-    until: int
-    identities: set[str]
-
-
 class Index:
     """What is known of each file, by its identity; kept as lines of JSON in the cache. Thread-safe.
 
@@ -2907,7 +2873,8 @@ class Index:
         self.changes = 0  # since the start, of what pages show
         self.checksums = 0  # noted since the start
         self._last_changed: deque[str] = deque(maxlen=CHANGES_KEPT)
-        self._changed = Changed(0, 0, set())  # as it was asked for last
+        # Between which changes the last question was, and the answer.
+        self._changed: tuple[Key, set[str]] = (), set()
         with suppress(OSError):
             self._remove_outdated()
         with suppress(OSError):
@@ -2918,8 +2885,12 @@ class Index:
         old = {path for path in others if is_older(path.stat().st_mtime, INDEX_SECONDS)}
         for path in old:
             path.unlink()
-        if others == old:  # nobody uses an older version
-            remove_former_renditions(self._path.parent, INDEX_SECONDS)
+        if others != old:  # somebody uses an older version
+            return
+        for folder in self._path.parent.glob("renditions-*"):
+            age = time.time() - folder.stat().st_mtime
+            if folder.name != RENDITIONS_FOLDER and age > INDEX_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _open(self) -> None:
         """Read from the file that has the name of the index now. Raises OSError."""
@@ -3039,10 +3010,11 @@ class Index:
             if count > len(self._last_changed):
                 return None
             # A thousand albums ask the same, one after the other.
-            if (changes, self.changes) != self._changed[:2]:
-                last = itertools.islice(reversed(self._last_changed), count)
-                self._changed = Changed(changes, self.changes, set(last))
-            return self._changed.identities
+            asked, identities = self._changed
+            if asked != (changes, self.changes):
+                identities = set(itertools.islice(reversed(self._last_changed), count))
+                self._changed = (changes, self.changes), identities
+            return identities
 
     def sum_of(self, identities: Iterable[str]) -> int | None:
         """Return a CRC-32 of what pages show of some files; None: of one, there is no line."""
@@ -3739,14 +3711,6 @@ class Failure(NamedTuple):
     problem: str
     pause: float  # seconds
     until: float  # on the monotonic clock
-
-
-def failure_of(info: Info, before: Failure | None) -> Failure:
-    """Return what failed as a worker tells it; `before`: how the same failed the last time."""
-    pause = FAILURE_PAUSES[info.retry]
-    if before:
-        pause = max(pause, min(4 * before.pause, LONGEST_FAILURE))
-    return Failure(info.problem, pause, time.monotonic() + pause)
 
 
 def _done(file: File, future: Future[Info]) -> File:
@@ -4454,7 +4418,11 @@ class Library:
         before = self._failures.pop((job.identity, job.purpose), None)
         is_in_index = info.retry == NEVER and job.purpose is not Purpose.FULL
         if info.problem and not (info.partial or is_in_index):
-            self._failures[job.identity, job.purpose] = failure_of(info, before)
+            pause = FAILURE_PAUSES[info.retry]
+            if before:
+                pause = max(pause, min(4 * before.pause, LONGEST_FAILURE))
+            failure = Failure(info.problem, pause, time.monotonic() + pause)
+            self._failures[job.identity, job.purpose] = failure
         for key in list(self._failures)[:-FAILURES_KEPT]:
             self._failures.pop(key, None)
 
@@ -7756,7 +7724,10 @@ class Incoming:
         path = self._path(upload)
         if not piece and not os.path.exists(path):
             return 0
-        file = open_alone(Path(path))
+        try:
+            file = try_lock(Path(path))
+        except OSError:  # a disk without locks, where nobody can tell who else writes
+            file = os.open(path, os.O_RDWR | AS_BYTES)
         if file is None:
             raise Busy("Another piece of this file is just being received.")
         is_over = False
@@ -8750,21 +8721,6 @@ def _number_asked(name: str = "page") -> int:
     raise NotFound
 
 
-def _query_asked() -> str:
-    """Return the search that is asked for, without what no page can show; '': none, or no UTF-8."""
-    text: str = bottle.request.query.getunicode("q") or ""
-    words = _NOT_XML.sub(" ", text[:QUERY_LETTERS]).split()
-    return " ".join(words)
-
-
-def numbers_in(names: Mapping[str, str]) -> tuple[int, ...]:
-    """Return the year and month of an address. Raises NotFound for other names."""
-    for text, digits in zip(names.values(), (4, 2), strict=False):
-        if not is_number(text, digits) or len(text) < digits:
-            raise NotFound
-    return tuple(map(int, names.values()))
-
-
 class Paging(NamedTuple):
     """How an album is spread over pages: its items begin on the last page that has albums."""
 
@@ -8799,11 +8755,6 @@ _facts_of_album = operator.attrgetter(
 )
 
 
-def shown_of(album: Album, albums: slice) -> Key:
-    """Return what a page shows of an album, and of some of those below: the page lasts as long."""
-    return album.list_items, *map(_facts_of_album, (album, *album.albums[albums]))
-
-
 class ErrorLog(io.TextIOBase):
     """Where Bottle writes what went wrong in the program itself: to the log, which has a budget."""
 
@@ -8817,6 +8768,9 @@ class ErrorLog(io.TextIOBase):
 
 class Guard:
     """Receives requests, and lets through to the handlers of `Site` what may be let through."""
+
+    _last_trouble = ""
+    _has_advised = False
 
     def __init__(
         self, state: Path, config: Config, library: Library, users: UserStore
@@ -8839,8 +8793,6 @@ class Guard:
         self._shares = ShareStore(state)
         self._guests = Guests(self._shares, users, library.folders)
         self._incoming = Incoming(library, state, self._guests.added, config)
-        self._last_trouble = ""
-        self._has_advised = False
         folder = template_folder()
         self._statics = Statics(folder, library.folders.root)
         self._templates = read_templates(folder)
@@ -8960,10 +8912,8 @@ class Guard:
         unlocked = self._unlocking.read(token)
         if share.password == "":
             return True
-        return unlocked is not None and (unlocked.user, unlocked.epoch) == (
-            share.id,
-            share.epoch,
-        )
+        told = unlocked and (unlocked.user, unlocked.epoch)
+        return told == (share.id, share.epoch)
 
     def _unlock_name(self) -> str:
         """Name the cookie of who told a share's password; its path is the share's prefix."""
@@ -9085,10 +9035,6 @@ class Guard:
             max_age=SESSION_SECONDS if token else 0,
         )
 
-    def _set_session(self, response: Response, token: str) -> None:
-        """Set the session's cookie; '' takes it away."""
-        self._set_cookie(response, self._cookie_name(), token)
-
     def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
         if visit.visibility == Visibility.HIDDEN:
             response.set_header("X-Robots-Tag", "noindex")
@@ -9099,7 +9045,7 @@ class Guard:
         session = visit.session
         if route.access in PAGES and session and session.is_old:
             token = self._tokens.issue(session.user, session.epoch, session.jti)
-            self._set_session(response, token)
+            self._set_cookie(response, self._cookie_name(), token)
         return response
 
     def _refuse(self, route: Route, visit: Visit, error: PhotosError) -> Response:
@@ -9395,11 +9341,10 @@ class Site(Guard):
             "is_away": not place.parts and album.is_empty and self._library.is_away,
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
-        inputs = (
-            *shown_of(album, paging.albums_on(page)),
-            *values.values(),
-            self.read_title(),
-        )
+        # The page lasts as long as what it shows of the album, and of some of those below.
+        shown = (album, *album.albums[paging.albums_on(page)])
+        facts = map(_facts_of_album, shown)
+        inputs = album.list_items, *facts, *values.values(), self.read_title()
         make = partial(self._make_album_page, visit, album, values)
         return self._make_document(self._page(key, inputs, make), HTML, visit)
 
@@ -9440,7 +9385,11 @@ class Site(Guard):
 
     def show_timeline(self, visit: Visit) -> Response:
         """The years in which something was taken; the months of one; or a page of a month."""
-        month = numbers_in(bottle.request.url_args)
+        names = bottle.request.url_args.values()  # year and month, if they are asked for
+        for text, digits in zip(names, (4, 2), strict=False):
+            if not is_number(text, digits) or len(text) < digits:
+                raise NotFound
+        month = tuple(map(int, names))
         album = self._library.album(visit.place, visit.principal)
         page = _number_asked()
         links, language = visit.links, visit.texts.language
@@ -9516,7 +9465,9 @@ class Site(Guard):
 
     def show_search(self, visit: Visit) -> Response:
         """What somebody finds by a search: albums, then photos of all albums, the newest first."""
-        query, page = _query_asked(), _number_asked()
+        text = bottle.request.query.getunicode("q") or ""  # '' where it is no UTF-8
+        words = _NOT_XML.sub(" ", text[:QUERY_LETTERS]).split()  # what a page can show
+        query, page = " ".join(words), _number_asked()
         album = self._library.album(visit.place, visit.principal)
         # Nobody asks for the same twice, so that such pages are not kept.
         with self._turn():
@@ -9598,13 +9549,11 @@ class Site(Guard):
     def _trail(self, visit: Visit) -> list[tuple[str, str]]:
         """Return title and address of each album on the way to a place, the library left out."""
         place, above = visit.place, len(visit.principal.root)
-        return [
-            (
-                self._title(place.parts[: above + depth]),
-                visit.links.album(place.address[:depth]),
-            )
-            for depth in range(1, len(place.address))
-        ]
+        trail = []
+        for depth in range(1, len(place.address)):
+            title = self._title(place.parts[: above + depth])
+            trail.append((title, visit.links.album(place.address[:depth])))
+        return trail
 
     def _memories(self, visit: Visit, album: Album) -> list[dt.date]:
         """Return this day in other years that have photos of it, on the front page alone."""
@@ -10056,7 +10005,7 @@ class Site(Guard):
             values = {"target": target, "error": message, "name": name[:USER_LENGTH]}
             return _mark(self._show("login", visit, error.status, **values), error)
         response = _redirect(target)
-        self._set_session(response, self._tokens.issue(user, epoch))
+        self._set_cookie(response, self._cookie_name(), self._tokens.issue(user, epoch))
         return response
 
     def _check_password(self, name: str, password: str) -> tuple[str, str]:
@@ -10096,7 +10045,7 @@ class Site(Guard):
             except StateError as error:  # the browser shall forget the session all the same
                 log.error("%s A session could not be ended everywhere.", error)
         response = _redirect(visit.links.album(()))
-        self._set_session(response, "")
+        self._set_cookie(response, self._cookie_name(), "")
         response.set_header("Clear-Site-Data", '"cache"')
         return response
 
@@ -10661,17 +10610,14 @@ class Server(waitress.server.TcpWSGIServer):
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
-            self._pause(error)
+            # The system has nothing left for a connection: nobody is accepted for a moment.
+            self.paused_until = time.monotonic() + ACCEPTING_PAUSE
+            log.error("No connection can be accepted for now: %s", error.strerror)
             return None
         if accepted and not self._has_room(accepted[1][0]):
             accepted[0].close()
             return None
         return accepted
-
-    def _pause(self, error: OSError) -> None:
-        """Accept nobody for a moment: the system has nothing left for a connection."""
-        self.paused_until = time.monotonic() + ACCEPTING_PAUSE
-        log.error("No connection can be accepted for now: %s", error.strerror)
 
     def _has_room(self, address: str) -> bool:
         """Make room for one more connection of an address, if need be."""
