@@ -81,12 +81,13 @@ import zlib
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
+from unicodedata import normalize
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from weakref import WeakKeyDictionary, finalize
 
@@ -264,7 +265,7 @@ class Busy(PhotosError):
     retry_after = 1
 
 
-@contextlib.contextmanager
+@contextmanager
 def place_among(places: threading.BoundedSemaphore, problem: str) -> Iterator[None]:
     """Keep one of so many places while the block runs. Raises Busy where all are taken."""
     if not places.acquire(blocking=False):
@@ -375,7 +376,7 @@ def plausible(mtime: float) -> float:
 
 def safe_name(name: str) -> str:
     """Return a file name that every system takes, as close to `name` as can be."""
-    text = unicodedata.normalize("NFC", display(name))
+    text = normalize("NFC", display(name))
     text = _NOT_IN_NAMES.sub("_", text).strip().rstrip(". ")
     if text.partition(".")[0].rstrip().casefold() in DEVICES:
         text = f"_{text}"
@@ -389,7 +390,7 @@ def unique_name(name: str, taken: set[str]) -> str:
     """Return a name that differs from those taken, whatever their case; note it as taken."""
     stem, ending = os.path.splitext(name)
     for number in itertools.count(2):
-        folded = unicodedata.normalize("NFC", name.casefold())
+        folded = normalize("NFC", name.casefold())
         if folded not in taken:
             break
         name = f"{stem} ({number}){ending}"
@@ -523,7 +524,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_lines_atomically(path, [content])
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file of a state file: one writer at a time, across threads and processes.
 
@@ -1179,12 +1180,12 @@ def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     seen = (c for c in _INVISIBLE.sub("", text) if unicodedata.category(c) != "Cf")
-    return unicodedata.normalize("NFKC", "".join(seen)).casefold()
+    return normalize("NFKC", "".join(seen)).casefold()
 
 
 def _for_people(text: str) -> Keywords:
     """Return what `+anna+ben` says; names are compared as those of users are."""
-    names = unicodedata.normalize("NFC", text).split("+")
+    names = normalize("NFC", text).split("+")
     people = frozenset(names) - {""}
     return Keywords(Visibility.PRIVATE, people=people, mentioned=people)
 
@@ -1307,7 +1308,7 @@ def flag_of(name: str, now: Circumstances) -> Flag | None:
     keyword, word = _keyword_meant(name)
     if keyword and parsed.keywords is NO_KEYWORDS:
         around = rf"[\W_]*{re.escape(word)}[\W_]*"
-        text = unicodedata.normalize("NFKC", title)
+        text = normalize("NFKC", title)
         rest = re.sub(around, " ", text, count=1, flags=re.IGNORECASE).strip()
         return Flag("looks_private", "", f"{rest or title}{keyword}")
     return None
@@ -1772,7 +1773,7 @@ def natural(name: str) -> Key:
 
     A name comes before its copies: `x`, `x-2`, `x (1)`, `x (10)`; a folder, before those.
     """
-    text = unicodedata.normalize("NFC", display(name)).casefold()
+    text = normalize("NFC", display(name)).casefold()
     stem = _SUFFIX.sub("", text)
     ordered = _COPY.sub("-(", stem).replace("/", "\0")
     return _counted(ordered), _counted(text[len(stem) :]), name
@@ -1879,7 +1880,7 @@ def original_of_conflict(name: str) -> str:
 
     Such a copy is whole. Where the original is gone, the copy may be all that is left.
     """
-    folded = unicodedata.normalize("NFC", name).casefold()
+    folded = normalize("NFC", name).casefold()
     may_be = "(" in folded or "conflict" in folded
     match = _CONFLICT.fullmatch(folded) if may_be else None
     if match is None:
@@ -1892,7 +1893,7 @@ def skipped_among(names: Mapping[str, str]) -> dict[str, Skipped]:
 
     `names` tells of each name how it would be without keywords.
     """
-    originals = {unicodedata.normalize("NFC", name).casefold() for name in names}
+    originals = {normalize("NFC", name).casefold() for name in names}
     skipped = {}
     for name, plain in names.items():
         is_copy = any(map(is_leftover, {name, plain}))
@@ -1959,7 +1960,7 @@ def shot_of(name: str) -> str:
     It is IMG_1 of IMG_1.HEIC, IMG_1.mov, IMG_1_HEVC.MOV and IMG_1.HEIC.MOV; IMG_1(2) of
     IMG_1(2).JPG and IMG_1.HEIC(2).MP4.
     """
-    stem, suffix = os.path.splitext(unicodedata.normalize("NFC", name).casefold())
+    stem, suffix = os.path.splitext(normalize("NFC", name).casefold())
     number = _COPY_NUMBER.search(stem)
     if number:
         stem = stem[: number.start()]
@@ -2250,10 +2251,10 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
     except OSError:
         return AlbumText()
     text, is_guessed = decode_text(content)
-    by_name = {unicodedata.normalize("NFC", display(name)): name for name in names}
+    by_name = {normalize("NFC", display(name)): name for name in names}
     cover, is_sorted_by_name = "", False
     lines = []
-    for line in unicodedata.normalize("NFC", text).splitlines():
+    for line in normalize("NFC", text).splitlines():
         word, _, value = (part.strip() for part in line.partition(":"))
         if word.lower() == "sort" and value.lower() == "name":
             is_sorted_by_name = True
@@ -3075,7 +3076,7 @@ class Index:
                 yield line
                 at += len(line)
 
-    @contextlib.contextmanager
+    @contextmanager
     def _warning(self) -> Iterator[None]:
         """Go on where the file cannot be written."""
         try:
@@ -4576,7 +4577,7 @@ def fold(text: str) -> str:
     """Return a text as searches compare it: without case, marks and other forms of a letter."""
     letters = text.casefold()
     if not letters.isascii():
-        parts = unicodedata.normalize("NFKD", letters)
+        parts = normalize("NFKD", letters)
         # Of the category Mn are the marks that stand on letters, as accents do.
         letters = "".join(part for part in parts if unicodedata.category(part) != "Mn")
         # What has case among the simplest letters: ｆ is one of another form, and 𝐅.
@@ -5830,7 +5831,7 @@ class NoSuchUser(PhotosError):
 
 def parse_user(text: str) -> str:
     """Return a user name as it is stored: 1 to 64 printable characters, lower case, no spaces."""
-    name = unicodedata.normalize("NFC", text).strip().casefold()
+    name = normalize("NFC", text).strip().casefold()
     has_space = any(map(str.isspace, name))
     if has_space or not name.isprintable() or not 1 <= len(name) <= USER_LENGTH:
         rule = f"1 to {USER_LENGTH} letters, digits or signs, and no spaces"
@@ -5851,7 +5852,7 @@ def parse_new_user(text: str) -> str:
 
 def parse_password(text: str) -> bytes:
     """Return a password as bytes (UTF-8, NFC). Raises ValueError unless it has 8 to 256 of them."""
-    password = unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
+    password = normalize("NFC", text).encode("utf-8", "surrogatepass")
     if len(password) not in PASSWORD_BYTES:
         raise ValueError(
             f"A password has 8 to 256 bytes, and this one has {len(password)}: a letter from a to z "
@@ -5972,7 +5973,7 @@ class Store:
             raise StateError(f"{self._path} is damaged: {self._need}")
         return entries
 
-    @contextlib.contextmanager
+    @contextmanager
     def _change(self) -> Iterator[Entries]:
         """Read, change and write as one step."""
         try:
@@ -7134,7 +7135,7 @@ class FilePart:
 
     def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Yield the bytes, for a server whose file wrapper cannot hold so large a part."""
-        with contextlib.closing(self):
+        with closing(self):
             while block := self.read(size):
                 yield block
 
@@ -7664,7 +7665,7 @@ def name_anew(source: str, name: str) -> str:
     raise Busy("There are too many files of this name.")
 
 
-@contextlib.contextmanager
+@contextmanager
 def keeping(folder: Path) -> Iterator[None]:
     """Raise NoRoom or Unwritable where the system refuses to keep what somebody adds."""
     try:
@@ -8538,6 +8539,7 @@ _SHARE = re.compile(r"/s/([^/]*)(?=/|\Z)")
 HTML, TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 
 Response: TypeAlias = bottle.HTTPResponse
+request = bottle.request  # the one that the present thread answers
 
 
 class Access(enum.Enum):
@@ -8684,10 +8686,10 @@ def _redirect(target: str) -> Response:
 
 def _field(name: str) -> str:
     """Return a field of a form. Raises BadForm for a form of another kind."""
-    form_type = bottle.request.environ.get("CONTENT_TYPE", "")
+    form_type = request.environ.get("CONTENT_TYPE", "")
     if form_type and not form_type.startswith("application/x-www-form-urlencoded"):
         raise BadForm
-    return bottle.request.forms.getunicode(name) or ""
+    return request.forms.getunicode(name) or ""
 
 
 def address_of(path: str) -> Parts:
@@ -8713,9 +8715,9 @@ def enter_share(environ: Environ) -> None:
 
 def _number_asked(name: str = "page") -> int:
     """Return the number of the page or part that is asked for. Raises NotFound where it is none."""
-    if not bottle.request.query_string:
+    if not request.query_string:
         return 1
-    text: str = bottle.request.query.get(name, "1")
+    text: str = request.query.get(name, "1")
     if is_number(text, 6) and int(text) > 0:
         return int(text)
     raise NotFound
@@ -8868,7 +8870,7 @@ class Guard:
 
     def _receive(self) -> Visit:
         """Find out who asks, and in which language."""
-        environ = bottle.request.environ
+        environ = request.environ
         headers = headers_of(environ)
         prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
         visit = Visit(
@@ -8932,7 +8934,7 @@ class Guard:
         """Raise Forbidden where another site has a browser send what changes something."""
         if route.method == "GET":
             return
-        scheme = bottle.request.environ["wsgi.url_scheme"]
+        scheme = request.environ["wsgi.url_scheme"]
         own_origin = f"{scheme}://{visit.headers.get('Host', '')}"
         # A page without a referrer sends no origin (Fetch, 3.2.5), and on a home network nothing else
         # either. Another site does not know a share's address, which is as good as a secret in a form.
@@ -8952,7 +8954,7 @@ class Guard:
         Raises NotFound for what is not there, and in the same way for what may not be opened.
         """
         start, variable, _ = route.rule.partition("<")
-        raw_path = bottle.request.environ["bottle.raw_path"] or "/"
+        raw_path = request.environ["bottle.raw_path"] or "/"
         path = raw_path.removeprefix(start)
         # Bottle drops bytes that are no UTF-8 when it matches; such a path is none of ours.
         if not raw_path.startswith(start) or (path and not variable):
@@ -8977,7 +8979,7 @@ class Guard:
 
     def _is_secure(self) -> bool:
         """Whether the visitor's browser speaks HTTPS, with this server or with the public address."""
-        environ: dict[str, str] = bottle.request.environ
+        environ: dict[str, str] = request.environ
         public = urlsplit(self._config.public_address)
         is_public = environ.get("HTTP_HOST") == public.netloc
         has_https_proxy = is_public and public.scheme == "https"
@@ -9075,7 +9077,7 @@ class Guard:
 
     def _here(self, visit: Visit) -> str:
         """Return the address that was asked for, to come back to."""
-        environ, query = bottle.request.environ, bottle.request.query_string
+        environ, query = request.environ, request.query_string
         path = environ.get("SCRIPT_NAME", "") + environ["bottle.raw_path"]
         target = quote(path.encode("latin-1"))
         if query:
@@ -9157,7 +9159,7 @@ class Guard:
         text: str = self._templates[template].render({**names, **values})
         return text.encode()
 
-    @contextlib.contextmanager
+    @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait for one's turn to make what is kept nowhere, within no other turn. Raises Busy.
 
@@ -9214,7 +9216,7 @@ class Guard:
         etag = media.etag(status)
         modified = bottle.http_date(plausible(status.st_mtime))
         wanted = dict(visit.headers)
-        if bottle.request.method != "GET":
+        if request.method != "GET":
             wanted.pop("Range", None)
         part = requested_part(wanted, etag, modified, size)
         headers = media.headers | {"ETag": etag, "Last-Modified": modified}
@@ -9239,7 +9241,7 @@ class Guard:
         length = end - start
         try:
             if length <= SMALL_BYTES:
-                with contextlib.closing(body):
+                with closing(body):
                     return body.read()
         except OSError as error:
             if error.errno == errno.ESTALE:
@@ -9313,7 +9315,7 @@ class Site(Guard):
         return self._lead_to(visit.links.album(place.address))
 
     def _lead_to(self, target: str) -> Response:
-        query = bottle.request.query_string
+        query = request.query_string
         return _redirect(f"{target}?{query}" if query else target)
 
     def show_album(self, visit: Visit) -> Response:
@@ -9385,7 +9387,7 @@ class Site(Guard):
 
     def show_timeline(self, visit: Visit) -> Response:
         """The years in which something was taken; the months of one; or a page of a month."""
-        names = bottle.request.url_args.values()  # year and month, if they are asked for
+        names = request.url_args.values()  # year and month, if they are asked for
         for text, digits in zip(names, (4, 2), strict=False):
             if not is_number(text, digits) or len(text) < digits:
                 raise NotFound
@@ -9465,7 +9467,7 @@ class Site(Guard):
 
     def show_search(self, visit: Visit) -> Response:
         """What somebody finds by a search: albums, then photos of all albums, the newest first."""
-        text = bottle.request.query.getunicode("q") or ""  # '' where it is no UTF-8
+        text = request.query.getunicode("q") or ""  # '' where it is no UTF-8
         words = _NOT_XML.sub(" ", text[:QUERY_LETTERS]).split()  # what a page can show
         query, page = " ".join(words), _number_asked()
         album = self._library.album(visit.place, visit.principal)
@@ -9612,9 +9614,9 @@ class Site(Guard):
     def _send_rendition(
         self, visit: Visit, item: Item, rendition: str, name: str = ""
     ) -> Response:
-        is_watched = bottle.request.environ.get("photos.is_watched", lambda: True)
+        is_watched = request.environ.get("photos.is_watched", lambda: True)
         path, status = self._library.rendition(item, rendition, is_watched)
-        version = bottle.request.query.get("v")
+        version = request.query.get("v")
         versioned = item.key != "" and version == item.version
         caching = cache_control(visit.visibility, versioned=versioned)
         media = Media(path, "image/webp", caching, name, status=status)
@@ -9623,7 +9625,7 @@ class Site(Guard):
     def send_thumbnail(self, visit: Visit) -> Response:
         """A thumbnail, made now if it is missing."""
         item = self._item(visit, Purpose.THUMBNAILS)
-        width = bottle.request.query.get("w") or WIDTHS[-1]
+        width = request.query.get("w") or WIDTHS[-1]
         if width not in WIDTHS:
             raise PhotosError(f"The width w is one of {THUMBNAIL_WIDTHS}.")
         if item.info is None or width not in thumbnail_names(item.info):
@@ -9632,7 +9634,7 @@ class Site(Guard):
 
     def send_preview(self, visit: Visit) -> Response:
         """The picture for the viewer; with size=full all pixels of what browsers cannot show."""
-        is_full = bottle.request.query.get("size") == FULL
+        is_full = request.query.get("size") == FULL
         item = self._item(visit, Purpose.FACTS if is_full else Purpose.ALL)
         if item.kind != PHOTO or (is_full and item.facts.browser_shows):
             raise NotFound("The original is what browsers show: see /photo/.")
@@ -9724,7 +9726,7 @@ class Site(Guard):
         takeaway = self._takeaways.of(
             album, title, visit.principal.scope, hides_places=self._hides_places(visit)
         )
-        version = bottle.request.query.get("v", "")
+        version = request.query.get("v", "")
         if not version:
             return self._show_zip_page(visit, album, takeaway)
         part = _number_asked("part")
@@ -9765,7 +9767,7 @@ class Site(Guard):
         etag = f'"{archive.key}"'
         wanted = dict(visit.headers)
         wanted.pop("If-Modified-Since", None)  # the version says it all
-        is_head = bottle.request.method != "GET"
+        is_head = request.method != "GET"
         if is_head:
             wanted.pop("Range", None)
         part = requested_part(wanted, etag, "", archive.size)
@@ -9842,12 +9844,12 @@ class Site(Guard):
 
     def send_static(self, visit: Visit) -> Response:
         """A css, js or icon file."""
-        name = bottle.request.url_args["name"]
+        name = request.url_args["name"]
         if name not in self._statics.files:
             raise NotFound
         media_type = STATIC_TYPES[os.path.splitext(name)[1]]
         response = self._make_document(self._statics.files[name], media_type, visit)
-        if bottle.request.query.get("v") == self._statics.key:
+        if request.query.get("v") == self._statics.key:
             response.set_header(
                 "Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable"
             )
@@ -9924,7 +9926,7 @@ class Site(Guard):
         """Add one small photo, for browsers without JavaScript; below a photo, take it back."""
         if visit.place.file:
             return self._take_back(visit)
-        sent = bottle.request.files.get("photo")
+        sent = request.files.get("photo")
         if sent is None:
             raise BadForm
         content = sent.file.read(PIECE_BYTES + 1)
@@ -9941,7 +9943,7 @@ class Site(Guard):
 
     def add_piece(self, visit: Visit) -> Response:
         """Take a piece of a file: a JSON answer says how much is there, or what became of it."""
-        query = bottle.request.query
+        query = request.query
         texts = [query.get(name, "") for name in ("size", "offset", "modified")]
         if not all(is_number(text, 15) for text in texts):
             raise PhotosError("A piece needs size, offset and modified.")
@@ -9949,7 +9951,7 @@ class Site(Guard):
         upload = self._upload(visit, query.getunicode("name") or "", size, modified / 1000)
         if size == 0:
             raise Unwanted("The file is empty.")
-        piece = bottle.request.body.read(PIECE_BYTES + 1)
+        piece = request.body.read(PIECE_BYTES + 1)
         if len(piece) > PIECE_BYTES:
             raise TooLarge("A piece may have 1 MB.")
         state = self._incoming.receive(upload, offset, piece)
@@ -9989,7 +9991,7 @@ class Site(Guard):
 
     def show_login(self, visit: Visit) -> Response:
         """The login form; somebody who is logged in goes on at once."""
-        target = safe_next(bottle.request.query.get("next", ""), visit.links.prefix)
+        target = safe_next(request.query.get("next", ""), visit.links.prefix)
         if visit.principal.is_user:
             return _redirect(target)
         return self._show("login", visit, target=target, error="", name="")
@@ -10024,7 +10026,7 @@ class Site(Guard):
         """Return what `verify` does, within the limits of an account. Raises as `_check_password`."""
         address = ""
         if self._config.trusted_proxy:
-            address = bottle.request.environ.get("REMOTE_ADDR", "")
+            address = request.environ.get("REMOTE_ADDR", "")
         self._limits.attempt(account, address)
         try:
             verified = verify()
@@ -10090,7 +10092,7 @@ class Site(Guard):
     ) -> Response:
         """Ask for whom a link is, and on which terms."""
         may_add = _field("add") != ""
-        if bottle.request.method != "POST":
+        if request.method != "POST":
             # To whoever may not add, an inbox is empty for ever.
             may_add = visit.place.rule.is_inbox
         return self._show(
@@ -10141,7 +10143,7 @@ class Site(Guard):
     def show_shares(self, visit: Visit) -> Response:
         """List the links for guests, and show one with its code."""
         shared = [self._shared_album(share) for share in self._shares.all()]
-        wanted = bottle.request.query.get("show")
+        wanted = request.query.get("show")
         shown = next((row for row in shared if row.share.id == wanted), None)
         code = ""
         if shown:
@@ -10156,7 +10158,7 @@ class Site(Guard):
     def end_share(self, visit: Visit) -> Response:
         """End a link for guests, at once."""
         try:
-            self._shares.end(bottle.request.url_args["id"])
+            self._shares.end(request.url_args["id"])
         except NoSuchShare:
             log.info("The link had ended already.")
         return _redirect(visit.links.shares())
@@ -10830,7 +10832,7 @@ def fetch(address: str, path: str, headers: Mapping[str, str], seconds: float) -
         kind = http.client.HTTPSConnection
     connection = kind(parts.hostname or "", parts.port, timeout=seconds)
     started = time.monotonic()
-    with contextlib.closing(connection):
+    with closing(connection):
         connection.request("GET", path, headers={"User-Agent": "photos", **headers})
         answer = connection.getresponse()
         body = answer.read(ANSWER_BYTES)
@@ -11203,7 +11205,7 @@ class View(NamedTuple):
 
 def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
     """Yield as whom `check --as` looks: a person, or a guest of each such share. Raises NoSuchUser."""
-    folded = unicodedata.normalize("NFC", name).strip().casefold()
+    folded = normalize("NFC", name).strip().casefold()
     if name == "visitor":
         yield View(VISITOR, Links("", ""))
     elif folded in users.names():
@@ -12113,7 +12115,7 @@ def show_addresses(config: Config) -> None:
 def confirm_opening(args: Arguments) -> None:
     """Say what strangers will find. Raises PhotosError unless the owner agrees to it."""
     _, library, _ = open_named(args)
-    with contextlib.closing(library):
+    with closing(library):
         print(*stranger_lines(library), sep="\n", flush=True)
     if args.yes:
         return
@@ -12453,7 +12455,7 @@ def read_deeply(library: Library) -> None:
 
 def run_index(args: Arguments) -> None:
     """Make all missing thumbnails and previews now, and name the files that cannot be shown."""
-    with contextlib.closing(open_library(*open_state(args))) as library:
+    with closing(open_library(*open_state(args))) as library:
         place = root_of(library)
         upkeep = Upkeep(library)
         library.index.is_quiet = True  # said at the end
@@ -12544,7 +12546,7 @@ def print_outside(state: Path, library: Library, users: UserStore) -> None:
 def run_check(args: Arguments) -> None:
     """Say in plain words who can see what, and what is wrong."""
     state, library, users = open_named(args)
-    with contextlib.closing(library):
+    with closing(library):
         config, guests = open_guests(args)
         if args.view_of:
             for view in views_named(users, guests, args.view_of):
