@@ -1015,12 +1015,6 @@ def network_host(family: socket.AddressFamily = socket.AF_INET) -> str | None:
     return None
 
 
-def is_in_private_network() -> bool:
-    """Whether other devices reach this machine by an address of a private network alone (IPv4)."""
-    host = network_host()
-    return host is not None and ipaddress.ip_address(host).is_private
-
-
 def local_name() -> str:
     """Return this machine's name in its network, HOST.local (RFC 6762); '': it is unknown."""
     name = f"{socket.gethostname().partition('.')[0]}.local"
@@ -2038,9 +2032,8 @@ class File:
     size: int  # bytes
     mtime: float  # s since the epoch
     changed: float  # s since the epoch: ctime, which also chmod and links to the file set
-    keywords: Keywords = (
-        NO_KEYWORDS  # of its name; of a link, of its target's real path too
-    )
+    # Of its name; of a link, of its target's real path too.
+    keywords: Keywords = NO_KEYWORDS
 
     @property
     def path(self) -> str:
@@ -6957,11 +6950,10 @@ def requested_part(headers: Headers, etag: str, modified: str, size: int) -> Par
 
 def cache_control(visibility: Visibility, *, versioned: bool) -> str:
     """Return how media may be cached: public ones by shared caches too, for 5 minutes at most."""
-    if not versioned and visibility == Visibility.PUBLIC:
-        return "public, no-cache"
+    scope = "public" if visibility == Visibility.PUBLIC else "private"
     if not versioned:
-        return "private, no-cache"
-    if visibility == Visibility.PUBLIC:
+        return f"{scope}, no-cache"
+    if scope == "public":
         return f"public, max-age={YEAR_SECONDS}, s-maxage={SHARED_SECONDS}, immutable"
     return f"private, max-age={YEAR_SECONDS}, immutable"
 
@@ -11018,13 +11010,8 @@ class Tunnel:
             try:
                 if address := self._address_now(metrics):
                     return address
-            except (
-                OSError,
-                ValueError,
-                AttributeError,
-                subprocess.SubprocessError,
-            ) as error:
-                log.warning("The tunnel tells no address: %s", error)
+            except (OSError, ValueError, AttributeError, subprocess.SubprocessError) as why:
+                log.warning("The tunnel tells no address: %s", why)
             if self._has_said(_NO_UDP) and not self._protocol:
                 self._protocol = ("--protocol", "http2")
                 break
@@ -11981,7 +11968,10 @@ def ask_settings(state: Path, home: str, present: Config | None, flags: Values) 
         is_in_library = present is not None or state.name == STATE_FOLDER
         answers["library"] = os.fspath(state.parent) if is_in_library else home
     is_first = present is None
-    if is_first and "host" not in flags and is_in_private_network():
+    own = network_host()
+    # In a private network, other devices alone reach this machine.
+    is_private = own is not None and ipaddress.ip_address(own).is_private
+    if is_first and "host" not in flags and is_private:
         answers["host"] = ANY_HOST
     own_port = present.port if present else 0
     for name in SETTINGS:
