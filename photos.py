@@ -82,7 +82,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -871,7 +871,7 @@ def _setting(
     default: Any, parse: Callable[[str], Any], help: str, question: str = "", hint: str = ""
 ) -> Any:
     metadata = {"parse": parse, "help": help, "question": question, "hint": hint}
-    return dataclasses.field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -957,17 +957,17 @@ class Config:
         return self.public_address.removesuffix(self.prefix)
 
 
-SETTINGS = {field.name: field for field in dataclasses.fields(Config)}
+SETTINGS = {setting.name: setting for setting in dataclasses.fields(Config)}
 
 
 def parse_setting(name: str, value: object) -> Any:
     """Check one value of config.json or a flag. Raises ValueError with a sentence for the owner."""
     if not isinstance(value, (str, int)):
         raise ValueError("It is neither text nor a number nor true nor false.")
-    field = SETTINGS[name]
-    if value == "" and field.default == "":
+    setting = SETTINGS[name]
+    if value == "" and setting.default == "":
         return value
-    return field.metadata["parse"](str(value))
+    return setting.metadata["parse"](str(value))
 
 
 def read_config(state: Path) -> Config | None:
@@ -1561,11 +1561,11 @@ class Job:
     path: str
     purpose: Purpose
     urgency: Urgency
-    future: Future[Info] = dataclasses.field(default_factory=Future)
+    future: Future[Info] = field(default_factory=Future)
     is_started: bool = False
     # They say whether somebody who waits for it now is still there.
-    watchers: list[Condition] = dataclasses.field(default_factory=list)
-    names: set[str] = dataclasses.field(default_factory=set)  # of what they wait for
+    watchers: list[Condition] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)  # of what they wait for
 
     @property
     def is_left(self) -> bool:
@@ -2108,10 +2108,10 @@ class Folder:
     files: Mapping[str, File]
     albums: Mapping[str, Name]
     has_links: bool = False
-    text: AlbumText = dataclasses.field(default_factory=AlbumText)
+    text: AlbumText = field(default_factory=AlbumText)
     problem: str = ""
-    others: Mapping[str, File] = dataclasses.field(default_factory=dict)  # RAW and the like
-    skipped: Mapping[str, Skipped] = dataclasses.field(default_factory=dict)  # by name
+    others: Mapping[str, File] = field(default_factory=dict)  # RAW and the like
+    skipped: Mapping[str, Skipped] = field(default_factory=dict)  # by name
     is_kept: ClassVar[bool] = False  # as a summary tells, its files looked at one by one
 
     def is_like(self, other: Folder) -> bool:
@@ -3541,7 +3541,7 @@ class Album:
     last_added: int
     cover: Item | None
     # Whether all but the albums below is what a summary tells.
-    is_as_kept: bool = dataclasses.field(default=False, compare=False)
+    is_as_kept: bool = field(default=False, compare=False)
 
     @property
     def items(self) -> Sequence[Item]:
@@ -3781,7 +3781,7 @@ class Survey:
     deadline: float
     before: Mapping[Parts, KeptAlbum]  # all albums, as the last look found them
     outdated: set[Parts]  # those of them that changed, and those above
-    albums: dict[Parts, KeptAlbum] = dataclasses.field(default_factory=dict)  # by this look
+    albums: dict[Parts, KeptAlbum] = field(default_factory=dict)  # by this look
     is_whole: bool = True  # whether nothing was left out
     # What `are_as_listed` takes of all folders below, as long as no other listing is the latest.
     listed: tuple[list[str], list[Key]] = ([], [()])
@@ -4815,14 +4815,6 @@ def merge_periods(start: dt.date, parts: Sequence[Period | MonthPart]) -> Period
         videos=sum(part.videos for part in parts),
         cover=choose_cover(covers),
     )
-
-
-def period_of(months: Iterable[Period], start: tuple[int, ...]) -> Period | None:
-    """Return the year or month that begins with some numbers; no numbers: all of the time."""
-    parts = [period for period in months if period.month[: len(start)] == start]
-    if not parts:
-        return None
-    return merge_periods(parts[0].start, parts)
 
 
 def words_of(album: Album, items: Iterable[Item]) -> Words:
@@ -7710,38 +7702,35 @@ class Incoming:
         An empty piece asks where to go on. Raises Conflict, TooLarge, Unwanted, NoRoom, Busy, StateError.
         """
         with keeping(self._folder):
-            return self._receive(upload, offset, piece)
-
-    def _receive(self, upload: Upload, offset: int, piece: bytes) -> int | Added:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        path = self._path(upload)
-        if not piece and not os.path.exists(path):
-            return 0
-        try:
-            file = try_lock(Path(path))
-        except OSError:  # a disk without locks, where nobody can tell who else writes
-            file = os.open(path, os.O_RDWR | AS_BYTES)
-        if file is None:
-            raise Busy("Another piece of this file is just being received.")
-        is_over = False
-        try:
-            size = os.fstat(file).st_size
-            if piece:
-                self._check_share(upload, path)
-                size = self._append(file, size, upload, offset, piece)
-            if size < upload.size:
-                return size
-            os.fsync(file)
-            is_over = True
-            return self._finish(upload, path)
-        except (Busy, StateError, OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            path = self._path(upload)
+            if not piece and not os.path.exists(path):
+                return 0
+            try:
+                file = try_lock(Path(path))
+            except OSError:  # a disk without locks, where nobody can tell who else writes
+                file = os.open(path, os.O_RDWR | AS_BYTES)
+            if file is None:
+                raise Busy("Another piece of this file is just being received.")
             is_over = False
-            raise
-        finally:
-            release_lock(file)
-            if is_over:
-                with suppress(OSError):
-                    os.unlink(path)
+            try:
+                size = os.fstat(file).st_size
+                if piece:
+                    self._check_share(upload, path)
+                    size = self._append(file, size, upload, offset, piece)
+                if size < upload.size:
+                    return size
+                os.fsync(file)
+                is_over = True
+                return self._finish(upload, path)
+            except (Busy, StateError, OSError):
+                is_over = False
+                raise
+            finally:
+                release_lock(file)
+                if is_over:
+                    with suppress(OSError):
+                        os.unlink(path)
 
     def _append(
         self, file: int, size: int, upload: Upload, offset: int, piece: bytes
@@ -9408,13 +9397,17 @@ class Site(Guard):
         values: Fields = {"sections": [], "here": visit.links.timeline(month)}
         years = itertools.groupby(months, key=lambda period: period.start.year)
         periods = [merge_periods(dt.date(year, 1, 1), [*parts]) for year, parts in years]
+        within = [period for period in months if period.month[: len(month)] == month]
         if month:
-            periods = [period for period in months if period.start.year == month[0]]
+            periods = within
         if len(month) == 2:
             periods = []
             values = self._month(visit, album, months, (month[0], month[1]), page)
-        elif page > 1 or (month and not periods):
+        elif page > 1 or (month and not within):
             raise NotFound
+        total = None
+        if within:
+            total = merge_periods(within[0].start, within)
         return self._render(
             "timeline",
             visit,
@@ -9424,7 +9417,7 @@ class Site(Guard):
             month=month,
             most=max((period.count for period in months), default=0),
             count=sum(period.count for period in months),
-            total=period_of(months, month),
+            total=total,
             bar_height=bar_height,
             **values,
         )
@@ -11926,15 +11919,6 @@ def parse_ready_tunnel(text: str) -> str:
     return kind
 
 
-def ask_host(present: str, question: str, hint: str) -> str:
-    """Ask whether other devices may open the site; the present address may say more than that."""
-    default = "no" if present in LOCAL_HOSTS else "yes"
-    host: str = ask(question, default, parse_host, hint)
-    if host == parse_host(default):
-        return present
-    return host
-
-
 def is_asked(name: str, answers: Values, *, is_first: bool) -> bool:
     """Whether the owner is asked for a setting: at first for as little as will do."""
     if not SETTINGS[name].metadata["question"]:
@@ -11953,7 +11937,12 @@ def ask_setting(name: str, default: Any, own_port: int) -> Any:
     metadata = SETTINGS[name].metadata
     question, hint, parse = metadata["question"], metadata["hint"], metadata["parse"]
     if name == "host":
-        return ask_host(default, question, hint)
+        usual = "no" if default in LOCAL_HOSTS else "yes"
+        host = ask(question, usual, parse, hint)
+        # The present address may say more than yes or no.
+        if host != parse(usual):
+            return host
+        return default
     if name == "port":
         parse = partial(parse_free_port, ours=own_port)
     if name == "tunnel":
@@ -12605,9 +12594,9 @@ def _folder_flags() -> argparse.ArgumentParser:
 
 
 def _add_setting_flags(command: argparse.ArgumentParser) -> None:
-    for name, field in SETTINGS.items():
+    for name, setting in SETTINGS.items():
         if name != "library":
-            help = field.metadata["help"]
+            help = setting.metadata["help"]
             kind: Fields = {}
             if name == "tunnel":
                 kind = {"nargs": "?", "const": "cloudflare"}
