@@ -11958,7 +11958,7 @@ def ask_settings(state: Path, home: str, present: Config | None, flags: Values) 
         answers["library"] = os.fspath(state.parent) if is_in_library else home
     is_first = present is None
     own = network_host()
-    # In a private network, other devices alone reach this machine.
+    # Devices of the same network alone reach an address of a private one (IPv4).
     is_private = own is not None and ipaddress.ip_address(own).is_private
     if is_first and "host" not in flags and is_private:
         answers["host"] = ANY_HOST
