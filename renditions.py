@@ -4442,6 +4442,7 @@ def alone_where_large(cache: Path, needed: int) -> Iterator[None]:
             until_done.enter_context(_folder_locked(cache, alone=is_large))
         if is_large:
             give_memory_back()
+            until_done.callback(give_memory_back)  # before another one begins
         yield
 
 
