@@ -5022,6 +5022,7 @@ BATCH = 48  # files whose renditions are asked for at once
 # A round of work takes so many times as long as the look for what there is to do.
 ROUND_LOOKS = 10
 LONGEST_ROUND = 120.0  # seconds
+VISIT_SECONDS = 0.02  # in which most pages are answered
 # With thumbnails alone there is all to look at after a third of the time.
 RENDERING_ORDER = (Purpose.THUMBNAILS, Purpose.ALL)
 
@@ -5274,6 +5275,7 @@ class Upkeep:
         self._is_wanted = threading.Event()  # whether somebody waits
         self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
         self._was_visited = threading.Event()
+        self._visited = -math.inf  # when, s on the monotonic clock, for the last time
         # Where the pass finds something to do, as it sees them now; None: there is no pass.
         self._folders: list[tuple[Parts, Folder]] | None = None
         self._unfinished: list[tuple[Parts, Folder]] = []  # those in which there is work
@@ -5316,6 +5318,7 @@ class Upkeep:
 
     def wake(self) -> None:
         """Have the next pass come soon: somebody looks at the library."""
+        self._visited = time.monotonic()
         if not self._was_visited.is_set():
             self._was_visited.set()
 
@@ -5353,6 +5356,11 @@ class Upkeep:
     def _is_asked(self) -> bool:
         """Say whether there are visitors, or somebody waits."""
         return self._was_visited.is_set() or self._is_wanted.is_set()
+
+    def _give_way(self) -> None:
+        """Let a visitor who has just come be answered first: the interpreter runs one thread."""
+        if time.monotonic() < self._visited + VISIT_SECONDS:
+            self._closed.wait(VISIT_SECONDS)
 
     def _is_at_rest(self) -> bool:
         """Say whether a library that had nothing to do is as it was: one stat a folder."""
@@ -5413,6 +5421,7 @@ class Upkeep:
             look = self._look()
             self._set_aside()
         for parts, folder in self._folders or ():
+            self._give_way()
             reasons = [reason for _, reason in self._problems_in(folder) if reason]
             self._problems[parts] = len(reasons)
         self.problem_count = sum(self._problems.get(parts, 0) for parts in self._seen)
@@ -5450,7 +5459,8 @@ class Upkeep:
         if learned is None or not made >= self._made or now > self._all_until:
             self._tidy = {}
             self._all_until = now + DAY_SECONDS
-            self._prunings = 2
+            # After a start it is enough that the index knows as many files as there are.
+            self._prunings = 2 if self._last_look else 0
         self._learned, self._made, self._changes = learned or set(), made, index.changes
         self._unplaced = set(self._learned)
         self._seen = {}
@@ -5467,6 +5477,7 @@ class Upkeep:
 
     def _as_seen(self, parts: Parts) -> Folder | None:
         """Return a folder that is as it was when nothing was left to do there: one stat."""
+        self._give_way()
         seen = self._tidy.get(parts)
         if seen is None or not seen.is_calm(CALM_SECONDS):
             return None
@@ -5550,6 +5561,7 @@ class Upkeep:
         is_there = self._look_up()
         unfinished = []
         for parts, folder in self._folders or ():
+            self._give_way()
             files = self._settled_in(folder, SETTLE_SECONDS)
             if any(self._needs_work(file, info, is_there) for file, info in files):
                 unfinished.append((parts, folder))

@@ -98,6 +98,36 @@ def test_the_background_pass_looks_for_work_only_where_a_file_has_changed(
     assert len(looks) == 4
 
 
+def test_the_background_pass_lets_a_visitor_who_has_just_come_go_first(
+    quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = photos.Upkeep(quiet())
+    monkeypatch.setattr(upkeep, "_work", lambda: False)
+    monkeypatch.setattr(photos, "VISIT_SECONDS", 60.0)
+    pauses: list[float] = []
+    monkeypatch.setattr(upkeep._closed, "wait", pauses.append)
+    upkeep._tend()
+    assert pauses == []
+    upkeep.wake()
+    upkeep._tend()
+    assert set(pauses) == {60.0}
+
+
+def test_after_a_start_the_cache_is_pruned_only_where_files_have_gone(
+    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = photos.Upkeep(quiet())
+    prunings: list[int] = []
+    monkeypatch.setattr(upkeep, "_work", lambda: False)
+    monkeypatch.setattr(upkeep, "prune", lambda: prunings.append(1))
+    upkeep._tend()
+    upkeep._tend()
+    assert prunings == []
+    (library / "loose.jpg").unlink()
+    upkeep._tend()
+    assert prunings == [1]
+
+
 def test_the_background_pass_has_few_files_in_the_hands_of_workers_at_once(
     open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
