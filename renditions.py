@@ -4381,6 +4381,13 @@ def _decoding_memory(image: Photo) -> int:
     return size * image.width * image.height
 
 
+def held_memory(image: Photo) -> int:
+    """Return how much of that stays until the photo is closed, bytes: the decoder of AVIF keeps all."""
+    if image.format == "AVIF":
+        return _decoding_memory(image)
+    return 0
+
+
 def _load(image: Photo, path: str, look: Look, box: Size) -> tuple[Picture, bool]:
     """Decode a photo, shrunk where its decoder can; say whether it is."""
     if look.grid:
@@ -4401,7 +4408,7 @@ def needed_memory(image: Photo, look: Look, side: int) -> int:
     making = int(MAKING_BYTES * image.width * image.height * shrink**2)
     if look.grid:
         return making
-    return max(making, _decoding_memory(image))
+    return max(held_memory(image) + making, _decoding_memory(image))
 
 
 def give_memory_back() -> None:
@@ -5163,18 +5170,22 @@ def save_renditions(
     return add_colours(info, image)
 
 
-def full_side(size: Size) -> int:
-    """Return the longest side of a full-size rendition: half of the photo's, where memory is short."""
+def full_side(size: Size, held: int) -> int:
+    """Return the longest side of a full-size rendition: half of the photo's, where memory is short.
+
+    `held`: bytes that stay in use meanwhile.
+    """
     width, height = size
-    while MAKING_BYTES * width * height > PIXELS_MEMORY:
+    most = PIXELS_MEMORY - held
+    while MAKING_BYTES * width * height > most and max(width, height) >= 2 * PREVIEW_SIDE:
         width, height = width // 2, height // 2
     return min(WEBP_SIDE, max(width, height))
 
 
-def _largest_side(info: Info, names: Sequence[str]) -> int:
+def _largest_side(info: Info, names: Sequence[str], held: int) -> int:
     """Return how large a photo must be decoded for renditions: its longest side, pixels."""
     if FULL in names:
-        return full_side((info.width, info.height))
+        return full_side((info.width, info.height), held)
     if PREVIEW in names:
         return preview_side((info.width, info.height))
     shape = max(1, info.height / info.width)
@@ -5205,7 +5216,7 @@ def render_photo(
 
     Raises like Pillow where nothing decodes.
     """
-    side = _largest_side(info, names)
+    side = _largest_side(info, names, held_memory(image))
     problem = ""
     with alone_where_large(cache, needed_memory(image, look, side)):
         try:

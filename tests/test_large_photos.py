@@ -194,20 +194,26 @@ def test_all_pixels_are_halved_where_memory_is_short(
 
 
 @pytest.mark.parametrize(
-    ("size", "memory", "side"),
+    ("size", "memory", "held", "side"),
     [
-        ((5712, 4284), 240, 5712),
-        ((8064, 6048), 240, 4032),
-        ((8064, 6048), 924, 8064),
-        ((16320, 12240), 924, 8160),
-        ((30000, 1000), 924, renditions.WEBP_SIDE),
+        ((5712, 4284), 240, 0, 5712),
+        ((5712, 4284), 240, 180, 2856),
+        ((5712, 4284), 240, 500, 2856),
+        ((8064, 6048), 240, 0, 4032),
+        ((8064, 6048), 924, 0, 8064),
+        ((16320, 12240), 924, 0, 8160),
+        ((30000, 1000), 924, 0, renditions.WEBP_SIDE),
     ],
 )
 def test_a_full_size_rendition_has_the_pixels_that_memory_allows(
-    size: tuple[int, int], memory: int, side: int, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int],
+    memory: int,
+    held: int,
+    side: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(renditions, "PIXELS_MEMORY", memory << 20)
-    assert renditions.full_side(size) == side
+    assert renditions.full_side(size, held << 20) == side
 
 
 SHARED, ALONE = 100, 101  # bytes
@@ -275,17 +281,19 @@ def test_a_cache_that_is_not_there_yet_keeps_nobody_waiting(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("form", "pixel"), [("PNG", 4), ("TIFF", 7), ("AVIF", 9), ("WEBP", 15)]
+    ("form", "small", "whole"),  # bytes a pixel: for a tenth of its sides, and for all
+    [("PNG", 4, 10), ("TIFF", 7, 10), ("AVIF", 9.1, 19), ("WEBP", 15, 15)],
 )
-def test_what_a_photo_needs_is_told_before_it_is_decoded(form: str, pixel: int) -> None:
+def test_what_a_photo_needs_is_told_before_it_is_decoded(
+    form: str, small: float, whole: float
+) -> None:
     if form == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     file = io.BytesIO()
     Image.new("RGB", (400, 300)).save(file, form)
     with Image.open(file) as image:
-        assert renditions.needed_memory(image, renditions.Look(), 40) == 400 * 300 * pixel
-        most = max(pixel, renditions.MAKING_BYTES)
-        assert renditions.needed_memory(image, renditions.Look(), 400) == 400 * 300 * most
+        assert renditions.needed_memory(image, renditions.Look(), 40) == 120_000 * small
+        assert renditions.needed_memory(image, renditions.Look(), 400) == 120_000 * whole
 
 
 @pytest.mark.whole
