@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 import re
 from collections.abc import Callable
@@ -188,6 +189,22 @@ def test_every_link_of_the_timeline_leads_to_a_page_whatever_the_clocks_said(
     answers = crawl(visitor, "/timeline/")
     assert {answer.status for answer in answers.values()} <= {200, 303}
     assert {"/timeline/0001/05/", "/timeline/0987/", "/timeline/9999/05/"} <= answers.keys()
+
+
+def test_the_years_below_the_rail_do_not_lie_on_each_other(
+    library: Path, ask: Ask, visitor: Client
+) -> None:
+    months = itertools.product((2014, 2015), range(1, 13))
+    dates = [f"{year}:{month:02}:01" for year, month in months]
+    for date in ("1601:06:06", "2004:03:01", "2009:05:01", *dates):
+        take(library / "Old" / f"{date.replace(':', '-')}.jpg", date)
+    ask("/timeline/")  # all photos are read by now
+    rail = visitor.get("/timeline/").text.partition("data-rail")[2]
+    bars = rail.split("<li")[1:]
+    labelled = [at for at, bar in enumerate(bars) if "data-year" in bar]
+    assert len(labelled) > 2
+    # On a phone all bars together are 366 pixels wide, and a year is 30.
+    assert all(len(bars) / 12 < b - a for a, b in itertools.pairwise(labelled))
 
 
 @pytest.mark.whole
