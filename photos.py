@@ -2358,9 +2358,8 @@ WHOLE_SECOND_TICK = 2.0  # of file systems that keep no fractions
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 Entry: TypeAlias = os.DirEntry[str]
-Recall: TypeAlias = Callable[
-    [Parts], Folder | None
-]  # returns a folder as it is known, if it is
+# Returns a folder as it is known already; None: it is not.
+Recall: TypeAlias = Callable[[Parts], Folder | None]
 
 
 def are_as_listed(paths: Sequence[str], states: list[Key]) -> bool:
@@ -2867,7 +2866,7 @@ class Index:
         self.changes = 0  # since the start, of what pages show
         self.checksums = 0  # noted since the start
         self._last_changed: deque[str] = deque(maxlen=CHANGES_KEPT)
-        # Between which changes the last question was, and the answer.
+        # The last answer of `changed_since`, behind the two counts of changes that it lies between.
         self._changed: tuple[Key, set[str]] = (), set()
         with suppress(OSError):
             self._remove_outdated()
@@ -2891,9 +2890,9 @@ class Index:
         file = open(self._path, "rb", opener=open_regular)
         with self._reading_lock:
             self._close()
-            closing = finalize(self, file.close)
-            closing.atexit = False  # the background pass may read until the process is gone
-            self._close = closing
+            self._close = finalize(self, file.close)
+            # The background pass may read until the process is gone.
+            self._close.atexit = False
             self._file = file
             self._inode = os.fstat(file.fileno()).st_ino
         self._understand.cache_clear()  # a place may hold another line by now
@@ -3208,11 +3207,11 @@ def file_now(name: str, folder: str) -> File:
     """
     path = os.path.join(folder, name)
     keywords = parse_file_name(name).keywords
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         status = os.lstat(path)
         if stat.S_ISREG(status.st_mode) and keywords is NO_KEYWORDS:
             return file_of(name, path, status, keywords)
-    return dataclasses.replace(ABSENT_FILE, name=name)
+    return replace(ABSENT_FILE, name=name)
 
 
 class KeptFiles(Mapping[str, File]):
@@ -3245,15 +3244,15 @@ class KeptFiles(Mapping[str, File]):
         return len(self._names)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class KeptFolder(Folder):
     """A folder as its summary tells."""
 
     path: str = ""
-    summary: Summary = dataclasses.field(kw_only=True)
+    summary: Summary = field(kw_only=True)
     is_kept: ClassVar[bool] = True
     # How its items are listed, by address.
-    lists: dict[Parts, Callable[[], Any]] = dataclasses.field(default_factory=dict)
+    lists: dict[Parts, Callable[[], Any]] = field(default_factory=dict)
 
     @property
     def is_large(self) -> bool:
@@ -3302,7 +3301,7 @@ class Summaries:
         self._root = os.fspath(root)
         self._cache = cache
         secret = secrets.token_bytes(SEAL_BYTES)
-        with contextlib.suppress(StateError, OSError):  # then nothing is recalled
+        with suppress(StateError, OSError):  # then nothing is recalled
             secret = read_secret(cache.parent)
         self._key = hmac.digest(secret, b"photos summaries", "sha256")
         # Dates that files alone tell are in the server's time zone.
@@ -3355,7 +3354,7 @@ class Summaries:
         text = json.dumps(summary._asdict(), default=str)
         content = text.encode()
         seal = self._seal(parts, stamp, listing.changed, summary.text.written, content)
-        with contextlib.suppress(OSError):  # such as of a cache that is full, or read only
+        with suppress(OSError):  # such as of a cache that is full, or read only
             file = self._file(stamp)
             file.write_bytes(seal + content)  # of half of which the seal is not valid
             give_to_owner(os.fspath(file))
@@ -3366,7 +3365,7 @@ class Summaries:
         names = {f"summary-{stamp.inode:x}" for stamp in stamps if stamp}
         for path in self._cache.glob("summary-*"):
             if path.name not in names:
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     path.unlink()
 
 
@@ -5058,7 +5057,7 @@ def sweep(cache: Path) -> None:
     """Delete what killed processes left half written in a cache and in the state folder around it."""
     renditions = (cache / RENDITIONS_FOLDER).glob("??")
     for folder in (cache.parent, cache, *renditions):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             for path in map(folder.joinpath, filter(is_left_over, os.listdir(folder))):
                 if time.time() - path.stat().st_mtime > TEMPORARY_SECONDS:
                     path.unlink()
@@ -5069,7 +5068,7 @@ def sweep_copies(folder: str, names: Iterable[str]) -> None:
     for name in names:
         path = os.path.join(folder, name)
         if re.fullmatch(rf"{re.escape(COPYING)}\w{{8}}", name):
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 if is_older(os.stat(path).st_ctime, LEFT_SECONDS):
                     os.unlink(path)
 
@@ -5144,7 +5143,7 @@ def note_checksum(library: Library, file: File, info: Info) -> None:
     if identity_text(status) == file.identity:
         info = library.index.glance(file.identity) or info
         library.damaged.judge(file.identity, info.crc, crc)
-        info = dataclasses.replace(info, crc=crc, crc_without_place=crc_without_place)
+        info = replace(info, crc=crc, crc_without_place=crc_without_place)
         library.index.put(file.identity, info)
 
 
@@ -5186,7 +5185,7 @@ class Watch:
     def _save(self) -> None:
         content = json.dumps([self._ended, self._last])
         # Where it cannot be written, the round begins again at the next start.
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             write_atomically(self._path, content.encode())
 
     def end(self) -> None:
@@ -5230,7 +5229,7 @@ class Watch:
         if info is None or info.crc < 0:  # it is read whole for the first time elsewhere
             return True
         length = 0
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self._crc, length = add_to_checksum(self._crc, file.path, self._offset)
         self._offset += length
         if length:
@@ -5358,7 +5357,7 @@ class Upkeep:
         return self._was_visited.is_set() or self._is_wanted.is_set()
 
     def _give_way(self) -> None:
-        """Let a visitor who has just come be answered first: the interpreter runs one thread."""
+        """Let a visitor who has just come be answered first: Python runs one thread at a time."""
         if time.monotonic() < self._visited + VISIT_SECONDS:
             self._closed.wait(VISIT_SECONDS)
 
@@ -5460,7 +5459,8 @@ class Upkeep:
             self._tidy = {}
             self._all_until = now + DAY_SECONDS
             # After a start it is enough that the index knows as many files as there are.
-            self._prunings = 2 if self._last_look else 0
+            if self._last_look:
+                self._prunings = 2
         self._learned, self._made, self._changes = learned or set(), made, index.changes
         self._unplaced = set(self._learned)
         self._seen = {}
@@ -5611,7 +5611,7 @@ class Upkeep:
         """Return what says whether a rendition is there, by the key of its photo and its name."""
         counts = [len(folder.files) for _, folder in self._unfinished]
         if self._folders is not None and sum(counts) < FEW_FILES:
-            return functools.partial(is_made, self._library.cache)
+            return partial(is_made, self._library.cache)
         made = {
             folder.name: ManyNames(os.listdir(folder)) for folder in self._made_folders()
         }
@@ -5729,7 +5729,7 @@ class Upkeep:
             for entry in list(os.scandir(folder)):
                 if entry.name.endswith(".webp"):
                     # another server has just deleted it
-                    with contextlib.suppress(FileNotFoundError):
+                    with suppress(FileNotFoundError):
                         yield self._rendition(entry)
 
     def _rendition(self, entry: Entry) -> Rendition:
@@ -7672,6 +7672,17 @@ def keeping(folder: Path) -> Iterator[None]:
         raise Unwritable(error.filename or folder, error) from None
 
 
+def _open_alone(path: Path) -> int | None:
+    """Open an upload to write to it; None: another thread or process does so. Raises OSError.
+
+    On a disk without locks nobody can tell.
+    """
+    try:
+        return try_lock(path)
+    except OSError:
+        return os.open(path, os.O_RDWR | AS_BYTES)
+
+
 class Incoming:
     """The uploads that are not whole yet, each a file in the state folder. Thread-safe."""
 
@@ -7714,35 +7725,35 @@ class Incoming:
         An empty piece asks where to go on. Raises Conflict, TooLarge, Unwanted, NoRoom, Busy, StateError.
         """
         with keeping(self._folder):
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            path = self._path(upload)
-            if not piece and not os.path.exists(path):
-                return 0
-            try:
-                file = try_lock(Path(path))
-            except OSError:  # a disk without locks, where nobody can tell who else writes
-                file = os.open(path, os.O_RDWR | AS_BYTES)
-            if file is None:
-                raise Busy("Another piece of this file is just being received.")
+            return self._receive(upload, offset, piece)
+
+    def _receive(self, upload: Upload, offset: int, piece: bytes) -> int | Added:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._path(upload)
+        if not piece and not os.path.exists(path):
+            return 0
+        file = _open_alone(Path(path))
+        if file is None:
+            raise Busy("Another piece of this file is just being received.")
+        is_over = False
+        try:
+            size = os.fstat(file).st_size
+            if piece:
+                self._check_share(upload, path)
+                size = self._append(file, size, upload, offset, piece)
+            if size < upload.size:
+                return size
+            os.fsync(file)
+            is_over = True
+            return self._finish(upload, path)
+        except (Busy, StateError, OSError):
             is_over = False
-            try:
-                size = os.fstat(file).st_size
-                if piece:
-                    self._check_share(upload, path)
-                    size = self._append(file, size, upload, offset, piece)
-                if size < upload.size:
-                    return size
-                os.fsync(file)
-                is_over = True
-                return self._finish(upload, path)
-            except (Busy, StateError, OSError):
-                is_over = False
-                raise
-            finally:
-                release_lock(file)
-                if is_over:
-                    with suppress(OSError):
-                        os.unlink(path)
+            raise
+        finally:
+            release_lock(file)
+            if is_over:
+                with suppress(OSError):
+                    os.unlink(path)
 
     def _append(
         self, file: int, size: int, upload: Upload, offset: int, piece: bytes
@@ -7751,10 +7762,7 @@ class Incoming:
             raise Conflict(f"The file goes on at byte {size}.")
         if size + len(piece) > upload.size:
             raise TooLarge("The file is longer than was told.")
-        disk = shutil.disk_usage(self._folder)
-        left = disk.free - (upload.size - size)
-        if left < max(FREE_BYTES, FREE_SHARE * disk.total):
-            raise NoRoom("There is too little room on the disk.")
+        self._check_room(upload.size - size)
         try:
             os.lseek(file, size, os.SEEK_SET)
             rest = memoryview(piece)
@@ -7764,6 +7772,12 @@ class Incoming:
             os.ftruncate(file, size)  # so that the last good piece counts
             raise
         return size + len(piece)
+
+    def _check_room(self, size: int) -> None:
+        """Raise NoRoom where so many bytes would leave too little of the disk."""
+        disk = shutil.disk_usage(self._folder)
+        if disk.free - size < max(FREE_BYTES, FREE_SHARE * disk.total):
+            raise NoRoom("There is too little room on the disk.")
 
     def _finish(self, upload: Upload, path: str) -> Added:
         """Look into a file that is whole, and lay it into its album."""
@@ -8449,14 +8463,17 @@ JSON_FIELDS = (
 )
 
 
+def _problem_as_json(info: Info) -> str:
+    if info.partial:
+        return "partial"
+    if info.problem:
+        return "no picture"
+    return ""
+
+
 def item_as_json(item: Item, links: Links, principal: Principal) -> Fields:
     """Return what scripts may know of an item; where it was taken only for users."""
     info, addresses = item.facts, links.of(item)
-    problem = ""
-    if info.partial:
-        problem = "partial"
-    elif info.problem:
-        problem = "no picture"
     facts: Fields = {
         "name": item.title,
         "kind": item.kind,
@@ -8468,7 +8485,7 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> Fields:
         "url": addresses.page,
         "original": addresses.original,
         "download": addresses.download,
-        "problem": problem,
+        "problem": _problem_as_json(info),
     }
     if item.has_picture:
         thumbnails = {str(width): addresses.thumbnail(width) for width in THUMBNAIL_WIDTHS}
@@ -8714,6 +8731,22 @@ def _number_asked(name: str = "page") -> int:
     if is_number(text, 6) and int(text) > 0:
         return int(text)
     raise NotFound
+
+
+def _query_asked() -> str:
+    """Return the search that is asked for, without what no page can show; '': none, or no UTF-8."""
+    text: str = request.query.getunicode("q") or ""
+    words = _NOT_XML.sub(" ", text[:QUERY_LETTERS]).split()
+    return " ".join(words)
+
+
+def _month_asked() -> tuple[int, ...]:
+    """Return the year and month that an address names, as far as it does. Raises NotFound for other names."""
+    names = request.url_args.values()
+    for text, digits in zip(names, (4, 2), strict=False):
+        if not is_number(text, digits) or len(text) < digits:
+            raise NotFound
+    return tuple(map(int, names))
 
 
 class Paging(NamedTuple):
@@ -9380,11 +9413,7 @@ class Site(Guard):
 
     def show_timeline(self, visit: Visit) -> Response:
         """The years in which something was taken; the months of one; or a page of a month."""
-        names = request.url_args.values()  # year and month, if they are asked for
-        for text, digits in zip(names, (4, 2), strict=False):
-            if not is_number(text, digits) or len(text) < digits:
-                raise NotFound
-        month = tuple(map(int, names))
+        month = _month_asked()
         album = self._library.album(visit.place, visit.principal)
         page = _number_asked()
         links, language = visit.links, visit.texts.language
@@ -9464,9 +9493,7 @@ class Site(Guard):
 
     def show_search(self, visit: Visit) -> Response:
         """What somebody finds by a search: albums, then photos of all albums, the newest first."""
-        text = request.query.getunicode("q") or ""  # '' where it is no UTF-8
-        words = _NOT_XML.sub(" ", text[:QUERY_LETTERS]).split()  # what a page can show
-        query, page = " ".join(words), _number_asked()
+        query, page = _query_asked(), _number_asked()
         album = self._library.album(visit.place, visit.principal)
         # Nobody asks for the same twice, so that such pages are not kept.
         with self._turn():

@@ -4382,7 +4382,7 @@ def _decoding_memory(image: Photo) -> int:
 
 
 def held_memory(image: Photo) -> int:
-    """Return how much of that stays until the photo is closed, bytes: the decoder of AVIF keeps all."""
+    """Return how much a decoder keeps until its photo is closed, bytes: that of AVIF keeps all pixels."""
     if image.format == "AVIF":
         return _decoding_memory(image)
     return 0
@@ -4442,9 +4442,9 @@ def _folder_locked(folder: Path, *, alone: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def alone_where_large(cache: Path, needed: int) -> Iterator[None]:
     """Wait until what takes so many bytes fits in with what the other workers of a cache are at."""
+    is_large = needed > SHARED_MEMORY
     with contextlib.ExitStack() as until_done:
         # Whoever waits here to be alone lets nobody pass, or would wait for ever.
-        is_large = needed > SHARED_MEMORY
         with _folder_locked(cache.parent, alone=True):
             until_done.enter_context(_folder_locked(cache, alone=is_large))
         if is_large:
@@ -5183,7 +5183,10 @@ def full_side(size: Size, held: int) -> int:
 
 
 def _largest_side(info: Info, names: Sequence[str], held: int) -> int:
-    """Return how large a photo must be decoded for renditions: its longest side, pixels."""
+    """Return how large a photo must be decoded for renditions: its longest side, pixels.
+
+    `held`: as `full_side` takes it.
+    """
     if FULL in names:
         return full_side((info.width, info.height), held)
     if PREVIEW in names:
