@@ -31,6 +31,15 @@ def eventually_told(page: Any, is_so: Callable[[], Any]) -> Any:
     return eventually(look)
 
 
+def follow(page: Any, link: Any) -> None:
+    """Click a link or a button and wait until the page behind it is there to its end.
+
+    A click alone waits for the first bytes of that page, and what is counted then may be half.
+    """
+    with page.expect_navigation():
+        link.click()
+
+
 class Browser:
     """Chromium, which is started again after it had to be ended.
 

@@ -18,7 +18,7 @@ import pytest
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent))
 
-from browsing import CLOSE_SECONDS, TEST_SECONDS, Browser, closed_already
+from browsing import CLOSE_SECONDS, TEST_SECONDS, Browser, closed_already, follow
 from drawing import draw, exif
 from gallery import Gallery, open_gallery
 from looking import Open, read
@@ -409,7 +409,7 @@ def sees_all_pictures(page: Any) -> int:
 def log_in(page: Any, password: str = PASSWORD, name: str = "Anna") -> None:
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    follow(page, page.get_by_role("main").get_by_role("button", name="Log in"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

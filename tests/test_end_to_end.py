@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 import processes
 import pytest
+from browsing import follow
 from conftest import DESKTOP, PHONE, PICTURES, log_in, needed, sees_all_pictures, set_up
 from drawing import draw, exif
 from processes import Server, Terminal, eventually, free_port, processes_about, request
@@ -178,13 +179,6 @@ def test_an_owner_copies_the_one_file_next_to_the_albums_and_later_a_newer_one(
         assert terminal.end() == 0 and "Traceback" not in terminal.screen
 
 
-def follow(page: Any, link: Any) -> None:
-    """Click a link and wait for its page."""
-    target = link.get_attribute("href")
-    link.click()
-    page.wait_for_url(lambda url: url.endswith(target))
-
-
 def leaf_through(page: Any, albums: Path) -> None:
     page.goto("/")
     assert page.title() == "Our photos"
@@ -254,14 +248,14 @@ def test_private_albums_need_a_login_that_leads_back(
         == "Hidden"
     )
     sees_all_pictures(page)
-    page.get_by_role("link", name="Silly faces").click()
+    follow(page, page.get_by_role("link", name="Silly faces"))
     assert page.locator("h1 .badge").inner_text() == "Private"
     assert sees_all_pictures(page) == 2
     picture = page.locator(".grid img").first.evaluate("image => image.currentSrc")
     cookies = page.context.cookies()
     assert [(c["httpOnly"], c["secure"]) for c in cookies] == [(True, False)]
 
-    page.get_by_role("button", name="Log out").click()
+    follow(page, page.get_by_role("button", name="Log out"))
     page.wait_for_url(f"{server.address}/")
     assert (
         page.get_by_text("Silly faces").count() == 0
@@ -469,20 +463,20 @@ def test_everything_works_without_javascript(
     server = serve(set_up(albums))
     page = open_window(server.address, java_script_enabled=False)
     page.goto("/")
-    page.get_by_role("link", name="Thailand 2024").click()
-    page.locator(".grid a").first.click()
-    page.get_by_role("link", name="Next photo").click()
+    follow(page, page.get_by_role("link", name="Thailand 2024"))
+    follow(page, page.locator(".grid a").first)
+    follow(page, page.get_by_role("link", name="Next photo"))
     assert "2 of" in page.inner_text(".facts")
-    page.get_by_role("link", name="Previous photo").click()
+    follow(page, page.get_by_role("link", name="Previous photo"))
     assert "1 of" in page.inner_text(".facts")
-    page.locator("a.picture").click()
+    follow(page, page.locator("a.picture"))
     assert urlsplit(page.url).path.startswith(("/photo/Thailand", "/preview/Thailand"))
     page.goto("/")
-    page.get_by_role("link", name="Log in").click()
+    follow(page, page.get_by_role("link", name="Log in"))
     log_in(page)
-    page.get_by_role("link", name="Silly faces").click()
+    follow(page, page.get_by_role("link", name="Silly faces"))
     assert page.inner_text("h1 .badge") == "Private"
-    page.get_by_role("button", name="Log out").click()
+    follow(page, page.get_by_role("button", name="Log out"))
     assert page.get_by_role("link", name="Silly faces").count() == 0
 
 
@@ -713,15 +707,15 @@ def test_behind_a_tls_proxy_below_a_prefix(
         "127.0.0.1",
     )
 
-    page.get_by_role("link", name="All albums").first.click()
-    page.get_by_role("link", name="Thailand 2024").click()
+    follow(page, page.get_by_role("link", name="All albums").first)
+    follow(page, page.get_by_role("link", name="Thailand 2024"))
     page.locator(".grid a[href*=yes]").click()
     viewer = page.get_by_role("dialog", name="Photo viewer")
     viewer.get_by_role("button", name="Next photo").click()
     sees_all_pictures(page)
     viewer.get_by_role("button", name="Close").click()
     viewer.wait_for(state="hidden")
-    page.get_by_role("button", name="Log out").click()
+    follow(page, page.get_by_role("button", name="Log out"))
     page.wait_for_url(f"{public}/")
     assert page.context.cookies() == [] and page.get_by_text("Silly faces").count() == 0
     assert all(inside)

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from browsing import eventually_told
+from browsing import eventually_told, follow
 from conftest import DESKTOP, PHONE, PICTURES, SAMPLES, log_in, needed, set_up
 from drawing import draw, exif
 from playwright.sync_api import Error
@@ -992,7 +992,7 @@ def test_pages_of_a_long_album_are_links_without_javascript(
     page = open_window(gallery.address, java_script_enabled=False)
     page.goto("/album/Long/")
     for number in (2, 3):
-        page.get_by_role("link", name="Next page").click()
+        follow(page, page.get_by_role("link", name="Next page"))
         assert (
             page.locator(".grid a")
             .first.get_attribute("href")
