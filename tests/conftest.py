@@ -23,7 +23,7 @@ from drawing import draw, exif
 from gallery import Gallery, open_gallery
 from looking import Open, read
 from outside import StandIn
-from processes import Server, eventually
+from processes import PATIENCE, Server, eventually
 from visiting import PASSWORD, Client
 
 import photos
@@ -349,7 +349,7 @@ def open_window(chromium: Browser, serve: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(chromium.new_context(base_url=address, **{**DESKTOP, **options}))
         origin = "://".join(urlsplit(address)[:2])
         page = contexts[-1].new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE * 1000)
 
         def is_closed(url: str) -> bool:
             return urlsplit(url).path in closed

@@ -19,6 +19,8 @@ from typing import Any
 
 import photos
 
+# s, until what should happen counts as not happening: an idle machine takes less than one.
+PATIENCE = 40
 PROGRAM = (sys.executable, os.path.abspath(photos.__file__))
 # A new session takes the first terminal that it opens as its own: Ctrl-C and getpass need that.
 # Takes the terminal, and heeds its Ctrl-C: what runs in the background of a shell is started to ignore it.
@@ -47,7 +49,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def eventually(is_so: Callable[[], Any], seconds: float = 15, pause: float = 0.02) -> Any:
+def eventually(
+    is_so: Callable[[], Any], seconds: float = PATIENCE, pause: float = 0.02
+) -> Any:
     """Poll until something is true and return it; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := is_so()):

@@ -536,7 +536,7 @@ def test_a_killed_worker_costs_no_photo(slow_album: Callable[[int], Path]) -> No
             eventually(lambda gone=worker: gone not in processes_about(cache))
         assert b" 200 " in visitor.recv(100)
         check_thumbnails(server, 4)
-    eventually(lambda: not processes_about(cache), 10)
+    eventually(lambda: not processes_about(cache))
 
 
 def test_a_killed_server_loses_nothing(slow_album: Callable[[int], Path]) -> None:
@@ -554,7 +554,7 @@ def test_a_killed_server_loses_nothing(slow_album: Callable[[int], Path]) -> Non
         assert len(list((state / "cache").rglob("*-preview.webp"))) < 8, (
             "all was done before"
         )
-        eventually(lambda: not processes_about(state / "cache"), 10)
+        eventually(lambda: not processes_about(state / "cache"))
     assert (state / "users.json").read_bytes() == users
     assert photos.read_config(state) == photos.Config(title="Our photos")
     with Server(library) as server:
@@ -598,14 +598,14 @@ def test_stopping_is_quick_while_hundreds_wait_for_thumbnails(
             answered, _, _ = select.select(waiting, [], [], 0.1)
             return any(b" 503 " in visitor.recv(100) for visitor in answered)
 
-        eventually(is_one_refused, 30)
+        eventually(is_one_refused)
         assert server.get("/healthz")[0] == 200
         for each in signals[:-1]:
             server.process.send_signal(each)
             eventually(lambda: is_stopping(server.process))
         status, seconds = server.end(signals[-1])
         assert status == 0 and seconds < 5, server.output
-    eventually(lambda: not processes_about(library / ".photos" / "cache"), 10)
+    eventually(lambda: not processes_about(library / ".photos" / "cache"))
 
 
 # Elsewhere

@@ -315,7 +315,7 @@ def test_a_file_that_was_written_anew_is_sent_anew(library: Path, visitor: Clien
     after = visitor.get("/photo/Trip/one.jpg", If_None_Match=before.headers["etag"])
     assert (after.status, after.body) == (200, path.read_bytes())
     shown = lambda: json.loads(visitor.get("/api/album/Trip").body)["items"][0]["preview"]  # noqa: E731
-    eventually(lambda: shown() != version, 3 * photos.LISTING_SECONDS)
+    eventually(lambda: shown() != version)
 
 
 # Ranges

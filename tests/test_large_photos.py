@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from making import COLOURS
 from PIL import Image, features
+from processes import PATIENCE
 
 import photos
 import renditions
@@ -271,8 +272,8 @@ def test_who_waits_or_needs_much_memory_first_gives_back_what_was_kept(
     with renditions.alone_where_large(cache, ALONE):
         assert given_back.acquire(blocking=False)
         begin(cache, SHARED)
-        assert given_back.acquire(timeout=10)
-    assert given_back.acquire(timeout=10), "195 MB of a HEIC would stay for a minute"
+        assert given_back.acquire(timeout=PATIENCE)
+    assert given_back.acquire(timeout=PATIENCE), "195 MB of a HEIC would stay for a minute"
 
 
 def test_a_cache_that_is_not_there_yet_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -557,7 +557,7 @@ def test_no_worker_and_no_ffmpeg_outlives_a_server_that_is_killed(
     if work == "is stopped":
         os.kill(pid, signal.SIGSTOP)
     server.kill()
-    eventually(lambda: not group_of(pid), seconds=2)
+    eventually(lambda: not group_of(pid), seconds=10)
 
 
 def test_the_workers_of_a_library_that_was_never_read_start_at_once(
