@@ -7544,7 +7544,7 @@ NOT_AS_ADDED = "This file is not the one that was added."
 WITHDRAWING = ".withdrawn-"  # begins names in an album, which nothing shows
 # What Linux, macOS (ENOTSUP) and Windows (EINVAL) say of disks without links, such as exFAT.
 NO_LINKS = errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL
-# For files that come without a suffix; phones give all others one.
+# For files that come without the suffix of a photo or a film; phones give all others one.
 SUFFIXES = {
     "image/jpeg": ".jpg",
     "image/png": ".png",
@@ -7573,23 +7573,26 @@ class Upload(NamedTuple):
 class Added(NamedTuple):
     """What became of an upload."""
 
-    name: str  # in the album
+    # In the album; of what was there already, the sender's: another's is not for everybody.
+    name: str
     is_new: bool  # False: the same bytes were there already
 
 
 def name_to_add(name: str, media_type: str) -> str:
     """Return the name under which a file is added: one that is shown, whoever chose it.
 
-    Neither keywords nor `cover` count in it: these are the owner's words.
+    Neither keywords, `cover` nor `icon.png` count in it: these are the owner's words. Its suffix is
+    that of a photo or a film, so that it is no album.txt, and nothing that a system would run.
     """
     name = safe_name(name).lstrip(".@~#") or "_"
     if not expected_kind(name):
-        name += SUFFIXES.get(media_type, "")
+        name += SUFFIXES.get(media_type, RARE_SUFFIX)
     stem, suffix = os.path.splitext(name)
     if parse_file_name(name).keywords is not NO_KEYWORDS:
         stem = re.sub(r"\W", "_", stem)
         name = f"{stem}{suffix}"
-    if stem.casefold() == "cover" or is_ignored(name) or is_leftover(name):
+    is_owners = stem.casefold() == "cover" or name.casefold() in ICON_NAMES
+    if is_owners or is_ignored(name) or is_leftover(name):
         name = f"photo {name}"
     return name
 

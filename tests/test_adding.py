@@ -19,6 +19,7 @@ from drawing import draw
 from visiting import OWN, PASSWORD, Answer, Client, Page
 
 import photos
+import renditions
 
 pytestmark = pytest.mark.usefixtures("patient")
 
@@ -241,6 +242,33 @@ def test_a_name_is_made_one_that_is_shown_and_nothing_else(
     items = json.loads(ben.get("/api/album/Party").text)["items"]
     assert {item["name"] for item in items} == {"first.jpg", added}
     assert not (library / "outside.jpg").exists()
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("format", ["TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("name", ["album.txt", "open me.hta", "photos.pyz", "x.private"])
+def test_whatever_a_file_is_called_its_suffix_is_a_photos(
+    name: str, format: str, ben: Client, inbox: Path, tmp_path: Path
+) -> None:
+    content = draw(tmp_path / "drawn", format=format).read_bytes()
+    added = add(ben, name, content)["name"]
+    assert names_in(inbox) == {"first.jpg", added}
+    assert os.path.splitext(added)[1] in renditions.PHOTO_SUFFIXES
+    items = json.loads(ben.get("/api/album/Party").text)["items"]
+    assert {item["name"] for item in items} == {"first.jpg", added}
+
+
+@pytest.mark.parametrize("container", renditions.CONTAINERS)
+def test_a_film_of_any_kind_gets_the_suffix_of_a_film(container: str) -> None:
+    media_type = renditions.CONTAINERS[container].media_type
+    for name in ("album.txt", "run.bat", "page.html", "film"):
+        added = photos.name_to_add(name, media_type)
+        assert renditions.expected_kind(added) == renditions.VIDEO
+
+
+@pytest.mark.parametrize("name", ["icon.png", "Icon.PNG", "cover.png"])
+def test_no_file_is_added_by_a_name_that_is_the_owners(name: str) -> None:
+    assert photos.name_to_add(name, "image/png") == f"photo {name}"
 
 
 @pytest.mark.whole
