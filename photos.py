@@ -7553,10 +7553,13 @@ SUFFIXES = {
     "image/webp": ".webp",
     "image/gif": ".gif",
     "image/avif": ".avif",
+    "image/tiff": ".tif",
+    "image/bmp": ".bmp",
     "video/mp4": ".mp4",
     "video/quicktime": ".mov",
     "video/webm": ".webm",
 }
+RARE_SUFFIX = ".mpg"  # for films of other kinds
 
 
 class Upload(NamedTuple):
@@ -7791,8 +7794,8 @@ class Incoming:
         info = self._library.look_into(path)
         if info.kind not in (PHOTO, VIDEO) or info.problem:
             raise Unwanted(info.problem or "This is neither a photo nor a film.")
-        if same := self._same_in(upload.folder, path):
-            return Added(same, is_new=False)
+        if self._is_in(upload.folder, path):
+            return Added(upload.name, is_new=False)
         name = name_to_add(upload.name, info.media_type)
         return Added(self._lay(upload, path, name, info.key), is_new=True)
 
@@ -7838,15 +7841,15 @@ class Incoming:
             self._added.withdraw(file.identity)
 
     @staticmethod
-    def _same_in(folder: str, path: str) -> str:
-        """Return the name of a file that is shown and has the same bytes; '': there is none."""
+    def _is_in(folder: str, path: str) -> bool:
+        """Say whether a folder has a file that is shown and has the same bytes."""
         filecmp.clear_cache()  # of what it said of others with these paths, sizes and times
         with os.scandir(folder) as entries:
             for entry in entries:
                 is_shown = entry.is_file() and not is_ignored(entry.name)
                 if is_shown and filecmp.cmp(entry.path, path, shallow=False):
-                    return entry.name
-        return ""
+                    return True
+        return False
 
     def sweep(self) -> None:
         """Delete the uploads that nobody went on with for a week, and what is long in the bin."""
@@ -9986,8 +9989,6 @@ class Site(Guard):
         if isinstance(state, Added):
             self._upkeep.wake()
             facts = {"name": display(state.name), "new": state.is_new}
-            if visit.principal.only_adds and not state.is_new:
-                facts["name"] = upload.name  # another guest's name for it is not told
         return self._make_document(
             Document(json.dumps(facts).encode()),
             "application/json",

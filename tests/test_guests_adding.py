@@ -60,6 +60,14 @@ def put(
     return client.request("PUT", f"{address}?{urlencode(query)}", content, **OWN)
 
 
+def send_form(client: Client, address: str, name: str, content: bytes) -> Answer:
+    """Send a photo as a browser without JavaScript does."""
+    head = f'--b\r\nContent-Disposition: form-data; name="photo"; filename="{name}"\r\n\r\n'
+    body = head.encode() + content + b"\r\n--b--\r\n"
+    form = "multipart/form-data; boundary=b"
+    return client.request("POST", address, body, type=form, **OWN)
+
+
 def names(client: Client, address: str) -> set[str]:
     return {item["name"] for item in json.loads(client.get(address).text)["items"]}
 
@@ -168,7 +176,24 @@ def test_what_was_added_to_an_inbox_is_told_to_nobody_else(
     put(visitor, f"{mine}/add/", "private name.jpg", red)
     answer = put(visitor, f"{theirs}/add/", "my name.jpg", red)
     assert json.loads(answer.text) == {"name": "my name.jpg", "new": False}
+    page = send_form(visitor, f"{theirs}/add/", "my name.jpg", red).text
+    assert "my name.jpg" in page and "private name" not in page
     assert names(visitor, f"{theirs}/api/album") == set()
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", ["Grandpa.private.jpg", os.fsdecode(b"\xff\xfe.jpg")])
+def test_who_adds_what_is_there_already_does_not_learn_its_name(
+    visitor: Client, link: Link, library: Path, tmp_path: Path, name: str
+) -> None:
+    prefix = link("Trip")
+    red = picture("red", tmp_path)
+    (library / "Trip" / name).write_bytes(red)
+    answer = put(visitor, f"{prefix}/add/", "mine.jpg", red)
+    assert json.loads(answer.text) == {"name": "mine.jpg", "new": False}
+    answer = send_form(visitor, f"{prefix}/add/", "mine.jpg", red)
+    assert answer.status == 200
+    assert "mine.jpg" in answer.text and "Grandpa" not in answer.text
 
 
 def test_an_inbox_below_a_shared_album_is_not_in_the_share(
