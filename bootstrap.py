@@ -370,9 +370,7 @@ def temporary_name(folder: str) -> str:
 
 WAIT_SECONDS = 30.0  # at most, for another process that unpacks; one takes about a second
 RETRY_SECONDS = 0.02  # between two attempts to get the lock
-WRITERS = (
-    16  # threads; each waits for the disk, and one thread would take ten times as long
-)
+WRITERS = 16  # threads; each waits for the disk, and one would take ten times as long
 
 
 def try_lock(descriptor: int) -> None:
@@ -600,13 +598,7 @@ PACKAGES = frozenset(
     "PIL _pillow_heif bottle jwt photos pillow_heif renditions segno waitress".split()
 )
 OLDEST_PILLOW = (11, 1)  # of the machine's own, that photos.py can run with
-PILLOW_FEATURES = (
-    "jpg",
-    "zlib",
-    "webp",
-    "avif",
-    "littlecms2",
-)  # as PIL.features names them
+PILLOW_FEATURES = "jpg zlib webp avif littlecms2".split()  # as PIL.features names them
 
 
 def load(folders: Iterable[str], paths: Iterable[str]) -> ModuleType:
