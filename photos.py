@@ -5275,9 +5275,10 @@ class Upkeep:
         self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
         self._was_visited = threading.Event()
         self._visited = -math.inf  # when, s on the monotonic clock, for the last time
-        # Where the pass finds something to do, as it sees them now; None: there is no pass.
-        self._folders: list[tuple[Parts, Folder]] | None = None
-        self._unfinished: list[tuple[Parts, Folder]] = []  # those in which there is work
+        # Where the pass finds something to do, as it sees them now.
+        self._folders: list[tuple[Parts, Folder]] = []
+        # Those in which there is work; None: there is no pass.
+        self._unfinished: list[tuple[Parts, Folder]] | None = None
         self._seen: dict[Parts, Seen] = {}  # all folders, at the last look
         self._tidy: dict[Parts, Seen] = {}  # those in which nothing was left to do
         self._all_until = 0.0  # s on the monotonic clock: all files are looked at then
@@ -5318,8 +5319,7 @@ class Upkeep:
     def wake(self) -> None:
         """Have the next pass come soon: somebody looks at the library."""
         self._visited = time.monotonic()
-        if not self._was_visited.is_set():
-            self._was_visited.set()
+        self._was_visited.set()
 
     def run(self) -> None:
         """Read and render what is new or changed until the library is closed. Runs in a thread."""
@@ -5381,8 +5381,7 @@ class Upkeep:
             is_calm = self._is_calm(look, CALM_SECONDS)
             self._note_tidy()
         finally:
-            self._folders = None
-            self._unfinished = []
+            self._folders, self._unfinished = [], None
         count = sum(seen.file_count for seen in self._seen.values())
         if look != before and self._library.index.count != count:
             self._prunings = 2  # the second one deletes what the first has missed
@@ -5401,8 +5400,10 @@ class Upkeep:
 
     def _note_tidy(self) -> None:
         """Note the folders in which nothing is left to do, so that the next pass leaves them alone."""
+        if not self._is_tidy:
+            return
         failing = self._library.failing()
-        for parts, folder in self._folders or () if self._is_tidy else ():
+        for parts, folder in self._folders:
             seen = self._seen[parts]
             if seen.is_calm(SETTLE_SECONDS) and failing.isdisjoint(folder.identities):
                 self._tidy[parts] = seen
@@ -5419,7 +5420,7 @@ class Upkeep:
             self.trim()
             look = self._look()
             self._set_aside()
-        for parts, folder in self._folders or ():
+        for parts, folder in self._folders:
             self._give_way()
             reasons = [reason for _, reason in self._problems_in(folder) if reason]
             self._problems[parts] = len(reasons)
@@ -5437,7 +5438,7 @@ class Upkeep:
         # Somebody may delete the cache.
         made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
-        self._folders, self._unfinished = None, []  # which leave the memory first
+        self._folders, self._unfinished = [], None  # which leave the memory first
         self._folders = self._walk({folder.name for folder in self._made_folders()})
         self._unfinished = self._folders
         self._library.summarise(self._folders)
@@ -5530,7 +5531,9 @@ class Upkeep:
     def _render(self, seconds: float) -> list[tuple[File, Purpose]]:
         """Render what is missing, all thumbnails first, for so long; return what was tried."""
         tried: list[tuple[File, Purpose]] = []
-        for purpose in RENDERING_ORDER if self._has_room else ():
+        if not self._has_room:
+            return tried
+        for purpose in RENDERING_ORDER:
             tried += [(file, purpose) for file in self._render_for(purpose, seconds)]
             if any(itertools.starmap(self._is_rendered, tried)):
                 break
@@ -5560,7 +5563,7 @@ class Upkeep:
         """Leave alone, until the next look, the folders in which there is nothing to do."""
         is_there = self._look_up()
         unfinished = []
-        for parts, folder in self._folders or ():
+        for parts, folder in self._folders:
             self._give_way()
             files = self._settled_in(folder, SETTLE_SECONDS)
             if any(self._needs_work(file, info, is_there) for file, info in files):
@@ -5580,8 +5583,10 @@ class Upkeep:
 
     def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
-        is_pass = self._folders is not None
-        for _, folder in self._unfinished if is_pass else self._library.walk():
+        folders = self._unfinished
+        if folders is None:
+            folders = self._library.walk()
+        for _, folder in folders:
             yield from self._settled_in(folder, seconds)
 
     def _settled_in(
@@ -5609,8 +5614,8 @@ class Upkeep:
 
     def _look_up(self) -> Callable[[str, str], bool]:
         """Return what says whether a rendition is there, by the key of its photo and its name."""
-        counts = [len(folder.files) for _, folder in self._unfinished]
-        if self._folders is not None and sum(counts) < FEW_FILES:
+        counts = [len(folder.files) for _, folder in self._unfinished or ()]
+        if self._unfinished is not None and sum(counts) < FEW_FILES:
             return partial(is_made, self._library.cache)
         made = {
             folder.name: ManyNames(os.listdir(folder)) for folder in self._made_folders()
@@ -5763,11 +5768,10 @@ class Upkeep:
     def located(self) -> list[str]:
         """Return the files that tell where they were taken, whatever is cut out, in natural order."""
         paths = []
-        for parts, folder in self._library.walk():
-            for file in folder.files.values():
-                info = self._library.index.get(file.identity)
-                if info and info.kind and info.place_kept:
-                    paths.append(display(os.path.join(*parts, file.name)))
+        for path, file in files_of(self._library):
+            info = self._library.index.get(file.identity)
+            if info and info.kind and info.place_kept:
+                paths.append(path)
         return sorted(paths, key=natural)
 
     def problems(self) -> list[Problem]:
