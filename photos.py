@@ -3747,12 +3747,13 @@ class DerivedAlbum(NamedTuple):
     album: Album
     added: frozenset[str]  # by a guest's share
 
-    def is_current(self, place: Place, changed: set[str] | None) -> bool:
-        """Say whether the album is as it was; `changed`: files whose facts were told since."""
+    def is_current(self, place: Place, principal: Principal, index: Index) -> bool:
+        """Say whether the album is as if it were derived now."""
+        changed = index.changed_since(self.changes)
         is_same_folder = self.place.folder is place.folder
         is_same_address = self.place.address == place.address
         is_same = is_same_folder and is_same_address and self.place.now == place.now
-        if not is_same or changed is None:
+        if not is_same or changed is None or self.added != principal.added:
             return False
         return not self.album.may_differ(place.folder, changed)
 
@@ -3992,15 +3993,11 @@ class Library:
         """Return an album without those below it; where time is over, as a summary told it once."""
         principal, folder = survey.principal, place.folder
         is_known = (place.parts, principal.scope) in self._derived
-        if (
-            survey.has_time
-            or is_known
-            or principal.only_adds
-            or not isinstance(folder, KeptFolder)
-        ):
-            return self._own_album(place, principal)
-        survey.is_whole = survey.is_whole and self._is_valid(folder.summary)
-        return self._recalled(place, folder)
+        may_take_long = not is_known and not principal.only_adds
+        if may_take_long and not survey.has_time and isinstance(folder, KeptFolder):
+            survey.is_whole = survey.is_whole and self._is_valid(folder.summary)
+            return self._recalled(place, folder)
+        return self._own_album(place, principal)
 
     def _own_album(self, place: Place, principal: Principal) -> Album:
         """Return an album without those below it, derived again only after a change."""
@@ -4008,9 +4005,7 @@ class Library:
         with self._deriving_locks.setdefault(key, threading.Lock()):
             derived = self._derived.get(key)
             changes = self.index.changes
-            changed = self.index.changed_since(derived.changes) if derived else None
-            is_same_guest = derived is not None and derived.added == principal.added
-            if derived and is_same_guest and derived.is_current(place, changed):
+            if derived and derived.is_current(place, principal, self.index):
                 album = derived.album
             else:
                 album = self._derive(place, principal)
