@@ -2317,11 +2317,8 @@ def first_openable(names: Iterable[str], place: Place, principal: Principal) -> 
 
 def file_place(name: str, place: Place, principal: Principal) -> Place | None:
     """Return the place of a file of an album; None: it is not there, or may not be opened."""
-    folder, file = place.folder, None
-    if name in folder.files:
-        file = folder.files[name]
-    elif name in folder.others:
-        file = folder.others[name]
+    folder = place.folder
+    file = folder.files.get(name) or folder.others.get(name)
     own = file.keywords if file else None
     identity = file.identity if file else ""
     rule = openable_rule(own, place, principal, identity)
@@ -3674,16 +3671,11 @@ def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
     if before.retry != NEVER and before.changed not in (0, changed):
         return replace(info, added=before.added)  # it may be readable by now
     sums = info if info.crc >= 0 else before  # not every look notes them
-    info = replace(
-        info,
-        added=before.added,
-        changed=changed,
-        crc=sums.crc,
-        crc_without_place=sums.crc_without_place,
+    with_sums = partial(
+        replace, changed=changed, crc=sums.crc, crc_without_place=sums.crc_without_place
     )
-    before = replace(
-        before, changed=changed, crc=info.crc, crc_without_place=info.crc_without_place
-    )
+    before = with_sums(before)
+    info = with_sums(info, added=before.added)
     was_decoded = info.colour != "" or info.no_poster or info.problem != ""
     if not was_decoded and before.key:
         return before  # which tells more
