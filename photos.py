@@ -8377,12 +8377,12 @@ class Links:
             self._paths[parts] = path
         return path
 
-    def _to(self, kind: str, parts: Parts = (), *parameters: str, page: int = 1) -> str:
+    def _to(self, kind: str, parts: Parts = (), **parameters: str | int) -> str:
+        """Return an address; a parameter that is '' or 1 goes without saying."""
         address = f"{self.prefix}/{kind}{self._path(parts)}"
-        if page > 1:
-            parameters = (*parameters, f"page={page}")
-        if parameters:
-            return f"{address}?{'&'.join(parameters)}"
+        query = {name: value for name, value in parameters.items() if value not in ("", 1)}
+        if query:
+            return f"{address}?{urlencode(query)}"
         return address
 
     def album(self, address: Parts, page: int = 1) -> str:
@@ -8407,10 +8407,7 @@ class Links:
         return self._to("zip", address or ("",))
 
     def zip(self, address: Parts, version: str, part: int = 1) -> str:
-        parameters = [f"v={version}"]
-        if part > 1:
-            parameters.append(f"part={part}")
-        return self._to("zip", address or ("",), *parameters)
+        return self._to("zip", address or ("",), v=version, part=part)
 
     def api(self, address: Parts, page: int = 1) -> str:
         return self._to("api/album", address, page=page)
@@ -8422,8 +8419,7 @@ class Links:
         return self._to("timeline", (*parts, ""), page=page)
 
     def search(self, query: str = "", page: int = 1) -> str:
-        parameters = [urlencode({"q": query})] if query else []
-        return self._to("search", (), *parameters, page=page)
+        return self._to("search", q=query, page=page)
 
     def manifest(self) -> str:
         return self._to("manifest.webmanifest")
@@ -8438,20 +8434,19 @@ class Links:
         return self._to("share", address or ("",))
 
     def shares(self, share_id: str = "") -> str:
-        return self._to("shares", (), *([f"show={share_id}"] if share_id else []))
+        return self._to("shares", show=share_id)
 
     def end(self, share_id: str) -> str:
         return self._to("shares", (share_id, "end"))
 
     def login(self, target: str = "") -> str:
-        parameters = [urlencode({"next": target})] if target else []
-        return self._to("login", (), *parameters)
+        return self._to("login", next=target)
 
     def logout(self) -> str:
         return self._to("logout")
 
     def static(self, name: str) -> str:
-        return self._to("static", (name,), f"v={self._statics_key}")
+        return self._to("static", (name,), v=self._statics_key)
 
 
 # Facts that scripts get of an item where they are known.
