@@ -6904,7 +6904,7 @@ def is_unchanged(headers: Headers, etag: str, modified: str) -> bool:
     """Evaluate the conditions of a GET; If-None-Match goes first (RFC 9110, 13.2.2)."""
     if "If-None-Match" in headers:
         return is_current(headers["If-None-Match"], etag)
-    if "If-Modified-Since" not in headers:
+    if "If-Modified-Since" not in headers or not modified:
         return False
     since = bottle.parse_date(headers["If-Modified-Since"])
     return since is not None and bottle.parse_date(modified) <= since
@@ -6917,18 +6917,31 @@ class Part(NamedTuple):
     start: int = 0
     end: int = 0
 
+    def headers(self, size: int) -> dict[str, str]:
+        """Return the headers that say which bytes of so many are sent."""
+        if self.status == 304:
+            return {}
+        if self.status == 416:
+            return {"Content-Range": f"bytes */{size}"}
+        headers = {"Content-Length": str(self.end - self.start)}
+        if self.status == 206:
+            headers["Content-Range"] = f"bytes {self.start}-{self.end - 1}/{size}"
+        return headers
 
-def requested_part(headers: Headers, etag: str, modified: str, size: int) -> Part:
-    """Return what a GET asks of a file (RFC 9110, 13 and 14).
 
-    `headers`: the request's; `modified`: the response's Last-Modified; `size` in bytes.
+def requested_part(
+    method: str, headers: Headers, etag: str, modified: str, size: int
+) -> Part:
+    """Return what a GET or HEAD asks of a file (RFC 9110, 13 and 14); a range is for GET alone.
+
+    `headers`: the request's; `modified`: the response's Last-Modified or ''; `size` in bytes.
     """
     if is_unchanged(headers, etag, modified):
         return Part(304)
     whole = Part(200, 0, size)
     is_same = headers.get("If-Range", etag) in (etag, modified)
     match = _RANGE.fullmatch(headers.get("Range", ""))
-    if not match or not is_same:
+    if method != "GET" or not match or not is_same:
         return whole
     first, last = match.groups()
     is_backwards = first and last and int(last) < int(first)
@@ -9233,18 +9246,13 @@ class Guard:
         _, size = media.piece or (0, status.st_size)
         etag = media.etag(status)
         modified = bottle.http_date(plausible(status.st_mtime))
-        wanted = dict(visit.headers)
-        if request.method != "GET":
-            wanted.pop("Range", None)
-        part = requested_part(wanted, etag, modified, size)
+        part = requested_part(request.method, visit.headers, etag, modified, size)
         headers = media.headers | {"ETag": etag, "Last-Modified": modified}
         if part.status == 416:
-            headers = {"Content-Range": f"bytes */{size}", "Cache-Control": "no-store"}
+            headers = {"Cache-Control": "no-store"}
+        headers |= part.headers(size)
         if part.status in (304, 416):
             return Response(status=part.status, headers=headers)
-        if part.status == 206:
-            headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
-        headers["Content-Length"] = str(part.end - part.start)
         body = self._body_of(visit, media, exact_identity(status), part)
         return Response(body, part.status, headers)
 
@@ -9781,12 +9789,7 @@ class Site(Guard):
     def _send_zip(self, visit: Visit, archive: Archive, name: str) -> Response:
         """Answer with a ZIP or a range of it (RFC 9110, 13 and 14)."""
         etag = f'"{archive.key}"'
-        wanted = dict(visit.headers)
-        wanted.pop("If-Modified-Since", None)  # the version says it all
-        is_head = request.method != "GET"
-        if is_head:
-            wanted.pop("Range", None)
-        part = requested_part(wanted, etag, "", archive.size)
+        part = requested_part(request.method, visit.headers, etag, "", archive.size)
         headers = {
             "Content-Type": "application/zip",
             "Content-Disposition": attachment(name),
@@ -9794,15 +9797,11 @@ class Site(Guard):
             "Accept-Ranges": "bytes",
             "Vary": "Cookie",
             "ETag": etag,
+            **part.headers(archive.size),
         }
-        if part.status == 416:
-            headers["Content-Range"] = f"bytes */{archive.size}"
         if part.status in (304, 416):
             return Response(status=part.status, headers=headers)
-        if part.status == 206:
-            headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{archive.size}"
-        headers["Content-Length"] = str(part.end - part.start)
-        if is_head:
+        if request.method != "GET":
             return Response(b"", part.status, headers)
         blocks = archive.blocks(part.start, part.end)
         body = self._takeaways.send(blocks, partial(self._is_still_open, visit))
