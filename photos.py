@@ -5377,7 +5377,7 @@ class Upkeep:
         if may_prune and (self._prunings or self._orphans):
             self.prune()
             self._pruned = now
-            self._prunings -= 1
+            self._prunings = max(0, self._prunings - 1)
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
         if is_calm and not is_anything_left:

@@ -128,6 +128,27 @@ def test_after_a_start_the_cache_is_pruned_only_where_files_have_gone(
     assert prunings == [1]
 
 
+def test_a_cache_that_was_pruned_once_more_is_left_alone_afterwards(
+    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = photos.Upkeep(quiet())
+    orphans = iter([{"a.webp"}, {"b.webp"}])
+    prunings: list[set[str]] = []
+
+    def prune() -> None:
+        upkeep._orphans = next(orphans, set())
+        prunings.append(upkeep._orphans)
+
+    monkeypatch.setattr(upkeep, "_work", lambda: False)
+    monkeypatch.setattr(upkeep, "prune", prune)
+    monkeypatch.setattr(photos, "CALM_SECONDS", 0.0)
+    upkeep._tend()
+    (library / "loose.jpg").unlink()
+    for _ in range(6):
+        upkeep._tend()
+    assert prunings == [{"a.webp"}, {"b.webp"}, set()]
+
+
 def test_the_background_pass_has_few_files_in_the_hands_of_workers_at_once(
     open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
