@@ -2444,27 +2444,30 @@ class Folders:
         asked_at = time.time()
         # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
         with self._listing_lock(parts):
-            listing = self._last_listing(parts, path)
+            listing = self._last_listing(parts)
             if listing and listing.listed_at >= asked_at:
                 return listing.folder
             if folder := self._unchanged(parts, fresh=fresh):
                 return folder
-            self._list_again(parts, path)
+            self._list_again(parts)
             return self._listings[parts].folder
 
     def look(self, parts: Parts) -> Folder:
         """List a folder with all its files, also where `listing` returns a kept one."""
-        path = os.path.join(self._path, *parts)
         with self._listing_lock(parts):
-            listing = self._last_listing(parts, path)
+            listing = self._last_listing(parts)
             folder = self._unchanged(parts, fresh=True)
             if listing and not listing.folder.is_kept and folder:
                 return folder
-            return self._list_again(parts, path)
+            return self._list_again(parts)
 
-    def _last_listing(self, parts: Parts, path: str) -> Listing | None:
+    def _path_of(self, parts: Parts) -> str:
+        return os.path.join(self._path, *parts)
+
+    def _last_listing(self, parts: Parts) -> Listing | None:
         """Return how a folder was listed last, by an earlier server if need be."""
         if parts not in self._listings:
+            path = self._path_of(parts)
             changed = changed_ns(path)
             folder = self.recall(parts)
             if folder:
@@ -2473,14 +2476,13 @@ class Folders:
         return self._listings.get(parts)
 
     def is_at_hand(self, parts: Parts) -> bool:
-        """Say whether a folder need not be listed, unless it changed: it was, maybe by an earlier server."""
-        path = os.path.join(self._path, *parts)
+        """Say whether a folder was listed already, maybe by an earlier server."""
         with self._listing_lock(parts):
-            return self._last_listing(parts, path) is not None
+            return self._last_listing(parts) is not None
 
     def newest_first(self, parts: Parts, names: Iterable[str]) -> list[str]:
         """Return the names of folders in a folder, those that were written last first."""
-        path = os.path.join(self._path, *parts)
+        path = self._path_of(parts)
 
         def written(name: str) -> int:
             stamp = identity_of(os.path.join(path, name))
@@ -2526,8 +2528,9 @@ class Folders:
         is_same = are_as_listed([listing.path], [listing.state])
         return listing.folder if is_same else None
 
-    def _list_again(self, parts: Parts, path: str) -> Folder:
+    def _list_again(self, parts: Parts) -> Folder:
         before = self._listings.get(parts)
+        path = self._path_of(parts)
         listed_at = time.time()
         changed = changed_ns(path)
         folder = self._read_folder(parts, path)
@@ -2604,7 +2607,7 @@ class Folders:
     def _state_names_in(self, parts: Parts) -> set[str]:
         """Return the names by which the state folder, its cache, or the site's icon lies in a folder."""
         icons = set() if parts else set(ICON_NAMES)
-        real = Path(os.path.realpath(os.path.join(self._path, *parts)))
+        real = Path(os.path.realpath(self._path_of(parts)))
         own = (self._state, self._state / "cache")
         return icons | {path.name for path in own if path.parent == real}
 
@@ -2656,7 +2659,7 @@ class Folders:
         A folder that was listed without links has none as long as it is as it was: a step down
         has just looked. What leads to the library itself is looked at in any case.
         """
-        path = os.path.join(self._path, *place.parts)
+        path = self._path_of(place.parts)
         has_plain_root = self._is_plain and not any(map(os.path.islink, self._steps))
         if has_links or not has_plain_root:
             return real_path(path)
@@ -2677,7 +2680,7 @@ class Folders:
         keywords = self._keywords_along(real)
         if keywords is None or not principal.is_guest:
             return keywords
-        shared = real_path(os.path.join(self._path, *principal.root))
+        shared = real_path(self._path_of(principal.root))
         if not is_within(real, shared):
             return keywords
         below = real[len(shared) :].split(os.sep)

@@ -280,7 +280,7 @@ def test_after_a_restart_nothing_is_listed_again_and_everything_is_as_it_was(
     monkeypatch.setattr(photos, "LARGE_FOLDER", -1)
     listed = []
     monkeypatch.setattr(
-        photos.Folders, "_list_again", lambda folders, parts, path: listed.append(parts)
+        photos.Folders, "_list_again", lambda folders, parts: listed.append(parts)
     )
     assert {who: all_told(again, who) for who in EVERYBODY} == before
     assert listed == []
