@@ -1110,7 +1110,7 @@ class Keywords:
     is_inbox: bool = False
 
     def rule(self, circumstances: Circumstances) -> Rule:
-        """Return what the keywords mean on that day, with those users."""
+        """Return what the keywords mean on a day, with the users that there are then."""
         if not self.is_understood or not self.mentioned <= circumstances.users:
             return OWNER_ONLY
         if self.until and circumstances.today > self.until:
@@ -1119,7 +1119,7 @@ class Keywords:
 
     @functools.cached_property
     def _rule(self) -> Rule:
-        """What they mean while nothing of that is over."""
+        """What the keywords mean up to their last day, where all the users are registered."""
         return Rule(self.visibility, self.people, is_inbox=self.is_inbox)
 
 
@@ -2440,7 +2440,6 @@ class Folders:
         if folder := self._unchanged(parts, fresh=fresh):
             return folder
         leave_to_thread()
-        path = os.path.join(self._path, *parts)
         asked_at = time.time()
         # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
         with self._listing_lock(parts):
@@ -2936,7 +2935,7 @@ class Index:
         return self._look_up(identity, self._understand)
 
     def glance(self, identity: str) -> Info | None:
-        """Return what is known of a file, and leave it in the file: who goes through all files asks once."""
+        """Return what is known of a file, and keep none of it in memory: to go through all files."""
         return self._look_up(identity, self._read)
 
     def _look_up(
@@ -4255,7 +4254,7 @@ class Library:
         return folders
 
     def flags(self) -> list[tuple[str, Flag]]:
-        """Return the folders and files of which the owner should look at the name: path and why, in order."""
+        """Return whose names the owner should look at: path and why, in natural order."""
         now = self.folders.circumstances()
         flags = []
         for place in self.places():
@@ -4418,10 +4417,12 @@ class Library:
 
     def is_due(self, file: File, info: Info) -> bool:
         """Say whether a file whose worker died, or was short of something, is tried again now."""
+        if info.problem == "" or info.retry != AT_START:
+            return False
         keys = [(file.identity, purpose) for purpose in MADE_AHEAD]
         failures = [failure for key in keys if (failure := self._failures.get(key))]
-        is_over = all(time.monotonic() > failure.until for failure in failures)
-        return info.problem != "" and info.retry == AT_START and bool(failures) and is_over
+        now = time.monotonic()
+        return bool(failures) and all(failure.until < now for failure in failures)
 
     def failing(self) -> set[str]:
         """Return the identities of files of which something could not be made at the last try."""
@@ -5071,7 +5072,7 @@ class Problem(NamedTuple):
 
 
 class ManyNames:
-    """Texts of which only is asked whether they are among these, in eight bytes each instead of a hundred."""
+    """Many texts, to ask whether one is among them: eight bytes each instead of a hundred."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._hashes = array.array("q", sorted(map(hash, names)))
