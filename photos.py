@@ -2931,31 +2931,23 @@ class Index:
         except (ValueError, TypeError, RecursionError):
             return None
 
-    def get(self, identity: str) -> Info | None:
-        return self._look_up(identity, self._understand)
-
-    def glance(self, identity: str) -> Info | None:
-        """Return what is known of a file, and keep none of it in memory: to go through all files."""
-        return self._look_up(identity, self._read)
-
-    def _look_up(
-        self, identity: str, read: Callable[[int | str], Info | None]
-    ) -> Info | None:
+    def get(self, identity: str, *, once: bool = False) -> Info | None:
+        """Return what is known of a file; `once`: nobody asks for it again soon."""
         entry = self._entries.get(identity)
         if entry is None or isinstance(entry, Info):
             return entry
-        info = read(entry)
+        info = self._read(entry) if once else self._understand(entry)
         if info:
             return info
         leave_to_thread()
         with self._lock:
             if self._entries.get(identity) is entry:
                 del self._entries[identity]
-        return self._look_up(identity, read)  # the file may just have been written afresh
+        return self.get(identity, once=once)  # the file may just have been written afresh
 
     def put(self, identity: str, info: Info) -> None:
         """Remember what a file is; what is to be tried again, only while the program runs."""
-        before = self.glance(identity)
+        before = self.get(identity, once=True)
         line = _index_line(identity, info)
         former = _index_line(identity, before) if before else ""
         shown = _shown_of(line.encode("ascii"))
@@ -4066,8 +4058,7 @@ class Library:
     ) -> Item:
         """Return an item of a kept folder, its file looked at now; `once`: nobody asks for it again."""
         file = file_now(name, folder.path)
-        look_up = self.index.glance if once else self.index.get
-        info = look_up(file.identity)
+        info = self.index.get(file.identity, once=once)
         item = self._item_of(place, file, info, VISITOR)
         filmed = folder.summary.filmed
         if filmed is None or item.kind != VIDEO:
@@ -4141,10 +4132,10 @@ class Library:
     ) -> tuple[Item, ...]:
         """Return the photos and videos of a folder that were read, oldest first; `once`: nobody asks again."""
         folder = place.folder
-        look_up = self.index.glance if once else self.index.get
         items = []
         for file in folder.files.values():
-            item = self._item_of(place, file, look_up(file.identity), principal)
+            info = self.index.get(file.identity, once=once)
+            item = self._item_of(place, file, info, principal)
             is_item = item.is_shown and not photo_of(file, folder, self.index)
             rule = file.keywords.rule(place.now)
             if is_item and may_find(principal, rule, file.identity):
@@ -4324,7 +4315,7 @@ class Library:
         name: str = "",
     ) -> Future[Info]:
         leave_to_thread()
-        info = self.index.glance(file.identity)
+        info = self.index.get(file.identity, once=True)
         if purpose is Purpose.FACTS and info and info.key and info.retry == NEVER:
             # Tells whether it still is what was read, also where a write set its mtime back.
             purpose = Purpose.KEY
@@ -4367,7 +4358,7 @@ class Library:
             self._note_failure(job, info)
         if info.retry == AT_ONCE or is_changing:
             return info
-        before = self.index.glance(job.identity)
+        before = self.index.get(job.identity, once=True)
         if before and before.key and info.key not in ("", before.key):
             if before.crc >= 0:  # of the same inode, size and mtime
                 self.damaged.note(job.identity, before.crc)
@@ -5132,7 +5123,7 @@ def note_checksum(library: Library, file: File, info: Info) -> None:
         return
     # What was written meanwhile has another identity, and is read at the next pass.
     if identity_text(status) == file.identity:
-        info = library.index.glance(file.identity) or info
+        info = library.index.get(file.identity, once=True) or info
         library.damaged.judge(file.identity, info.crc, crc)
         info = replace(info, crc=crc, crc_without_place=crc_without_place)
         library.index.put(file.identity, info)
@@ -5544,7 +5535,7 @@ class Upkeep:
         return rendered
 
     def _is_rendered(self, file: File, purpose: Purpose) -> bool:
-        info = self._library.index.glance(file.identity)
+        info = self._library.index.get(file.identity, once=True)
         if info is None:
             return False
         names = rendition_names(info, purpose)
@@ -5586,7 +5577,7 @@ class Upkeep:
         for file in folder.files.values():
             is_settled = is_older(max(file.mtime, file.changed), seconds)
             if is_settled and not self._library.rests(file):
-                yield file, self._library.index.glance(file.identity)
+                yield file, self._library.index.get(file.identity, once=True)
 
     def unread(self, settled: float) -> list[File]:
         """Return the files that are not as they were read, for at least `settled` seconds."""
@@ -5660,7 +5651,7 @@ class Upkeep:
             sweep_copies(album, folder.skipped)
         folders = [folder for _, folder in walked]
         identities = {identity for folder in folders for identity in folder.identities}
-        infos = map(self._library.index.glance, identities)
+        infos = (self._library.index.get(identity, once=True) for identity in identities)
         keys = ManyNames(info.key for info in infos if info)
         if not keys or any(folder.stamp is None for folder in folders):
             return
@@ -5746,7 +5737,7 @@ class Upkeep:
         yield "", folder.problem
         yield ALBUM_TEXT, folder.text.problem
         for name, file in folder.files.items():
-            info = self._library.index.glance(file.identity)
+            info = self._library.index.get(file.identity, once=True)
             if self._library.rests(file):
                 yield name, TOO_LATE
             elif info and kind_of(file, info):

@@ -63,7 +63,7 @@ def test_a_line_that_stands_where_an_older_one_stood_is_read_anew(tmp_path: Path
     index.put("one", checked)
     index.put("gone", KNOWN)
     index.keep({"one"})
-    assert index.get("one") == index.glance("one") == checked
+    assert index.get("one") == index.get("one", once=True) == checked
 
 
 def test_what_has_changed_is_counted_once_for_all_albums_that_ask(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_an_index_that_holds_much_of_no_use_is_written_afresh(tmp_path: Path) ->
     assert index._path.stat().st_ino == inode
     for known in (index, photos.Index(tmp_path)):
         assert {name: known.get(name) for name in names} == infos
-        assert {name: known.glance(name) for name in names} == infos
+        assert {name: known.get(name, once=True) for name in names} == infos
         assert known.sum_of(sorted(names)) == facts
 
 
@@ -318,8 +318,8 @@ def test_facts_outlive_the_file_that_somebody_deletes_or_writes_afresh(
         index._path.unlink()
     index.put("two", KNOWN)
     for _ in range(2):
-        assert index.get("one") == index.glance("one") == KNOWN
-        assert index.get("two") == index.glance("two") == KNOWN
+        assert index.get("one") == index.get("one", once=True) == KNOWN
+        assert index.get("two") == index.get("two", once=True) == KNOWN
         index.keep({"one", "two"})
     index = photos.Index(tmp_path)
     assert index.get("one") == index.get("two") == KNOWN
@@ -359,7 +359,7 @@ def test_an_index_that_cannot_be_written_is_kept_in_memory(
 
 READ_AT_THE_END = """
 import atexit, pathlib, sys
-atexit.register(lambda: print(index.glance("one").key))  # called after what is registered later
+atexit.register(lambda: print(index.get("one", once=True).key))  # called after what is registered later
 import photos, renditions
 index = photos.Index(pathlib.Path(sys.argv[1]))
 index.put("one", renditions.Info(key="k", kind="photo"))

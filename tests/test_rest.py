@@ -374,10 +374,10 @@ def test_a_first_pass_with_nothing_to_do_reads_the_facts_of_each_file_twice_at_m
     upkeep: photos.Upkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = upkeep._library
-    read: list[str] = []
-    glance = library.index.glance
+    read: list[int | str] = []
+    read_line = library.index._read
     monkeypatch.setattr(
-        library.index, "glance", lambda identity: read.append(identity) or glance(identity)
+        library.index, "_read", lambda line: read.append(line) or read_line(line)
     )
     after_a_start = photos.Upkeep(library)
     monkeypatch.setattr(after_a_start, "prune", lambda: None)
