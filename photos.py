@@ -5267,7 +5267,6 @@ class Upkeep:
         self._made: set[str] = set()  # the folders of renditions at the last look
         self._changes = 0  # of the index, up to the last look
         self._learned: set[str] = set()  # files that were read since the look before
-        self._unplaced: set[str] = set()  # those of them that no folder is seen to have
         self._problems: dict[Parts, int] = {}  # how many a folder has
         self._is_tidy = False  # whether the last work left nothing but what fails
         self._pruned = -math.inf  # when, s on the monotonic clock
@@ -5436,20 +5435,23 @@ class Upkeep:
 
     def _walk(self, made: set[str]) -> list[tuple[Parts, Folder]]:
         """Return the folders in which there may be something to do, each file looked at again."""
-        now, index = time.monotonic(), self._library.index
-        learned = index.changed_since(self._changes)
-        if learned is None or not made >= self._made or now > self._all_until:
+        now = time.monotonic()
+        changes = self._library.index.changes
+        learned = self._library.index.changed_since(self._changes)
+        is_cache_cut = not self._made <= made
+        if learned is None or is_cache_cut or now > self._all_until:
             self._tidy = {}
             self._all_until = now + DAY_SECONDS
             # After a start it is enough that the index knows as many files as there are.
             if self._last_look:
                 self._prunings = 2
-        self._learned, self._made, self._changes = learned or set(), made, index.changes
-        self._unplaced = set(self._learned)
+        self._changes = changes
+        self._learned = learned or set()
+        self._made = made
         self._seen = {}
         folders = self._library.walk(self._as_seen)
-        self._unplaced.difference_update(*(folder.identities for _, folder in folders))
-        if self._unplaced and self._seen:
+        identities = (folder.identities for _, folder in folders)
+        if self._seen and self._learned.difference(*identities):
             # Written over, and read for a visitor: no folder tells of that.
             self._tidy, self._seen = {}, {}
             folders = self._library.walk()
@@ -5470,8 +5472,6 @@ class Upkeep:
             return None
         if self._learned and not self._learned.isdisjoint(folder.identities):
             return None
-        if self._unplaced:
-            self._unplaced.difference_update(folder.identities)
         self._seen[parts] = seen
         return folder
 
