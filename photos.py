@@ -3886,17 +3886,7 @@ class Library:
         is_of_now = root.place.now == place.now
         if changed is None or not is_of_now or survey.principal.added != principal.added:
             return None
-        outdated: list[Parts] = []
-        latest = self.folders.latest
-        is_same = survey.latest is latest and are_as_listed(*survey.listed)
-        if not is_same:
-            there = [kept.place for kept in survey.albums.values() if kept is not root]
-            for below in there:
-                if self.folders.listing(below.parts) is not below.folder:
-                    outdated.append(below.parts)
-            if not outdated:
-                survey.latest = latest
-                survey.listed = self.folders.as_listed(there)
+        outdated = self._listed_anew(survey, root)
         if not root.is_for(place, place.rule):
             outdated.append(place.parts)
         if changed:  # else a thousand albums need not be asked
@@ -3909,6 +3899,21 @@ class Library:
             for depth in range(top, len(parts) + 1):
                 with_those_above.add(parts[:depth])
         return with_those_above
+
+    def _listed_anew(self, survey: Survey, root: KeptAlbum) -> list[Parts]:
+        """Return the folders below the root of a survey that changed since: one stat each."""
+        latest = self.folders.latest
+        if survey.latest is latest and are_as_listed(*survey.listed):
+            return []
+        below = [kept.place for kept in survey.albums.values() if kept is not root]
+        anew = []
+        for place in below:
+            if self.folders.listing(place.parts) is not place.folder:
+                anew.append(place.parts)
+        if not anew:
+            survey.latest = latest
+            survey.listed = self.folders.as_listed(below)
+        return anew
 
     def _with_albums(self, place: Place, rule: Rule, survey: Survey) -> KeptAlbum:
         """Return an album with all below it that somebody may find."""
