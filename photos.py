@@ -382,7 +382,9 @@ def safe_name(name: str) -> str:
         text = f"_{text}"
     stem, ending = os.path.splitext(text)
     while len(f"{stem}{ending}".encode()) > NAME_BYTES:
-        stem, ending = (stem[:-1], ending) if stem else (ending[:-1], "")
+        if stem == "":
+            stem, ending = ending, ""
+        stem = stem[:-1]
     return f"{stem}{ending}" or "_"
 
 
@@ -1955,16 +1957,14 @@ def shot_of(name: str) -> str:
     IMG_1(2).JPG and IMG_1.HEIC(2).MP4.
     """
     stem, suffix = os.path.splitext(normalize("NFC", name).casefold())
-    number = _COPY_NUMBER.search(stem)
-    if number:
-        stem = stem[: number.start()]
+    shot = _COPY_NUMBER.sub("", stem)
+    number = stem[len(shot) :]
     if suffix in LIVE_SUFFIXES:
-        inner, inner_suffix = os.path.splitext(stem)
+        inner, inner_suffix = os.path.splitext(shot)
         if inner_suffix in PHOTO_SUFFIXES:
-            stem = inner
-        stem = stem.removesuffix("_hevc")
-    stem = _PIXEL_TAGS.sub("", stem)
-    return stem + (number[0] if number else "")
+            shot = inner
+        shot = shot.removesuffix("_hevc")
+    return _PIXEL_TAGS.sub("", shot) + number
 
 
 class Shot(NamedTuple):
@@ -3380,8 +3380,9 @@ MADE_AHEAD = [purpose for purpose in Purpose if purpose is not Purpose.FULL]
 
 def kind_of(file: File, info: Info | None) -> str:
     """Return the kind of a file by its content, and by its suffix where that is all that is known."""
-    kind = info.kind if info else ""
-    return kind or expected_kind(file.plain_name)
+    if info and info.kind:
+        return info.kind
+    return expected_kind(file.plain_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -3880,7 +3881,7 @@ class Library:
     def _outdated(
         self, survey: Survey, place: Place, principal: Principal
     ) -> set[Parts] | None:
-        """Return the folders that changed since a survey, with those above: one stat each; None: perhaps all."""
+        """Return the folders that changed since a survey, with those above; None: perhaps all."""
         root = survey.albums[place.parts]
         changed = self.index.changed_since(survey.changes)
         is_of_now = root.place.now == place.now
@@ -3956,9 +3957,11 @@ class Library:
         if before:
             return [self._once_more(place, child, survey) for child in before.below]
         names = sorted(place.folder.albums, key=natural)
-        is_hurried = survey.deadline < math.inf
+        in_turn = names
+        if survey.deadline < math.inf:
+            in_turn = self.folders.newest_first(place.parts, names)
         children = {}
-        for name in self.folders.newest_first(place.parts, names) if is_hurried else names:
+        for name in in_turn:
             # Of its own name alone: in a hidden album, which somebody has opened by a link,
             # what says no more is found.
             rule = place.folder.albums[name].keywords.rule(place.now)
@@ -5473,7 +5476,7 @@ class Upkeep:
             return None
         folder = self._library.folders.listing(parts)
         listing = self._library.folders.certain(parts)
-        if listing is None or (folder.stamp, listing.changed) != seen[:2]:
+        if listing is None or listing.changed != seen.changed or folder.stamp != seen.stamp:
             return None
         if self._learned and not self._learned.isdisjoint(folder.identities):
             return None
