@@ -1313,6 +1313,7 @@ FIRST_TAGS = (*DATE_TAGS, 0x010F, 0x0110, ORIENTATION_TAG, DETAILS_TAG, GPS_POIN
 # EXIF 2.32, 4.6.5: exposure time, aperture, ISO, focal length, maker note, lens.
 DETAIL_TAGS = (*DATE_TAGS, 0x829A, 0x829D, 0x8827, 0x920A, 0x927C, 0xA434)
 GPS_TAGS = (1, 2, 3, 4, 7, 29)  # 4.6.6: latitude, longitude, time and day, with their signs
+LATITUDE, LONGITUDE = 2, 4
 JOINERS = (
     "\u200c\u200d"  # Persian words and emoji of several people fall apart without them
 )
@@ -1352,6 +1353,8 @@ def _label(value: Any, most: int = LABEL_LENGTH) -> str:
 
 def _coordinate_parts(value: Any) -> Iterable[Any]:
     """Return degrees, minutes and seconds. Seen: '52,00000,50,00000,34,01180', decimal commas."""
+    if isinstance(value, float):
+        return (value,)
     if not isinstance(value, str):
         return tuple(value)
     pieces = value.split(",")
@@ -1362,16 +1365,35 @@ def _coordinate_parts(value: Any) -> Iterable[Any]:
 def _degrees(gps: ExifValues, tag: int) -> float | None:
     """Return the coordinate at an EXIF tag, whose hemisphere stands one tag before; None: none."""
     try:
-        degrees, minutes, seconds = (float(part) for part in _coordinate_parts(gps[tag]))
+        degrees, *less = map(float, _coordinate_parts(gps[tag]))
+        # Where degrees or minutes have a fraction, what is less is 0, 0/0 or left out.
+        minutes, seconds, *_ = *filter(math.isfinite, less), 0, 0
         total = degrees + minutes / 60 + seconds / 3600
     except METADATA_ERRORS:
         return None
-    if not math.isfinite(total) or total > 180:
+    most = 90 if tag == LATITUDE else 180
+    if not math.isfinite(total) or total > most:
         return None
     hemisphere = str(gps.get(tag - 1, "")).strip("\0 ").upper()
-    if hemisphere in ("S", "W"):
+    if hemisphere.startswith(("S", "W")):
         return -total
     return total
+
+
+# 52,30.25N or 52,30,15N (XMP part 1, 8.2, GPSCoordinate)
+_XMP_PLACE = re.compile(
+    rb"exif:GPS(?:Lat|Long)itude(?:=\"|>)(\d+),(\d+(?:\.\d+)?)(?:,(\d+))?([NSEW])"
+)
+
+
+def _gps_in_xmp(xmp: bytes) -> dict[int, Any]:
+    """Return the place that XMP tells, as EXIF tells it."""
+    gps: dict[int, Any] = {}
+    for *parts, hemisphere in _XMP_PLACE.findall(xmp):
+        tag = LATITUDE if hemisphere in b"NS" else LONGITUDE
+        gps[tag - 1] = hemisphere.decode()
+        gps[tag] = tuple(float(part or 0) for part in parts)
+    return gps
 
 
 _XMP_TEXT = re.compile(rb"(?:\A|<rdf:li\b)([^<>]*)>([^<]+)")
@@ -1625,8 +1647,8 @@ def open_exif(image: Header) -> Exif:
 def read_metadata(image: Header, exif: Exif) -> dict[str, Any]:
     """Return the fields of Info that come from EXIF, XMP and IPTC. Bad metadata cost no others."""
     details = exif.inner(DETAILS_TAG, DETAIL_TAGS)
-    gps = exif.inner(GPS_POINTER, GPS_TAGS)
     xmp = _xmp_of(image)
+    gps = _gps_in_xmp(xmp) | exif.inner(GPS_POINTER, GPS_TAGS)
     iptc: Iptc = {}
     if not isinstance(image, JpegHeader):
         iptc = _read_or_none(IptcImagePlugin.getiptcinfo, image) or {}
@@ -1647,7 +1669,7 @@ def read_metadata(image: Header, exif: Exif) -> dict[str, Any]:
         fields["taken"] = taken.isoformat()
     if written := exif_date(dates, WRITTEN):
         fields["written"] = written.isoformat()
-    latitude, longitude = _degrees(gps, 2), _degrees(gps, 4)
+    latitude, longitude = _degrees(gps, LATITUDE), _degrees(gps, LONGITUDE)
     if latitude is not None and longitude is not None:
         fields |= {"latitude": latitude, "longitude": longitude}
     return fields

@@ -37,6 +37,7 @@ from PIL import (
     PngImagePlugin,
     UnidentifiedImageError,
 )
+from PIL.TiffImagePlugin import IFDRational
 from visiting import Client
 
 import photos
@@ -402,6 +403,8 @@ def test_dates_are_read_from_xmp_where_there_is_no_exif(
 
 # Metadata
 
+UNKNOWN = IFDRational(0, 0)
+
 
 def gps_block(tags: Mapping[int, Any]) -> bytes:
     block = Image.Exif()
@@ -418,6 +421,20 @@ def gps_block(tags: Mapping[int, Any]) -> bytes:
         ({1: "N", 2: (51.0, 30.0, 36.0)}, (None, None)),
         ({3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (400.0, 0.0, 0.0)}, (None, None)),
+        ({1: "N", 2: (91.0, 0.0, 0.0), 3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
+        ({1: "South", 2: (51.0, 30.0, 36.0), 3: "w", 4: (10.0, 0.0, 0.0)}, (-51.51, -10.0)),
+        # what is less than the last part that has a fraction is 0/0, or left out
+        (
+            {1: "N", 2: (51.0, 30.6, UNKNOWN), 3: "E", 4: (10.0, 0.0, UNKNOWN)},
+            (51.51, 10.0),
+        ),
+        (
+            {1: "N", 2: (51.51, UNKNOWN, UNKNOWN), 3: "E", 4: (10.0, UNKNOWN, UNKNOWN)},
+            (51.51, 10.0),
+        ),
+        ({1: "N", 2: (51.0, 30.6), 3: "E", 4: (10.0, 0.0)}, (51.51, 10.0)),
+        ({1: "N", 2: 51.51, 3: "E", 4: 10.0}, (51.51, 10.0)),
+        ({1: "N", 2: (UNKNOWN, 30.0, 36.0), 3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
         ({5: b"\0", 29: "2024:01:01"}, (None, None)),
     ],
 )
@@ -429,6 +446,29 @@ def test_a_place_is_told_whole_or_not_at_all(
 ) -> None:
     info = develop(draw(tmp_path / "a.jpg", exif=gps_block(tags))).info
     assert (info.latitude, info.longitude) == pytest.approx(place)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('exif:GPSLatitude="51,30.6N" exif:GPSLongitude="10,0.0E"', (51.51, 10.0)),
+        ('exif:GPSLatitude="51,30,36S" exif:GPSLongitude="10,0,0W"', (-51.51, -10.0)),
+        ('exif:GPSLatitude="51,30.6N"', (None, None)),
+    ],
+)
+def test_the_place_is_read_from_xmp_where_exif_tells_none(
+    text: str, place: tuple[float | None, float | None], tmp_path: Path, develop: Any
+) -> None:
+    xmp = f"<rdf:Description {text}/>".encode()
+    info = develop(draw(tmp_path / "a.webp", xmp=xmp)).info
+    assert (info.latitude, info.longitude) == pytest.approx(place)
+    assert info.place and not info.place_kept
+    both = draw(
+        tmp_path / "b.webp",
+        xmp=xmp,
+        exif=gps_block({1: "N", 2: (1, 0, 0), 3: "E", 4: (2, 0, 0)}),
+    )
+    assert develop(both).info.latitude == 1
 
 
 @pytest.mark.parametrize(
