@@ -1439,6 +1439,12 @@ def _iptc_texts(iptc: Iptc, dataset: int) -> list[str]:
     return [_decode_text(value, errors) for value in values]
 
 
+def _iptc_date(iptc: Iptc) -> dt.datetime | None:
+    """Return when a picture was made (IIM 4.2, 2:55 and 2:60), where XMP does not repeat it."""
+    texts = (*_iptc_texts(iptc, 55)[:1], *_iptc_texts(iptc, 60)[:1])
+    return parse_date(" ".join(texts))
+
+
 def read_caption(iptc: Iptc, xmp: bytes) -> str:
     """Return the description of a photo, else its title; XMP before IPTC, '' where there is none.
 
@@ -1665,7 +1671,7 @@ def read_metadata(image: Header, exif: Exif) -> dict[str, Any]:
     if xmp or iptc:
         fields["caption"] = read_caption(iptc, xmp)
         fields["keywords"] = tuple(read_keywords(iptc, xmp))
-    if taken := date_taken(dates, gps, xmp):
+    if taken := date_taken(dates, gps, xmp) or _iptc_date(iptc):
         fields["taken"] = taken.isoformat()
     if written := exif_date(dates, WRITTEN):
         fields["written"] = written.isoformat()

@@ -629,6 +629,24 @@ def test_a_caption_is_read_from_iptc(
 
 
 @pytest.mark.parametrize(
+    ("iptc", "date", "taken"),
+    [
+        ({55: b"20240506", 60: b"070809+0200"}, "", "2024-05-06T07:08:09+02:00"),
+        ({55: b"20240506"}, "", "2024-05-06T00:00:00"),
+        ({55: b"20240506"}, "2021:03:04 05:06:07", "2021-03-04T05:06:07"),
+        ({55: b"00000000", 60: b"000000"}, "", ""),
+        ({60: b"070809+0200"}, "", ""),
+        ({55: b"\xff"}, "", ""),
+    ],
+)
+def test_the_date_is_that_of_iptc_where_nothing_else_tells_one(
+    iptc: dict[int, bytes], date: str, taken: str, tmp_path: Path, develop: Any
+) -> None:
+    path = draw(tmp_path / "a.jpg", exif=exif(date))
+    assert develop(with_iptc(path, iptc_block(iptc))).info.taken == taken
+
+
+@pytest.mark.parametrize(
     ("xmp", "iptc", "caption"),
     [
         ({"title": "a", "description": "b"}, {5: b"c", 120: b"d"}, "b"),
