@@ -575,11 +575,10 @@ def state_problem(state: Path) -> str:
         with tempfile.TemporaryFile(dir=state / "cache") as file:
             file.write(bytes(PROBE_BYTES))
     except OSError as error:
-        problem = (
-            f"Nothing can be written to {state} ({error.strerror}). Albums are served, but"
-        )
-        lost = "new pictures are not kept, and nobody can be registered or logged out everywhere."
-        return f"{problem} {lost} Make room there, or {other}"
+        problem = f"Nothing can be written to {state} ({error.strerror})."
+        albums = "Albums are served, but new pictures are not kept,"
+        users = "and nobody can be registered or logged out everywhere."
+        return f"{problem} {albums} {users} Make room there, or {other}"
     try:
         if lock := try_lock(state / "cache" / "serving.lock"):
             release_lock(lock)
@@ -590,9 +589,8 @@ def state_problem(state: Path) -> str:
     present = [path for path in paths if path.exists()]
     exposed = [path.name for path in present if path.stat().st_mode & 0o077]
     if exposed and sys.platform != "win32":
-        problem = (
-            f"Others can read {' and '.join(exposed)} in {state}, so they could log in."
-        )
+        names = " and ".join(exposed)
+        problem = f"Others can read {names} in {state}, so they could log in."
         advice = "If chmod 600 does not end that, its disk keeps no permissions:"
         return f"{problem} {advice} {other}"
     return ""
@@ -640,17 +638,15 @@ def read_state(path: Path) -> Fields | None:
         cause = str(error)
         if isinstance(error, RecursionError):
             cause = "too many brackets within brackets"
-        advice = (
-            "Repair it in a text editor, put a copy back, or move it away to begin afresh."
-        )
-        raise StateError(f"{path} is damaged ({cause}). {advice}") from None
+        problem = f"{path} is damaged ({cause}). Repair it in a text editor,"
+        advice = "put a copy back, or move it away to begin afresh."
+        raise StateError(f"{problem} {advice}") from None
     if not isinstance(state, dict) or not isinstance(state.get("version"), int):
         advice = "Put a copy back or move it away."
         raise StateError(f'{path} is damaged: it has no "version". {advice}')
     if state["version"] > STATE_VERSION:
-        raise StateError(
-            f"{path} was written by a newer version of photos. Run that version."
-        )
+        problem = f"{path} was written by a newer version of photos."
+        raise StateError(f"{problem} Run that version.")
     return state
 
 
@@ -768,9 +764,8 @@ def parse_free_port(text: str, ours: int = 0) -> int:
     except OSError as error:
         # Not by its number, which Windows has no words for; the address is named once more behind.
         reason, _, _ = str(error.strerror).partition(" (while ")
-        raise ValueError(
-            f"Port {port} cannot be used ({reason}). Try another one."
-        ) from None
+        problem = f"Port {port} cannot be used ({reason})."
+        raise ValueError(f"{problem} Try another one.") from None
     return port
 
 
@@ -4989,17 +4984,11 @@ class Finder:
 
 PASS_SECONDS = 30.0  # between two background passes, while there are changes or visitors
 FIRST_PAUSE = 2.0  # likewise, after a start: the first page of a known library goes before
-LONGEST_PAUSE = (
-    600.0  # seconds; each pause without either is twice as long as the one before
-)
+LONGEST_PAUSE = 600.0  # seconds; each pause without either is twice the one before
 # A copy may stall for so long: until then each pass looks at all files, and not at folders alone.
 CALM_SECONDS = 600.0
-PRUNING_PAUSE = (
-    3600.0  # seconds between two looks for what nobody needs, while there are changes
-)
-FEW_FILES = (
-    2000  # of which each rendition is looked for; of more, all renditions are listed
-)
+PRUNING_PAUSE = 3600.0  # s between two looks for what nobody needs, while there are changes
+FEW_FILES = 2000  # of which each rendition is looked for; of more, all are listed
 DAY_SECONDS = 86400.0  # after which all files are looked at in any case
 # Bytes that one rendering may well write, with all sizes: to measure the cache is a stat for each.
 RENDERING_BYTES = 50e6
