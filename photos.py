@@ -2449,9 +2449,8 @@ class Folders:
     def look(self, parts: Parts) -> Folder:
         """List a folder with all its files, also where `listing` returns a kept one."""
         with self._listing_lock(parts):
-            listing = self._last_listing(parts)
             folder = self._unchanged(parts, fresh=True)
-            if listing and not listing.folder.is_kept and folder:
+            if folder and not folder.is_kept:
                 return folder
             return self._list_again(parts)
 
@@ -2523,7 +2522,7 @@ class Folders:
         return listing.folder if is_same else None
 
     def _list_again(self, parts: Parts) -> Folder:
-        before = self._listings.get(parts)
+        before = self._last_listing(parts)
         path = self._path_of(parts)
         listed_at = time.time()
         changed = changed_ns(path)
