@@ -1788,7 +1788,9 @@ class Skipped(enum.Enum):
         one, several = self.value
         suffixes = {os.path.splitext(name)[1].lower() for name in names}
         plain = sorted(suffix for suffix in suffixes if suffix[1:].isalnum())
-        examples = f" ({', '.join(plain[:8])})" if plain and self is Skipped.OTHER else ""
+        examples = ""
+        if plain and self is Skipped.OTHER:
+            examples = f" ({', '.join(plain[:8])})"
         if len(names) == 1:
             return f"1 {one}{examples} is not shown."
         return f"{len(names)} {several}{examples} are not shown."
@@ -2352,6 +2354,7 @@ GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 Entry: TypeAlias = os.DirEntry[str]
 # Returns a folder as it is known already; None: it is not.
 Recall: TypeAlias = Callable[[Parts], Folder | None]
+Walked: TypeAlias = list[tuple[Parts, Folder]]  # folders, with the names down to them
 
 
 def are_as_listed(paths: Sequence[str], states: list[Key]) -> bool:
@@ -2762,7 +2765,7 @@ class Folders:
         name = (self.real_root.name, *parts)[-1]
         return folder.text.title or display(parse_name(name).title)
 
-    def walk(self, as_seen: Recall = lambda parts: None) -> list[tuple[Parts, Folder]]:
+    def walk(self, as_seen: Recall = lambda parts: None) -> Walked:
         """Return all folders, each file looked at again, those with the newest files first.
 
         `as_seen` tells of a folder that is left out, since none of its files has to be looked at.
@@ -4075,7 +4078,7 @@ class Library:
         info = self.index.get(file.identity)
         return Item(address=(*place.address, name), file=file, info=info)
 
-    def summarise(self, folders: Iterable[tuple[Parts, Folder]]) -> None:
+    def summarise(self, folders: Walked) -> None:
         """Keep the folders that were read whole, as the background pass has listed them."""
         has_more = False
         for parts, folder in folders:
@@ -4161,12 +4164,12 @@ class Library:
         film = next(pairs, None)
         if film and is_withheld_from(principal, film.identity):
             film = None
-        raws = [folder.others[name] for name in shot.raws if file.name in shot.photos]
-        raws = [
-            raw
-            for raw in raws
-            if may_find(principal, raw.keywords.rule(place.now), raw.identity)
-        ]
+        raws = []
+        for name in shot.raws:
+            raw = folder.others[name]
+            rule = raw.keywords.rule(place.now)
+            if file.name in shot.photos and may_find(principal, rule, raw.identity):
+                raws.append(raw)
         return Item(
             address=(*place.address, file.name),
             file=file,
@@ -4237,7 +4240,7 @@ class Library:
             newest = heapq.nlargest(FEED_ITEMS, newest, key=_added)
         return newest
 
-    def walk(self, as_seen: Recall = lambda parts: None) -> list[tuple[Parts, Folder]]:
+    def walk(self, as_seen: Recall = lambda parts: None) -> Walked:
         """Return all folders, those with the newest files first; `as_seen`: as `Folders.walk` asks it."""
         folders = self.folders.walk(as_seen)
         for key in list(self._derived):
@@ -5254,9 +5257,9 @@ class Upkeep:
         self._was_visited = threading.Event()
         self._visited = -math.inf  # when, s on the monotonic clock, for the last time
         # Where the pass finds something to do, as it sees them now.
-        self._folders: list[tuple[Parts, Folder]] = []
+        self._folders: Walked = []
         # Those in which there is work; None: there is no pass.
-        self._unfinished: list[tuple[Parts, Folder]] | None = None
+        self._unfinished: Walked | None = None
         self._seen: dict[Parts, Seen] = {}  # all folders, at the last look
         self._tidy: dict[Parts, Seen] = {}  # those in which nothing was left to do
         self._all_until = 0.0  # s on the monotonic clock: all files are looked at then
@@ -5429,7 +5432,7 @@ class Upkeep:
         self._round = min(max(needed, PASS_SECONDS), LONGEST_ROUND)
         return look
 
-    def _walk(self, made: set[str]) -> list[tuple[Parts, Folder]]:
+    def _walk(self, made: set[str]) -> Walked:
         """Return the folders in which there may be something to do, each file looked at again."""
         now = time.monotonic()
         changes = self._library.index.changes
