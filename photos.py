@@ -7382,7 +7382,7 @@ class Sending:
         """Yield the bytes. Raises TimeoutError where they are taken too slowly, and NotFound
         where whoever asked may no longer have them.
         """
-        before = checked = time.monotonic()
+        before = time.monotonic()
         try:
             for block in self._blocks:
                 yield block
@@ -7390,10 +7390,8 @@ class Sending:
                 if now - before > SLOWEST_BLOCK_SECONDS:
                     raise TimeoutError("an album was downloaded too slowly")
                 before = now
-                if now - checked >= RIGHTS_SECONDS:
-                    checked = now
-                    if not self._may_go_on():
-                        raise NotFound
+                if not self._may_go_on():
+                    raise NotFound
         finally:
             self.close()
 
@@ -8575,6 +8573,8 @@ CONTENT = (Access.PAGE, Access.MEDIA, *ADDING)  # which a share may lock
 
 def may_reach(access: Access, place: Place, principal: Principal) -> bool:
     """Say whether a route is for somebody who may open the place."""
+    if access is Access.OWNER:
+        return place.file is None  # links are to albums
     if access not in ADDING:
         return True
     if place.file is None:
@@ -9295,14 +9295,13 @@ class Guard:
         return place.parts == visit.place.parts
 
     def _permit(self, visit: Visit, path: str | Path) -> Condition:
-        """Return what says whether a file may be sent on: somebody may make it private meanwhile."""
+        """Return what says whether a file or a ZIP may be sent on: it may become private meanwhile."""
         checked = time.monotonic()
 
         def may_read_on() -> bool:
             nonlocal checked
             now = time.monotonic()
-            was_just_checked = now - checked < RIGHTS_SECONDS
-            if was_just_checked or visit.place is NOWHERE:
+            if now - checked < RIGHTS_SECONDS:
                 return self._may_read_on(visit)
             # The film of a live photo has a name of its own.
             is_open = os.path.exists(path) and self._is_still_open(visit)
@@ -9798,7 +9797,8 @@ class Site(Guard):
         if request.method != "GET":
             return Response(b"", part.status, headers)
         blocks = archive.blocks(part.start, part.end)
-        body = self._takeaways.send(blocks, partial(self._is_still_open, visit))
+        folder = os.path.join(self._folders.root, *visit.place.parts)
+        body = self._takeaways.send(blocks, self._permit(visit, folder))
         return Response(body, part.status, headers)
 
     def send_album(self, visit: Visit) -> Response:
@@ -10088,12 +10088,6 @@ class Site(Guard):
         )
         return share.epoch if is_right else None
 
-    def _album_to_share(self, visit: Visit) -> str:
-        """Return the title of the album that an owner shares. Raises NotFound."""
-        if visit.place.file:
-            raise NotFound
-        return self._title(visit.place.parts)
-
     def show_share_form(
         self, visit: Visit, message: str = "", status: int = 200
     ) -> Response:
@@ -10106,7 +10100,7 @@ class Site(Guard):
             "share",
             visit,
             status,
-            album=self._album_to_share(visit),
+            album=self._title(visit.place.parts),
             label=_field("label"),
             may_add=may_add,
             durations=DURATIONS,
@@ -10117,7 +10111,6 @@ class Site(Guard):
 
     def make_share(self, visit: Visit) -> Response:
         """Make a link for guests, and lead to it."""
-        self._album_to_share(visit)
         creator = visit.principal.user
         try:
             share = self._guests.made(visit.place, creator=creator, **self._terms())
