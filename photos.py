@@ -8203,6 +8203,7 @@ def read_templates(folder: Path) -> dict[str, Template]:
     remember = functools.lru_cache(TEXTS_KEPT)
     names = {
         "Visibility": Visibility,
+        "display": display,
         "duration_text": duration_text,
         "span": grid_span,
         "section_layout": section_layout,
@@ -9167,10 +9168,8 @@ class Guard:
             "site": self.read_title(),
             "url": visit.links,
             "origin": self._config.origin,
-            "user": visit.principal.user,
+            "principal": visit.principal,
             "is_guest": visit.token is not None,
-            "is_discreet": visit.principal.is_discreet,
-            "is_owner": visit.principal.is_owner,
             "place": visit.place,
             "lang": visit.texts.language,
             "text": visit.texts.text,
@@ -9358,7 +9357,6 @@ class Site(Guard):
             "notices": self._notices(visit, album),
             "memories": self._memories(visit, album),
             "may_add": is_album and may_add(visit.principal, place.rule),
-            "only_adds": visit.principal.only_adds,
             "is_away": not place.parts and album.is_empty and self._library.is_away,
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
@@ -9449,7 +9447,6 @@ class Site(Guard):
             cards_layout=grid_layout(len(periods), "cards"),
             months=months,
             month=month,
-            most=max((period.count for period in months), default=0),
             count=sum(period.count for period in months),
             total=total,
             bar_height=bar_height,
@@ -9552,10 +9549,7 @@ class Site(Guard):
             map=map_address(info, visit.headers.get("User-Agent", "")),
             exposure=exposure_text(info),
             size=size_text(item.file.size),
-            size_shown=preview_size(info),
-            raws=[(visit.links.raw(item, raw), display(raw.name)) for raw in item.raws],
             album_title=self._title(visit.place.parts[:-1]),
-            may_withdraw=item.file.identity in visit.principal.added,
         )
         return Document(body)
 
@@ -9771,7 +9765,6 @@ class Site(Guard):
             title=self._title(visit.place.parts),
             trail=self._trail(visit),
             downloads=downloads,
-            size=size_text(takeaway.whole.size),
             ready=len(contents.members),
             unread=len(contents.unread),
             left_out=contents.left_out,
@@ -10150,10 +10143,7 @@ class Site(Guard):
             code = qr_code(shown.link).svg_inline(
                 border=QUIET_ZONE, light="#fff", omitsize=True
             )
-        is_at_home = not self._config.public_address
-        return self._show(
-            "shares", visit, shared=shared, shown=shown, code=code, is_at_home=is_at_home
-        )
+        return self._show("shares", visit, shared=shared, shown=shown, code=code)
 
     def end_share(self, visit: Visit) -> Response:
         """End a link for guests, at once."""
