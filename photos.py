@@ -7704,9 +7704,9 @@ class Incoming:
 
     def _path(self, upload: Upload) -> str:
         """Return where an upload waits: the same whenever the same is sent again."""
-        suffix = os.path.splitext(upload.name)[1].lower()
-        if not expected_kind(suffix and f"x{suffix}"):
-            suffix = ""
+        suffix = ""
+        if expected_kind(upload.name):
+            suffix = os.path.splitext(upload.name)[1].lower()
         name = f"{self._digest(upload.who)}-{self._digest(*upload)}{suffix}"
         return os.fspath(self._folder / name)
 
@@ -8936,12 +8936,13 @@ class Guard:
             raise Locked("This album has a password.")
 
     def _is_unlocked(self, visit: Visit, share: Share) -> bool:
-        token = cookie_value(visit.headers.get("Cookie", ""), self._unlock_name())
-        unlocked = self._unlocking.read(token)
         if share.password == "":
             return True
-        told = unlocked and (unlocked.user, unlocked.epoch)
-        return told == (share.id, share.epoch)
+        token = cookie_value(visit.headers.get("Cookie", ""), self._unlock_name())
+        session = self._unlocking.read(token)
+        if session is None:
+            return False
+        return session.user == share.id and session.epoch == share.epoch
 
     def _unlock_name(self) -> str:
         """Name the cookie of who told a share's password; its path is the share's prefix."""
