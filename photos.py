@@ -6635,8 +6635,8 @@ class Guests:
             return None
         return share
 
-    def made(self, place: Place, **terms: Any) -> Share:
-        """Return a new share of the album at a place; `terms` are fields of Share."""
+    def make(self, place: Place, **terms: Any) -> Share:
+        """Make a share of the album at a place, and return it; `terms` are fields of Share."""
         today = self.folders.circumstances().today
         share = Share(album="", device=0, inode=0, marks=(), since=today, **terms)
         return self.store.make(self._moved(share, place))
@@ -8679,8 +8679,8 @@ def template_folder() -> Path:
     return Path(__file__).with_name("templates")
 
 
-def _mark(response: Response, error: PhotosError) -> Response:
-    """Add the headers that the response to an error needs."""
+def _as_error(response: Response, error: PhotosError) -> Response:
+    """Return a response with the headers that one to an error has."""
     response.set_header("Cache-Control", "no-store")
     if error.retry_after:
         response.set_header("Retry-After", str(error.retry_after))
@@ -8839,7 +8839,7 @@ class Guard:
         self._app = bottle.Bottle()
         self._app.default_error_handler = self._show_error
         for route in ROUTES:
-            self._add(route)
+            self._add_route(route)
 
     def __call__(
         self, environ: Environ, start_response: Callable[..., Any]
@@ -8874,7 +8874,7 @@ class Guard:
 
     # The guard
 
-    def _add(self, route: Route) -> None:
+    def _add_route(self, route: Route) -> None:
         handler = getattr(self, route.handler)
         if not isinstance(route.access, Access):
             raise TypeError(f"{route.rule} has no access rule")
@@ -9088,19 +9088,19 @@ class Guard:
                 "Content-Security-Policy": MEDIA_POLICY,
             }
             placeholder = self._statics.files["placeholder.svg"].body
-            return _mark(Response(placeholder, error.status, headers), error)
+            return _as_error(Response(placeholder, error.status, headers), error)
         if route.access in (Access.MEDIA, Access.ADD):
             message = str(error) or http.HTTPStatus(error.status).phrase
             response = Response(f"{message}\n", error.status, {"Content-Type": TEXT})
-            return _mark(response, error)
+            return _as_error(response, error)
         if isinstance(error, Locked):
             return self._ask_to_unlock(visit, self._here(visit))
         target = ""
         may_log_in = not visit.principal.is_user and visit.token is None
         if isinstance(error, NotFound) and route.access in PAGES and may_log_in:
             target = self._here(visit)
-        page = self._make_error_page(visit, error.status, error.retry_after, target)
-        return _mark(page, error)
+        page = self._show_error_page(visit, error.status, error.retry_after, target)
+        return _as_error(page, error)
 
     def _here(self, visit: Visit) -> str:
         """Return the address that was asked for, to come back to."""
@@ -9111,7 +9111,7 @@ class Guard:
             target = f"{target}?{query}"
         return safe_next(target, visit.links.prefix)
 
-    def _make_error_page(
+    def _show_error_page(
         self, visit: Visit, status: int, seconds: int | None = None, target: str = ""
     ) -> Response:
         """Answer with what is wrong; `target`: and with a log-in form that leads on to there."""
@@ -9136,11 +9136,11 @@ class Guard:
             message = visit.texts.error(error.status, error.retry_after)
         error = error or Locked()
         page = self._show("unlock", visit, error.status, target=target, error=message)
-        return _mark(page, error)
+        return _as_error(page, error)
 
     def _show_error(self, error: bottle.HTTPError) -> Response:
         """Answer the errors that Bottle finds itself: no such route, wrong method, a bug."""
-        response = self._make_error_page(self._receive(), error.status_code)
+        response = self._show_error_page(self._receive(), error.status_code)
         response.headers.update(error.headers)  # Allow
         return response
 
@@ -9199,9 +9199,9 @@ class Guard:
     ) -> Response:
         """Answer with a page that is made for this visit alone, and that nobody keeps."""
         document = Document(self._render(template, visit, **values))
-        return self._make_document(document, HTML, visit, status, is_storable=False)
+        return self._send_document(document, HTML, visit, status, is_storable=False)
 
-    def _make_document(
+    def _send_document(
         self,
         document: Document,
         media_type: str,
@@ -9366,7 +9366,7 @@ class Site(Guard):
         facts = map(_facts_of_album, shown)
         inputs = album.list_items, *facts, *values.values(), self.read_title()
         make = partial(self._make_album_page, visit, album, values)
-        return self._make_document(self._page(key, inputs, make), HTML, visit)
+        return self._send_document(self._page(key, inputs, make), HTML, visit)
 
     def _page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
         """Return a page that is kept, or make it when it is its turn."""
@@ -9413,12 +9413,12 @@ class Site(Guard):
         inputs = album, self.read_title()
         make = partial(self._make_timeline, visit, album, month, page)
         document = self._page(key, inputs, make)
-        return self._make_found_page(document, visit)
+        return self._show_found_page(document, visit)
 
-    def _make_found_page(self, document: Document, visit: Visit) -> Response:
+    def _show_found_page(self, document: Document, visit: Visit) -> Response:
         """Answer with a page of all albums, which may show private ones to users."""
         is_storable = not visit.principal.is_user
-        response = self._make_document(document, HTML, visit, is_storable=is_storable)
+        response = self._send_document(document, HTML, visit, is_storable=is_storable)
         response.set_header("X-Robots-Tag", "noindex")
         return response
 
@@ -9489,7 +9489,7 @@ class Site(Guard):
         # Nobody asks for the same twice, so that such pages are not kept.
         with self._turn():
             body = self._make_search(visit, album, query, page)
-        return self._make_found_page(Document(body), visit)
+        return self._show_found_page(Document(body), visit)
 
     def _make_search(self, visit: Visit, album: Album, query: str, page: int) -> bytes:
         """Make a page of what a search finds. Raises NotFound for a page that there is not."""
@@ -9520,7 +9520,7 @@ class Site(Guard):
         album = self._library.album_around(visit.place, visit.principal)
         with self._turn():
             page = self._make_photo_page(visit, item, album)
-            return self._make_document(page, HTML, visit)
+            return self._send_document(page, HTML, visit)
 
     def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> Document:
         items = around.items if around else ()
@@ -9656,14 +9656,14 @@ class Site(Guard):
         """The original, inline; for all but users without the place where it was taken."""
         item = self._item(visit)
         name = item.title if attached else ""
-        if item.kind == PHOTO and self._keeps_at_home(visit, item.facts):
+        if item.kind == PHOTO and self._would_tell_place(visit, item.facts):
             return self._send_instead(visit, item, name)
         return self._send_original(visit, item.file, item.facts, name)
 
     def _hides_places(self, visit: Visit) -> bool:
         return not visit.principal.is_user and not self._config.keep_location
 
-    def _keeps_at_home(self, visit: Visit, info: Info) -> bool:
+    def _would_tell_place(self, visit: Visit, info: Info) -> bool:
         """Say whether an original would tell a place to somebody who shall not know it."""
         return info.place_kept and self._hides_places(visit)
 
@@ -9676,7 +9676,7 @@ class Site(Guard):
         piece: tuple[int, int] | None = None,
     ) -> Response:
         """Answer with a file or a piece of it, with patches over its place for all but users. Raises NotFound."""
-        if self._keeps_at_home(visit, info):
+        if self._would_tell_place(visit, info):
             raise NotFound("Only users get this file: it tells where it was taken.")
         visibility, vary = visit.visibility, ""
         if info.place or info.place_kept:  # who asks decides what is sent
@@ -9806,7 +9806,7 @@ class Site(Guard):
             raise NotFound
         with place_among(self._heavy_answers, TOO_MUCH):
             body = self._make_json(visit, album, page)
-        return self._make_document(Document(body), "application/json", visit)
+        return self._send_document(Document(body), "application/json", visit)
 
     @staticmethod
     def _make_json(visit: Visit, album: Album, page: int) -> bytes:
@@ -9836,7 +9836,7 @@ class Site(Guard):
         inputs = album, self.read_title()
         make = partial(self._make_feed, visit, links, principal)
         document = self._page(("feed", links.prefix), inputs, make)
-        return self._make_document(document, "application/atom+xml; charset=utf-8", visit)
+        return self._send_document(document, "application/atom+xml; charset=utf-8", visit)
 
     def _make_feed(self, visit: Visit, links: Links, principal: Principal) -> bytes:
         items = self._library.recent_items(visit.place, principal)
@@ -9851,7 +9851,7 @@ class Site(Guard):
         if name not in self._statics.files:
             raise NotFound
         media_type = STATIC_TYPES[os.path.splitext(name)[1]]
-        response = self._make_document(self._statics.files[name], media_type, visit)
+        response = self._send_document(self._statics.files[name], media_type, visit)
         if request.query.get("v") == self._statics.key:
             response.set_header(
                 "Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable"
@@ -9876,7 +9876,7 @@ class Site(Guard):
             ],
         }
         body = json.dumps(facts, ensure_ascii=False).encode()
-        return self._make_document(Document(body), STATIC_TYPES[".webmanifest"], visit)
+        return self._send_document(Document(body), STATIC_TYPES[".webmanifest"], visit)
 
     def send_health(self, visit: Visit) -> Response:
         """A word for whoever watches the server."""
@@ -9890,9 +9890,9 @@ class Site(Guard):
         if visit.address != place.address or (visit.has_slash and place.address):
             return self._lead_to(visit.links.add(place.address))
         self._incoming.sweep()
-        return self._make_add_page(visit)
+        return self._show_add_page(visit)
 
-    def _make_add_page(self, visit: Visit, status: int = 200, **said: Any) -> Response:
+    def _show_add_page(self, visit: Visit, status: int = 200, **said: Any) -> Response:
         return self._show(
             "add",
             visit,
@@ -9940,9 +9940,9 @@ class Site(Guard):
             added = self._incoming.receive(upload, 0, content)
         except (Unwanted, NoRoom, ShareFull) as error:
             text = self._refusals(visit)[error.status]
-            return self._make_add_page(visit, error.status, error=text)
+            return self._show_add_page(visit, error.status, error=text)
         name = added.name if isinstance(added, Added) else ""
-        return self._make_add_page(visit, added=name)
+        return self._show_add_page(visit, added=name)
 
     def add_piece(self, visit: Visit) -> Response:
         """Take a piece of a file: a JSON answer says how much is there, or what became of it."""
@@ -9962,12 +9962,8 @@ class Site(Guard):
         if isinstance(state, Added):
             self._upkeep.wake()
             facts = {"name": display(state.name), "new": state.is_new}
-        return self._make_document(
-            Document(json.dumps(facts).encode()),
-            "application/json",
-            visit,
-            is_storable=False,
-        )
+        document = Document(json.dumps(facts).encode())
+        return self._send_document(document, "application/json", visit, is_storable=False)
 
     def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
         principal = visit.principal
@@ -10006,7 +10002,7 @@ class Site(Guard):
         except (LoginFailed, TooManyAttempts, Busy) as error:
             message = visit.texts.error(error.status, error.retry_after)
             values = {"target": target, "error": message, "name": name[:USER_LENGTH]}
-            return _mark(self._show("login", visit, error.status, **values), error)
+            return _as_error(self._show("login", visit, error.status, **values), error)
         response = _redirect(target)
         self._set_cookie(response, self._cookie_name(), self._tokens.issue(user, epoch))
         return response
@@ -10021,9 +10017,9 @@ class Site(Guard):
         except ValueError:
             raise LoginFailed from None
         verify = partial(self._users.verify, user, secret)
-        return user, self._check(user, verify)
+        return user, self._verify_within_limits(user, verify)
 
-    def _check(self, account: str, verify: Callable[[], str | None]) -> str:
+    def _verify_within_limits(self, account: str, verify: Callable[[], str | None]) -> str:
         """Return what `verify` does, within the limits of an account. Raises as `_check_password`."""
         address = ""
         if self._config.trusted_proxy:
@@ -10057,11 +10053,12 @@ class Site(Guard):
     def unlock(self, visit: Visit) -> Response:
         """Check a share's password; remember in this browser that it was told."""
         target = safe_next(_field("next"), visit.links.prefix)
-        share, password = visit.share, _field("password")
+        share = visit.share
         if share is None:
             raise NotFound
+        verify = partial(self._verify, share, _field("password"))
         try:
-            self._check(f"share {share.id}", partial(self._verify, share, password))
+            self._verify_within_limits(f"share {share.id}", verify)
         except (LoginFailed, TooManyAttempts, Busy) as error:
             return self._ask_to_unlock(visit, target, error)
         self._guests.note_use(share)
@@ -10107,7 +10104,7 @@ class Site(Guard):
         """Make a link for guests, and lead to it."""
         creator = visit.principal.user
         try:
-            share = self._guests.made(visit.place, creator=creator, **self._terms())
+            share = self._guests.make(visit.place, creator=creator, **self._terms())
         except ValueError:
             return self.show_share_form(visit, visit.texts.text("share_refused"), 400)
         except ShareExists as error:
@@ -11740,7 +11737,7 @@ def require_free(state: Path, port: int) -> None:
     parse_free_port(str(port))
 
 
-def take_back(service: Service, before: bytes | None) -> None:
+def restore(service: Service, before: bytes | None) -> None:
     """Leave things as they were before the server was to start with the machine."""
     if before is not None:
         write_atomically(service.path, before)
@@ -11768,7 +11765,7 @@ def start_with_machine(service: Service, state: Path, port: int) -> None:
         service.path.chmod(0o644)
         run_all(service.start)
     except (PhotosError, OSError, ValueError):
-        take_back(service, before)
+        restore(service, before)
         raise
 
 
@@ -12352,7 +12349,7 @@ def run_share(args: Arguments) -> None:
     hashed = ""
     if args.password or args.password_stdin:
         hashed = hash_password(new_password(args))
-    share = guests.made(place, label=label, until=until, password=hashed, may_add=args.add)
+    share = guests.make(place, label=label, until=until, password=hashed, may_add=args.add)
     print(*share_lines(config, guests, share), sep="\n")
     show_qr_code(share_link(config, guests.store.token(share)))
 

@@ -84,7 +84,7 @@ class Scene:
         place = folders.locate(("Trip",), photos.OWNER_PRINCIPAL)
         assert place
         for number in numbers:
-            share = guests.made(place, label=f"link {number}", until=None)
+            share = guests.make(place, label=f"link {number}", until=None)
             self.add(incoming, number)
             shares.end(share.id)
 

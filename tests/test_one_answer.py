@@ -541,7 +541,7 @@ def test_a_guest_finds_by_timeline_and_search_what_the_share_holds(
     assert place
     store = photos.ShareStore(scene.state)
     guests = photos.Guests(store, scene.users, folders)
-    share = guests.made(place, label=f"{path} {terms}", until=None, **terms)
+    share = guests.make(place, label=f"{path} {terms}", until=None, **terms)
     prefix, client = f"/s/{store.token(share)}", Client(scene.app)
     if "password" in terms:
         for address in (

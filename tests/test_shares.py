@@ -46,7 +46,7 @@ class Scene:
         place = self.folders.locate(tuple(filter(None, [album])), photos.OWNER_PRINCIPAL)
         assert place
         terms = {"label": "Grandma", "until": None, **terms}
-        return self.guests.made(place, **terms)
+        return self.guests.make(place, **terms)
 
     def album(self) -> str | None:
         """Return the path of the one share's album as a guest finds it."""

@@ -213,5 +213,5 @@ def invite(state: Path, album: str, label: str = "Grandma", **terms: Any) -> str
     place = folders.locate(parts, photos.OWNER_PRINCIPAL)
     assert place
     guests = photos.Guests(store, photos.UserStore(state), folders)
-    share = guests.made(place, label=label, **{"until": None, **terms})
+    share = guests.make(place, label=label, **{"until": None, **terms})
     return f"/s/{store.token(share)}"
