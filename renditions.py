@@ -102,6 +102,8 @@ RAW_SUFFIXES = frozenset(
     " .srw .x3f .3fr .fff .iiq .cap .eip .ari .bay .bmq .braw .cine .cs1 .dc2 .dcr .dcs .drf"
     " .erf .gpr .ia .k25 .kc2 .kdc .mdc .mef .mfw .mos .mrw .nefx .obm .pxn .qtk .r3d .rdc .sti".split()
 )
+# Recorders call their containers as cameras do.
+SOUND_SUFFIXES = (".m4a", ".m4b", ".m4r", ".3ga", ".aac")
 RAW_PROBLEM = "RAW: export it as JPEG to show it"
 SUFFIXES = {PHOTO: PHOTO_SUFFIXES, VIDEO: VIDEO_SUFFIXES, RAW: RAW_SUFFIXES}
 
@@ -275,6 +277,8 @@ def container_of(head: bytes, path: str = "") -> str:
     What may hold sound alone is a film where the head tells of a picture, or else the path's suffix.
     Source: ISO/IEC 14496-12 (ftyp), QuickTime File Format, RFC 8794 (EBML). Raises OSError.
     """
+    if path.lower().endswith(SOUND_SUFFIXES):
+        return ""
     if head[4:8] == b"ftyp" or head[4:8] in FILM_ATOMS:
         return _container_of_atoms(io.BytesIO(head))
     if head[4:8] in LEADING_ATOMS:

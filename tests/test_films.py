@@ -114,6 +114,13 @@ def test_sound_in_a_container_of_films_is_no_film(
     assert develop(make(tmp_path / name, *SOUND)).kind == ""
 
 
+@pytest.mark.parametrize("name", ["a.m4a", "A.M4A", "a.3ga"])
+def test_a_recorded_voice_is_no_film_whatever_its_brand(name: str) -> None:
+    head = b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + atom(b"mdat")
+    assert renditions.container_of(head, name) == ""
+    assert renditions.container_of(head, "a.mp4") == "mov"
+
+
 @pytest.mark.whole
 def test_the_cover_of_a_sound_is_no_film(
     ffmpeg: str, tmp_path: Path, develop: Develop
