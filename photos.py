@@ -1798,20 +1798,22 @@ class Skipped(enum.Enum):
 
 # Never items, even where the content would pass: sidecars, camera proxies, texts, what runs.
 IGNORED_SUFFIXES = frozenset(
-    ".xmp .json .txt .aae .thm .lrv .pp3 .dop .cos .nksc .vrd .pyz .py .html .db .ini".split()
+    ".xmp .json .txt .aae .thm .scr .lrv .lrf .pp3 .dop .cos .nksc .vrd .pyz .py .html"
+    " .db .ini".split()
 )
-# Bins, snapshots and system folders of Windows, macOS, Android, NAS and Samba, folded; and what
-# looks like a folder and is a program's library.
+# Bins, snapshots, backups and system folders of Windows, macOS, Android, NAS, Samba and programs,
+# folded; and what looks like a folder and is a program's library.
 SYSTEM_NAMES = frozenset(
     (
-        "#recycle|#snapshot|$recycle.bin|__macosx|config.msi|eadir_tmp|files_trashbin"
-        "|files_versions|lost+found|lost.dir|network recycle bin|network trash folder"
-        "|recycle bin|recycled|recycler|system volume information|temporary items"
-        "|thevolumesettingsfolder|trashbox|~snapshot"
+        "#recycle|#snapshot|$recycle.bin|[originals]|__macosx|_gsdata_|config.msi|eadir_tmp"
+        "|filehistory|files_trashbin|files_versions|lost+found|lost.dir|network recycle bin"
+        "|network trash folder|recycle bin|recycled|recycler|system volume information"
+        "|temporary items|thefindbycontentfolder|thevolumesettingsfolder|trashbox"
+        "|windowsimagebackup|~snapshot"
     ).split("|")
 )
 _SYSTEM_NAME = re.compile(
-    r"found\.\d{3}|.*\.(?:photoslibrary|photolibrary|migratedphotolibrary|aplibrary|lrdata)"
+    r"found\.\d{3}|.*\.(?:\w+library|lrdata|cocatalog|fcpbundle|backupdb)"
 )
 
 # How copies and half files end that other programs leave beside a photo: backups of editors, swap
@@ -1820,7 +1822,7 @@ LEFTOVER_SUFFIXES = frozenset(
     ".~ .bak .bck .bk .backup .old .orig .sav .save .xnbak .swn .swo .swp .swx .kate-swp"
     " .part .partial .filepart .crdownload .opdownload .download .downloading .fdmdownload"
     " .dtapart .aria .ytdl .bts .td .xltd .!qb .!ut .!bt .!sync .bc! .jc! .teracopy"
-    " .tmp .temp .icloud .nextcloud .owncloud".split()
+    " .tmp .temp .ffs_tmp .icloud .nextcloud .owncloud".split()
 )
 EXIFTOOL_ENDS = ("_original", "_exiftool_tmp")  # behind a suffix
 # How others begin, folded.
@@ -1833,16 +1835,12 @@ _LEFTOVER = re.compile(
     r"|\.goutputstream-.+|\.pureftpd-upload\..+|\.in\..+\."
     r"|\..+\.\w+\.[a-z\d]{6}"  # rsync
 )
-# Dropbox says it in the language of the computer.
-_CONFLICT_WORDS = (
-    "conflicted copy|sfconflict|case conflict|in konflikt stehende kopie|copie en conflit"
-    "|copia en conflicto|競合コピー|冲突副本|衝突複本"
-)
 # Whole copies, made where two devices changed one file: of Syncthing, Nextcloud and ownCloud,
-# Dropbox, Seafile, Synology Drive and Resilio.
+# Dropbox (in the language of the computer), Seafile, Synology Drive and Resilio.
 _CONFLICT = re.compile(
     r"(?P<stem>.+?)(?:\.sync-conflict-\d{8}-\d{6}(?:-[a-z\d]{7})?|_conflict-\d{8}-\d{6}"
-    rf"| ?\([^()]*(?:{_CONFLICT_WORDS})[^()]*\)(?: \(\d+\))?"
+    r"| ?\([^()]*(?:conflict|konflik|conflit|競合|冲突|衝突|충돌|конфликт)[^()]*"
+    r"\d{4}-\d\d-\d\d[^()]*\)(?: \(\d+\))?| ?\((?:case|encoding|sync) conflict(?: \d+)?\)"
     r"|_[^_]+_[a-z]{3}-\d\d-\d{6}-\d{4}_(?:case)?conflict|\.conflict)"
     r"(?P<suffix>\.\w+)?"
 )

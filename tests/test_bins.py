@@ -27,6 +27,8 @@ BINS = [
         "Catalog Previews.lrdata",
         ".thumbnails",
     ),
+    *("My Lightroom.lrlibrary", "Trip.imovielibrary", "Studio.cocatalog", "Cut.fcpbundle"),
+    *("Backups.backupdb", "FileHistory", "_gsdata_", "[Originals]"),
 ]
 
 
@@ -96,6 +98,8 @@ def test_a_bin_is_ignored_in_any_case_of_letters(name: str) -> None:
             "found.0001",
             "photoslibrary",
             "My photoslibrary trip",
+            "Trip.library",
+            "Originals",
             "Trash",
             "~me",
             "_private",

@@ -40,6 +40,7 @@ LEFTOVERS = [
         "x.private.jpg~",
     ),
     *(".smbdeleteAAA2b4f", "~x1234.tmp", "x.jpg.1a2b3c4d.partial", ".in.x.jpg."),
+    *("x.jpg.1a2b.ffs_tmp",),
 ]
 PHOTOS = [
     *("download.jpg", "temp.png", "bak.jpg", "part.jpg", "IMG (copy).jpg", "x - Copy.jpg"),
@@ -69,6 +70,10 @@ CONFLICTS = [
     ("x.jpg", "x (In Konflikt stehende Kopie von Anna 2024-01-01).jpg"),
     ("x.jpg", "x (Copie en conflit de Anna 2024-01-01).jpg"),
     ("x.jpg", "x (Anna の競合コピー 2024-01-01).jpg"),
+    ("x.jpg", "x (Copia in conflitto di Anna 2024-01-01).jpg"),
+    ("x.jpg", "x (Cópia em conflito de Anna 2024-01-01).jpg"),
+    ("x.jpg", "x (Anna 的冲突副本 2024-01-01).jpg"),
+    ("x.jpg", "x (Case Conflict 1).jpg"),
     ("Café.jpg", unicodedata.normalize("NFD", "Café (conflicted copy 2024-01-01).jpg")),
     ("a (1).jpg", "a (1).sync-conflict-20240101-120000-ABCDEFG.jpg"),
 ]
@@ -131,6 +136,15 @@ def test_check_counts_copies(
     photos.print_problems(photos.Upkeep(quiet()), "photos index")
     expected = "17 copies and half files of other programs are not shown."
     assert expected in capsys.readouterr().out
+
+
+def test_what_a_camera_makes_of_its_films_for_its_own_screen_is_no_item(
+    library: Path, quiet: Open
+) -> None:
+    fill(library / "New", "DJI_1.jpg", "DJI_1.SCR", "GX1.THM", "DJI_1.LRF", "GL1.LRV")
+    opened = quiet()
+    assert names(look(opened, "New")) == ["DJI_1.jpg"]
+    assert len(photos.Upkeep(opened).skipped()[photos.Skipped.SIDECAR]) == 4
 
 
 def test_check_counts_texts_and_sidecars_but_not_our_own(
