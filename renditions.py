@@ -830,10 +830,8 @@ _SIGNS: dict[int, int | str] = {
 }
 
 # Halves of the day as phones and screenshots write them (Unicode CLDR, dayPeriods).
-_MORNING = r"a\.?\s?m\.?|上午|午前|오전|凌晨|清晨|早上|ص|ق\.?ظ\.?|π\.?μ\.?|vorm\.?|dop\.?|öö|ก่อนเที่ยง"
-_EVENING = (
-    r"p\.?\s?m\.?|下午|午後|오후|中午|晚上|م|ب\.?ظ\.?|μ\.?μ\.?|nachm\.?|odp\.?|ös|หลังเที่ยง"
-)
+_MORNING = r"a\.?\s?m\.?|上午|午前|오전|凌晨|清晨|早上|ص|ق\.?ظ\.?|π\.?μ\.?|vorm\.?|dop\.?|öö|ก่อนเที่ยง|pg|дп"
+_EVENING = r"p\.?\s?m\.?|下午|午後|오후|中午|晚上|م|ب\.?ظ\.?|μ\.?μ\.?|nachm\.?|odp\.?|ös|หลังเที่ยง|ptg|пп"
 _HALF = rf"(?:{_MORNING}|{_EVENING})(?![^\W\d_])"
 _BEFORE = rf"(?P<before>{_HALF})?\s?"
 _AFTER = rf"(?:\s{{0,2}}(?P<after>{_HALF}))?"
@@ -1038,6 +1036,8 @@ _NAME_DAYS = tuple(
     rf"(?<!\d){pattern}"
     for pattern in (
         rf"{_YEAR}{_MONTH}{_MONTH_DAY}",
+        # Dashboard and action cameras: 2024_0107_110258
+        rf"{_YEAR}_{_MONTH}{_MONTH_DAY}(?=_\d{{6}}(?!\d))",
         rf"{_YEAR}(?P<sign>[-_.: ]){_MONTH}(?P=sign){_MONTH_DAY}{_END}",
         # Finnish and Polish screenshots; dates of Korea and Hungary, or with 年 or 년
         rf"{_YEAR}(?P<sign>-|[-.] )(?P<month>\d\d?)(?P=sign)(?P<day>\d\d?)(?!\d)",
@@ -1152,8 +1152,8 @@ def _zone_in_name(info: Info, name: str) -> dt.tzinfo | None:
     Either may be of the film's beginning or of its end.
     """
     local = date_in_name(name)
-    # Names of Pixel phones are in UTC.
-    if local is None or local.tzinfo or local.time() == MIDNIGHT or name.startswith("PXL_"):
+    is_in_utc = name.startswith("PXL_") or "_iOS." in name  # of Pixel phones, of OneDrive
+    if local is None or local.tzinfo or local.time() == MIDNIGHT or is_in_utc:
         return None
     moment = dt.datetime.fromisoformat(info.taken).replace(tzinfo=None)
     ahead = (local - moment).total_seconds()
