@@ -4828,8 +4828,10 @@ def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
     if date:
         return date
     created = parse_date(tags.get("creation_time", tags.get("modification_date", "")))
-    if created is None:
-        return parse_date(tags.get("date", ""))
+    day = parse_date(tags.get("date", ""))
+    # iPhones up to the fifth wrote it with their time zone.
+    if created is None or (day and day.utcoffset()):
+        return day
     if created.year not in FILM_YEARS:
         return None
     zone = parse_zone(tags.get("com.samsung.android.utc_offset", ""))
@@ -4947,8 +4949,14 @@ def asf_date(head: bytes) -> dt.datetime | None:
     return None
 
 
+def avi_date(head: bytes) -> dt.datetime | None:
+    """Return the local time that a camera wrote into its AVI, in digits; other forms ffmpeg tells."""
+    _, _, after = head.partition(b"IDIT")
+    return parse_date(after[4:36].decode("latin-1"))
+
+
 # What ffmpeg does not tell, by container.
-HEAD_DATES = {"mpegts": camcorder_date, "asf": asf_date}
+HEAD_DATES = {"mpegts": camcorder_date, "asf": asf_date, "avi": avi_date}
 
 
 def begin_video(path: str, container: str, info: Info) -> Info:

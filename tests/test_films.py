@@ -414,6 +414,7 @@ def test_the_name_of_a_film_tells_its_time_zone(
         "VID_20240109_070258.mp4",
         "VID_20230107_070258.mp4",
         "PXL_20240106_220258123.mp4",  # in UTC
+        "20240106_220258000_iOS.MOV",
     ],
 )
 def test_other_films_are_shown_in_the_zone_of_their_album(name: str) -> None:
@@ -427,6 +428,36 @@ def test_a_film_that_tells_its_zone_keeps_it() -> None:
     one = film("VID_20240107_070258.mp4", "2024-01-07T06:02:58+08:00")
     one = dataclasses.replace(one, zone=dt.timezone(dt.timedelta(hours=7)))
     assert one.taken.isoformat() == "2024-01-07T06:02:58+08:00"
+
+
+@pytest.mark.parametrize(
+    ("day", "taken"),
+    [
+        ("2024-01-07T00:02:58+0200", "2024-01-07T00:02:58+02:00"),
+        ("2024-01-06T22:02:58Z", "2024-01-06T22:02:58+00:00"),
+        ("2024", "2024-01-06T22:02:58+00:00"),
+        ("2020-05-06", "2024-01-06T22:02:58+00:00"),
+    ],
+)
+def test_an_old_iphone_tells_its_zone_beside_the_time_in_utc(day: str, taken: str) -> None:
+    tags = {"creation_time": "2024-01-06T22:02:58.000000Z", "date": day}
+    date = renditions._video_date(tags)
+    assert date and date.isoformat() == taken
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("2005:08:17 11:42:43\n\0", "2005-08-17T11:42:43"),
+        ("2001/ 1/27  1:42PM\0", "2001-01-27T13:42:00"),
+        ("\xff\xff", None),
+    ],
+)
+def test_the_date_in_a_cameras_avi_is_read(text: str, taken: str | None) -> None:
+    chunk = b"IDIT" + len(text).to_bytes(4, "little") + text.encode("latin-1")
+    date = renditions.avi_date(b"RIFF\0\0\0\0AVI LIST" + chunk + b"LIST")
+    assert (date and date.isoformat()) == taken
+    assert renditions.avi_date(b"RIFF\0\0\0\0AVI LIST") is None
 
 
 @pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
