@@ -681,8 +681,9 @@ def read_secret(state: Path) -> bytes:
                 write_atomically(path, secrets.token_bytes(32))
     secret = read_kept(path)
     if secret is None or len(secret) != 32:
-        advice = "Delete it: everybody has to log in again, nothing else."
-        raise StateError(f"{path} is damaged. {advice}")
+        problem = f"{path} is damaged. Put a copy back."
+        loss = "then everybody has to log in again, and guests need new links"
+        raise StateError(f"{problem} Delete it if there is none: {loss}.")
     return secret
 
 
@@ -709,8 +710,8 @@ def serving_version(state: Path) -> str:
 
 # --- Configuration -----------------------------------------------------------
 
-NOTHING = ("", "-", "none", "no")  # what people answer to have none
 YES, NO = ("yes", "y", "true", "on"), ("no", "n", "false", "off")
+NOTHING = ("", "-", "none", *NO)  # what people answer to have none
 ANY_HOST, OWN_HOST = "0.0.0.0", "127.0.0.1"
 NO_ADDRESS = "An address looks like https://photos.example.org"
 EVERY_HOST = "::"  # of IPv6, and of IPv4 too
@@ -784,7 +785,9 @@ def parse_public_address(text: str) -> str:
         return ""
     address = text if "://" in text else f"https://{text}"
     match = _PUBLIC_ADDRESS.fullmatch(address)
-    if not match or int(match["port"] or 0) > 65535:
+    # A word that answers the question before, or a port, is the name of no host.
+    is_slip = text.lower() in YES or text.isdecimal()
+    if is_slip or not match or int(match["port"] or 0) > 65535:
         raise ValueError(NO_ADDRESS)
     scheme, host, port, path = match.groups()
     try:
@@ -798,9 +801,14 @@ def parse_public_address(text: str) -> str:
     return origin + path.rstrip("/")
 
 
+def parse_path(text: str) -> str:
+    """Return the absolute path of a folder, whose disk may be away."""
+    return os.path.abspath(os.path.expanduser(text))
+
+
 def parse_library(text: str) -> str:
     """Return the absolute path of an existing folder."""
-    path = os.path.abspath(os.path.expanduser(text))
+    path = parse_path(text)
     if not os.path.isdir(path):
         raise ValueError(f"There is no folder {path}")
     return path
@@ -842,7 +850,7 @@ def parse_proxy(text: str) -> str:
 def parse_tunnel(text: str) -> str:
     """Return the kind of tunnel, or ''; yes stands for the one that needs no account."""
     word = text.lower()
-    if word in (*NOTHING, *NO):
+    if word in NOTHING:
         return ""
     if word in (*YES, "cloudflare", "cloudflared"):
         return "cloudflare"
@@ -877,7 +885,7 @@ class Config:
 
     library: str = _setting(
         default="",
-        parse=parse_library,
+        parse=parse_path,
         help="folder of the albums",
         question="Which folder holds your albums?",
     )
@@ -11944,6 +11952,8 @@ def ask_setting(name: str, default: Any, own_port: int) -> Any:
         if host != parse(usual):
             return host
         return default
+    if name == "library":
+        parse = parse_library
     if name == "port":
         parse = partial(parse_free_port, ours=own_port)
     if name == "tunnel":
@@ -12013,6 +12023,7 @@ def set_up(args: Arguments, state: Path, present: Config | None, *, asking: bool
     else:
         config = replace(present or Config(), **flags)
     config = replace(config, library=_library_setting(args, state, present, config))
+    library_root(state, config)  # nothing is written where it is missing
     is_new = not state.exists()
     try:
         make_state_folder(state)

@@ -208,6 +208,20 @@ def test_a_library_whose_path_is_not_utf_8_can_be_set_up(
     assert photos.read_config(state) == photos.Config(library=os.fspath(library))
 
 
+def test_a_library_that_was_moved_is_named_anew(
+    command: Command, library: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "elsewhere"
+    assert command("--library", library, "--state", state, "init").status == 0
+    moved = library.rename(tmp_path / "moved")
+    done = command("check", "--state", state)
+    assert says_on_one_line(done, os.fspath(library), "disk", "--library")
+    assert command("check", "--state", state, "--library", moved).status == 0
+    assert says_on_one_line(command("init", "--state", state), os.fspath(library))
+    assert command("init", "--state", state, "--library", moved).status == 0
+    assert command("check", "--state", state).status == 0
+
+
 # Mistakes
 
 
@@ -284,7 +298,6 @@ def test_a_password_of_the_wrong_length_is_refused(
         ('{"version": 2, "title": "Ours"}', "newer"),
         ('{"version": 1, "port": "many"}', '"port"'),
         ('{"version": 1, "port": {}}', '"port"'),
-        ('{"version": 1, "library": "no/such/folder"}', "no/such/folder"),
     ],
 )
 def test_a_damaged_config_json_is_named_and_left_alone(

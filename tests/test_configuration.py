@@ -39,6 +39,7 @@ def test_what_is_no_port_is_refused(text: str) -> None:
     ("text", "address", "origin", "prefix"),
     [
         ("", "", "", ""),
+        ("n", "", "", ""),
         (
             "photos.example.org",
             "https://photos.example.org",
@@ -110,6 +111,9 @@ def test_an_origin_has_no_default_port_as_browsers_leave_it_out(
         "https://two words",
         "https://exa<mple.org",
         "https://example.org\\album",
+        "yes",
+        "Y",
+        "8080",
     ],
 )
 def test_what_is_no_public_address_is_refused(text: str) -> None:
@@ -220,7 +224,6 @@ def test_a_setting_may_be_a_number_or_the_text_of_one() -> None:
     [
         ("library", None),
         ("library", []),
-        ("library", 5),
         ("title", None),
         ("title", ["x"]),
         ("title", ""),

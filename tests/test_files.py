@@ -376,7 +376,10 @@ def test_a_secret_that_was_cut_is_refused_and_left_as_it_is(
 ) -> None:
     path = tmp_path / "secret.key"
     path.write_bytes(b"x" * size)
-    with pytest.raises(photos.StateError, match=r"secret\.key is damaged.*log in again"):
+    with pytest.raises(
+        photos.StateError,
+        match=r"secret\.key is damaged.*copy back.*log in again.*new links",
+    ):
         photos.read_secret(tmp_path)
     assert path.stat().st_size == size
 

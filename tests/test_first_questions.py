@@ -119,6 +119,16 @@ def test_later_everything_can_be_answered_anew(owner: Owner, tmp_path: Path) -> 
     assert (config.public_address, config.host) == ("", "127.0.0.1")
 
 
+def test_a_library_that_is_no_longer_there_is_asked_for_again(
+    owner: Owner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = str(tmp_path / "gone")
+    owner.present = photos.Config(library=gone)
+    owner.answers["Which folder"] = ["", str(tmp_path)]
+    assert owner.choose(tmp_path).library == str(tmp_path)
+    assert f"There is no folder {gone}" in capsys.readouterr().out
+
+
 def test_a_missing_program_is_told_while_asking(
     owner: Owner,
     tmp_path: Path,
