@@ -8316,36 +8316,22 @@ class Statics:
 
 
 class ItemLinks:
-    """Makes the addresses of an item. Most change with its content, as far as that was read."""
+    """The addresses of an item. Most change with its content, as far as that was read."""
 
     def __init__(self, prefix: str, path: str, item: Item) -> None:
-        self._prefix = prefix
-        self._path = path
         self._item = item
+        content = path
+        self._sign = "?"
         version = item.version
-        self._content = f"{path}?v={version}" if version else path
-        self._sign = "&" if version else "?"
-
-    @property
-    def page(self) -> str:
-        return f"{self._prefix}/album{self._path}"
-
-    @property
-    def download(self) -> str:
-        return f"{self._prefix}/download{self._path}"
-
-    @property
-    def original(self) -> str:
-        return f"{self._prefix}/photo{self._content}"
-
-    @property
-    def live(self) -> str:
-        """The film of a live photo, wherever it lies."""
-        return f"{self._prefix}/live{self._content}"
-
-    @property
-    def preview(self) -> str:
-        return f"{self._prefix}/preview{self._content}"
+        if version:
+            content = f"{path}?v={version}"
+            self._sign = "&"
+        self.page = f"{prefix}/album{path}"
+        self.download = f"{prefix}/download{path}"
+        self.original = f"{prefix}/photo{content}"
+        self.live = f"{prefix}/live{content}"  # the film of a live photo, wherever it lies
+        self.preview = f"{prefix}/preview{content}"
+        self._thumbnail = f"{prefix}/thumbnail{content}"
 
     @property
     def view(self) -> str:
@@ -8362,7 +8348,7 @@ class ItemLinks:
         return self.original
 
     def thumbnail(self, width: int) -> str:
-        return f"{self._prefix}/thumbnail{self._content}{self._sign}w={width}"
+        return f"{self._thumbnail}{self._sign}w={width}"
 
 
 # What stays as it is, as most names do: to see that takes a third of quoting it.
@@ -8403,7 +8389,7 @@ class Links:
         return self._to("album", (*address, ""), page=page)
 
     def of(self, item: Item) -> ItemLinks:
-        """Return what makes the addresses of an item."""
+        """Return the addresses of an item."""
         return ItemLinks(self.prefix, self._path(item.address), item)
 
     def file_page(self, address: Parts) -> str:
@@ -9525,10 +9511,10 @@ class Site(Guard):
         item = self._item(visit)
         album = self._library.album_around(visit.place, visit.principal)
         with self._turn():
-            page = self._make_photo_page(visit, item, album)
-            return self._send_document(page, HTML, visit)
+            document = Document(self._make_photo_page(visit, item, album))
+            return self._send_document(document, HTML, visit)
 
-    def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> Document:
+    def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> bytes:
         items = around.items if around else ()
         names = names_of(items)
         # the film of a live photo has a page, and no place
@@ -9540,7 +9526,7 @@ class Site(Guard):
         album = visit.place.address[:-1]
         paging = Paging(len(around.albums) if around else 0, len(items))
         info = item.facts
-        body = self._render(
+        return self._render(
             "photo",
             visit,
             item=item,
@@ -9558,7 +9544,6 @@ class Site(Guard):
             size=size_text(item.file.size),
             album_title=self._title(visit.place.parts[:-1]),
         )
-        return Document(body)
 
     def _title(self, parts: Parts) -> str:
         """Return the title of an album; of the library, that of the site."""
@@ -10317,13 +10302,11 @@ class RefusalTask(waitress.task.ErrorTask):
 
 
 class FileBuffer(waitress.buffers.ReadOnlyFileBasedBuffer):
-    """A file that waits to be sent."""
+    """A part of a file that waits to be sent."""
 
     def get(self, numbytes: int = -1, skip: bool = False) -> Any:
-        """Return the file itself, which the channel sends from where it is."""
-        if isinstance(self.file, FilePart):
-            return self.file
-        return super().get(numbytes, skip)
+        """Return the part itself, which the channel sends from where it is."""
+        return self.file
 
 
 class Task(waitress.task.WSGITask):
