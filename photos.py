@@ -6442,6 +6442,7 @@ class ShareStore(Store):
         return replace(share, id=share_id)
 
     def end(self, share_id: str) -> None:
+        """End a share at once. Raises NoSuchShare."""
         with self._change() as entries:
             if share_id not in entries:
                 raise NoSuchShare(share_id)
@@ -6686,9 +6687,9 @@ class Guests:
         return place
 
     def below(self, share: Share, address: Parts) -> Parts | None:
-        """Return an address of the library as one below a share, so that both do.
+        """Return what an address of the library is below a share, where a guest may use it, too.
 
-        None: it lies elsewhere, or would tell a guest how private albums above are called.
+        None: it lies elsewhere, or would tell the guest how private albums above are called.
         """
         own = share.address
         if not own or address[: len(own)] != own:
@@ -7152,7 +7153,7 @@ class Document:
 
     @functools.cached_property
     def digest(self) -> str:
-        # Of what is compressed anyway: a twelfth of the bytes.
+        # The compressed text is needed anyway, and has a twelfth of the bytes.
         return hashlib.blake2b(self.zipped, digest_size=9).hexdigest()
 
     @functools.cached_property
@@ -7162,7 +7163,7 @@ class Document:
 
     @property
     def size(self) -> int:
-        """How many bytes of memory it takes, as it is and compressed."""
+        """How many bytes of memory the text takes, as it is and compressed."""
         return len(self.body) + len(self.zipped)
 
 
@@ -7185,7 +7186,7 @@ class KeptPages:
         return document
 
     def get(self, key: Key, inputs: Key) -> Document | None:
-        """Return the page that was made from the same; None: it has to be made."""
+        """Return the page that was made from these inputs; None: it has to be made."""
         with self._lock:
             before, document = self._pages.get(key, (None, None))
             if document:
@@ -7385,9 +7386,7 @@ class Sending:
         self._places: threading.BoundedSemaphore | None = places
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes. Raises TimeoutError where they are taken too slowly, and NotFound
-        where whoever asked may no longer have them.
-        """
+        """Yield the bytes. Raises TimeoutError for a slow reader, and NotFound where the right ended."""
         before = time.monotonic()
         try:
             for block in self._blocks:
@@ -7820,8 +7819,8 @@ class Incoming:
     def withdraw(self, file: File, info: Info) -> None:
         """Move a file that was added into the bin. Raises NotFound where it is not as it was added.
 
-        It is moved aside first, and put back where it is another one by then, or the bin takes
-        nothing. Raises NoRoom and StateError.
+        The file is moved aside first, and put back where it is another one by then, or the bin
+        takes nothing. Raises NoRoom and StateError.
         """
         folder, name = os.path.split(file.path)
         aside = os.path.join(folder, f"{WITHDRAWING}{secrets.token_hex(4)}")
@@ -9057,6 +9056,7 @@ class Guard:
         )
 
     def _finish(self, response: Response, route: Route, visit: Visit) -> Response:
+        """Add what every answer may need: a ban on robots, a fresh session; note a share's use."""
         if visit.visibility == Visibility.HIDDEN:
             response.set_header("X-Robots-Tag", "noindex")
         # A browser that goes on from a page of the share: a robot that opens a link changes nothing.
@@ -10541,7 +10541,7 @@ class Dispatcher(waitress.task.ThreadedTaskDispatcher):
             self.add_to_queue(task)
 
     def add_to_queue(self, task: Any) -> None:
-        """Have a thread do something, such as answer a request, a new one where all are busy."""
+        """Have a thread do something, such as answer a request: a new one where all are busy."""
         with self._starting:
             with self.lock:
                 self.queue.append(task)
@@ -11453,7 +11453,7 @@ def private_remarks(
 ) -> Iterator[Remark]:
     """Say whether strangers get something private, or learn that it is there.
 
-    It is asked for with an owner's cookie first: a bad cache then has it for everybody.
+    Each address is asked for with an owner's cookie first: a bad cache then has it for everybody.
     """
     for path in paths:
         mark = "&" if "?" in path else "?"
