@@ -7479,9 +7479,7 @@ Turn: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
 class Takeaways:
     """The takeaways that were asked for last, and how many are being sent. Thread-safe."""
 
-    def __init__(
-        self, library: Library, limit: float, turn: Turn = contextlib.nullcontext
-    ) -> None:
+    def __init__(self, library: Library, limit: float, turn: Turn) -> None:
         self._library = library
         self._limit = limit
         self._turn = turn  # to lay out an album, 10 µs of CPU a photo
@@ -8288,11 +8286,11 @@ class Statics:
     `icons`: names and sizes of the site's icons, the usual one first, the one for home screens last.
     """
 
-    def __init__(self, folder: Path, root: Path | None = None) -> None:
+    def __init__(self, folder: Path, root: Path) -> None:
         paths = [path for path in sorted(folder.iterdir()) if path.suffix in STATIC_TYPES]
         files = {path.name: path.read_bytes() for path in paths}
         self.icons = ICONS
-        if root and (own := read_icon(root)):
+        if own := read_icon(root):
             files |= own
             self.icons = tuple((name, "any") for name in own)
         content = b"".join(files.values())
@@ -10848,7 +10846,7 @@ class Tunnel:
     """Runs the program by which people outside reach the site, and starts it again when it ends."""
 
     def __init__(
-        self, state: Path, config: Config, tell: Callable[[str], None], token: str = ""
+        self, state: Path, config: Config, tell: Callable[[str], None], token: str
     ) -> None:
         """`tell` is called in a thread with each address that opens and is another than before.
 

@@ -321,7 +321,7 @@ def test_a_page_that_is_not_there_is_not_found(paged: Client) -> None:
 
 def sent(suffixes: tuple[str, ...]) -> dict[str, str]:
     folder = Path(photos.__file__).with_name("templates")
-    statics = photos.Statics(folder).files
+    statics = photos.Statics(folder, folder.parent).files
     return {
         name: document.body.decode()
         for name, document in statics.items()
@@ -405,9 +405,9 @@ def test_one_changed_script_is_a_new_version_of_all(tmp_path: Path) -> None:
             Path(photos.__file__).with_name("templates"), tmp_path / "templates"
         )
     )
-    before = photos.Statics(folder)
+    before = photos.Statics(folder, tmp_path)
     (folder / "zoom.js").write_text("export class Zoom {}")
-    after = photos.Statics(folder)
+    after = photos.Statics(folder, tmp_path)
     assert before.files.keys() == after.files.keys()
     assert before.key != after.key
     assert after.files["viewer.js"] != before.files["viewer.js"]

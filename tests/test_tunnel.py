@@ -216,7 +216,7 @@ photos.LOOKING_SECONDS = 0.05
 if sys.argv[2] == "keeps":
     photos.END_WITH_PARENT = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
 tunnel = photos.Tunnel(
-    pathlib.Path(sys.argv[1]), photos.Config(tunnel="cloudflare"), lambda address: print(address, flush=True)
+    pathlib.Path(sys.argv[1]), photos.Config(tunnel="cloudflare"), lambda address: print(address, flush=True), ""
 )
 tunnel.start()
 time.sleep(60)"""
