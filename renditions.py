@@ -571,7 +571,7 @@ LATER = (
 )
 
 
-READER = 4  # counted up when the same file is read to other facts than before
+READER = 5  # counted up when the same file is read to other facts than before
 
 
 LITERAL_BYTES = 32  # of a patch that is no fill
@@ -2955,7 +2955,9 @@ JPEG_SEGMENTS = 2000
 SEGMENT_HEAD = 64  # bytes that tell what it holds
 SEGMENTS_BYTES = 1024  # read at once: a thumbnail has no more before its pixels
 XMP_SIGN = b"http://ns.adobe.com/x"
-TRAILER_SIGNS = (b"MotionPhoto", b"MicroVideo", b"Container:Directory")  # in XMP
+# In XMP: of a film behind the pixels, and of a film or pictures there.
+FILM_SIGNS = re.compile(rb"MotionPhoto|MicroVideo")
+TRAILER_SIGNS = re.compile(rb"MotionPhoto|MicroVideo|Container:Directory")
 JPEG_END = b"\xff\xd9"
 END_OF_IMAGE = re.compile(JPEG_END)
 # How a segment begins, what it holds, and after how many bytes. A digest, the length and an offset
@@ -3086,12 +3088,15 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
         yield form, _joined(spans)
 
 
-def _trailer_start(span: Span, at: int) -> int:
+def _tell_of(segments: Iterable[Segment], signs: re.Pattern[bytes]) -> bool:
+    """Say whether the XMP in segments has one of some signs."""
+    packets = [part.content for part in segments if part.head.startswith(XMP_MARK)]
+    return any(signs.search(packet.whole()) for packet in packets)
+
+
+def _trailer_start(span: Span, at: int, *, has_more: bool) -> int:
     """Return where something stands behind the pixels of a JPEG, which begin at `at`."""
     tail = span.read(max(at, span.size - 64), 64)
-    metadata = span.file.head[:at]
-    has_xmp = XMP_SIGN in metadata
-    has_more = has_xmp and any(sign in metadata for sign in TRAILER_SIGNS)
     if tail.rstrip(b"\0").endswith(JPEG_END) and not has_more:
         return span.size
     end = _find(span, at, END_OF_IMAGE)
@@ -3135,8 +3140,11 @@ def walk_jpeg(span: Span) -> Iterator[Inner]:
         yield JPEG, span.part(offset, size)
     if span.depth:
         return
-    ends = [offset + size for offset, size in pictures]
-    trailer = max(ends, default=0) or _trailer_start(span, end)
+    # A film may lie before a further picture or behind it.
+    has_more = _tell_of(segments, FILM_SIGNS if pictures else TRAILER_SIGNS)
+    trailer = max((offset + size for offset, size in pictures), default=0)
+    if has_more or not trailer:
+        trailer = _trailer_start(span, end, has_more=has_more)
     yield from _trailer_parts(span, trailer)
 
 
@@ -3437,7 +3445,7 @@ def read_place(file: BinaryIO, head: bytes, info: Info) -> Info:
 # Sources: Android's Motion Photo format 1.0 and its forerunner MicroVideo; for Samsung's older
 # trailer, what ExifTool's tag names tell of it.
 
-MOTION_SIGN = re.compile(rb"MotionPhoto|MicroVideo")  # in XMP
+METADATA_BYTES = 4 * HEAD_BYTES  # of a JPEG whose EXIF leaves no room for XMP in the head
 FILM_BOX_BYTES = 1024  # of a film's first box, at most: it lists brands
 SAMSUNG_FILM = 0x0A30  # the type of that part of the trailer
 SAMSUNG_BYTES = 1212  # of the trailer's directory, at most: it lists 100 parts
@@ -3514,6 +3522,14 @@ def _is_film_at(file: IO[bytes], start: int, length: int, size: int) -> bool:
     return is_first_box
 
 
+def _whole_metadata(file: IO[bytes], head: bytes) -> bytes:
+    """Return how a JPEG begins, up to its pixels."""
+    if len(head) < HEAD_BYTES or plain_segments(head):
+        return head
+    file.seek(0)
+    return file.read(METADATA_BYTES)
+
+
 def film_within(file: BinaryIO, head: bytes) -> Piece:
     """Return offset and size of the film inside a motion photo, bytes; (0, 0): there is none.
 
@@ -3524,9 +3540,10 @@ def film_within(file: BinaryIO, head: bytes) -> Piece:
     pieces: list[Iterator[Piece]] = []
     if head[4:8] == b"ftyp":
         pieces.append(_told_by_boxes(file, size))
-    if is_jpeg and XMP_SIGN in head and MOTION_SIGN.search(head):
-        pieces.append(_told_by_xmp(head, size))
     if is_jpeg:
+        metadata = _whole_metadata(file, head)
+        if XMP_SIGN in metadata and FILM_SIGNS.search(metadata):
+            pieces.append(_told_by_xmp(metadata, size))
         pieces.append(_told_by_samsung(file, size))
     for start, length in itertools.chain(*pieces):
         if _is_film_at(file, start, length, size):

@@ -102,6 +102,50 @@ def test_the_film_is_found_however_the_phone_tells_of_it(
     assert (info.kind, info.problem) == (photos.PHOTO, "")
 
 
+LONG_SEGMENT = b"\xff\xe4" + struct.pack(">H", 65535) + bytes(65533)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_film_is_found_where_other_metadata_are_long(
+    way: str, jpeg: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jpg"
+    content = WAYS[way](jpeg)
+    content = content[:2] + LONG_SEGMENT + content[2:]
+    path.write_bytes(content)
+    info = facts_of(path)
+    assert content[info.film_start :][: info.film_bytes] == FILM
+
+
+@pytest.mark.parametrize("before", [b"", LONG_SEGMENT])
+@pytest.mark.parametrize("has_index", [False, True])
+def test_a_film_between_two_pictures_tells_no_place(
+    before: bytes, has_index: bool, jpeg: bytes, tmp_path: Path
+) -> None:
+    place = atom(b"\xa9xyz", struct.pack(">HH", 18, 0x15C7), b"+52.5000+013.2500/")
+    located = FILM + atom(b"udta", place)
+    photo = with_xmp(jpeg, directory(len(located)))
+    start = len(before) + len(photo) + len(located)
+    index = b""
+    if has_index:
+        entries = struct.pack("<4I", 0, 0, 0, 0) + struct.pack(
+            "<4I", 0, len(jpeg), start, 0
+        )
+        block = (
+            b"II*\0" + struct.pack("<IH", 8, 1) + struct.pack("<HHII", 0xB002, 7, 32, 26)
+        )
+        content = b"MPF\0" + block + bytes(4) + entries
+        index = b"\xff\xe2" + struct.pack(">H", len(content) + 2) + content
+    path = tmp_path / "a.jpg"
+    path.write_bytes(photo[:2] + index + before + photo[2:] + located + jpeg)
+    info = facts_of(path)
+    assert not info.place_kept
+    copy = bytearray(path.read_bytes())
+    renditions.patch_block(copy, 0, info.place)
+    assert b"+52.5000" in path.read_bytes()
+    assert b"+52.5000" not in copy
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("cut", [1, 100, len(FILM)])
 def test_a_film_that_was_cut_off_is_none(
