@@ -2157,7 +2157,7 @@ def _in_memory(content: bytes, depth: int) -> Span:
 
 # How XMP, text chunks and keys of films call a place, without the prefix and in lower case.
 _PLACE_NAME = re.compile(
-    rb"gps.*|.*(?:latitude|longitude|longtitude|altitude|iso6709).*"
+    rb"gps.*|.*(?:latitude|longitude|longtitude|altitude|iso6709|coordinates).*"
     rb"|(?:sub-?|shot|recording_|composition_)?location(?:created|shown|name|id)?"
     rb"|.*location\..*|city|state|province-?state|world-?region|country(?:-?name|-?code)?"
     rb"|coverage|spatial|xyz|lat|lon|lng|long|lrftarget.*",
@@ -3178,8 +3178,13 @@ def _refuse_unknown(type: bytes, content: Span) -> None:
 
 
 def _profile_in(text: bytes) -> bytes:
-    """Return the bytes of a profile in hexadecimal digits, after its name and length."""
-    digits = b"".join(text.split()[2:])
+    """Return the bytes of a profile in hexadecimal digits, after its name and length.
+
+    The name may be of several words: ExifTool calls it `generic profile`.
+    """
+    words = text.split()
+    length_at = next((at for at, word in enumerate(words) if word.isdigit()), 1)
+    digits = b"".join(words[length_at + 1 :])
     plain = re.match(rb"(?:[0-9A-Fa-f]{2})*", digits)
     profile = bytes.fromhex(plain[0].decode()) if plain else b""
     return profile.removeprefix(b"Photoshop 3.0\0")

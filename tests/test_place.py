@@ -584,6 +584,13 @@ ODD_FILES = {
         b"iTXt",
         b"Raw profile type exif\0\0\0\0\0\nexif\n99\n" + exif_block(4, 1).hex().encode(),
     ),
+    "a profile of ExifTool": with_chunk(
+        b"tEXt",
+        b"Raw profile type APP1\0\ngeneric profile\n99\n" + exif_block(4, 1).hex().encode(),
+    ),
+    "coordinates as a person wrote them": with_xmp(
+        b'dwc:verbatimCoordinates="' + SIGN + b'"'
+    ),
     "packed EXIF": with_chunk(b"zxIf", zlib.compress(exif_block(4, 1))),
     "an unknown chunk": with_chunk(b"caBX", b"exif:GPSLatitude " + SIGN),
     "an unknown chunk of WebP": with_riff_chunk(b"C2PA", b"exif:GPSLatitude " + SIGN),
