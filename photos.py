@@ -5085,8 +5085,7 @@ class ManyNames:
 
 def _is_orphan(rendition: str, keys: Container[str]) -> bool:
     key, _, _ = rendition.partition("-")
-    is_whole = rendition.endswith(".webp")
-    return key not in keys if is_whole else is_left_over(rendition)
+    return rendition.endswith(".webp") and key not in keys
 
 
 class Rendition(NamedTuple):

@@ -297,10 +297,13 @@ def test_renditions_of_removed_photos_go_at_the_second_look(
     upkeep = photos.Upkeep(opened)
     assert len(made(opened)) == 12
     left = next((opened.cache / renditions.RENDITIONS_FOLDER).glob("??/*"))
-    left.with_name(f"{left.name}.999").touch()  # by a worker that was killed while it wrote
+    half = left.with_name(f"{left.name}.999")  # by a worker that was killed while it wrote
+    half.touch()
+    os.utime(half, (0, 0))
     shutil.rmtree(library / "Trip")
-    upkeep.prune()
     assert len(made(opened)) == 13
+    upkeep.prune()
+    assert len(made(opened)) == 12
     upkeep.prune()
     assert len(made(opened)) == 6
     assert len(opened.index._path.read_text().splitlines()) == 3
