@@ -4363,8 +4363,7 @@ class Library:
         if info.unwritten:
             self.index.complain(info.unwritten)
         # A problem of this moment, or of a file that is still being copied, is soon outdated.
-        is_problem = info.problem != ""
-        is_changing = is_problem and not is_settled(job.path)
+        is_changing = info.problem != "" and not is_settled(job.path)
         if not is_changing:
             self._note_failure(job, info)
         if info.retry == AT_ONCE or is_changing:
@@ -5562,7 +5561,7 @@ class Upkeep:
         """Say whether a file is not read whole, or lacks renditions."""
         if info is None or not file.is_as_read(info) or self._library.is_due(file, info):
             return True
-        if info.key and info.crc < 0:
+        if info.lacks_checksum:
             return True
         names = rendition_names(info, Purpose.ALL)
         return not all(is_there(info.key, name) for name in names)
@@ -5617,7 +5616,7 @@ class Upkeep:
         for file, info in self._settled(SETTLE_SECONDS):
             if self._is_wanted.is_set() or time.monotonic() > deadline:
                 return True
-            if info and info.key and info.crc < 0:
+            if info and info.lacks_checksum:
                 started = time.monotonic()
                 note_checksum(self._library, file, info)
                 # Half of the disk's time is left for visitors.
@@ -5634,7 +5633,7 @@ class Upkeep:
             pass
         for file in wanted:
             info = self._library.index.get(file.identity)
-            if info and info.key and info.crc < 0:
+            if info and info.lacks_checksum:
                 note_checksum(self._library, file, info)
 
     def _made_folders(self) -> Iterator[Path]:
@@ -7435,7 +7434,7 @@ def contents_of(
     left_out = 0
     for path, file, taken in _files_below(album, safe_name(title)):
         info = look_up(file.identity)
-        if info is None or (info.key and info.crc < 0):
+        if info is None or info.lacks_checksum:
             unread.append(file)
         elif not info.key or (hides_places and info.place_kept):
             left_out += 1

@@ -708,6 +708,11 @@ class Info:
         return is_shown and not self.no_poster
 
     @property
+    def lacks_checksum(self) -> bool:
+        """Whether the file was read, but not whole."""
+        return self.key != "" and self.crc < 0
+
+    @property
     def tone(self) -> str:
         """The colour to show until the picture is there, '#rrggbb'; '' where none is known."""
         if self.colour or not self.sketch:
