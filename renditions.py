@@ -4019,6 +4019,8 @@ def _mend(image: Photo, path: str, head: bytes) -> None:
     """Add to an open photo what Pillow leaves out before it decodes. Raises like Pillow."""
     if isinstance(image, TiffPhoto):
         _mend_tiff(image)
+    if image.format == "GIF" and (mark := GIF_XMP.search(head)):
+        image.info["xmp"] = GIF_XMP_END.split(head[mark.end() :])[0]
     if image.format == "PNG":
         _read_or_none(_add_late_metadata, image, path)
         _read_or_none(_scale_transparency, image, head)

@@ -401,6 +401,16 @@ def test_dates_are_read_from_xmp_where_there_is_no_exif(
     assert develop(path).info.taken == "2021-03-04T05:06:07+02:00"
 
 
+def test_dates_are_read_from_the_xmp_of_a_gif(tmp_path: Path, develop: Any) -> None:
+    path = draw(tmp_path / "a.gif")
+    gif = path.read_bytes()
+    at = gif.index(b",", 13)  # the picture, behind the colours
+    xmp = b'<x xmp:CreateDate="2021-03-04T05:06:07+02:00"/>'
+    end = bytes([1, *range(255, -1, -1), 0])
+    path.write_bytes(gif[:at] + b"!\xff\x0bXMP DataXMP" + xmp + end + gif[at:])
+    assert develop(path).info.taken == "2021-03-04T05:06:07+02:00"
+
+
 # Metadata
 
 UNKNOWN = IFDRational(0, 0)
