@@ -1286,31 +1286,56 @@ class Flag(NamedTuple):
     better_name: str
 
 
+def _users_in(text: str, now: Circumstances) -> list[str]:
+    """Return the users whose names stand in a folded text, between whatever signs."""
+    patterns = {user: rf"(?<!\w){re.escape(user)}(?!\w)" for user in now.users}
+    return sorted(user for user, pattern in patterns.items() if re.search(pattern, text))
+
+
+def _for_users(title: str, users: Sequence[str], keyword: str = ".private") -> str:
+    """Return the name of a folder for some users alone; without users, the owner puts their names."""
+    return "+".join((title + keyword, *(users or ["NAME"])))
+
+
+def _flag_of_keywords(parsed: Name, detail: str, now: Circumstances) -> Flag | None:
+    """Return what is odd about keywords. No better name opens the folder to more than were meant."""
+    title, said = display(parsed.title), parsed.keywords
+    if re.match(r"[\W_]*until", parsed.rest) and parsed.understood == ".hidden":
+        better = f"{title}.hidden-until-{now.today.year}-12-31"
+        return Flag("not_understood", detail, better)
+    strangers = said.mentioned - now.users
+    if not parsed.rest and not strangers:
+        return None
+    friends = _users_in(" ".join((*said.mentioned, parsed.rest)), now)
+    words = re.findall(r"\w+", display(parsed.rest))
+    title = " ".join((title, *(word for word in words if word not in friends)))
+    better = title + parsed.understood
+    if friends or "+" in detail:
+        keyword = ".inbox.private" if said.is_inbox else ".private"
+        better = _for_users(title, friends, keyword)
+    if parsed.rest:
+        return Flag("not_understood", detail, better)
+    return Flag("no_such_user", display(", ".join(sorted(strangers))), better)
+
+
 def flag_of(name: str, now: Circumstances) -> Flag | None:
     """Return what is odd about a folder's name; None: nothing is."""
     parsed = parse_name(name)
     title = display(parsed.title)
-    detail = display(name.strip().removeprefix(parsed.title)).strip() or title
-    if parsed.rest.startswith("-until") and parsed.understood == ".hidden":
-        better = f"{title}.hidden-until-{now.today.year}-12-31"
-        return Flag("not_understood", detail, better)
-    if parsed.rest:
-        words = " ".join(re.findall(r"\w+", display(parsed.rest)))
-        better = f"{title} {words}".strip() + parsed.understood
-        return Flag("not_understood", detail, better)
-    strangers = parsed.keywords.mentioned - now.users
-    if strangers:
-        # Never a name that opens the folder to more people.
-        friends = sorted(parsed.keywords.mentioned & now.users) or ["NAME"]
-        better = "+".join((f"{title}.private", *friends))
-        return Flag("no_such_user", display(", ".join(sorted(strangers))), better)
+    if parsed.keywords is not NO_KEYWORDS:
+        detail = display(name.strip().removeprefix(parsed.title)).strip() or title
+        return _flag_of_keywords(parsed, detail, now)
     keyword, word = _keyword_meant(name)
-    if keyword and parsed.keywords is NO_KEYWORDS:
-        around = rf"[\W_]*{re.escape(word)}[\W_]*"
-        text = normalize("NFKC", title)
-        rest = re.sub(around, " ", text, count=1, flags=re.IGNORECASE).strip()
-        return Flag("looks_private", "", f"{rest or title}{keyword}")
-    return None
+    if not keyword:
+        return None
+    around = rf"[\W_]*{re.escape(word)}[\W_]*"
+    text, friends = normalize("NFKC", title), []
+    if people := re.search(rf"{re.escape(word)}(\+.+)", text, re.IGNORECASE):
+        friends = _users_in(_folded(people[1]), now)
+        text = text.removesuffix(people[1]) if friends else text
+    rest = re.sub(around, " ", text, count=1, flags=re.IGNORECASE).strip() or title
+    better = _for_users(rest, friends) if friends else rest + keyword
+    return Flag("looks_private", "", better)
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,21 @@ def test_along_a_path_the_strictest_wins(names: tuple[str, ...], rule: Rule) -> 
         ("Trip.private+anna copy", "Trip copy.private+anna"),
         ("Trip.private-until-2026-12-31", "Trip until 2026 12 31.private"),
         ("Trip.hidden.private+anna+zoe", "Trip.private+anna"),
+        # never for all users, or for all who have the link, what was meant for some
+        ("Trip.private +anna", "Trip.private+anna"),
+        ("Trip.private+ Anna", "Trip.private+anna"),
+        ("Trip.private+anna, ben", "Trip.private+anna+ben"),
+        ("Trip.private+anna & ben (1)", "Trip 1.private+anna+ben"),
+        ("Trip.private+anna,", "Trip.private+anna"),
+        ("Trip.private-anna", "Trip.private+anna"),
+        ("Trip.private +zoe", "Trip zoe.private+NAME"),
+        ("Trip.hidden+anna", "Trip.private+anna"),
+        ("Trip.private.hidden+anna", "Trip.private+anna"),
+        ("Trip.inbox+anna", "Trip.inbox.private+anna"),
+        ("Trip.inbox.private+zoe", "Trip.inbox.private+NAME"),
+        ("Trip.privat+anna+ben", "Trip.private+anna+ben"),
+        ("Anna+Ben (private)", "Anna+Ben.private"),
+        ("Party.hidden until 2026-12-31", "Party.hidden-until-2026-12-31"),
     ],
 )
 def test_an_odd_name_is_flagged_with_a_better_one(name: str, better: str) -> None:
