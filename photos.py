@@ -6332,13 +6332,6 @@ def parse_days(text: str) -> int:
     return parse_number(text, range(1, LONGEST_DAYS + 1), problem)
 
 
-def share_token(secret: bytes, share_id: str) -> str:
-    """Return the 22 characters of a share's address: an HMAC of its id by a key of its own."""
-    key = hmac.digest(secret, TOKEN_KEY, "sha256")
-    digest = hmac.digest(key, share_id.encode(), "sha256")[: TOKEN_BITS // 8]
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-
 @dataclass(frozen=True)
 class Share:
     """A link for one guest or household to one album and what is in it."""
@@ -6419,12 +6412,14 @@ class ShareStore(Store):
         self._by_token: tuple[Entries, dict[str, Share]] = ({}, {})
 
     def token(self, share: Share) -> str:
-        """Return what stands for a share in its address."""
-        return share_token(self._secret, share.id)
+        """Return the 22 characters of a share's address: an HMAC of its id by a key of its own."""
+        digest = hmac.digest(self._token_key, share.id.encode(), "sha256")
+        encoded = base64.urlsafe_b64encode(digest[: TOKEN_BITS // 8])
+        return encoded.decode().rstrip("=")
 
     @functools.cached_property
-    def _secret(self) -> bytes:
-        return read_secret(self.state)
+    def _token_key(self) -> bytes:
+        return hmac.digest(read_secret(self.state), TOKEN_KEY, "sha256")
 
     def _tokens(self) -> dict[str, Share]:
         """Return the shares by token, made again after a change."""
@@ -8586,8 +8581,8 @@ CONTENT = (Access.PAGE, Access.MEDIA, *ADDING)  # which a share may lock
 
 def may_reach(access: Access, place: Place, principal: Principal) -> bool:
     """Say whether a route is for somebody who may open the place."""
-    if access is Access.OWNER:
-        return place.file is None  # links are to albums
+    if access is Access.OWNER:  # links are to albums
+        return principal.is_owner and place.file is None
     if access not in ADDING:
         return True
     if place.file is None:
@@ -8830,8 +8825,7 @@ class Guard:
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits(registered=users.registered)
         self._unlocking = Tokens(read_secret(state), UNLOCKING)
-        self._shares = ShareStore(state)
-        self._guests = Guests(self._shares, users, library.folders)
+        self._guests = Guests(ShareStore(state), users, library.folders)
         self._incoming = Incoming(library, state, self._guests.added, config)
         folder = template_folder()
         self._statics = Statics(folder, library.folders.root)
@@ -9000,8 +8994,6 @@ class Guard:
             raise NotFound
         if route.access in PLACELESS:
             return visit
-        if route.access is Access.OWNER and not visit.principal.is_owner:
-            raise NotFound
         address = address_of(path) if _PATH in route.rule else ()
         place = self._folders.locate(address, visit.principal)
         if place is None and visit.share:
@@ -10138,14 +10130,14 @@ class Site(Guard):
     def _shared_album(self, share: Share) -> SharedAlbum:
         why_dead = self._guests.why_dead(share)
         place = self._guests.album(share)
-        link = share_link(self._config, self._shares.token(share))
+        link = share_link(self._config, self._guests.store.token(share))
         if place is None:
             return SharedAlbum(share, "", (), why_dead, link)
         return SharedAlbum(share, self._title(place.parts), place.address, why_dead, link)
 
     def show_shares(self, visit: Visit) -> Response:
         """List the links for guests, and show one with its code."""
-        shared = [self._shared_album(share) for share in self._shares.all()]
+        shared = [self._shared_album(share) for share in self._guests.store.all()]
         wanted = request.query.get("show")
         shown = next((row for row in shared if row.share.id == wanted), None)
         code = ""
@@ -10158,7 +10150,7 @@ class Site(Guard):
     def end_share(self, visit: Visit) -> Response:
         """End a link for guests, at once."""
         try:
-            self._shares.end(request.url_args["id"])
+            self._guests.store.end(request.url_args["id"])
         except NoSuchShare:
             log.info("The link had ended already.")
         return _redirect(visit.links.shares())
@@ -12466,7 +12458,7 @@ def run_index(args: Arguments) -> None:
         # A server that runs meanwhile prunes by itself, and knows of photos that this process does not.
         if not serving_version(library.cache.parent):
             upkeep.prune()
-            upkeep.prune()
+            upkeep.prune()  # which deletes what was gone at both
         print_problems(upkeep, how_to(args, "index"))
         if library.index.problem:
             raise StateError(library.index.problem)

@@ -76,11 +76,10 @@ def test_a_token_is_22_characters_that_are_stored_nowhere(scene: Scene) -> None:
     assert not any(token.encode() in text for text in texts)
 
 
-def test_tokens_hang_on_the_secret_and_on_the_share(scene: Scene) -> None:
+def test_tokens_hang_on_the_secret_and_on_the_share(scene: Scene, tmp_path: Path) -> None:
     shares = [scene.share(), scene.share("Other")]
-    tokens = {
-        photos.share_token(secret, share.id) for share in shares for secret in (b"a", b"b")
-    }
+    stores = [scene.store, photos.ShareStore(tmp_path)]
+    tokens = {store.token(share) for share in shares for store in stores}
     assert len(tokens) == 4
 
 
