@@ -8288,6 +8288,16 @@ def joined_scripts(names: Sequence[str], files: dict[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
+def as_sent(name: str, content: bytes) -> bytes:
+    """Return a file of the site without what a style sheet or a script has for readers alone."""
+    if not name.endswith((".css", ".js")):
+        return content
+    content = _UNSENT.sub(b"", content)
+    if name.endswith(".css"):
+        return _SPARE.sub(b"", content)
+    return _SIGNS.sub(rb"\1", _LINES.sub(b"", content))
+
+
 def read_icon(root: Path) -> dict[str, bytes]:
     """Return the icon that the owner has laid into a library, by its name; a link is not followed."""
     for path in map(root.joinpath, ICON_NAMES):
@@ -8313,21 +8323,13 @@ class Statics:
             self.icons = tuple((name, "any") for name in own)
         content = b"".join(files.values())
         self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
-        for name, content in files.items():
-            if name.endswith((".css", ".js")):
-                files[name] = _UNSENT.sub(b"", content)
-            if name.endswith(".css"):
-                files[name] = _SPARE.sub(b"", files[name])
         shared = b"{ datesScript, gridScript }"
         page = joined_scripts(PAGE_SCRIPTS, files)
         files["page.js"] = page + b"export %b;\n" % shared
         # By the key, so that a browser never mixes two releases.
         start = b'import %b from "./page.js?v=%b";\n' % (shared, self.key.encode())
         files["viewer.js"] = start + joined_scripts(VIEWER_SCRIPTS, files)
-        for name, content in files.items():
-            if name.endswith(".js"):
-                files[name] = _SIGNS.sub(rb"\1", _LINES.sub(b"", content))
-        self.files = {name: Document(content) for name, content in files.items()}
+        self.files = {name: Document(as_sent(name, files[name])) for name in files}
 
 
 class ItemLinks:
@@ -9585,9 +9587,9 @@ class Site(Guard):
         if visit.place.parts or not visit.principal.is_owner:
             return []
         inputs = (
-            # The album is another one as soon as any name below it is: the owner finds all of them.
+            # Another object as soon as any name below it is another: the owner finds all of them.
             id(album),
-            album,
+            album,  # so that no other gets its id
             self._library.damaged.sums(),
             self._library.is_full,
             self._upkeep.problem_count,
