@@ -12316,10 +12316,12 @@ def album_named(folders: Folders, text: str) -> Place:
 
 def share_lines(config: Config, guests: Guests, share: Share) -> Iterator[str]:
     """Say what a share opens and how long, and name its link."""
-    facts = [DEAD_TEXTS.get(guests.why_dead(share), "")]
-    if facts == [""] and (place := guests.album(share)):
+    facts = []
+    if why_dead := guests.why_dead(share):
+        facts.append(DEAD_TEXTS[why_dead])
+    elif place := guests.album(share):
         path = display("/".join(place.parts)) or "the whole library"
-        facts = [f"opens {path}"]
+        facts.append(f"opens {path}")
         if place.rule.visibility == Visibility.PRIVATE:
             facts.append("which is private otherwise")
     facts.append(f"until {share.until}" if share.until else "without an end")
@@ -12514,9 +12516,8 @@ def pillow_lines(args: Arguments) -> Iterator[str]:
         yield "Keep it up to date: a new photos.pyz does not mend its faults."
 
 
-def print_outside(state: Path, library: Library, users: UserStore) -> None:
+def print_outside(state: Path, config: Config, library: Library, users: UserStore) -> None:
     """Say how the site is from outside. Raises PhotosError where something is wrong."""
-    config = read_config(state) or Config()
     outsider = Outsider(outside_address(state, config))
     print(f"Asking {outsider.address}", flush=True)
     require_our_site(outsider, library, config.port)
@@ -12542,7 +12543,7 @@ def run_check(args: Arguments) -> None:
                 print(*view_lines(library, view), sep="\n")
             return
         if args.outside:
-            print_outside(state, library, users)
+            print_outside(state, config, library, users)
             return
         print(*version_lines(args), *pillow_lines(args), sep="\n")
         print(*state_lines(args, state), sep="\n")
