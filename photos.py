@@ -5278,6 +5278,8 @@ class Upkeep:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._index = library.index
+        self._cache = library.cache
         self._watch = Watch(library)
         self.problem_count = 0  # files that were not shown, or not whole, at the last look
         self._closed = threading.Event()
@@ -5332,9 +5334,9 @@ class Upkeep:
 
     def run(self) -> None:
         """Read and render what is new or changed until the library is closed. Runs in a thread."""
-        if self._library.index.count > 0:
+        if self._index.count > 0:
             self._is_wanted.wait(FIRST_PAUSE)
-        sweep(self._library.cache)
+        sweep(self._cache)
         failure = ""
         pause = PASS_SECONDS
         while not self._closed.is_set():
@@ -5375,7 +5377,7 @@ class Upkeep:
         last = self._last_look
         if last is None or time.monotonic() > self._rest_until:
             return False
-        if self._library.index.changes != last.changes:
+        if self._index.changes != last.changes:
             return False
         return all(identity_of(path) == stamp for path, stamp in last.stamps.items())
 
@@ -5392,7 +5394,7 @@ class Upkeep:
         finally:
             self._folders, self._unfinished = [], None
         count = sum(seen.file_count for seen in self._seen.values())
-        if look != before and self._library.index.count != count:
+        if look != before and self._index.count != count:
             self._prunings = 2  # the second one deletes what the first has missed
         now = time.monotonic()
         may_prune = is_calm or now > self._pruned + PRUNING_PAUSE
@@ -5445,7 +5447,7 @@ class Upkeep:
         """Look at all folders, and at the files that may have changed, for all that is done next."""
         started = time.monotonic()
         # Somebody may delete the cache.
-        made = os.path.join(self._library.cache, RENDITIONS_FOLDER)
+        made = os.path.join(self._cache, RENDITIONS_FOLDER)
         stamps = {made: identity_of(made)}
         self._folders, self._unfinished = [], None  # which leave the memory first
         self._folders = self._walk({folder.name for folder in self._made_folders()})
@@ -5455,7 +5457,7 @@ class Upkeep:
             path = os.path.join(self._library.folders.root, *parts)
             stamps[path] = seen.stamp or identity_of(path)
         files = sum(seen.files for seen in self._seen.values())
-        look = Look(stamps, self._library.index.changes, files)
+        look = Look(stamps, self._index.changes, files)
         self._is_settled = self._is_calm(look, SETTLE_SECONDS)
         needed = ROUND_LOOKS * (time.monotonic() - started)
         self._round = min(max(needed, PASS_SECONDS), LONGEST_ROUND)
@@ -5464,8 +5466,8 @@ class Upkeep:
     def _walk(self, made: set[str]) -> Walked:
         """Return the folders in which there may be something to do, each file looked at again."""
         now = time.monotonic()
-        changes = self._library.index.changes
-        learned = self._library.index.changed_since(self._changes)
+        changes = self._index.changes
+        learned = self._index.changed_since(self._changes)
         is_cache_cut = not self._made <= made
         if learned is None or is_cache_cut or now > self._all_until:
             self._tidy = {}
@@ -5528,11 +5530,11 @@ class Upkeep:
 
     def _work(self) -> bool:
         """Read all that is new, then render for a while; say whether to go on without a pause."""
-        changes = self._library.index.changes
+        changes = self._index.changes
         unread = self.unread(SETTLE_SECONDS)
         read = sum(1 for _ in self._library.run(unread, Purpose.FACTS))
         rendered = self._render(self._round)
-        has_learned = self._library.index.changes > changes
+        has_learned = self._index.changes > changes
         is_worth_it = has_learned or any(itertools.starmap(self._is_rendered, rendered))
         is_done = not read and not rendered
         self._is_stuck = not is_done and not is_worth_it
@@ -5563,11 +5565,11 @@ class Upkeep:
         return rendered
 
     def _is_rendered(self, file: File, purpose: Purpose) -> bool:
-        info = self._library.index.get(file.identity, once=True)
+        info = self._index.get(file.identity, once=True)
         if info is None:
             return False
         names = rendition_names(info, purpose)
-        return all(is_made(self._library.cache, info.key, name) for name in names)
+        return all(is_made(self._cache, info.key, name) for name in names)
 
     def _set_aside(self) -> None:
         """Leave alone, until the next look, the folders in which there is nothing to do."""
@@ -5605,7 +5607,7 @@ class Upkeep:
         for file in folder.files.values():
             is_settled = is_older(max(file.mtime, file.changed), seconds)
             if is_settled and not self._library.rests(file):
-                yield file, self._library.index.get(file.identity, once=True)
+                yield file, self._index.get(file.identity, once=True)
 
     def unread(self, settled: float) -> list[File]:
         """Return the files that are not as they were read, for at least `settled` seconds."""
@@ -5626,7 +5628,7 @@ class Upkeep:
         """Return what says whether a rendition is there, by the key of its photo and its name."""
         counts = [len(folder.files) for _, folder in self._unfinished or ()]
         if self._unfinished is not None and sum(counts) < FEW_FILES:
-            return partial(is_made, self._library.cache)
+            return partial(is_made, self._cache)
         made = {
             folder.name: ManyNames(os.listdir(folder)) for folder in self._made_folders()
         }
@@ -5653,17 +5655,17 @@ class Upkeep:
         if self._wanted:  # else the pass is being closed
             self._is_wanted.clear()
         wanted, self._wanted = self._wanted, ()
-        unread = [file for file in wanted if self._library.index.get(file.identity) is None]
+        unread = [file for file in wanted if self._index.get(file.identity) is None]
         for _ in self._library.run(unread, Purpose.FACTS):
             pass
         for file in wanted:
-            info = self._library.index.get(file.identity)
+            info = self._index.get(file.identity)
             if info and info.lacks_checksum:
                 note_checksum(self._library, file, info)
 
     def _made_folders(self) -> Iterator[Path]:
         """Yield the folders of renditions."""
-        root = self._library.cache / RENDITIONS_FOLDER
+        root = self._cache / RENDITIONS_FOLDER
         return filter(Path.is_dir, root.glob("??"))
 
     def prune(self) -> None:
@@ -5672,25 +5674,25 @@ class Upkeep:
         Twice, so that a folder renamed in the middle of a look costs nothing; and never when the
         library seems empty, which is what a disk that is not mounted looks like.
         """
-        sweep(self._library.cache)
+        sweep(self._cache)
         walked = self._library.walk()
         for parts, folder in walked:
             album = os.path.join(self._library.folders.root, *parts)
             sweep_copies(album, folder.skipped)
         folders = [folder for _, folder in walked]
         identities = {identity for folder in folders for identity in folder.identities}
-        infos = (self._library.index.get(identity, once=True) for identity in identities)
+        infos = (self._index.get(identity, once=True) for identity in identities)
         keys = ManyNames(info.key for info in infos if info)
         if not keys or any(folder.stamp is None for folder in folders):
             return
         names = itertools.chain.from_iterable(map(os.listdir, self._made_folders()))
         orphans = {name for name in names if _is_orphan(name, keys)}
         for name in orphans & self._orphans:
-            path = self._library.cache / RENDITIONS_FOLDER / name[:2] / name
+            path = self._cache / RENDITIONS_FOLDER / name[:2] / name
             path.unlink(missing_ok=True)
             self._renderings_counted = -1
         self._library.summaries.prune(folder.stamp for folder in folders)
-        self._library.index.keep(identities | self._identities)
+        self._index.keep(identities | self._identities)
         self._library.damaged.keep(identities | self._identities)
         self._identities = identities
         self._orphans = orphans - self._orphans
@@ -5708,10 +5710,10 @@ class Upkeep:
             return
         try:
             # Another server over the same cache waits, and then finds less.
-            with locked(self._library.cache / "trim"):
+            with locked(self._cache / "trim"):
                 self._trim(sorted(self._renditions()))
         except OSError as error:
-            self._library.index.complain(error.strerror or str(error))
+            self._index.complain(error.strerror or str(error))
 
     def _trim(self, renditions: Sequence[Rendition]) -> None:
         excess = self._excess(renditions)
@@ -5735,12 +5737,12 @@ class Upkeep:
 
     def _budget(self) -> float:
         """Return how many bytes the cache may take."""
-        disk = shutil.disk_usage(self._library.cache)
+        disk = shutil.disk_usage(self._cache)
         return disk.total * self._library.cache_share / 100
 
     def _renditions(self) -> Iterator[Rendition]:
         """Yield all renditions, those of former versions too."""
-        for folder in self._library.cache.glob("renditions-*/??"):
+        for folder in self._cache.glob("renditions-*/??"):
             for entry in list(os.scandir(folder)):
                 if entry.name.endswith(".webp"):
                     # another server has just deleted it
@@ -5765,7 +5767,7 @@ class Upkeep:
         yield "", folder.problem
         yield ALBUM_TEXT, folder.text.problem
         for name, file in folder.files.items():
-            info = self._library.index.get(file.identity, once=True)
+            info = self._index.get(file.identity, once=True)
             if self._library.rests(file):
                 yield name, TOO_LATE
             elif info and kind_of(file, info):
@@ -5779,7 +5781,7 @@ class Upkeep:
         """Return the files that tell where they were taken, whatever is cut out, in natural order."""
         paths = []
         for path, file in files_of(self._library):
-            info = self._library.index.get(file.identity)
+            info = self._index.get(file.identity)
             if info and info.kind and info.place_kept:
                 paths.append(path)
         return sorted(paths, key=natural)
@@ -5801,7 +5803,7 @@ class Upkeep:
             for name in folder.skipped.keys() - OWN_NAMES:
                 skipped[folder.skipped[name]].append(name)
             for name, file in folder.files.items():
-                info = self._library.index.get(file.identity)
+                info = self._index.get(file.identity)
                 if info and not kind_of(file, info):
                     skipped[Skipped.OTHER].append(name)
         return skipped
