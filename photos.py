@@ -3794,8 +3794,9 @@ class Survey:
     changes: int  # of the index, before that look
     # On the monotonic clock, s: what was never looked at is left out from then on.
     deadline: float
-    before: Mapping[Parts, KeptAlbum]  # all albums, as the last look found them
-    outdated: set[Parts]  # those of them that changed, and those above
+    # All albums, as the last look found them.
+    before: Mapping[Parts, KeptAlbum] = field(default_factory=dict)
+    outdated: Container[Parts] = ()  # those of them that changed, and those above
     albums: dict[Parts, KeptAlbum] = field(default_factory=dict)  # by this look
     is_whole: bool = True  # whether nothing was left out
     # What `are_as_listed` takes of all folders below, as long as no other listing is the latest.
@@ -3892,13 +3893,10 @@ class Library:
         leave_to_thread()
         if patience:
             self._read(place.folder, patience)
-        survey = Survey(
-            principal=principal,
-            changes=changes,
-            deadline=time.monotonic() + looking,
-            before=before.albums if before and outdated else {},
-            outdated=outdated or set(),
-        )
+        survey = Survey(principal, changes, deadline=time.monotonic() + looking)
+        if before and outdated:
+            survey.before = before.albums
+            survey.outdated = outdated
         album = self._with_albums(place, place.rule, survey).album
         survey.before = {}  # which leaves the memory
         # A file that is still being copied is tried again at the next look.
@@ -5133,10 +5131,7 @@ def damaged_paths(library: Library) -> list[str]:
     sums = library.damaged.sums()
     if not sums:
         return []
-    paths = []
-    for path, file in files_of(library):
-        if file.identity in sums:
-            paths.append(path)
+    paths = [path for path, file in files_of(library) if file.identity in sums]
     return sorted(paths, key=natural)
 
 
