@@ -461,7 +461,7 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def is_older(moment: float, seconds: float) -> bool:
-    """Say whether a moment is that many seconds ago; a moment in the future comes of a wrong clock."""
+    """Say whether a moment is so many seconds ago, or to come, which a wrong clock tells."""
     age = time.time() - moment
     return not 0 <= age < seconds
 
@@ -2537,7 +2537,7 @@ class Folders:
         return self._listing_locks.setdefault(parts, threading.Lock())
 
     def as_listed(self, places: Iterable[Place]) -> tuple[list[str], list[Key]]:
-        """Return what `are_as_listed` takes of the folders of places: the front page has a thousand."""
+        """Return the paths and states of the folders of places, as `are_as_listed` takes them."""
         there = [self._listings.get(place.parts) for place in places]
         listings = [*filter(None, there)]
         paths = [listing.path for listing in listings]
@@ -2647,7 +2647,7 @@ class Folders:
         return not is_of_library or is_within(real, os.path.join(state, "cache"))
 
     def _name_of_entry(self, parts: Parts, entry: Entry) -> Name | None:
-        """Return what a name says, of a link with what its target says; None: it is not followed."""
+        """Return what an entry's name says, and the target of a link; None: a link not followed."""
         name = parse_file_name(entry.name) if entry.is_file() else parse_name(entry.name)
         if not entry.is_symlink():
             return name
@@ -3013,7 +3013,7 @@ class Index:
         return line
 
     def changed_since(self, changes: int) -> set[str] | None:
-        """Return the files of which something else is known since so many changes; None: too many."""
+        """Return the files whose facts changed since so many changes; None: they are too many."""
         if changes == self.changes:
             return set()
         leave_to_thread()
@@ -4164,7 +4164,7 @@ class Library:
     def _items(
         self, place: Place, principal: Principal, *, once: bool = False
     ) -> tuple[Item, ...]:
-        """Return the photos and videos of a folder that were read, oldest first; `once`: nobody asks again."""
+        """Return the items of a folder that were read, in order; `once`: nobody asks for them again."""
         folder = place.folder
         items = []
         for file in folder.files.values():
@@ -4256,7 +4256,7 @@ class Library:
         return self.album(around, principal, patience=READ_PATIENCE)
 
     def recent_items(self, place: Place, principal: Principal) -> list[Item]:
-        """Return what was read and added last of all that somebody finds from an album on, newest first."""
+        """Return the items added last of all that somebody finds from an album on, newest first."""
         newest: list[Item] = []
         waiting = [self.album(place, principal)]
         while waiting:
@@ -4299,7 +4299,7 @@ class Library:
         return sorted(flags, key=lambda pair: natural(pair[0]))
 
     def inboxes(self) -> list[tuple[str, int]]:
-        """Return the albums that people add photos to: path and number of files, if there are any."""
+        """Return the inboxes that hold files: path, and number of files."""
         inboxes = []
         for place in self.places():
             count = len(place.folder.files)
@@ -5773,7 +5773,7 @@ class Upkeep:
                 yield name, other_picture(file.plain_name)
 
     def located(self) -> list[str]:
-        """Return the files that tell where they were taken, whatever is cut out, in natural order."""
+        """Return the files whose place cannot be cut out, in natural order."""
         paths = []
         for path, file in files_of(self._library):
             info = self._index.get(file.identity)
