@@ -1307,8 +1307,9 @@ def _flag_of_keywords(parsed: Name, detail: str, now: Circumstances) -> Flag | N
     if not parsed.rest and not strangers:
         return None
     friends = _users_in(" ".join((*said.mentioned, parsed.rest)), now)
-    words = re.findall(r"\w+", display(parsed.rest))
-    title = " ".join((title, *(word for word in words if word not in friends)))
+    for word in re.findall(r"\w+", display(parsed.rest)):
+        if word not in friends:
+            title = f"{title} {word}"
     better = title + parsed.understood
     if friends or "+" in detail:
         keyword = ".inbox.private" if said.is_inbox else ".private"
@@ -1332,9 +1333,12 @@ def flag_of(name: str, now: Circumstances) -> Flag | None:
     text, friends = normalize("NFKC", title), []
     if people := re.search(rf"{re.escape(word)}(\+.+)", text, re.IGNORECASE):
         friends = _users_in(_folded(people[1]), now)
-        text = text.removesuffix(people[1]) if friends else text
+    if people and friends:
+        text = text.removesuffix(people[1])
     rest = re.sub(around, " ", text, count=1, flags=re.IGNORECASE).strip() or title
-    better = _for_users(rest, friends) if friends else rest + keyword
+    better = rest + keyword
+    if friends:
+        better = _for_users(rest, friends)
     return Flag("looks_private", "", better)
 
 
@@ -2245,6 +2249,11 @@ def decode_text(content: bytes) -> tuple[str, bool]:
         return content.decode("cp1252", "replace"), True
 
 
+def _file_named(text: str, by_name: Mapping[str, str]) -> str:
+    """Return the file that somebody means, who may write img_1.jpg for IMG_1.JPG; '': none."""
+    return by_name.get(text) or by_name.get(text.casefold(), "")
+
+
 def split_captions(
     lines: Iterable[str], by_name: Mapping[str, str]
 ) -> tuple[dict[str, str], str]:
@@ -2254,8 +2263,9 @@ def split_captions(
     for line in lines:
         # A file's name may hold a colon, too.
         name, colon, caption = (part.strip() for part in line.partition(": "))
-        if colon and name in by_name:
-            captions[by_name[name]] = caption
+        file = _file_named(name, by_name) if colon else ""
+        if file:
+            captions[file] = caption
         else:
             description.append(line)
     return captions, "\n".join(description).strip()
@@ -2272,15 +2282,17 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
     except OSError:
         return AlbumText()
     text, is_guessed = decode_text(content)
-    by_name = {normalize("NFC", display(name)): name for name in names}
+    exact = {normalize("NFC", display(name)): name for name in names}
+    by_name = {name.casefold(): file for name, file in exact.items()}
+    by_name.update(exact)
     cover, is_sorted_by_name = "", False
     lines = []
     for line in normalize("NFC", text).splitlines():
         word, _, value = (part.strip() for part in line.partition(":"))
         if word.lower() == "sort" and value.lower() == "name":
             is_sorted_by_name = True
-        elif word.lower() == "cover" and value in by_name:
-            cover = by_name[value]
+        elif word.lower() == "cover" and (named := _file_named(value, by_name)):
+            cover = named
         else:
             lines.append(line)
     title, *lines = lines or [""]
@@ -12134,6 +12146,16 @@ def open_to_all(app: Site, address: str) -> None:
     show_qr_code(f"{address}/")
 
 
+def start_listening(state: Path, config: Config, app: Site) -> Any:
+    """Return the server. Raises PhotosError, which says so where it runs already."""
+    try:
+        return make_server(app, config)
+    except PhotosError as error:
+        if serving_version(state):
+            raise PhotosError(f"The server of these albums runs already. {error}") from None
+        raise
+
+
 def run_serve(args: Arguments) -> None:
     """Serve the albums; what happens without a command."""
     state, config = open_state(args, first_run=True)
@@ -12153,7 +12175,7 @@ def run_serve(args: Arguments) -> None:
         closing.callback(library.close)
         library.prepare()  # workers take longer to start than the site
         app = Site(state, config, library, users)
-        server = make_server(app, config)
+        server = start_listening(state, config, app)
         if not serving_version(state):
             end_left_tunnel(state)
         announce(state, build_name(args))
@@ -12300,15 +12322,35 @@ def open_guests(args: Arguments) -> tuple[Config, Guests]:
     return config, Guests(ShareStore(state), users, folders)
 
 
+def album_like(folders: Folders, text: str) -> str:
+    """Return the path of the album whose title is most like a text; '': none is like it."""
+    paths = {}
+    for parts, _ in folders.walk():
+        titles = [_folded(parse_name(part).title) for part in parts]
+        for title in ("/".join(titles), *titles[-1:]):
+            paths[title] = display("/".join(parts))
+    similar = difflib.get_close_matches(_folded(text.strip("/")), paths, 1)
+    if not similar:
+        return ""
+    return paths[similar[0]]
+
+
 def album_named(folders: Folders, text: str) -> Place:
     """Return the album of an address, or of a path on disk; `.` is the library. Raises NotFound."""
-    path = Path(text)
-    if path.is_absolute() and path.is_relative_to(folders.root):
-        path = path.relative_to(folders.root)
-    place = folders.locate(path.parts, OWNER_PRINCIPAL)
-    if place is None or place.file:
-        raise NotFound(f"There is no album {display(text)} in {folders.root}.")
-    return place
+    # A shell completes paths from the folder that the owner is in, which may be a link.
+    written, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
+    paths = [Path(text)]
+    for path, root in ((written, folders.root), (real, folders.real_root)):
+        if path.is_relative_to(root):
+            paths.append(path.relative_to(root))
+    for path in paths:
+        place = folders.locate(path.parts, OWNER_PRINCIPAL) if text else None
+        if place and not place.file:
+            return place
+    problem = f"There is no album {display(text)} in {folders.root}."
+    if similar := album_like(folders, text):
+        problem = f"{problem} There is one called {similar}."
+    raise NotFound(problem)
 
 
 def share_lines(config: Config, guests: Guests, share: Share) -> Iterator[str]:
@@ -12363,8 +12405,12 @@ def run_share(args: Arguments) -> None:
 def run_shares(args: Arguments) -> None:
     """List the links for guests, with what they open."""
     config, guests = open_guests(args)
-    for share in guests.store.all():
+    shares = guests.store.all()
+    for share in shares:
         print(*share_lines(config, guests, share), sep="\n")
+    if not shares:
+        to_do = how_to(args, "share ALBUM --for WHOM")
+        print(f"There are no links for guests. To make one: {to_do}", file=sys.stderr)
 
 
 def run_unshare(args: Arguments) -> None:
@@ -12383,8 +12429,12 @@ def with_role(users: UserStore, name: str) -> str:
 def run_users(args: Arguments) -> None:
     """List the users, with their roles."""
     users = open_users(args)
-    for name in users.names():
+    names = users.names()
+    for name in names:
         print(with_role(users, name))
+    if not names:
+        to_do = how_to(args, "register NAME")
+        print(f"There are no users. To add one: {to_do}", file=sys.stderr)
 
 
 def show_progress(done: int, total: int, started: float, unit: int = 1) -> None:

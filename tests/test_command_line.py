@@ -368,6 +368,10 @@ def test_a_damaged_secret_key_and_a_taken_port_stop_the_server_with_one_line(
         assert says_on_one_line(
             Done(done.returncode, done.stdout, done.stderr), port, "--port"
         )
+        assert "runs already" not in done.stderr
+        photos.announce(ready / ".photos", "photos 0")
+        done = run("serve", "--port", port, cwd=ready)
+        assert "The server of these albums runs already." in done.stderr
     (ready / ".photos" / "secret.key").write_bytes(b"cut")
     done = run("serve", "--port", str(free_port()), cwd=ready)
     assert says_on_one_line(

@@ -65,10 +65,14 @@ def test_names_that_look_the_same_keep_an_order_of_their_own() -> None:
         (b"\nIt rained.", ("", "It rained.", {})),
         (b"T\na.jpg: We: all of us ", ("T", "", {"a.jpg": "We: all of us"})),
         (
-            b"T\nb.jpg: not there\na.jpg:no space",
-            ("T", "b.jpg: not there\na.jpg:no space", {}),
+            b"T\nc.jpg: not there\na.jpg:no space",
+            ("T", "c.jpg: not there\na.jpg:no space", {}),
         ),
         (b"T\n10:30.jpg: the bus", ("T", "", {"10:30.jpg": "the bus"})),
+        (
+            b"T\nA.JPG: capitals\nB.jpg: exact",
+            ("T", "", {"a.jpg": "capitals", "B.jpg": "exact"}),
+        ),
         (b"a.jpg: is the title", ("a.jpg: is the title", "", {})),
         (f"T\n{NFC}: coffee".encode(), ("T", "", {NFD: "coffee"})),
         (b"caf\xe9 \xff", ("café ÿ", "", {})),
@@ -79,7 +83,7 @@ def test_album_txt_tells_title_description_and_captions(
     content: bytes, told: tuple[str, str, dict[str, str]], tmp_path: Path
 ) -> None:
     (tmp_path / "album.txt").write_bytes(content)
-    files = ["a.jpg", "10:30.jpg", NFD]
+    files = ["a.jpg", "B.jpg", "b.JPG", "10:30.jpg", NFD]
     text = photos.read_album_text(os.fspath(tmp_path / "album.txt"), files)
     assert (text.title, text.description, text.captions) == told
 

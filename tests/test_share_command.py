@@ -58,7 +58,9 @@ def test_share_prints_a_link_that_opens_the_album(command: Command, root: Path) 
     assert command("unshare", "grandma")[:2] == (0, "Ended the link for Grandma to Trip.\n")
     assert Client(app).get(link[1], Host="photos.example.org").status == 404
     app.close()
-    assert command("shares")[1] == ""
+    status, out, err = command("shares")
+    assert (status, out) == (0, "")
+    assert err.startswith("There are no links for guests.") and " share " in err
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,37 @@ def test_an_album_is_named_by_address_or_by_path(
     assert command("share", os.fspath(root / "Open"), "--for", "Grandma")[0] == 0
 
 
+def test_an_album_is_named_by_a_path_from_another_folder(
+    command: Command, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    assert "opens Trip.private" in command("share", "Album/Trip.private/", "--for", "a")[1]
+    (root.parent / "Link").symlink_to(root)
+    path = os.fspath(root.parent / "Link" / "Trip.private")
+    assert "opens Trip.private" in command("share", path, "--for", "b")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "album"),
+    [
+        ("trip", "Trip.private"),
+        ("Tripp/", "Trip.private"),
+        ("Sub", "Trip.private/Sub.hidden"),
+        ("trip/sup", "Trip.private/Sub.hidden"),
+    ],
+)
+def test_who_mistypes_an_album_reads_which_one_there_is(
+    command: Command, text: str, album: str
+) -> None:
+    status, _, err = command("share", text, "--for", "Grandma")
+    assert status == 1
+    assert err.endswith(f"There is one called {album}.\n")
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ("share", "", "--for", "Grandma"),
         ("share", "Nowhere", "--for", "Grandma"),
         ("share", "..", "--for", "Grandma"),
         ("share", "Open/three.jpg", "--for", "Grandma"),
