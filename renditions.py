@@ -4665,6 +4665,12 @@ POSTER_SECONDS = 1.0  # into a film: later than a black beginning
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
 
 
+def on_one_line(error: BaseException) -> str:
+    """Return what an error says, in one line; its kind, where it says nothing."""
+    words = " ".join(str(error).split())
+    return words[:MESSAGE_LENGTH] or type(error).__name__
+
+
 class TooSlow(Exception):
     """A file takes more CPU time than it may."""
 
@@ -5294,7 +5300,7 @@ def render_photo(
         try:
             picture, size = decode(image, path, look, side)
         except METADATA_ERRORS as error:
-            problem = f"damaged, shown as far as it goes: {error}"
+            problem = f"damaged, shown as far as it goes: {on_one_line(error)}"
             picture, size = _decode_damaged(path, head, look, side)
         info = save_renditions(picture, cache, info, names)
     width, height = size
@@ -5426,7 +5432,11 @@ def explain(error: BaseException) -> str:
         return "its content is not a picture, or damaged from the start"
     if isinstance(error, PermissionError):
         return "the program may not read it (file permissions)"
-    return str(error)[:MESSAGE_LENGTH] or type(error).__name__
+    words = on_one_line(error)
+    # Of the decoders, which speak to programmers; the system's own errors have a number.
+    if isinstance(error, OSError) and error.errno is None:
+        return f"damaged, or its end is missing: {words}"
+    return words
 
 
 def _retry_after(error: Exception) -> str:

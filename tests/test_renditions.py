@@ -1213,6 +1213,11 @@ def test_the_colour_of_a_photo_is_its_mean(tmp_path: Path, develop: Any) -> None
     assert is_near(develop(tmp_path / "a.png").info.colour, "#7f007f")
 
 
+def test_what_an_error_says_is_one_line() -> None:
+    assert renditions.on_one_line(OSError("Extent:\n  in iloc \n")) == "Extent: in iloc"
+    assert renditions.on_one_line(ValueError()) == "ValueError"
+
+
 def test_a_cut_photo_is_shown_as_far_as_it_goes(tmp_path: Path, develop: Any) -> None:
     noise = Image.effect_noise((400, 300), 90)
     noise.save(tmp_path / "cut.jpg")
@@ -1240,6 +1245,8 @@ def test_a_cut_photo_is_shown_as_far_as_it_goes(tmp_path: Path, develop: Any) ->
             "its content is not a picture, or damaged from the start",
         ),
         ("empty.png", b"", "photo", "the file is empty"),
+        ("cut.jpg", b"\xff\xd8\xff\xe1\x40\0Exif", "photo", "its end is missing"),
+        ("cut.webp", b"RIFF\x40\0\0\0WEBPVP8 ", "photo", "its end is missing"),
         (
             "playlist.mp4",
             b"#EXTM3U\nfile:///etc/passwd\n",
