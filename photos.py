@@ -7309,9 +7309,8 @@ class Member(NamedTuple):
         extra = b""
         if values:
             extra = struct.pack(f"<HH{len(values)}Q", 1, 8 * len(values), *values)
-        version = MADE_BY_UNIX | ZIP64_VERSION
+        made_by = struct.pack("<H", MADE_BY_UNIX | ZIP64_VERSION)
         place = struct.pack("<HHHII", 0, 0, 0, FILE_MODE, min(offset, UNKNOWN_SIZE))
-        made_by = struct.pack("<H", version)
         return b"".join(
             (b"PK\1\2", made_by, self._common(extra), place, self.path.encode(), extra)
         )
@@ -7361,10 +7360,9 @@ class Archive:
         lengths = (len(member.header()) + member.size for member in members)
         # Where each member begins, and where the last one ends.
         self._offsets = [0, *itertools.accumulate(lengths)]
-        entries = map(len, self._entries())
-        self._directory_bytes = sum(entries)
-        self._end = _end_of(len(members), self._directory_bytes, self._offsets[-1])
-        self.size = self._offsets[-1] + self._directory_bytes + len(self._end)
+        directory_bytes = sum(map(len, self._entries()))
+        self._end = _end_of(len(members), directory_bytes, self._offsets[-1])
+        self.size = self._offsets[-1] + directory_bytes + len(self._end)
 
     @functools.cached_property
     def key(self) -> str:
@@ -8796,8 +8794,7 @@ class Paging(NamedTuple):
 
 
 _facts_of_album = operator.attrgetter(
-    *("address", "title", "description", "rule", "photos", "videos"),
-    *("first", "last", "last_added", "cover"),
+    *"address title description rule photos videos first last last_added cover".split()
 )
 
 
@@ -9443,7 +9440,7 @@ class Site(Guard):
     ) -> bytes:
         """Make a page of the timeline. Raises NotFound where nothing was taken then."""
         months = self._finder.months(album)
-        values: Fields = {"sections": [], "here": visit.links.timeline(month)}
+        values: Fields = {"sections": []}
         years = itertools.groupby(months, key=lambda period: period.start.year)
         periods = [merge_periods(dt.date(year, 1, 1), [*parts]) for year, parts in years]
         within = [period for period in months if period.month[: len(month)] == month]
@@ -9464,6 +9461,7 @@ class Site(Guard):
             cards_layout=grid_layout(len(periods), "cards"),
             months=months,
             month=month,
+            page=page,
             count=sum(period.count for period in months),
             total=total,
             bar_height=bar_height,
@@ -9493,7 +9491,6 @@ class Site(Guard):
             "sections": day_sections(items[shown]),
             "first": before + shown.start + 1,
             "layout": grid_layout(len(items), "photos"),
-            "here": links.timeline(month, page),
             "earlier": earlier,
             "later": later,
         }
@@ -10561,8 +10558,9 @@ class Dispatcher(waitress.task.ThreadedTaskDispatcher):
         A thread costs more than the answer, where that is ready: the two take turns with the
         interpreter at each system call.
         """
-        if not (self.pace.is_quick(task.requests[0]) and task.answer_at_once()):
-            self.add_to_queue(task)
+        if self.pace.is_quick(task.requests[0]) and task.answer_at_once():
+            return
+        self.add_to_queue(task)
 
     def add_to_queue(self, task: Any) -> None:
         """Have a thread do something, such as answer a request: a new one where all are busy."""
