@@ -1970,16 +1970,15 @@ def other_picture(name: str) -> str:
     return ""
 
 
-LIVE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mp")  # of the films of live photos
+# Of the films of live photos; the last ones are of Google's exports.
+LIVE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mp", ".mp~2", ".mp~3")
 SHOT_SUFFIXES = (*LIVE_SUFFIXES, *RAW_SUFFIXES)
 # What Pixel phones put behind the name of a shot: PXL_1.MP.jpg, PXL_1.RAW-01.MP.COVER.jpg and
-# PXL_1.RAW-02.ORIGINAL.dng.
-_PIXEL_TAGS = re.compile(r"(?:\.raw-\d\d)?(?:\.mp)?(?:\.(?:cover|original))?$")
+# PXL_1.RAW-02.ORIGINAL.dng; PXL_1.MP~2.jpg, with the film PXL_1.MP~2.
+_PIXEL_TAGS = re.compile(r"(?:\.raw-\d\d)?(?:\.mp)?(?:\.(?:cover|original))?(~\d+)?$")
 _COPY_NUMBER = re.compile(r" ?\(\d{1,4}\)$")
-# Apple's edited photos, and those of Google Photos in the languages of the interface.
-_EDITED = re.compile(
-    r"(?P<apple>img_)e(?=\d)|-(?:edited|bearbeitet|modifié|editad[ao]|diedit|編集済み|已編輯|已修改)$"
-)
+# Apple's edited photos, and those of Google Photos: IMG_1-edited, IMG_1-bearbeitet(1), IMG_1-編集済み.
+_EDITED = re.compile(r"(?P<apple>img_)e(?=\d)|-[^-\d().]+(?=(?: ?\(\d+\))?$)")
 
 
 def shot_of(name: str) -> str:
@@ -1989,14 +1988,16 @@ def shot_of(name: str) -> str:
     IMG_1(2).JPG and IMG_1.HEIC(2).MP4.
     """
     stem, suffix = os.path.splitext(normalize("NFC", name).casefold())
+    plain_suffix, again, count = suffix.partition("~")
+    stem += again + count
     shot = _COPY_NUMBER.sub("", stem)
     number = stem[len(shot) :]
-    if suffix in LIVE_SUFFIXES:
+    if plain_suffix in LIVE_SUFFIXES:
         inner, inner_suffix = os.path.splitext(shot)
         if inner_suffix in PHOTO_SUFFIXES:
             shot = inner
         shot = shot.removesuffix("_hevc")
-    return _PIXEL_TAGS.sub("", shot) + number
+    return _PIXEL_TAGS.sub(r"\1", shot) + number
 
 
 class Shot(NamedTuple):

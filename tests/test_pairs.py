@@ -91,9 +91,13 @@ PAIRS = [
     ("IMG_1(1).HEIC", "IMG_1(1).MP4"),
     ("IMG_1(1).HEIC", "IMG_1.HEIC(1).MP4"),
     ("IMG_1-edited.jpg", "IMG_1.mp4"),
+    ("IMG_1-bewerkt.jpg", "IMG_1.mp4"),
+    ("IMG_1-ha editado.jpg", "IMG_1.mp4"),
+    ("IMG_1-bearbeitet(1).jpg", "IMG_1(1).mp4"),
     ("PXL_1.MP.jpg", "PXL_1.MP"),
     ("PXL_1.MP.jpg", "PXL_1.MP.mp4"),
     ("PXL_1.jpg", "PXL_1.MP"),
+    ("PXL_1.MP~2.jpg", "PXL_1.MP~2"),
     ("PXL_1.RAW-01.MP.COVER.jpg", "PXL_1.mp4"),
     ("20240815_100000.jpg", "20240815_100000.mp4"),
     ("IMG_1.private.HEIC", "IMG_1.private.MOV"),
@@ -107,6 +111,8 @@ STRANGERS = [
     ("IMG_1.HEIC", "IMG_1(1).MP4"),
     ("IMG_1.jpg", "IMG_1.webm"),
     ("IMG_1_HEVC.HEIC", "IMG_1.MOV"),
+    ("PXL_1.MP.jpg", "PXL_1.MP~2"),
+    ("IMG-20240815-WA0001.jpg", "IMG.mp4"),
 ]
 
 
