@@ -1157,8 +1157,12 @@ def _zone_in_name(info: Info, name: str) -> dt.tzinfo | None:
     Either may be of the film's beginning or of its end.
     """
     local = date_in_name(name)
-    is_in_utc = name.startswith("PXL_") or "_iOS." in name  # of Pixel phones, of OneDrive
-    if local is None or local.tzinfo or local.time() == MIDNIGHT or is_in_utc:
+    if local is None or local.tzinfo:
+        return None
+    is_day_alone = local.time() == MIDNIGHT
+    # As Pixel phones and OneDrive name what they have.
+    is_in_utc = name.startswith("PXL_") or "_iOS." in name
+    if is_day_alone or is_in_utc:
         return None
     moment = dt.datetime.fromisoformat(info.taken).replace(tzinfo=None)
     ahead = (local - moment).total_seconds()
@@ -1376,7 +1380,8 @@ def _degrees(gps: ExifValues, tag: int) -> float | None:
     try:
         degrees, *less = map(float, _coordinate_parts(gps[tag]))
         # Where degrees or minutes have a fraction, what is less is 0, 0/0 or left out.
-        minutes, seconds, *_ = *filter(math.isfinite, less), 0, 0
+        known = list(filter(math.isfinite, less))
+        minutes, seconds, *_ = *known, 0, 0
         total = degrees + minutes / 60 + seconds / 3600
     except METADATA_ERRORS:
         return None
@@ -3095,11 +3100,16 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
 
 def _tell_of(segments: Iterable[Segment], signs: re.Pattern[bytes]) -> bool:
     """Say whether the XMP in segments has one of some signs."""
-    packets = [part.content for part in segments if part.head.startswith(XMP_MARK)]
-    return any(signs.search(packet.whole()) for packet in packets)
+    for segment in segments:
+        if not segment.head.startswith(XMP_MARK):
+            continue
+        xmp = segment.content.whole()
+        if signs.search(xmp):
+            return True
+    return False
 
 
-def _trailer_start(span: Span, at: int, *, has_more: bool) -> int:
+def _trailer_start(span: Span, at: int, has_more: bool) -> int:
     """Return where something stands behind the pixels of a JPEG, which begin at `at`."""
     tail = span.read(max(at, span.size - 64), 64)
     if tail.rstrip(b"\0").endswith(JPEG_END) and not has_more:
@@ -3147,9 +3157,10 @@ def walk_jpeg(span: Span) -> Iterator[Inner]:
         return
     # A film may lie before a further picture or behind it.
     has_more = _tell_of(segments, FILM_SIGNS if pictures else TRAILER_SIGNS)
-    trailer = max((offset + size for offset, size in pictures), default=0)
+    ends = [offset + size for offset, size in pictures]
+    trailer = max(ends, default=0)
     if has_more or not trailer:
-        trailer = _trailer_start(span, end, has_more=has_more)
+        trailer = _trailer_start(span, end, has_more)
     yield from _trailer_parts(span, trailer)
 
 
@@ -4015,12 +4026,21 @@ def _mend_tiff(image: TiffPhoto) -> None:
     image.tile = list(map(_in_native_order, image.tile))
 
 
+def _add_xmp_of_gif(image: Picture, head: bytes) -> None:
+    mark = GIF_XMP.search(head)
+    if mark is None:
+        return
+    after = head[mark.end() :]
+    parts = GIF_XMP_END.split(after)
+    image.info["xmp"] = parts[0]
+
+
 def _mend(image: Photo, path: str, head: bytes) -> None:
     """Add to an open photo what Pillow leaves out before it decodes. Raises like Pillow."""
     if isinstance(image, TiffPhoto):
         _mend_tiff(image)
-    if image.format == "GIF" and (mark := GIF_XMP.search(head)):
-        image.info["xmp"] = GIF_XMP_END.split(head[mark.end() :])[0]
+    if image.format == "GIF":
+        _add_xmp_of_gif(image, head)
     if image.format == "PNG":
         _read_or_none(_add_late_metadata, image, path)
         _read_or_none(_scale_transparency, image, head)
@@ -4864,8 +4884,10 @@ def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
         return date
     created = parse_date(tags.get("creation_time", tags.get("modification_date", "")))
     day = parse_date(tags.get("date", ""))
+    if created is None:
+        return day
     # iPhones up to the fifth wrote it with their time zone.
-    if created is None or (day and day.utcoffset()):
+    if day and day.utcoffset():
         return day
     if created.year not in FILM_YEARS:
         return None
@@ -4986,8 +5008,11 @@ def asf_date(head: bytes) -> dt.datetime | None:
 
 def avi_date(head: bytes) -> dt.datetime | None:
     """Return the local time that a camera wrote into its AVI, in digits; other forms ffmpeg tells."""
-    _, _, after = head.partition(b"IDIT")
-    return parse_date(after[4:36].decode("latin-1"))
+    at = head.find(b"IDIT")
+    if at < 0:
+        return None
+    text = head[at + 8 : at + 40]
+    return parse_date(text.decode("latin-1"))
 
 
 # What ffmpeg does not tell, by container.
