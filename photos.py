@@ -1842,10 +1842,11 @@ IGNORED_SUFFIXES = frozenset(
 # folded; and what looks like a folder and is a program's library.
 SYSTEM_NAMES = frozenset(
     (
-        "#recycle|#snapshot|$recycle.bin|[originals]|__macosx|_gsdata_|config.msi|eadir_tmp"
-        "|filehistory|files_trashbin|files_versions|lost+found|lost.dir|network recycle bin"
-        "|network trash folder|recycle bin|recycled|recycler|system volume information"
-        "|temporary items|thefindbycontentfolder|thevolumesettingsfolder|trashbox"
+        "#recycle|#snapshot|$recycle.bin|[originals]|__macosx|_gsdata_|config.msi"
+        "|eadir_tmp|filehistory|files_trashbin|files_versions|lost+found|lost.dir"
+        "|network recycle bin|network trash folder|recently deleted|recycle bin"
+        "|recycled|recycler|system volume information|temporary items"
+        "|thefindbycontentfolder|thevolumesettingsfolder|thmbnl|trashbox"
         "|windowsimagebackup|~snapshot"
     ).split("|")
 )

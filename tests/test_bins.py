@@ -28,7 +28,8 @@ BINS = [
         ".thumbnails",
     ),
     *("My Lightroom.lrlibrary", "Trip.imovielibrary", "Studio.cocatalog", "Cut.fcpbundle"),
-    *("Backups.backupdb", "FileHistory", "_gsdata_", "[Originals]"),
+    *("Backups.backupdb", "FileHistory", "_gsdata_", "[Originals]", "Recently Deleted"),
+    "THMBNL",
 ]
 
 
