@@ -7034,8 +7034,8 @@ class Media(NamedTuple):
         """Return the ETag of the file as it is now: what is patched has another one."""
         parts = [f"{number:x}" for number in exact_identity(status)]
         if self.patches or self.piece:
-            what = repr((self.patches, self.piece)).encode()
-            digest = hashlib.blake2b(what, digest_size=4)
+            changes = repr((self.patches, self.piece)).encode()
+            digest = hashlib.blake2b(changes, digest_size=4)
             parts.append(digest.hexdigest())
         return f'"{"-".join(parts)}"'
 
@@ -9299,8 +9299,7 @@ class Guard:
 
     def _is_still_open(self, visit: Visit) -> bool:
         """Say whether the one who asked for a place would be led to it once more."""
-        is_somebody_else = self._principal_of(visit.session) != visit.principal
-        if visit.share is None and is_somebody_else:
+        if visit.share is None and self._principal_of(visit.session) != visit.principal:
             return False
         if not self._may_read_on(visit):
             return False
@@ -9377,8 +9376,8 @@ class Site(Guard):
         }
         key = place.parts, page, visit.principal, visit.links.prefix, visit.texts.language
         # The page lasts as long as what it shows of the album, and of some of those below.
-        shown = (album, *album.albums[paging.albums_on(page)])
-        facts = map(_facts_of_album, shown)
+        albums = (album, *album.albums[paging.albums_on(page)])
+        facts = map(_facts_of_album, albums)
         inputs = album.list_items, *facts, *values.values(), self.read_title()
         make = partial(self._make_album_page, visit, album, values)
         return self._send_document(self._page(key, inputs, make), HTML, visit)
@@ -11001,8 +11000,8 @@ class Tunnel:
 
     def _note(self, pid: int = 0, address: str = "") -> None:
         """Note which process is ours, for a start after a kill, and where it is open."""
-        kept = address or TunnelNote.read(self._state).address
-        TunnelNote(kept, bool(address), pid, birth_of(pid)).write(self._state)
+        last_address = address or TunnelNote.read(self._state).address
+        TunnelNote(last_address, bool(address), pid, birth_of(pid)).write(self._state)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         """Read what the program says as long as it runs: it stands still where nobody does."""
@@ -11032,8 +11031,8 @@ class Tunnel:
         """Return the address of the tunnel if it is open now, else ''."""
         if self._config.tunnel == "tailscale":
             command = [self._program, "funnel", "status", "--json"]
-            told = subprocess.check_output(command, stderr=subprocess.DEVNULL, timeout=10)
-            return funnel_address(json.loads(told or "{}"), self._config.port)
+            output = subprocess.check_output(command, stderr=subprocess.DEVNULL, timeout=10)
+            return funnel_address(json.loads(output or "{}"), self._config.port)
         if not local_json(metrics, "/ready").get("readyConnections"):
             return ""
         if self._token:
@@ -11266,7 +11265,7 @@ ASK_SECONDS = 15.0  # that the public address may take for one answer
 SLOW_SECONDS = 2.0  # for a thumbnail
 PRIVATE_PAGES = 10  # that are asked for
 CHECK_SECONDS = 60  # that the session lasts with which private pages are asked for
-ASIDE = frozenset(("date", "age"))  # headers that differ from second to second
+CLOCK_HEADERS = frozenset(("date", "age"))  # which differ from second to second
 PROXY = "the tunnel or proxy"
 HOST_LOST = (
     f"The Host that browsers send gets lost. Have {PROXY} keep it"
@@ -11458,7 +11457,7 @@ def differences(outsider: Outsider, page: str) -> list[str]:
         body = answer.body.replace(path.encode(), b"")
         shapes.append({**answer.headers, "status": answer.status, "body": body})
     private, first, second = shapes
-    names = (private.keys() | first.keys()) - ASIDE
+    names = (private.keys() | first.keys()) - CLOCK_HEADERS
     steady = {name for name in names if first.get(name) == second.get(name)}
     return sorted(name for name in steady if private.get(name) != first.get(name))
 
