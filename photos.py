@@ -6477,11 +6477,12 @@ class ShareStore(Store):
                 raise NoSuchShare(share_id)
             del entries[share_id]
 
-    def end_all_of(self, creator: str) -> None:
-        """End the shares that an owner made, so that no later user of that name has them."""
-        for share in self.all():
-            if share.creator == creator:
-                self.end(share.id)
+    def end_all_of(self, creator: str) -> list[Share]:
+        """End and return the shares of an owner, so that no later user of that name has them."""
+        shares = [share for share in self.all() if share.creator == creator]
+        for share in shares:
+            self.end(share.id)
+        return shares
 
     def update(self, share: Share) -> None:
         """Note where a share's album is now and when the share was used last, unless it has ended."""
@@ -11201,7 +11202,7 @@ class View(NamedTuple):
 def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
     """Yield as whom `check --as` looks: a person, or a guest of each such share. Raises NoSuchUser."""
     folded = normalize("NFC", name).strip().casefold()
-    if name == "visitor":
+    if folded == "visitor":
         yield View(VISITOR, Links("", ""))
     elif folded in users.names():
         yield View(Principal(folded, users.is_owner(folded)), Links("", ""))
@@ -12298,12 +12299,18 @@ def run_passwd(args: Arguments) -> None:
     )
 
 
+def print_ended(share: Share) -> None:
+    """Say which link for a guest opens nothing any more."""
+    print(f"Ended the link for {share.label} to {share.album or 'the whole library'}.")
+
+
 def run_remove(args: Arguments) -> None:
     """Remove a user; ends that user's sessions and links for guests."""
     name = parse_user(args.user)
     open_users(args).remove(name)
-    ShareStore(state_folder(args)).end_all_of(name)
-    print(f"Removed {name}.")
+    print(f"Removed {name}.", flush=True)
+    for share in ShareStore(state_folder(args)).end_all_of(name):
+        print_ended(share)
 
 
 def open_guests(args: Arguments) -> tuple[Config, Guests]:
@@ -12417,7 +12424,7 @@ def run_unshare(args: Arguments) -> None:
     _, guests = open_guests(args)
     for share in guests.store.labelled(args.whom):
         guests.store.end(share.id)
-        print(f"Ended the link for {share.label} to {share.album or 'the whole library'}.")
+        print_ended(share)
 
 
 def with_role(users: UserStore, name: str) -> str:

@@ -351,7 +351,7 @@ def test_check_as_a_visitor_names_all_that_opens_without_being_found(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(scene.root)
-    lines = scene.check(capsys, "--as", "visitor")
+    lines = scene.check(capsys, "--as", "Visitor ")  # as all names, in any case
     assert {unquote(address) for address in opened_without_finding(lines)} == {
         "/album/Drafts/",
         "/album/Drafts/More/",

@@ -192,7 +192,8 @@ def test_removing_an_owner_ends_the_links_that_this_owner_made(
     content = json.loads(file.read_text())
     next(iter(content["shares"].values()))["creator"] = "otto"
     file.write_text(json.dumps(content))
-    assert command("remove", "otto")[0] == 0
+    ended = "Removed otto.\nEnded the link for Grandma to Trip.\n"
+    assert command("remove", "otto")[:2] == (0, ended)
     assert command("shares")[1] == ""
 
 
