@@ -6675,8 +6675,7 @@ class Guests:
     def make(self, place: Place, **terms: Any) -> Share:
         """Make a share of the album at a place, and return it; `terms` are fields of Share."""
         today = self.folders.circumstances().today
-        share = Share(album="", device=0, inode=0, marks=(), since=today, **terms)
-        return self.store.make(self._moved(share, place))
+        return self.store.make(Share(since=today, **self._folder_of(place), **terms))
 
     def principal(self, share: Share) -> Principal | None:
         """Return the guest of a share; None: its album is gone."""
@@ -6713,7 +6712,7 @@ class Guests:
         place = self._search(share) or place
         if place:
             with suppress(StateError):  # it is found again all the same
-                self.store.update(self._moved(share, place))
+                self.store.update(replace(share, **self._folder_of(place)))
         return place
 
     def below(self, share: Share, address: Parts) -> Parts | None:
@@ -6736,20 +6735,18 @@ class Guests:
         leave_to_thread()
         self._noted[share.id] = today  # a page asks for many pictures at once
         if place := self.album(share):
-            moved = self._moved(share, place)
             with suppress(StateError):
-                self.store.update(replace(moved, used=today))
+                self.store.update(replace(share, used=today, **self._folder_of(place)))
 
-    def _moved(self, share: Share, place: Place) -> Share:
-        """Return a share with an album's address, and with what tells its folder from others."""
+    def _folder_of(self, place: Place) -> Fields:
+        """Return what a share keeps of its album: the address, and what tells the folder from others."""
         device, inode = self._folder_id(place)
-        return replace(
-            share,
-            album="/".join(place.address),
-            device=device,
-            inode=inode,
-            marks=tuple(itertools.islice(self._marks(place.parts), MARKS)),
-        )
+        return {
+            "album": "/".join(place.address),
+            "device": device,
+            "inode": inode,
+            "marks": tuple(itertools.islice(self._marks(place.parts), MARKS)),
+        }
 
     def _folder_id(self, place: Place) -> tuple[int, int]:
         try:
