@@ -125,6 +125,7 @@ from renditions import (
     checksums,
     date_in_name,
     date_told,
+    decode_patches,
     decode_reply,
     encode_request,
     expected_kind,
@@ -5152,7 +5153,7 @@ def damaged_paths(library: Library) -> list[str]:
 def note_checksum(library: Library, file: File, info: Info) -> None:
     """Read a file whole, and note whether it is as it was when it was read whole before."""
     try:
-        crc, crc_without_place = checksums(file.path, info.place)
+        crc, crc_without_place = checksums(file.path, info.patches)
         status = os.stat(file.path)
     except OSError as error:
         if error.errno == errno.EIO and info.crc >= 0:  # the disk could read it before
@@ -7008,7 +7009,7 @@ class Media(NamedTuple):
     cache_control: str
     name: str = ""  # of an attachment
     vary: str = ""  # the request's header that decides what is sent
-    patches: tuple[Patch, ...] = ()
+    place: str = ""  # the patches, encoded
     patched: File | None = None  # which the patches are for
     piece: tuple[int, int] | None = None  # offset and size of what is sent; None: the file
     status: os.stat_result | None = None  # as the file was just looked at
@@ -7031,8 +7032,8 @@ class Media(NamedTuple):
     def etag(self, status: os.stat_result) -> str:
         """Return the ETag of the file as it is now: what is patched has another one."""
         parts = [f"{number:x}" for number in exact_identity(status)]
-        if self.patches or self.piece:
-            changes = repr((self.patches, self.piece)).encode()
+        if self.place or self.piece:
+            changes = repr((self.place, self.piece)).encode()
             digest = hashlib.blake2b(changes, digest_size=4)
             parts.append(digest.hexdigest())
         return f'"{"-".join(parts)}"'
@@ -7270,7 +7271,7 @@ class Member(NamedTuple):
     file: File
     size: int  # bytes
     crc: int  # of the bytes that are sent: with the patches
-    patches: tuple[Patch, ...]
+    place: str  # the patches, encoded
     taken: dt.datetime
 
     @property
@@ -7322,7 +7323,8 @@ class Member(NamedTuple):
             yield header[start:]
         start = max(0, start - len(header))
         identity = exact_identity(self._status())
-        part = FilePart(self.file.path, start, self.size, self.patches, identity)
+        patches = decode_patches(self.place)
+        part = FilePart(self.file.path, start, self.size, patches, identity)
         for block in part.blocks(ZIP_BLOCK_BYTES):
             yield block
             self._status()  # a folder that is renamed may be private by now
@@ -7469,7 +7471,7 @@ def contents_of(
             crc = info.crc_without_place
             members.append(Member(path, file, file.size, crc, info.place, taken))
         else:
-            members.append(Member(path, file, file.size, info.crc, (), taken))
+            members.append(Member(path, file, file.size, info.crc, "", taken))
     return Contents(members, unread, left_out)
 
 
@@ -9270,7 +9272,8 @@ class Guard:
         offset, _ = media.piece or (0, 0)
         start, end = offset + part.start, offset + part.end
         may_read_on = self._permit(visit, media.path)
-        body = FilePart(media.path, start, end, media.patches, identity, may_read_on)
+        patches = decode_patches(media.place)
+        body = FilePart(media.path, start, end, patches, identity, may_read_on)
         length = end - start
         try:
             if length <= SMALL_BYTES:
@@ -9701,7 +9704,7 @@ class Site(Guard):
             piece=piece,
         )
         if info.place and self._hides_places(visit):
-            media = media._replace(patches=info.place, patched=file)
+            media = media._replace(place=info.place, patched=file)
         return self._send_file(visit, media)
 
     def send_live(self, visit: Visit) -> Response:

@@ -628,21 +628,25 @@ def patches_within(patches: Sequence[Patch], start: int, end: int) -> Sequence[P
     return patches[first:behind]
 
 
-def patches_from(rows: Any) -> tuple[Patch, ...]:
-    """Return patches from JSON. Raises TypeError or ValueError where they make no sense."""
+PATCHES = re.compile(r"(?:(?:^| )\d{1,15},\d{1,15},(?:[0-9a-f]{2}){1,32})*+", re.ASCII)
+
+
+def encode_patches(patches: Iterable[Patch]) -> str:
+    """Return patches as a text, since a long film has thousands: a tenth of their memory."""
+    return " ".join(f"{offset},{length},{pattern}" for offset, length, pattern in patches)
+
+
+def decode_patches(text: str) -> tuple[Patch, ...]:
+    """Return the patches of a text. Raises ValueError where they make no sense."""
     patches = []
     end = 0
-    for offset, length, pattern in rows:
-        if type(offset) is not int or type(length) is not int or type(pattern) is not str:
-            raise TypeError("no patch")
-        if (
-            offset < end
-            or length < 1
-            or not 1 <= len(bytes.fromhex(pattern)) <= LITERAL_BYTES
-        ):
+    for row in text.split():
+        offset, length, pattern = row.split(",")
+        patch = Patch(int(offset), int(length), pattern)
+        if patch.offset < end or patch.length < 1:
             raise ValueError("no patch")
-        patches.append(Patch(offset, length, pattern))
-        end = offset + length
+        patches.append(patch)
+        end = patch.end
     return tuple(patches)
 
 
@@ -688,7 +692,7 @@ class Info:
     )
     changed: float = 0  # 0: not known
 
-    place: tuple[Patch, ...] = ()  # what to write over the file so that it tells no place
+    place: str = ""  # what to write over the file so that it tells no place, encoded
     place_kept: bool = True  # that does not hide the place, or nobody has looked yet
     crc: int = -1  # CRC-32 of the file; -1: unknown
     crc_without_place: int = -1  # CRC-32 of the file with its patches
@@ -701,6 +705,11 @@ class Info:
     retry: str = (
         NEVER  # NEVER, AT_START, AT_ONCE or LATER: when a file with a problem is read again
     )
+
+    @property
+    def patches(self) -> tuple[Patch, ...]:
+        """What to write over the file so that it tells no place."""
+        return decode_patches(self.place)
 
     @property
     def has_picture(self) -> bool:
@@ -800,8 +809,8 @@ def info_from(fields: Mapping[str, Any]) -> Info:
     if "keywords" in values:
         # Intern takes texts alone, and many files have the same ones.
         values["keywords"] = tuple(map(sys.intern, values["keywords"]))
-    if "place" in values:
-        values["place"] = patches_from(values["place"])
+    if not PATCHES.fullmatch(values.get("place", "")):
+        raise ValueError("no patches")
     return _sparse(values)
 
 
@@ -3457,7 +3466,7 @@ def read_place(file: BinaryIO, head: bytes, info: Info) -> Info:
         patches = place_patches(file, head, info.kind)
     except (PlaceKept, MemoryError, RecursionError, *METADATA_ERRORS):
         return info
-    return with_facts(info, place=patches, place_kept=False)
+    return with_facts(info, place=encode_patches(patches), place_kept=False)
 
 
 # --- Motion photos -----------------------------------------------------------
@@ -5538,7 +5547,7 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
             for step in _develop_steps(file, path, info, purpose, cache):
                 info = step
         if purpose is Purpose.ALL and info.kind == PHOTO:
-            crc, crc_without_place = checksums(path, info.place)
+            crc, crc_without_place = checksums(path, info.patches)
             info = with_facts(info, crc=crc, crc_without_place=crc_without_place)
         is_rendered = purpose not in (Purpose.KEY, Purpose.FACTS)
         if is_rendered and info.has_picture and not info.colour:

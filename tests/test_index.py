@@ -34,7 +34,7 @@ def test_facts_that_no_line_can_tell_come_from_no_worker() -> None:
 
 def test_a_worker_tells_only_what_is_not_as_by_default() -> None:
     info = renditions.with_facts(
-        KNOWN, caption="", place=(), crc=-1, retry=renditions.NEVER
+        KNOWN, caption="", place="", crc=-1, retry=renditions.NEVER
     )
     facts = json.loads(renditions.encode_reply(info))
     assert sorted(facts) == ["key", "kind", "latitude", "taken", "width"]

@@ -141,7 +141,7 @@ def test_a_film_between_two_pictures_tells_no_place(
     info = facts_of(path)
     assert not info.place_kept
     copy = bytearray(path.read_bytes())
-    renditions.patch_block(copy, 0, info.place)
+    renditions.patch_block(copy, 0, info.patches)
     assert b"+52.5000" in path.read_bytes()
     assert b"+52.5000" not in copy
 

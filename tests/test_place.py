@@ -7,8 +7,9 @@ import json
 import re
 import struct
 import subprocess
+import tracemalloc
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_a_worker_that_renders_a_photo_notes_its_checksums(tmp_path: Path) -> No
     info = renditions.develop(str(path), renditions.Purpose.ALL, tmp_path)
     crc = zlib.crc32(path.read_bytes())
     assert (info.crc, info.crc_without_place) == (crc, crc)
-    assert (info.width, info.place, info.place_kept) == (3, (), False)
+    assert (info.width, info.place, info.place_kept) == (3, "", False)
     told = renditions.decode_reply(json.dumps(vars(info)) + "\n")
     assert told == info
 
@@ -165,25 +166,50 @@ def test_a_worker_that_renders_a_photo_notes_its_checksums(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "place",
     [
-        [[0, 1, ""]],
-        [[0, 1, "2"]],
-        [[0, 1, "xx"]],
-        [[-1, 1, "20"]],
-        [[0, 0, "20"]],
-        [[5, 5, "20"], [9, 1, "20"]],
-        [[0, 1, "20" * 33]],
-        [[0.0, 1, "20"]],
-        [[True, 1, "20"]],
-        [[0, 1, 20]],
-        [[0, 1]],
-        [7],
-        "place",
-        {"0": 1},
+        *(
+            "0,1,",
+            "0,1,2",
+            "0,1,xx",
+            "-1,1,20",
+            "0.0,1,20",
+            "0,1",
+            "0,1,20 ",
+            "place",
+            "\n",
+        ),
+        *(
+            f"0,1,{'20' * 33}",
+            "0,1,20,1",
+            "0,1,20\n5,1,20",
+            "\u0663,1,20",
+            [[0, 1, "20"]],
+            7,
+        ),
     ],
 )
 def test_patches_that_make_no_sense_are_no_facts(place: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         renditions.info_from({"place": place})
+
+
+@pytest.mark.parametrize("place", ["0,0,20", "5,5,20 9,1,20", "0,1", "x"])
+def test_patches_that_make_no_sense_are_never_written(place: str) -> None:
+    with pytest.raises(ValueError):
+        renditions.decode_patches(place)
+
+
+def test_a_long_film_that_tells_its_place_each_second_takes_little_memory() -> None:
+    patches = [renditions.Patch(50 * number, 7, "20") for number in range(5000)]
+    place = renditions.encode_patches(patches)
+    line = json.dumps({"key": "k", "place": place})
+    tracemalloc.start()
+    try:
+        info = renditions.info_from(json.loads(line))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert list(info.patches) == patches
+    assert taken < 100_000
 
 
 @pytest.mark.parametrize("crc", [-2, 1 << 32, "1", None, float("nan")])
@@ -193,9 +219,11 @@ def test_checksums_that_make_no_sense_are_no_facts(crc: Any) -> None:
 
 
 def test_patches_survive_the_index(tmp_path: Path) -> None:
-    patches: Iterable[renditions.Patch] = (renditions.Patch(3, 2, "00"),)
-    info = renditions.Info(key="k", place=tuple(patches), place_kept=False)
-    assert renditions.info_from(json.loads(json.dumps(vars(info)))) == info
+    patches = renditions.Patch(3, 2, "00"), renditions.Patch(5, 70, "20ff")
+    place = renditions.encode_patches(patches)
+    info = renditions.Info(key="k", place=place, place_kept=False)
+    told = renditions.info_from(json.loads(json.dumps(vars(info))))
+    assert (told, told.patches) == (info, patches)
 
 
 def test_what_nobody_has_searched_stays_at_home() -> None:
@@ -475,7 +503,7 @@ def test_damaged_files_cost_no_more_than_their_download(
     damaged.write_bytes(content)
     with damaged.open("rb") as file:
         info = renditions.read_place(file, b"", renditions.Info())
-    ends_of_patches = [patch.end for patch in info.place]
+    ends_of_patches = [patch.end for patch in info.patches]
     assert max(ends_of_patches, default=0) <= len(content)
     assert renditions.info_from(json.loads(json.dumps(vars(info)))) == info
 

@@ -30,7 +30,7 @@ def member(
     if crc is None:
         crc = zlib.crc32(path.read_bytes())
     made = photos.Member(
-        name or path.name, file_at(path), path.stat().st_size, crc, (), TAKEN
+        name or path.name, file_at(path), path.stat().st_size, crc, "", TAKEN
     )
     return made._replace(**values)
 
