@@ -1317,10 +1317,13 @@ SMALLEST = 1e-6  # of exposure times and the like; less is a division by almost 
 MAKER_TAGS = 200  # read of a maker note; Apple writes 60
 # TIFF 6.0, section 2: the types of values, with their forms for `struct`; fractions are of two numbers.
 EXIF_ASCII = 2
+EXIF_UTF8 = 129  # EXIF 3.0, 4.6.2
+EXIF_TEXTS = frozenset((EXIF_ASCII, EXIF_UTF8))
 EXIF_BYTES = frozenset((1, 7))
 EXIF_FRACTIONS = frozenset((5, 10))
 # 13 is an offset; those from 16 on are of BigTIFF.
 EXIF_FORMS = dict(enumerate("B B H L LL b B h l ll f d L B B Q q Q".split(), 1))
+EXIF_FORMS[EXIF_UTF8] = "B"
 EXIF_TYPES = {
     order: {type: struct.Struct(order + form) for type, form in EXIF_FORMS.items()}
     for order in "<>"
@@ -1333,7 +1336,7 @@ ORIENTATION_TAG, DETAILS_TAG, GPS_POINTER = 0x0112, 0x8769, 0x8825
 # keep all dates here.
 FIRST_TAGS = (*DATE_TAGS, 0x010F, 0x0110, ORIENTATION_TAG, DETAILS_TAG, GPS_POINTER)
 # EXIF 2.32, 4.6.5: exposure time, aperture, ISO, focal length, maker note, lens.
-DETAIL_TAGS = (*DATE_TAGS, 0x829A, 0x829D, 0x8827, 0x920A, 0x927C, 0xA434)
+DETAIL_TAGS = (*DATE_TAGS, 0x829A, 0x829D, 0x8827, 0x8832, 0x920A, 0x927C, 0xA434)
 GPS_TAGS = (1, 2, 3, 4, 7, 29)  # 4.6.6: latitude, longitude, time and day, with their signs
 LATITUDE, LONGITUDE = 2, 4
 JOINERS = (
@@ -1499,13 +1502,28 @@ def read_keywords(iptc: Iptc, xmp: bytes) -> list[str]:
     return keywords
 
 
+def _device(exif: ExifValues, tag: int) -> str:
+    """Return the name of a camera or a lens, without what lay behind it in the camera's memory."""
+    text = _exif_text(exif, tag).strip("\0")
+    name, _, _ = text.partition("\0")
+    return _label(name)
+
+
 def _camera(exif: ExifValues) -> str:
     """Return maker and model (EXIF 0x010F and 0x0110), without the maker's name twice."""
-    maker = _label(exif.get(0x010F))
-    model = _label(exif.get(0x0110))
+    maker = _device(exif, 0x010F)
+    model = _device(exif, 0x0110)
     if model.lower().startswith(maker.lower()):
         return model
     return f"{maker} {model}".strip()
+
+
+def _iso(exif: ExifValues) -> int:
+    """Return the sensitivity; one that is too large for its tag stands in another (EXIF 2.32, 4.6.5)."""
+    iso = _number(exif.get(0x8827))
+    if iso == 65535:
+        iso = _number(exif.get(0x8832)) or iso
+    return int(iso)
 
 
 def _content_id(note: bytes) -> str:
@@ -1551,8 +1569,10 @@ BIG_EXIF = ExifLayout("Q", 8, "HHQ8s", 20, "Q", 8)  # of a BigTIFF
 
 def _decoded(type: int, content: bytes, form: struct.Struct) -> Any:
     """Return a value of EXIF: a text, bytes, a number or several (TIFF 6.0, section 2)."""
-    if type == EXIF_ASCII:
-        return content.removesuffix(b"\0").decode("latin-1")
+    if type in EXIF_TEXTS:
+        # Cameras keep to ASCII, people who name their own do not.
+        text = content.removesuffix(b"\0")
+        return _decode_text(text)
     if type in EXIF_BYTES:
         return content
     numbers = form.iter_unpack(content)
@@ -1684,10 +1704,10 @@ def read_metadata(image: Header, exif: Exif) -> dict[str, Any]:
     dates = {**exif.first, **details}
     fields: dict[str, Any] = {
         "camera": _camera(exif.first),
-        "lens": _label(details.get(0xA434)),
+        "lens": _device(details, 0xA434),
         "exposure_time": _number(details.get(0x829A)),
         "f_number": _number(details.get(0x829D)),
-        "iso": int(_number(details.get(0x8827))),
+        "iso": _iso(details),
         "focal_length": _number(details.get(0x920A)),
         "content_id": _read_or_none(_content_id, details.get(0x927C)) or "",
     }
@@ -2379,6 +2399,8 @@ GPS_VALUE_BYTES = 65536
 
 
 def _tiff_size(type: int) -> int:
+    if type == EXIF_UTF8:
+        return 1
     if type < len(TIFF_SIZES):
         return TIFF_SIZES[type]
     return 0

@@ -160,6 +160,19 @@ def test_a_pointer_of_any_whole_type_leads_on(type: int) -> None:
     assert Reads(block).facts["taken"] == "2024-01-07T11:02:58"
 
 
+def test_texts_of_exif_3_and_a_large_sensitivity_are_read() -> None:
+    writer = Writer()
+    lens = "Objektiv für 日本\0".encode()
+    details = writer.directory(
+        (0x8827, SHORT, 1, writer.pack("H", 65535)),
+        (0x8832, LONG, 1, writer.pack("L", 102400)),
+        (0xA434, 129, len(lens), lens),
+    )
+    pointer = writer.pack("L", details)
+    facts = Reads(writer.begin_at(writer.directory((DETAILS, LONG, 1, pointer)))).facts
+    assert (facts["lens"], facts["iso"]) == ("Objektiv für 日本", 102400)
+
+
 def test_directories_that_lead_back_are_read_once_each() -> None:
     writer = Writer()
     at = len(writer.content)

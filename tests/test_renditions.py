@@ -490,10 +490,13 @@ def test_the_place_is_read_from_xmp_where_exif_tells_none(
         ("Google", "", "Google"),
         ("A\n\x07B  ", " C\tD", "A B C D"),
         ("x" * 5000, "", "x" * 100),
+        (b"Kam\xc3\xa9ra \xe6\x97\xa5", "", "Kaméra 日"),
+        (b"Kam\xe9ra", "", "Kaméra"),
+        ("SONY\0\0\x01junk", "DSC-F1\0\0", "SONY DSC-F1"),
     ],
 )
 def test_the_camera_is_named_once_and_in_one_line(
-    make: str, model: str, camera: str, tmp_path: Path, develop: Any
+    make: str | bytes, model: str, camera: str, tmp_path: Path, develop: Any
 ) -> None:
     path = draw(tmp_path / "a.jpg", exif=exif(tag010F=make, tag0110=model))
     assert develop(path).info.camera == camera
