@@ -10878,7 +10878,10 @@ class Tunnel:
 
         Raises PhotosError where the program is missing.
         """
-        self._state, self._config, self._tell, self._token = state, config, tell, token
+        self._state = state
+        self._config = config
+        self._tell = tell
+        self._token = token
         self._program = tunnel_program(config.tunnel)
         self._starting = threading.Lock()
         self._closing = threading.Event()
@@ -12020,7 +12023,9 @@ def _library_setting(
 
 def set_up(args: Arguments, state: Path, present: Config | None, *, asking: bool) -> Config:
     """Ask, or take flags and defaults; then write the state files."""
-    flags, users, user = settings_from(args), UserStore(state), None
+    flags = settings_from(args)
+    users = UserStore(state)
+    user = None
     if asking:
         print("A few questions; Enter takes the answer in brackets.")
         print("Nothing is written before the last one.\n")
