@@ -11793,13 +11793,13 @@ def start_no_longer(service: Service) -> None:
 
 
 def when_it_starts(account: str) -> str:
-    """Say when the system starts the server."""
+    """Say when the system starts the server; a command at the end can be copied."""
     if account:
-        return "It starts with the machine"
+        return "It starts with the machine."
     if sys.platform in ("win32", "darwin"):
-        return "It starts with the machine, once you log in"
+        return "It starts with the machine, once you log in."
     if Path("/var/lib/systemd/linger", account_name(os.getuid())).exists():
-        return "It starts with the machine"
+        return "It starts with the machine."
     advice = "To have it run before that, and after you log out: loginctl enable-linger"
     return f"It starts with the machine, once you log in. {advice}"
 
@@ -11815,7 +11815,8 @@ def service_lines(state: Path, to_do: str) -> Iterator[str]:
         except PhotosError:  # no system starts the server of a folder with that name
             continue
         if service.is_for_us():
-            yield f"{when_it_starts(account)} ({service.path})."
+            yield f"{service.path} starts it."
+            yield when_it_starts(account)
             return
         if service.path.exists():
             yield f"{service.path} starts the server of another state folder."
@@ -12234,7 +12235,7 @@ def run_enable(args: Arguments) -> None:
     else:
         advice = f"If it still does not in a minute, {how_to(args, 'serve')} says why."
         print(f"The server does not answer yet. {advice}")
-    print(f"{when_it_starts(account)}.")
+    print(when_it_starts(account))
     undo = "disable --system" if args.system else "disable"
     print(f"To undo that: {how_to(args, undo)}")
 
