@@ -7782,8 +7782,9 @@ class Incoming:
             is_over = False
             raise
         finally:
+            is_empty = os.fstat(file).st_size == 0  # its first piece was refused
             release_lock(file)
-            if is_over:
+            if is_over or is_empty:
                 with suppress(OSError):
                     os.unlink(path)
 

@@ -452,6 +452,22 @@ def test_asking_where_to_go_on_leaves_no_file(
     assert not list((library / ".photos").glob("incoming/*"))
 
 
+def test_a_first_piece_that_is_refused_leaves_no_file(
+    visitor: Client, link: Link, limited: Any, library: Path
+) -> None:
+    prefix = link("Trip")
+    limited._most_bytes = MEGABYTE
+    refused = {403: (2 * MEGABYTE, 0), 409: (100, 50), 413: (3, 0)}
+    for status, (size, offset) in refused.items():
+        answer = put(visitor, f"{prefix}/add/", f"{status}.jpg", b"12345", size, offset)
+        assert answer.status == status
+    assert not list((library / ".photos").glob("incoming/*"))
+    half = put(visitor, f"{prefix}/add/", "half.jpg", b"12345", 100)
+    assert json.loads(half.text) == {"offset": 5}
+    assert put(visitor, f"{prefix}/add/", "half.jpg", b"1", 100, 50).status == 409
+    assert len(list((library / ".photos").glob("incoming/*"))) == 1
+
+
 def test_a_share_that_ended_takes_no_further_piece(
     visitor: Client, link: Link, store: photos.ShareStore, library: Path
 ) -> None:
