@@ -5662,8 +5662,9 @@ class Upkeep:
 
     def note_wanted(self) -> None:
         """Read whole the files that somebody waits for."""
-        if self._wanted:  # else the pass is being closed
-            self._is_wanted.clear()
+        self._is_wanted.clear()
+        if self._closed.is_set():
+            self._is_wanted.set()  # nobody shall wait
         wanted, self._wanted = self._wanted, ()
         unread = [file for file in wanted if self._index.get(file.identity) is None]
         for _ in self._library.run(unread, Purpose.FACTS):

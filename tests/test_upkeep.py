@@ -84,6 +84,7 @@ def test_the_background_pass_looks_for_work_only_where_a_file_has_changed(
     looks: list[int] = []
     monkeypatch.setattr(upkeep, "_work", lambda: bool(looks.append(1)))
     monkeypatch.setattr(upkeep, "note_checksums", lambda seconds: False)
+    monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
     photo = library / "loose.jpg"
     monkeypatch.setattr(photos, "SETTLE_SECONDS", 600.0)
     upkeep._tend()
@@ -126,6 +127,25 @@ def test_after_a_start_the_cache_is_pruned_only_where_files_have_gone(
     (library / "loose.jpg").unlink()
     upkeep._tend()
     assert prunings == [1]
+
+
+def test_files_that_were_taken_before_somebody_was_said_to_wait_are_not_waited_for(
+    quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the pass looks at all folders over and over, since it never comes to an end."""
+    upkeep = photos.Upkeep(quiet())
+    say = upkeep._is_wanted.set
+    file = place_at(upkeep._library, "loose.jpg").file
+    assert file
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep._is_wanted, "set", lambda: (upkeep.note_wanted(), say()))
+        upkeep.want([file])
+    assert upkeep._is_wanted.is_set()
+    upkeep.note_wanted()
+    assert not upkeep._is_wanted.is_set()
+    upkeep.close()
+    upkeep.note_wanted()
+    assert upkeep._is_wanted.is_set()
 
 
 def test_a_cache_that_was_pruned_once_more_is_left_alone_afterwards(
