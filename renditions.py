@@ -1661,7 +1661,9 @@ def _exif_reader(image: Header) -> ReadAt:
     block = image.info.get("exif")
     if block is None:  # as ImageMagick writes it into a PNG
         lines = image.info["Raw profile type exif"].split("\n")
-        block = bytes.fromhex("".join(lines[3:]))
+        digits = "".join(lines[3:])
+        length = 2 * int(lines[2])
+        block = bytes.fromhex(digits[:length])  # some write junk behind
     while block.startswith(EXIF_MARK):  # some have it twice
         block = block.removeprefix(EXIF_MARK)
     return lambda at, length: block[at : at + length]

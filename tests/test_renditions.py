@@ -1455,11 +1455,6 @@ ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
         {"size": "100x74", "shown": {"part"}},
         "100x74 is what it signals; Pillow reports that 100x76 are coded",
     ),
-    "broken/png_exif_chunk_bad.png": (
-        {"taken": "", "offset": "", "place": None},
-        "its EXIF is not hexadecimal; the picture is what counts",
-    ),
-    "sidecar/20240107_110258.jpg": ({"place": None}, "only its XMP tells the place"),
     "live/IMG_7943_HEVC.MOV": (
         {"taken": "2026-03-23T15:57:19", "offset": "+01:00"},
         CREATION_DATE,
