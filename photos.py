@@ -808,11 +808,15 @@ def parse_path(text: str) -> str:
 
 
 def parse_library(text: str) -> str:
-    """Return the absolute path of an existing folder."""
-    path = parse_path(text)
-    if not os.path.isdir(path):
-        raise ValueError(f"There is no folder {path}")
-    return path
+    """Return the absolute path of an existing folder. One that was dragged into a terminal is quoted."""
+    answers = [text, text.strip("\"'")]
+    if sys.platform != "win32":
+        with suppress(ValueError):  # a quote without its other
+            answers.append(" ".join(shlex.split(text)))
+    for path in map(parse_path, answers):
+        if os.path.isdir(path):
+            return path
+    raise ValueError(f"There is no folder {parse_path(text)}")
 
 
 def parse_host(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Callable
@@ -131,9 +132,19 @@ def test_a_library_is_an_existing_folder_named_in_full(
         assert photos.parse_library(text) == os.fspath(tmp_path / "Album")
 
 
+def test_a_folder_that_was_dragged_into_a_terminal_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "Mum's Photos"
+    folder.mkdir()
+    path = os.fspath(folder)
+    quoted = [path, f'"{path}"']
+    if sys.platform != "win32":
+        quoted += [shlex.quote(path), path.replace("'", r"\'").replace(" ", r"\ ")]
+    assert [photos.parse_library(text) for text in quoted] == [path] * len(quoted)
+
+
 def test_a_library_that_is_no_folder_is_named_in_the_refusal(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for name in ("file", "missing"):
+    for name in ("file", "missing", "Mum's"):
         with pytest.raises(ValueError, match=name):
             photos.parse_library(os.fspath(tmp_path / name))
 
