@@ -1437,7 +1437,7 @@ ON_PURPOSE: dict[str, tuple[dict[str, Any], str]] = {
     "pano/iphone7_pano_p3.jpg": ({"offset": "-07:00"}, BY_GPS_TIME),
     "dates/offset_-04.jpg": (
         {"offset": ""},
-        "only IPTC tells the offset; dates of IPTC are not read",
+        "only IPTC tells the offset; EXIF tells the date",
     ),
     "gps/gps_as_string.jpg": (
         {"place": (52.843, 11.183)},
