@@ -3380,18 +3380,17 @@ class Summaries:
             return None
         return kept_folder(stamp, path, summary)
 
-    def keep(self, parts: Parts, listing: Listing, summary: Summary) -> KeptFolder | None:
-        """Write the summary of a folder as it was listed; return the folder as it tells.
+    def keep(
+        self, parts: Parts, stamp: Identity, changed: int, summary: Summary
+    ) -> KeptFolder:
+        """Write the summary of a folder, and return the folder as the summary tells.
 
-        None: the folder is gone. If it has changed since, the seal is not valid.
+        `stamp` and `changed` are those of its listing: if it has changed since, the seal is not valid.
         """
-        stamp = listing.folder.stamp
-        if stamp is None:
-            return None
         path = os.path.join(self._root, *parts)
         text = json.dumps(summary._asdict(), default=str)
         content = text.encode()
-        seal = self._seal(parts, stamp, listing.changed, summary.text.written, content)
+        seal = self._seal(parts, stamp, changed, summary.text.written, content)
         with suppress(OSError):  # such as of a cache that is full, or read only
             file = self._file(stamp)
             file.write_bytes(seal + content)  # of half of which the seal is not valid
@@ -4153,16 +4152,15 @@ class Library:
 
     def _summarise(self, parts: Parts, folder: Folder, listing: Listing) -> None:
         """Keep the summary of a folder, and have its files leave the memory."""
+        stamp = listing.folder.stamp
         facts = self.index.sum_of(folder.identities)
-        if facts is None:
+        if stamp is None or facts is None:
             return
         now = self.folders.circumstances()
         place = Place(parts, (), NO_KEYWORDS, Rule(), folder, now)
         items = self._items(place, VISITOR, once=True)
         summary = summary_of(self._album_of(place, lambda: items), folder, facts)
-        kept = self.summaries.keep(parts, listing, summary)
-        if kept is None:
-            return
+        kept = self.summaries.keep(parts, stamp, listing.changed, summary)
         self.folders.keep(parts, listing, kept)
         for albums in (self._derived, self._listed):
             for key in [key for key in list(albums) if key[0] == parts]:
