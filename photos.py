@@ -4187,9 +4187,11 @@ class Library:
         for file in folder.files.values():
             info = self.index.get(file.identity, once=once)
             item = self._item_of(place, file, info, principal)
-            is_item = item.is_shown and not photo_of(file, folder, self.index)
+            photo = folder.files.get(photo_of(file, folder, self.index))
+            # In an inbox, the photo may be another guest's.
+            is_part = photo and not is_withheld_from(principal, photo.identity)
             rule = file.keywords.rule(place.now)
-            if is_item and may_find(principal, rule, file.identity):
+            if item.is_shown and not is_part and may_find(principal, rule, file.identity):
                 items.append(item)
         films = [at for at, item in enumerate(items) if item.kind == VIDEO]
         zone = told_zone(items) if films else None

@@ -206,6 +206,19 @@ def test_an_inbox_below_a_shared_album_is_not_in_the_share(
 
 
 @pytest.mark.whole
+def test_in_an_inbox_a_film_is_no_part_of_another_guests_photo(
+    visitor: Client, link: Link, inbox: Path, samples: Path, tmp_path: Path
+) -> None:
+    mine, theirs = link("Party"), link("Party", "Aunt May")
+    film = (samples / "video/tiny.mp4").read_bytes()
+    put(visitor, f"{theirs}/add/", "IMG_1.jpg", picture("red", tmp_path))
+    assert put(visitor, f"{mine}/add/", "IMG_1.mp4", film).status == 200
+    assert names(visitor, f"{mine}/api/album") == {"IMG_1.mp4"}
+    assert f"{mine}/add/IMG_1.mp4" in Page(visitor.get(f"{mine}/add/").text).actions
+    assert visitor.get(f"{theirs}/live/IMG_1.jpg").status == 404
+
+
+@pytest.mark.whole
 def test_an_album_in_an_inbox_hides_what_others_added_as_well(
     visitor: Client, link: Link, inbox: Path, tmp_path: Path
 ) -> None:
