@@ -1322,8 +1322,10 @@ EXIF_TEXTS = frozenset((EXIF_ASCII, EXIF_UTF8))
 EXIF_BYTES = frozenset((1, 7))
 EXIF_FRACTIONS = frozenset((5, 10))
 # 13 is an offset; those from 16 on are of BigTIFF.
-EXIF_FORMS = dict(enumerate("B B H L LL b B h l ll f d L B B Q q Q".split(), 1))
-EXIF_FORMS[EXIF_UTF8] = "B"
+EXIF_FORMS = {
+    EXIF_UTF8: "B",
+    **dict(enumerate("B B H L LL b B h l ll f d L B B Q q Q".split(), 1)),
+}
 EXIF_TYPES = {
     order: {type: struct.Struct(order + form) for type, form in EXIF_FORMS.items()}
     for order in "<>"
