@@ -5344,7 +5344,9 @@ class Upkeep:
     def wake(self) -> None:
         """Have the next pass come soon: somebody looks at the library."""
         self._visited = time.monotonic()
-        self._was_visited.set()
+        # Each request comes here, and to set it takes a lock.
+        if not self._was_visited.is_set():
+            self._was_visited.set()
 
     def run(self) -> None:
         """Read and render what is new or changed until the library is closed. Runs in a thread."""
