@@ -8728,6 +8728,25 @@ def _field(name: str) -> str:
     return request.forms.getunicode(name) or ""
 
 
+def _file_sent(name: str) -> bottle.FileUpload:
+    """Return a file of a form. Raises BadForm for a form that no page would send."""
+    form_type = request.environ.get("CONTENT_TYPE", "").lower()
+    if (
+        "charset=" in form_type
+    ):  # browsers name none; to decode 1 MB by an odd one takes long
+        raise BadForm
+    try:
+        sent = request.files.get(name)
+    except (
+        LookupError,
+        ValueError,
+    ):  # a part has an unknown charset, no UTF-8, or no length
+        raise BadForm from None
+    if sent is None or sent.raw_filename is None:
+        raise BadForm
+    return sent
+
+
 def address_of(path: str) -> Parts:
     """Return the address that a path is, as WSGI has it: the one place where a path becomes names.
 
@@ -9951,9 +9970,7 @@ class Site(Guard):
         """Add one small photo, for browsers without JavaScript; below a photo, take it back."""
         if visit.place.file:
             return self._take_back(visit)
-        sent = request.files.get("photo")
-        if sent is None:
-            raise BadForm
+        sent = _file_sent("photo")
         content = sent.file.read(PIECE_BYTES + 1)
         if len(content) > PIECE_BYTES:
             raise TooLarge("Without JavaScript, a photo may have 1 MB.")

@@ -138,6 +138,40 @@ def test_a_guest_adds_to_a_shared_album_and_to_what_is_in_it(
     assert names(visitor, f"{prefix}/api/album") > {"red.jpg"}
 
 
+PART = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n%s\r\nx\r\n--b--\r\n'
+MULTIPART = "multipart/form-data; boundary=b"
+
+
+@pytest.mark.parametrize(
+    ("body", "form_type"),
+    [
+        (b"", MULTIPART),
+        (b"", "multipart/form-data"),
+        (b"photo=x", "application/x-www-form-urlencoded"),
+        (PART % b"", f"{MULTIPART}; charset=nonsense"),
+        (PART % b"", f"{MULTIPART}; charset=punycode"),
+        (PART % b"X: \xff\r\n", MULTIPART),
+        (PART % b"Content-Length: x\r\n", MULTIPART),
+        (PART % b"Content-Length: 9\r\n" * 2, MULTIPART),
+        (PART.replace(b' filename="a.jpg"', b"") % b"", MULTIPART),
+        (
+            PART.replace(b' filename="a.jpg"', b"")
+            % b"Content-Type: text/plain; charset=nonsense\r\n",
+            MULTIPART,
+        ),
+        (PART.replace(b' filename="a.jpg"', b"") % (b"\r\n" + 200_000 * b"x"), MULTIPART),
+    ],
+)
+def test_a_form_that_no_page_sends_is_refused(
+    visitor: Client, link: Link, library: Path, body: bytes, form_type: str
+) -> None:
+    before = sorted((library / "Trip").iterdir())
+    address = f"{link('Trip')}/add/"
+    answer = visitor.request("POST", address, body, type=form_type, **OWN)
+    assert 400 <= answer.status < 500
+    assert sorted((library / "Trip").iterdir()) == before
+
+
 @pytest.mark.whole
 def test_a_share_that_may_not_add_has_no_such_link(visitor: Client, link: Link) -> None:
     prefix = link("Trip", may_add=False)
