@@ -2999,7 +2999,7 @@ def walk_matroska(span: Span) -> Iterator[Inner]:
 JPEG_SEGMENTS = 2000
 SEGMENT_HEAD = 64  # bytes that tell what it holds
 SEGMENTS_BYTES = 1024  # read at once: a thumbnail has no more before its pixels
-XMP_SIGN = b"http://ns.adobe.com/x"
+XMP_SIGN = b"http://ns.adobe.com/x"  # begins XMP, and each part of a long one
 # In XMP: of a film behind the pixels, and of a film or pictures there.
 FILM_SIGNS = re.compile(rb"MotionPhoto|MicroVideo")
 TRAILER_SIGNS = re.compile(rb"MotionPhoto|MicroVideo|Container:Directory")
@@ -3134,9 +3134,9 @@ def _segment_parts(segments: Iterable[Segment]) -> Iterator[Inner]:
 
 
 def _tell_of(segments: Iterable[Segment], signs: re.Pattern[bytes]) -> bool:
-    """Say whether the XMP in segments has one of some signs."""
+    """Say whether the XMP in segments, long or not, has one of some signs."""
     for segment in segments:
-        if not segment.head.startswith(XMP_MARK):
+        if not segment.head.startswith(XMP_SIGN):
             continue
         xmp = segment.content.whole()
         if signs.search(xmp):

@@ -624,6 +624,10 @@ ODD_FILES = {
     "an unknown chunk of WebP": with_riff_chunk(b"C2PA", b"exif:GPSLatitude " + SIGN),
     "a JPEG behind a PNG": drawn("PNG") + LOCATED_JPEG,
     "a JPEG behind a WebP": drawn("WEBP") + LOCATED_JPEG,
+    "a JPEG of which a long XMP tells": with_segments(
+        MORE_HEAD + bytes(40) + b"<Container:Directory/>"
+    )
+    + LOCATED_JPEG,
     "a PNG behind a PNG": drawn("PNG") + with_chunk(b"tEXt", b"City\0" + SIGN),
 }
 
