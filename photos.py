@@ -1336,13 +1336,14 @@ def flag_of(name: str, now: Circumstances) -> Flag | None:
         return None
     around = rf"[\W_]*{re.escape(word)}[\W_]*"
     text, friends = normalize("NFKC", title), []
-    if people := re.search(rf"{re.escape(word)}(\+.+)", text, re.IGNORECASE):
+    # Trip (private)+anna, Trip.privat +anna
+    if people := re.search(rf"{re.escape(word)}[^\w+]*(\+.+)", text, re.IGNORECASE):
         friends = _users_in(_folded(people[1]), now)
     if people and friends:
         text = text.removesuffix(people[1])
     rest = re.sub(around, " ", text, count=1, flags=re.IGNORECASE).strip() or title
     better = rest + keyword
-    if friends:
+    if people:
         better = _for_users(rest, friends)
     return Flag("looks_private", "", better)
 
