@@ -1985,7 +1985,8 @@ SHOT_SUFFIXES = (*LIVE_SUFFIXES, *RAW_SUFFIXES)
 _PIXEL_TAGS = re.compile(r"(?:\.raw-\d\d)?(?:\.mp)?(?:\.(?:cover|original))?(~\d+)?$")
 _COPY_NUMBER = re.compile(r" ?\(\d{1,4}\)$")
 # Apple's edited photos, and those of Google Photos: IMG_1-edited, IMG_1-bearbeitet(1), IMG_1-編集済み.
-_EDITED = re.compile(r"(?P<apple>img_)e(?=\d)|-[^-\d().]+(?=(?: ?\(\d+\))?$)")
+# Behind a camera's number alone: people call a photo cake-anna beside a film cake.
+_EDITED = re.compile(r"(?P<apple>img_)e(?=\d)|(?<=[\d)])-[^-\d().]+(?=(?: ?\(\d+\))?$)")
 
 
 def shot_of(name: str) -> str:

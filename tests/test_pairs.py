@@ -113,6 +113,7 @@ STRANGERS = [
     ("IMG_1_HEVC.HEIC", "IMG_1.MOV"),
     ("PXL_1.MP.jpg", "PXL_1.MP~2"),
     ("IMG-20240815-WA0001.jpg", "IMG.mp4"),
+    ("cake-anna.jpg", "cake.mp4"),
 ]
 
 
