@@ -12375,14 +12375,14 @@ def album_like(folders: Folders, text: str) -> str:
 
 
 def album_named(folders: Folders, text: str) -> Place:
-    """Return the album of an address, or of a path on disk; `.` is the library. Raises NotFound."""
+    """Return the album of a path, else of an address: elsewhere, `.` is the library. Raises NotFound."""
     # A shell completes paths from the folder that the owner is in, which may be a link.
     written, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
-    paths = [Path(text)]
+    paths = []
     for path, root in ((written, folders.root), (real, folders.real_root)):
         if path.is_relative_to(root):
             paths.append(path.relative_to(root))
-    for path in paths:
+    for path in (*paths, Path(text)):
         place = folders.locate(path.parts, OWNER_PRINCIPAL) if text else None
         if place and not place.file:
             return place
@@ -12702,7 +12702,11 @@ def _add_setting_flags(command: argparse.ArgumentParser) -> None:
 
 def _add_share_flags(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("album", metavar="ALBUM", help="the album's folder, or . for the whole library")
+    add(
+        "album",
+        metavar="ALBUM",
+        help="the album's folder, or . in the library for all of it",
+    )
     add("--for", dest="whom", metavar="WHOM", required=True, help="for whom the link is")
     duration = command.add_mutually_exclusive_group()
     help = f"for how many days it opens (default: {SHARE_DAYS})"

@@ -101,6 +101,17 @@ def test_an_album_is_named_by_a_path_from_another_folder(
     assert "opens Trip.private" in command("share", path, "--for", "b")[1]
 
 
+def test_a_path_goes_from_the_album_that_one_is_in(
+    command: Command, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "Trip.private" / "Open").mkdir()
+    monkeypatch.chdir(root / "Trip.private")
+    assert "opens Trip.private," in command("share", ".", "--for", "a")[1]
+    assert "opens Trip.private/Open," in command("share", "Open/", "--for", "b")[1]
+    assert "opens Trip.private," in command("share", "Trip", "--for", "c")[1]
+    assert "opens the whole library," in command("share", "..", "--for", "d")[1]
+
+
 @pytest.mark.parametrize(
     ("text", "album"),
     [
