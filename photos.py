@@ -114,6 +114,7 @@ from renditions import (
     READER,
     RENDER_SECONDS,
     RENDITIONS_FOLDER,
+    SOUND_SUFFIXES,
     THUMBNAIL_WIDTHS,
     TOO_SLOW,
     VIDEO,
@@ -7743,9 +7744,10 @@ class Incoming:
 
     def _path(self, upload: Upload) -> str:
         """Return where an upload waits: the same whenever the same is sent again."""
-        suffix = ""
-        if expected_kind(upload.name):
-            suffix = os.path.splitext(upload.name)[1].lower()
+        suffix = os.path.splitext(upload.name)[1].lower()
+        # That of a sound tells it from a film, which may begin alike.
+        if suffix not in SOUND_SUFFIXES and not expected_kind(upload.name):
+            suffix = ""
         name = f"{self._digest(upload.who)}-{self._digest(*upload)}{suffix}"
         return os.fspath(self._folder / name)
 

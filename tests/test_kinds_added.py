@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from drawing import draw
+from test_pairs import film
 from visiting import OWN, Answer, Client, invite
 
 import photos
@@ -91,11 +92,11 @@ def test_what_phones_take_is_added_byte_for_byte(
 def test_a_motion_photo_that_was_added_plays(guest: Guest, samples: Path) -> None:
     content = (samples / "heic/samsung_motion.heic").read_bytes()
     assert guest.add("IMG_1.heic", content).status == 200
-    film = guest.client.get(f"{guest.prefix}/live/IMG_1.heic")
-    assert film.status == 200
-    assert film.headers["content-type"] == "video/mp4"
-    start = content.index(film.body[:5000])  # behind it, the place is cut out
-    assert 0 < start <= len(content) - len(film.body)
+    inner = guest.client.get(f"{guest.prefix}/live/IMG_1.heic")
+    assert inner.status == 200
+    assert inner.headers["content-type"] == "video/mp4"
+    start = content.index(inner.body[:5000])  # behind it, the place is cut out
+    assert 0 < start <= len(content) - len(inner.body)
 
 
 @pytest.mark.whole
@@ -164,6 +165,11 @@ def test_what_the_site_cannot_show_is_refused_and_leaves_nothing(
     assert f'data-error422="{REFUSED}"' in page  # what its script says then
     assert guest.left() == set()
     assert not (guest.album.parent / ".photos" / "added.json").exists()
+
+
+def test_a_recorded_voice_is_refused_though_it_begins_like_a_film(guest: Guest) -> None:
+    assert guest.add("Voice 1.m4a", film()).status == 422
+    assert guest.left() == set()
 
 
 @pytest.mark.whole
