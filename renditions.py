@@ -1400,7 +1400,7 @@ def _degrees(gps: ExifValues, tag: int) -> float | None:
     except METADATA_ERRORS:
         return None
     most = 90 if tag == LATITUDE else 180
-    if not math.isfinite(total) or total > most:
+    if not math.isfinite(total) or abs(total) > most:
         return None
     hemisphere = str(gps.get(tag - 1, "")).strip("\0 ").upper()
     if hemisphere.startswith(("S", "W")):

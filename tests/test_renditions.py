@@ -432,6 +432,7 @@ def gps_block(tags: Mapping[int, Any]) -> bytes:
         ({3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (400.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (91.0, 0.0, 0.0), 3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
+        ({1: "N", 2: -91.0, 3: "E", 4: 10.0}, (None, None)),
         ({1: "South", 2: (51.0, 30.0, 36.0), 3: "w", 4: (10.0, 0.0, 0.0)}, (-51.51, -10.0)),
         # what is less than the last part that has a fraction is 0/0, or left out
         (
