@@ -432,8 +432,6 @@ def gps_block(tags: Mapping[int, Any]) -> bytes:
         ({3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (51.0, 30.0, 36.0), 3: "E", 4: (400.0, 0.0, 0.0)}, (None, None)),
         ({1: "N", 2: (91.0, 0.0, 0.0), 3: "E", 4: (10.0, 0.0, 0.0)}, (None, None)),
-        ({1: "N", 2: "-91,0,0,0,0,0", 3: "E", 4: "10,0,0,0,0,0"}, (None, None)),
-        ({1: "N", 2: "51,0,30,0,36,0", 3: "E", 4: "10,0,0,0,0,0"}, (51.51, 10.0)),
         ({1: "South", 2: (51.0, 30.0, 36.0), 3: "w", 4: (10.0, 0.0, 0.0)}, (-51.51, -10.0)),
         # what is less than the last part that has a fraction is 0/0, or left out
         (
@@ -458,6 +456,22 @@ def test_a_place_is_told_whole_or_not_at_all(
 ) -> None:
     info = develop(draw(tmp_path / "a.jpg", exif=gps_block(tags))).info
     assert (info.latitude, info.longitude) == pytest.approx(place)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "degrees"),
+    [
+        (renditions.LATITUDE, (-91.0, 0.0, 0.0), None),
+        (renditions.LATITUDE, (-90.0, 0.0, 0.0), -90.0),
+        (renditions.LONGITUDE, (-181.0, 0.0, 0.0), None),
+        (renditions.LONGITUDE, (-91.0, 0.0, 0.0), -91.0),
+    ],
+)
+def test_no_place_lies_beyond_a_pole_or_twice_round_the_earth(
+    tag: int, value: tuple[float, ...], degrees: float | None
+) -> None:
+    """Some programs write signed numbers, which Pillow cannot write there."""
+    assert renditions._degrees({tag: value}, tag) == degrees
 
 
 @pytest.mark.parametrize(
