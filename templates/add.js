@@ -26,15 +26,25 @@ function pause(seconds) {
   });
 }
 
+// Reads a piece. A phone may have changed or removed the file since it was chosen, which no waiting mends.
+async function read(file, offset) {
+  try {
+    return await file.slice(offset, offset + piece).arrayBuffer();
+  } catch {
+    throw new Refusal(said.unreadable);
+  }
+}
+
 async function ask(file, offset) {
   const query = new URLSearchParams({ name: file.name, size: file.size, modified: file.lastModified, offset });
-  const body = offset === null ? "" : file.slice(offset, offset + piece);
+  const body = offset === null ? "" : await read(file, offset);
   query.set("offset", offset ?? 0);
   return fetch(`${said.add}?${query}`, { method: "PUT", body });
 }
 
 // Sends a file; returns what became of it, in words.
 async function send(file, line) {
+  if (!file.size) throw new Refusal(said.unreadable); // what Chromium says of a file that is gone
   let offset = null; // not known: ask first
   for (let tries = 0; ; ) {
     try {

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from browsing import eventually_told
 from conftest import PHONE
 from drawing import draw
 from processes import Server
@@ -124,6 +125,28 @@ def test_a_phone_adds_forty_photos_though_the_network_is_cut_and_the_page_hidden
     assert guest.get_by_text("Already here", exact=True).count() >= PHOTOS
     assert contents(folder) == after
     assert not list((server.state / photos.INCOMING).iterdir())
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"edited")])
+def test_a_photo_that_the_phone_lost_since_does_not_hold_up_the_others(
+    server: Server,
+    open_window: Callable[..., Any],
+    camera: list[Path],
+    lose: Callable[[Path], Any],
+) -> None:
+    prefix = invite(server, "Party")
+    guest = open_window(server.address, closed=(f"{prefix}add/",), **PHONE)
+    guest.goto(f"{prefix}add/")
+    held: list[Any] = []
+    guest.route("**/add/?*", lambda route: held.append(route))
+    choose(guest, camera[:3])
+    eventually_told(guest, lambda: held)
+    lose(camera[1])
+    guest.unroute("**/add/?*")  # lets it go
+    wait_for(guest, 3)
+    guest.get_by_text("2 of 3 files added").wait_for()
+    assert guest.locator(".bad").inner_text().startswith("IMG_1.jpg")
+    guest.get_by_text("This file has changed or is gone. Choose it again.").wait_for()
 
 
 def test_the_hint_of_an_inbox_stands_below_its_heading(
