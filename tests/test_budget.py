@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import threading
@@ -116,7 +117,8 @@ def test_a_full_size_that_was_asked_for_is_counted_at_the_next_pass(
         rendition(opened, item, "full")
     assert len(made(opened)) == 15
     upkeep.close()
-    monkeypatch.setattr(upkeep._closed, "is_set", iter([False, True]).__next__)
+    is_closed = itertools.chain([False], itertools.repeat(True))  # after one pass
+    monkeypatch.setattr(upkeep._closed, "is_set", is_closed.__next__)
     upkeep.run()
     assert sum(rendition.size for rendition in upkeep._renditions()) <= sizes / 0.9 + 1
     assert len({name for name in made(opened) if "full" not in name}) == 12
