@@ -22,6 +22,8 @@ from visiting import PASSWORD, Client, invite
 
 import photos
 
+pytestmark = pytest.mark.whole
+
 Answered = list[tuple[str, bool]]
 
 

@@ -201,7 +201,7 @@ def repeated_block(writer: Writer, type: int, number: int, repeats: int) -> byte
 
 
 @all_layouts
-@pytest.mark.parametrize("number", [0, 1, 30_000, 60_000, 1 << 20, (1 << 32) - 1])
+@pytest.mark.parametrize("number", [0, 1, 60_000, 1 << 20, (1 << 32) - 1])
 def test_no_number_of_values_makes_it_read_much(
     number: int, order: str, is_big: bool
 ) -> None:

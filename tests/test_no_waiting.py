@@ -24,6 +24,8 @@ from visiting import PASSWORD, Answer, Client, invite
 
 import photos
 
+pytestmark = pytest.mark.whole
+
 # Events of the interpreter (docs.python.org/3/library/audit_events.html) of what may wait for a disk,
 # another process or the clock.
 WAITING_EVENTS = (

@@ -22,6 +22,8 @@ from waitress import wasyncore
 
 import photos
 
+pytestmark = pytest.mark.whole
+
 
 class Attacker:
     """A connection that sends raw bytes."""
@@ -109,7 +111,6 @@ HEALTH = "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close\n\n"
 ORIGINAL = "GET /photo/Album/one.jpg HTTP/1.1\nHost: localhost\nConnection: close\n\n"
 
 
-@pytest.mark.whole
 def test_who_asks_for_two_originals_and_reads_nothing_stops_nobody(
     state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +159,6 @@ def test_the_connection_stays_open_after_an_answer_without_a_body(
         assert b" 304 " in connect(port).send(f"{head}\n").read()
 
 
-@pytest.mark.whole
 def test_one_address_has_so_many_connections_and_then_loses_its_oldest(
     state: Path, connect: Connect
 ) -> None:
@@ -171,7 +171,6 @@ def test_one_address_has_so_many_connections_and_then_loses_its_oldest(
         assert not any(each.is_closed() for each in attackers[1:10])
 
 
-@pytest.mark.whole
 def test_a_full_server_drops_who_has_not_finished_asking(
     state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +185,6 @@ def test_a_full_server_drops_who_has_not_finished_asking(
         assert len(reader.read()) > 7_000_000  # who is being answered is left alone
 
 
-@pytest.mark.whole
 def test_a_full_server_drops_who_reads_nothing_before_who_has_only_just_come(
     state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +200,6 @@ def test_a_full_server_drops_who_reads_nothing_before_who_has_only_just_come(
             assert newcomer.send(HEALTH).read().startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.whole
 def test_who_no_longer_reads_is_dropped(
     state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +211,6 @@ def test_who_no_longer_reads_is_dropped(
         assert len(attacker.read()) < 8_000_000
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(
     "beginning",
     ["GET / HTTP/1.1\nX: ", "POST /login HTTP/1.1\nHost: a\nContent-Length: 60000\n\na=b"],
@@ -366,7 +362,6 @@ def test_a_head_or_body_that_is_too_long_is_refused(
         assert b" 413 " in connect(port).send(body).read().split(b"\r\n")[0]
 
 
-@pytest.mark.whole
 def test_without_descriptors_the_log_stays_short_and_the_site_comes_back(
     state: Path, connect: Connect
 ) -> None:
@@ -426,7 +421,6 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     gate.set()
 
 
-@pytest.mark.whole
 def test_threads_are_started_for_those_who_wait_and_end_with_the_rush(
     state: Path, connect: Connect, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -540,7 +534,6 @@ def refuse(*_: object) -> int:
     raise OSError(errno.EINVAL, "not on this file system")
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("way", ["uncopied", "refused", "not there"])
 @pytest.mark.parametrize(
     ("asked", "part"),
@@ -576,7 +569,6 @@ def test_an_original_arrives_byte_for_byte(
     assert (sum(sent) > len(wanted) / 2) == (way == "uncopied" and is_long)
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("way", ["uncopied", "refused"])
 @pytest.mark.parametrize("change", ["write", "write and put the time back", "cut", "empty"])
 def test_a_file_that_changes_while_it_is_sent_ends_the_connection(
@@ -604,7 +596,6 @@ def test_a_file_that_changes_while_it_is_sent_ends_the_connection(
         assert request(port, "/healthz")[0] == 200
 
 
-@pytest.mark.whole
 def test_a_file_is_open_only_while_it_is_sent(
     film: Path, state: Path, connect: Connect
 ) -> None:
@@ -638,7 +629,6 @@ def temporary_files() -> list[str]:
     return [target for target in targets if target.endswith("(deleted)")]
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("bytes_read", [0, 1], ids=["nothing", "a byte now and then"])
 def test_who_takes_too_little_of_what_a_thread_sends_is_dropped(
     film: Path,
@@ -663,7 +653,6 @@ def test_who_takes_too_little_of_what_a_thread_sends_is_dropped(
         assert len(attacker.read()) < film.stat().st_size
 
 
-@pytest.mark.whole
 def test_what_waits_for_a_slow_reader_is_not_written_to_disk(
     film: Path, state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

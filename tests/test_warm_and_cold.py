@@ -18,6 +18,8 @@ from visiting import PASSWORD, Client, invite
 import photos
 import renditions
 
+pytestmark = pytest.mark.whole
+
 TODAY = dt.date(2026, 11, 28)
 OLD = 1_400_000_000  # when the first folder was written
 STEMS = ("one.jpg", "two.jpg", "film.mov", "cover.jpg", "raw.dng", "one.dng", "one.mov")

@@ -15,6 +15,8 @@ from waitress import wasyncore
 
 import photos
 
+pytestmark = pytest.mark.whole
+
 VISITOR, FORGED = "203.0.113.5", "198.51.100.7"
 HOME, PROGRAM = (
     "127.0.0.2",
