@@ -568,3 +568,12 @@ def test_the_readme_tells_of_each_command(name: str) -> None:
     assert re.search(
         rf"`{name}( [^`\n]*)?`", (HOME / "README.md").read_text(encoding="utf-8")
     )
+
+
+@pytest.mark.skipif(not (HOME / ".git").exists(), reason="this is no checkout")
+def test_no_library_and_no_state_folder_is_committed() -> None:
+    listed = subprocess.run(
+        ["git", "-C", HOME, "ls-files"], check=True, capture_output=True, text=True
+    )
+    folders = {name.split("/")[0] for name in listed.stdout.splitlines() if "/" in name}
+    assert folders == {".ci", "bench", "templates", "tests"}
