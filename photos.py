@@ -10377,12 +10377,12 @@ class Task(waitress.task.WSGITask):
             super().set_close_on_finish()
 
     def write(self, data: bytes) -> None:
-        """Send some of the answer; its head leaves together with the first block."""
-        self.channel.keeps_head = not self.wrote_header
+        """Send some of the answer; its head leaves together with a small first block."""
+        self.channel.held = []
         try:
             super().write(data)
         finally:
-            self.channel.send_head()
+            self.channel.send_held()
 
 
 class RightTask(NamedTuple):
@@ -10411,8 +10411,7 @@ class Channel(waitress.channel.HTTPChannel):
     task_class = Task
     error_task_class = RefusalTask
 
-    keeps_head = False  # whether what is written next waits for what comes after it
-    head = b""
+    held: list[bytes] | None = None  # what is to leave together
     may_send_file = False
     is_looked_at = False  # by a thread: whether the visitor may have the rest of a file
     # On the monotonic clock, s, while a thread waits for the visitor.
@@ -10453,15 +10452,9 @@ class Channel(waitress.channel.HTTPChannel):
 
     def write_soon(self, data: Any) -> int:
         """Take in what a thread has for the visitor, who may have to read something first."""
-        if self.keeps_head:
-            self.keeps_head = False
-            self.head = data
+        if self.held is not None:
+            self.held.append(data)
             return len(data)
-        is_small = isinstance(data, bytes) and len(data) < SMALL_BYTES
-        if self.head and is_small:
-            data = self.head + data
-            self.head = b""
-        self.send_head()
         self.writing_since = time.monotonic()
         try:
             sent = self._send_at_once(data)
@@ -10470,12 +10463,13 @@ class Channel(waitress.channel.HTTPChannel):
         finally:
             self.writing_since = math.inf
 
-    def send_head(self) -> None:
-        """Send the head of an answer that waits for nothing any more."""
-        self.keeps_head = False
-        head, self.head = self.head, b""
-        if head:
-            self.write_soon(head)
+    def send_held(self) -> None:
+        """Send what was held: small blocks as one."""
+        held, self.held = self.held or [], None
+        if sum(map(len, held)) < SMALL_BYTES:
+            held = [b"".join(held)]
+        for block in held:
+            self.write_soon(block)
 
     def _send_at_once(self, data: Any) -> int:
         """Send of a large block what the network takes now; return how many bytes.
