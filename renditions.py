@@ -571,7 +571,7 @@ LATER = (
 )
 
 
-READER = 5  # counted up when the same file is read to other facts than before
+READER = 6  # counted up when the same file is read to other facts than before
 
 
 LITERAL_BYTES = 32  # of a patch that is no fill
@@ -4783,9 +4783,9 @@ def ffmpeg_frame(
         return image.convert("RGB")
 
 
-def _read_atom(file: io.BufferedReader, atom: Atom) -> bytes:
+def _read_atom(file: io.BufferedReader, atom: Atom, most: int = ATOM_BYTES) -> bytes:
     file.seek(atom.start)
-    return file.read(min(atom.end - atom.start, ATOM_BYTES))
+    return file.read(min(atom.end - atom.start, most))
 
 
 def _apple_tags(file: io.BufferedReader, meta: Atom) -> dict[str, str]:
@@ -4807,6 +4807,26 @@ def _apple_tags(file: io.BufferedReader, meta: Atom) -> dict[str, str]:
             text = _read_atom(file, item)[16:]
             tags[_label(names[nth]).lower()] = _label(text)
     return tags
+
+
+# Many cameras write their own clock where the film's time in UTC belongs. It stands again in the EXIF
+# of a still that Canon, Fujifilm and Panasonic keep in a film, and among Nikon's own tags.
+_STILL_DATE = re.compile(rb"(?:19|20)\d\d:\d\d:\d\d \d\d:\d\d:\d\d")
+# The clock of a GoPro knows no zone up to the HERO10, as its firmware tells.
+_GOPRO_WITHOUT_ZONE = re.compile(rb"FIRMH(?:D|21)|GoPr")
+USER_DATA_BYTES = 65536  # read of what a camera adds to a film
+CAMERA_CLOCK = "camera clock"
+
+
+def _camera_clock(content: bytes, created: str) -> str:
+    """Return the local time that a camera tells in what it adds to a film; '': it tells none."""
+    for match in _STILL_DATE.finditer(content):
+        text = match[0].decode()
+        if parse_date(text):
+            return text
+    if _GOPRO_WITHOUT_ZONE.search(content):
+        return created.removesuffix("Z")
+    return ""
 
 
 def _movie_header(header: bytes) -> tuple[float, str]:
@@ -4837,6 +4857,10 @@ def read_film_header(path: str) -> tuple[float, dict[str, str]]:
                 duration, tags["creation_time"] = _movie_header(_read_atom(file, atom))
             elif atom.kind == b"meta":
                 tags |= _apple_tags(file, atom)
+            elif atom.kind in (b"udta", b"uuid"):
+                content = _read_atom(file, atom, USER_DATA_BYTES)
+                if clock := _camera_clock(content, tags.get("creation_time", "")):
+                    tags[CAMERA_CLOCK] = clock
     return duration, tags
 
 
@@ -4914,9 +4938,9 @@ def tone_mapped(frame: Image.Image, light_of: Callable[[Colour], Colour]) -> Ima
 
 def _video_date(tags: Mapping[str, Any]) -> dt.datetime | None:
     """Return when a film was taken, from its container's tags in lower case; in UTC, unless they tell more."""
-    date = parse_date(tags.get("com.apple.quicktime.creationdate", ""))
-    if date:
-        return date
+    for name in ("com.apple.quicktime.creationdate", CAMERA_CLOCK):
+        if date := parse_date(tags.get(name, "")):
+            return date
     created = parse_date(tags.get("creation_time", tags.get("modification_date", "")))
     day = parse_date(tags.get("date", ""))
     if created is None:
@@ -5079,14 +5103,17 @@ def read_video(path: str, container: str, info: Info) -> tuple[Info, FilmLook]:
     look = next(iter(looks), FilmLook())
     form = report.get("format", {})
     tags = _tags_of(form)
-    date = _video_date(tags)
     info = with_facts(
         info,
         width=look.size[0],
         height=look.size[1],
         duration=_number(form.get("duration")) or info.duration,
-        taken=date.isoformat() if date else info.taken,
     )
+    date = _video_date(tags)
+    is_in_utc = info.taken.endswith("+00:00")
+    # What a camera tells of its own clock, ffprobe passes over.
+    if date and (is_in_utc or not info.taken):
+        info = with_facts(info, taken=date.isoformat())
     return info, look
 
 

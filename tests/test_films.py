@@ -16,6 +16,7 @@ import pytest
 from conftest import SAMPLES, needed
 from drawing import draw, exif
 from looking import Open, look
+from making import encode
 from PIL import Image
 from visiting import Client, Page
 
@@ -458,6 +459,60 @@ def test_the_date_in_a_cameras_avi_is_read(text: str, taken: str | None) -> None
     date = renditions.avi_date(b"RIFF\0\0\0\0AVI LIST" + chunk + b"LIST")
     assert (date and date.isoformat()) == taken
     assert renditions.avi_date(b"RIFF\0\0\0\0AVI LIST") is None
+
+
+def with_user_data(film: bytes, *atoms: bytes) -> bytes:
+    """Add to a film, whose header stands last, what its camera writes there."""
+    at = film.index(b"moov") - 4
+    header = film[at + 8 :] + atom(b"udta", b"".join(atoms))
+    return film[:at] + atom(b"moov", header)
+
+
+def still(date: str) -> bytes:
+    """Return a small picture as Canon keeps it in a film."""
+    return encode(Image.new("RGB", (160, 120)), "JPEG", exif=exif(date))
+
+
+def tag_of_nikon(number: int, text: str) -> bytes:
+    value = text.encode() + b"\0"
+    return struct.pack(">IHH", number, 2, len(value)) + value
+
+
+CLOCK = "2024:01:07 05:02:58"
+CAMERAS = {
+    "Canon": atom(b"CNTH", atom(b"CNDA", still(CLOCK))),
+    "Nikon": atom(b"NCDT", atom(b"NCTG", tag_of_nikon(0x11, CLOCK))),
+    "GoPro HERO7": atom(b"FIRM", b"HD7.01.01.90.00"),
+    "GoPro HERO10": atom(b"FIRM", b"H21.01.01.30.00"),
+}
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_a_camera_without_a_time_zone_dates_its_films_by_its_own_clock(
+    camera: str, server_zone: str, ffmpeg: str, tmp_path: Path, quiet: Open
+) -> None:
+    album = tmp_path / "Album" / "Bangkok"
+    draw(album / "a.jpg", exif=exif("2024:01:07 05:02:00", "+07:00"))
+    draw(album / "c.jpg", exif=exif("2024:01:07 05:04:00", "+07:00"))
+    film = stamped(album / "b.mp4", "2024-01-07T05:02:58Z")
+    film.write_bytes(with_user_data(film.read_bytes(), CAMERAS[camera]))
+    items = look(quiet(tmp_path / "Album"), "Bangkok").items
+    assert [item.file.name for item in items] == ["a.jpg", "b.mp4", "c.jpg"]
+    assert items[1].taken.replace(tzinfo=None) == dt.datetime(2024, 1, 7, 5, 2, 58)
+
+
+@pytest.mark.parametrize(
+    ("content", "clock"),
+    [
+        (b"0000:00:00 00:00:00 2000:01:01 00:00:00 2024:01:07 05:02:58", CLOCK),
+        (b"0000:00:00 00:00:00", ""),
+        (b"FIRMH22.01.01.20.00", ""),  # from the HERO11 on, it knows its zone
+        (b"", ""),
+    ],
+)
+def test_what_tells_no_clock_of_a_camera_is_passed_over(content: bytes, clock: str) -> None:
+    assert renditions._camera_clock(content, "2024-01-06 22:02:58Z") == clock
 
 
 @pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
