@@ -6087,8 +6087,8 @@ class UserStore(Store):
         with self._change() as users:
             if name not in users:
                 raise NoSuchUser(name)
-            role = users[name].get("role", USER)
-            users[name] = {"password": hashed, "epoch": secrets.token_hex(8), "role": role}
+            users[name].pop("revoked", None)
+            users[name] |= {"password": hashed, "epoch": secrets.token_hex(8)}
 
     def remove(self, name: str) -> None:
         """Remove a user; ends all sessions of that user."""
@@ -6370,6 +6370,7 @@ class Share:
     may_add: bool = False  # whether its guests may add photos
     creator: str = ""  # an owner; '': made on the command line
     used: dt.date | None = None  # the last day
+    path: str = ""  # where the album was last on disk, with keywords; '': in an older entry
     id: str = ""
 
     @property
@@ -6389,7 +6390,7 @@ def _day(text: str | None) -> dt.date | None:
 
 
 SHARE_TYPES: Fields = {
-    **dict.fromkeys(("label", "album", "password", "creator"), str),
+    **dict.fromkeys(("label", "album", "password", "creator", "path"), str),
     **dict.fromkeys(("device", "inode"), int),
     **dict.fromkeys(("since", "until", "used"), (str, type(None))),
     "marks": list,
@@ -6399,6 +6400,7 @@ SHARE_TYPES: Fields = {
 
 def share_from(share_id: str, entry: Values) -> Share:
     """Return the share that an entry of shares.json is. Raises ValueError, KeyError."""
+    entry = {"path": "", **entry}
     values = {name: entry[name] for name in SHARE_TYPES}
     if not all(isinstance(values[name], kind) for name, kind in SHARE_TYPES.items()):
         raise ValueError("a value is of another type")
@@ -6500,7 +6502,7 @@ class ShareStore(Store):
         with self._change() as entries:
             if share.id in entries:
                 after = entry_of(share)
-                names = ("album", "device", "inode", "marks", "used")
+                names = ("album", "device", "inode", "marks", "path", "used")
                 entries[share.id] |= {name: after[name] for name in names}
 
 
@@ -6717,10 +6719,12 @@ class Guests:
         place = self.folders.locate(share.address, OWNER_PRINCIPAL)
         if place and place.file:
             place = None
-        if place and self._folder_id(place) == (share.device, share.inode):
+        is_itself = place and self._folder_id(place) == (share.device, share.inode)
+        if place and is_itself and share.path in ("", "/".join(place.parts)):
             return place
         leave_to_thread()
-        place = self._search(share) or place
+        if not is_itself:
+            place = self._search(share) or self._put_back(share, place)
         if place:
             with suppress(StateError):  # it is found again all the same
                 self.store.update(replace(share, **self._folder_of(place)))
@@ -6754,6 +6758,7 @@ class Guests:
         device, inode = self._folder_id(place)
         return {
             "album": "/".join(place.address),
+            "path": "/".join(place.parts),
             "device": device,
             "inode": inode,
             "marks": tuple(itertools.islice(self._marks(place.parts), MARKS)),
@@ -6774,6 +6779,16 @@ class Guests:
         for name in folder.albums:
             if identity := identity_of(os.path.join(self.folders.root, *parts, name)):
                 yield f"{identity.inode:x}"
+
+    @staticmethod
+    def _put_back(share: Share, place: Place | None) -> Place | None:
+        """Return the place at a share's address; None: a private album of the same title is there.
+
+        It has the address as soon as the shared one is gone, and nobody has shared it.
+        """
+        if place is None or may_open(VISITOR, place.rule):
+            return place
+        return place if share.path in ("", "/".join(place.parts)) else None
 
     def _search(self, share: Share) -> Place | None:
         """Return the album of a share by its folder, wherever that is now."""

@@ -173,7 +173,8 @@ def test_a_damaged_file_opens_nothing_and_is_left_as_it_is(
     assert scene.file.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [*photos.SHARE_TYPES])
+# Versions of before wrote no path.
+@pytest.mark.parametrize("name", sorted({*photos.SHARE_TYPES} - {"path"}))
 def test_an_entry_without_one_of_its_values_is_damaged(scene: Scene, name: str) -> None:
     share = scene.share()
     content = json.loads(scene.file.read_text())
@@ -219,6 +220,34 @@ def test_a_twin_that_takes_the_address_is_not_shared(scene: Scene) -> None:
     scene.share()
     draw(scene.root / "Trip" / "new.jpg")
     assert scene.album() == "Trip.private"
+
+
+@pytest.mark.parametrize("renamed", ["Trip", "Trip.private", "Trip.hidden"])
+def test_a_private_twin_is_not_shared_when_the_shared_album_is_gone(
+    scene: Scene, renamed: str
+) -> None:
+    scene.share()
+    (scene.root / "Trip.private").rename(scene.root / renamed)
+    assert scene.album() == renamed  # and its path is noted
+    draw(scene.root / "Trip.private+olga" / "secret.jpg")
+    assert scene.album() == renamed
+    shutil.move(scene.root / renamed, scene.root.parent / "away")
+    assert scene.album() is None
+    shutil.copytree(scene.root.parent / "away", scene.root / renamed)
+    assert scene.album() == renamed
+
+
+def test_a_share_of_an_older_version_keeps_its_album_and_learns_its_path(
+    scene: Scene,
+) -> None:
+    share = scene.share()
+    content = json.loads(scene.file.read_text())
+    del content["shares"][share.id]["path"]
+    scene.file.write_text(json.dumps(content))
+    shutil.move(scene.root / "Trip.private", scene.root.parent / "away")
+    shutil.copytree(scene.root.parent / "away", scene.root / "Trip.private")
+    assert scene.album() == "Trip.private"
+    assert scene.store.all()[0].path == "Trip.private"
 
 
 def test_another_folder_with_the_number_of_one_deleted_is_not_shared(scene: Scene) -> None:
