@@ -6046,10 +6046,12 @@ class UserStore(Store):
         return Circumstances(today(), self.registered())
 
     def is_owner(self, name: str) -> bool:
-        """Say whether a user is an owner; in a file that names none, as older versions wrote it, all are."""
+        """Say whether a user is an owner; in a file that names none, all are whom older versions wrote."""
         users = self._read()
         owners = _owners(users)
-        return name in users and (name in owners or not owners)
+        if owners or name not in users:
+            return name in owners
+        return "role" not in users[name]
 
     def has_owner(self) -> bool:
         return bool(_owners(self._read()))
@@ -12580,7 +12582,7 @@ def state_lines(args: Arguments, state: Path) -> Iterator[str]:
         else:
             yield f"Users: {names}."
         if names and not users.has_owner():
-            yield f"No owner is named, so that every user is one: {how_to(args, 'owner NAME')}"
+            yield f"No owner is named. To name one: {how_to(args, 'owner NAME')}"
     except StateError as error:
         yield f"Nobody can log in: {error}"
     serving = serving_version(state)

@@ -200,6 +200,29 @@ def test_an_unknown_role_gives_nothing(root: Path, ready: Command) -> None:
     assert ready("users").out == "anna (owner)\nben\n"
 
 
+@pytest.mark.parametrize("role", ["Owner", "user", "admin"])
+def test_where_no_role_is_an_owners_nobody_becomes_one(
+    root: Path, ready: Command, role: str
+) -> None:
+    ready("register", "anna")
+    ready("register", "ben")
+    path = root / ".photos" / "users.json"
+    path.write_text(path.read_text().replace('"owner"', f'"{role}"'))
+    assert ready("users").out == "anna\nben\n"
+    assert "No owner is named." in ready("check").out
+    assert ready("owner", "anna").status == 0
+    assert ready("users").out == "anna (owner)\nben\n"
+
+
+def test_who_is_registered_beside_users_of_before_is_no_owner(
+    root: Path, ready: Command
+) -> None:
+    ready("register", "anna")
+    forget_roles(root)
+    ready("register", "ben")
+    assert ready("users").out == "anna (owner)\nben\n"
+
+
 def test_a_users_file_that_goes_bad_opens_nothing(root: Path, ready: Command) -> None:
     ready("register", "anna")
     app = photos.create_app(root / ".photos", background=False)
