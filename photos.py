@@ -1168,7 +1168,10 @@ class Name(NamedTuple):
 
 
 # After `_folded`; a Turkish keyboard writes PRİVATE and prıvate.
-_DOTS, _I = "[.\N{IDEOGRAPHIC FULL STOP}]+", "(?:i\u0307?|\N{LATIN SMALL LETTER DOTLESS I})"
+_DOTS, _I = (
+    "[.\N{IDEOGRAPHIC FULL STOP}]++",
+    "(?:i\u0307?|\N{LATIN SMALL LETTER DOTLESS I})",
+)
 # A Latin letter behind it makes another word: Trip.privateer. Letters of other scripts do not:
 # Japanese copies are called `Trip.privateのコピー`.
 _KEYWORD = re.compile(
@@ -1235,8 +1238,10 @@ def parse_name(name: str) -> Name:
     whole = name.strip() or name
     if not _KEYWORD.search(_folded(name)):
         return Name(whole)
-    for at, character in enumerate(name):
-        if not re.match(_DOTS, _folded(character)):
+    # One by one: strangers may ask for a name of many dots, and to fold what follows takes long.
+    pieces = list(map(_folded, name))
+    for at, piece in enumerate(pieces):
+        if not (re.match(_DOTS, piece) and _KEYWORD.match("".join(pieces[at:]))):
             continue
         text = _folded(name[at:])
         if _KEYWORD.match(text):

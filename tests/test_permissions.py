@@ -321,3 +321,23 @@ def test_a_name_without_a_keyword_is_public(name: str) -> None:
     ):
         assert parse_name(name).keywords == Keywords()
         assert openers(name) == EVERYBODY
+
+
+@pytest.mark.parametrize("text", ["。", ".", "é.", ".a", ".\u200b"])
+def test_a_name_of_many_dots_is_folded_a_few_times(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers may ask for a name as long as they like, and to fold one takes long."""
+    folded: list[str] = []
+    fold = photos._folded
+
+    def note_and_fold(text: str) -> str:
+        folded.append(text)
+        return fold(text)
+
+    monkeypatch.setattr(photos, "_folded", note_and_fold)
+    name = text * (240 // len(text)) + "x.private"
+    assert parse_name(name).keywords == parse_name("x.private").keywords
+    folded.clear()
+    parse_name(name)
+    assert sum(map(len, folded)) < 4 * len(name)
