@@ -5,6 +5,7 @@ const list = form.querySelector("[data-uploads]");
 const summary = form.querySelector("[data-summary]");
 const said = form.dataset;
 const piece = Number(said.piece);
+const first = 65536; // bytes, by which the server knows what it has already, before all of it is sent
 const queue = [];
 let isSending = false;
 let count = 0;
@@ -29,7 +30,7 @@ function pause(seconds) {
 // Reads a piece. A phone may have changed or removed the file since it was chosen, which no waiting mends.
 async function read(file, offset) {
   try {
-    return await file.slice(offset, offset + piece).arrayBuffer();
+    return await file.slice(offset, offset + (offset ? piece : first)).arrayBuffer();
   } catch {
     throw new Refusal(said.unreadable);
   }

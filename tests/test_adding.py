@@ -130,6 +130,31 @@ def test_the_same_photo_is_there_once(ben: Client, inbox: Path, picture: bytes) 
     assert names_in(inbox) == {"first.jpg", "IMG_1.jpg"}
 
 
+def test_what_its_sender_added_before_is_known_by_its_first_piece(
+    ben: Client, site: photos.Site, inbox: Path, tmp_path: Path, picture: bytes
+) -> None:
+    drawn = draw(tmp_path / "b.jpg", colour="red").read_bytes()
+    other = drawn.ljust(len(picture), b"\0")
+    begun = picture[:-1] + b"x"
+    add(ben, "IMG_1.jpg", picture)
+    again = json.loads(put(ben, "IMG_1.jpg", picture, piece=picture[:9000]).text)
+    assert again == {"name": "IMG_1.jpg", "new": False}
+    # Another beginning, time, size or sender is another file for all that the piece tells.
+    elsewhere = Client(site)
+    elsewhere.log_in("anna")
+    for client, content, more in (
+        (ben, other, {}),
+        (ben, begun, {"modified": MODIFIED + 1}),
+        (ben, picture + b"x", {}),
+        (elsewhere, picture, {}),
+    ):
+        answer = put(client, "IMG_1.jpg", content, piece=content[:9000], **more)
+        assert json.loads(answer.text) == {"offset": 9000}
+    (inbox / "IMG_1.jpg").unlink()
+    answer = put(ben, "IMG_2.jpg", picture, piece=picture[:9000])
+    assert json.loads(answer.text) == {"offset": 9000}
+
+
 @pytest.mark.whole
 def test_other_bytes_of_the_same_name_size_and_time_are_added(
     ben: Client, inbox: Path, tmp_path: Path
