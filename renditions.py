@@ -3658,9 +3658,10 @@ def add_to_checksum(crc: int, path: str, start: int) -> tuple[int, int]:
 
 # --- Grids -------------------------------------------------------------------
 
-# A HEIC photo is a grid of tiles (ISO/IEC 23008-12, 6.6.2.3). Those of a large one are decoded one
-# by one, each as a file of its own: pillow_heif decodes whole files.
+# A HEIC photo is a grid of tiles (ISO/IEC 23008-12, 6.6.2.3). Those of a large or cut one are decoded
+# one by one, each as a file of its own: pillow_heif decodes whole files.
 MOST_TILES = 4096
+MISSING = "#808080"  # where a cut photo has no pixels: as in a JPEG
 TURNS = {
     b"irot": (None, *map(Image.Transpose, (2, 3, 4))),  # against the clock
     b"imir": (Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.FLIP_LEFT_RIGHT),
@@ -3689,6 +3690,11 @@ class Grid:
     tiles: list[Place]
     properties: bytes  # of each tile, a box
     turns: list[NamedBox]  # that turn the photo, in order
+
+    def is_cut(self, path: str) -> bool:
+        """Say whether the file ends before its last tile. Raises OSError."""
+        ends = [tile.start + tile.length for tile in self.tiles if not tile.is_in_meta]
+        return max(ends, default=0) > os.path.getsize(path)
 
 
 def _places(iloc: bytes) -> dict[int, Place]:
@@ -3827,10 +3833,15 @@ def _divisor(grid: Grid, side: int) -> int:
 
 
 def _decoded_tiles(path: str, grid: Grid) -> Iterator[Picture]:
+    """Yield the tiles of a grid; of a damaged photo, those up to the end of the file."""
     with open(path, "rb") as file:
         for place in grid.tiles:
             file.seek(place.start)
             content = file.read(place.length)
+            if len(content) < place.length:
+                if ImageFile.LOAD_TRUNCATED_IMAGES:
+                    return
+                raise OSError("image file is truncated")
             tile = io.BytesIO(_tile_file(grid, content))
             with Image.open(tile, formats=["HEIF"]) as image:
                 yield image
@@ -3841,7 +3852,7 @@ def decode_grid(path: str, grid: Grid, side: int) -> Picture:
     by = _divisor(grid, side)
     width, height = grid.size
     size = math.ceil(width / by), math.ceil(height / by)
-    picture = Image.new("RGB", size)
+    picture = Image.new("RGB", size, MISSING)
     for number, tile in enumerate(_decoded_tiles(path, grid)):
         row, column = divmod(number, grid.columns)
         left = column * grid.tile_width // by
@@ -4286,10 +4297,13 @@ def read_look(image: Header, exif: Exif, path: str, head: bytes) -> Look:
     if image.format in ("AVIF", "HEIF"):
         meta = _read_or_none(read_meta, path, head) or b""
     properties = _read_or_none(primary_properties, meta) or []
-    grid = None
-    is_large = image.width * image.height > GRID_PIXELS
-    if image.format == "HEIF" and image.mode == "RGB" and is_large:
+    grid: Grid | None = None
+    if image.format == "HEIF" and image.mode == "RGB":
         grid = _read_or_none(read_grid, path, meta)
+    is_large = image.width * image.height > GRID_PIXELS
+    # Of a cut photo, pillow_heif would show what is missing in green, and raise nothing.
+    if grid and not is_large and not grid.is_cut(path):
+        grid = None
     crop = None
     if image.format == "AVIF":  # pillow_heif crops by itself
         crop = _read_or_none(clean_aperture, image.size, properties)

@@ -317,6 +317,37 @@ def test_tiles_that_are_not_where_they_should_be_are_reported(
     assert info.problem and (info.width, info.height) == (8064, 6048)
 
 
+def test_a_small_grid_whose_tiles_are_missing_is_reported(
+    tmp_path: Path, worker: photos.Worker
+) -> None:
+    """Pillow_heif shows green there, and raises nothing."""
+    path = tmp_path / "a.heic"
+    path.write_bytes(grid(2 * TILE, 2 * TILE, places=1 << 30))
+    info = worker.develop(os.fspath(path), Purpose.ALL)
+    assert info.problem.startswith("damaged, shown as far as it goes: ")
+    assert (info.partial, info.width, info.height) == (True, 2 * TILE, 2 * TILE)
+    assert info.colour == "#808080"
+
+
+@pytest.mark.whole
+def test_a_cut_photo_of_a_phone_is_shown_up_to_where_it_is_cut(
+    tmp_path: Path, samples: Path, worker: photos.Worker
+) -> None:
+    pytest.importorskip("pillow_heif")
+    content = (samples / "heic" / "iphone7.heic").read_bytes()
+    whole, cut = tmp_path / "whole.heic", tmp_path / "cut.heic"
+    whole.write_bytes(content)
+    cut.write_bytes(content[: len(content) // 2])
+    shown = []
+    for path in (whole, cut):
+        info = worker.develop(os.fspath(path), Purpose.ALL)
+        preview = renditions.rendition_path(tmp_path / "cache", info.key, "preview")
+        shown.append(corners(preview))
+    assert (info.problem != "", info.partial) == (True, True)
+    assert is_near(shown[1][:2], shown[0][:2])
+    assert is_near(shown[1][2:], 2 * [(128, 128, 128)])
+
+
 @pytest.mark.whole
 def test_threads_of_a_worker_share_their_memory(
     worker: photos.Worker, tmp_path: Path
