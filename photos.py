@@ -2281,7 +2281,8 @@ def split_captions(
         file = _file_named(name, by_name) if colon else ""
         if file:
             captions[file] = caption
-        else:
+        # What is told of a file that was moved, or made private, is for nobody here any more.
+        elif not (colon and expected_kind(name)):
             description.append(line)
     return captions, "\n".join(description).strip()
 
@@ -2304,10 +2305,11 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
     lines = []
     for line in normalize("NFC", text).splitlines():
         word, _, value = (part.strip() for part in line.partition(":"))
+        file_named = _file_named(value, by_name)
         if word.lower() == "sort" and value.lower() == "name":
             is_sorted_by_name = True
-        elif word.lower() == "cover" and (named := _file_named(value, by_name)):
-            cover = named
+        elif word.lower() == "cover" and (file_named or expected_kind(value)):
+            cover = file_named
         else:
             lines.append(line)
     title, *lines = lines or [""]

@@ -64,10 +64,8 @@ def test_names_that_look_the_same_keep_an_order_of_their_own() -> None:
         ),
         (b"\nIt rained.", ("", "It rained.", {})),
         (b"T\na.jpg: We: all of us ", ("T", "", {"a.jpg": "We: all of us"})),
-        (
-            b"T\nc.jpg: not there\na.jpg:no space",
-            ("T", "c.jpg: not there\na.jpg:no space", {}),
-        ),
+        (b"T\nc.jpg: not there\na.jpg:no space", ("T", "a.jpg:no space", {})),
+        (b"cover: c.jpg\nT\nNB: a.jpg is best", ("T", "NB: a.jpg is best", {})),
         (b"T\n10:30.jpg: the bus", ("T", "", {"10:30.jpg": "the bus"})),
         (
             b"T\nA.JPG: capitals\nB.jpg: exact",
@@ -113,6 +111,20 @@ def test_an_album_shows_what_its_album_txt_says_now(
     assert look(opened, "Trip").title == "Laos"
     album_text.unlink()
     assert look(opened, "Trip").title == "Trip"
+
+
+@pytest.mark.parametrize("after", ["Trip/one.private.jpg", "Trip/Inner.private/one.jpg"])
+def test_what_album_txt_says_of_a_photo_that_was_made_private_is_shown_to_nobody(
+    library: Path, quiet: Open, after: str
+) -> None:
+    album_text = library / "Trip" / "album.txt"
+    album_text.write_text("Thailand\nIt rained.\none.jpg: Us at night\ncover: one.jpg")
+    opened = quiet()
+    assert look(opened, "Trip").description == "It rained."
+    (library / after).parent.mkdir(exist_ok=True)
+    (library / "Trip" / "one.jpg").rename(library / after)
+    album = look(opened, "Trip")
+    assert (album.description, [item.caption for item in album.items]) == ("It rained.", [""])
 
 
 def test_a_caption_in_album_txt_goes_before_that_of_the_file(
