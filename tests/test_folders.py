@@ -124,7 +124,10 @@ def test_what_album_txt_says_of_a_photo_that_was_made_private_is_shown_to_nobody
     (library / after).parent.mkdir(exist_ok=True)
     (library / "Trip" / "one.jpg").rename(library / after)
     album = look(opened, "Trip")
-    assert (album.description, [item.caption for item in album.items]) == ("It rained.", [""])
+    assert (album.description, [item.caption for item in album.items]) == (
+        "It rained.",
+        [""],
+    )
 
 
 def test_a_caption_in_album_txt_goes_before_that_of_the_file(
