@@ -1046,8 +1046,9 @@ _MONTH_NAME = (
     rf"(?P<month>{'|'.join(_MONTH_NAMES)})"
     r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?(?![a-z])"
 )
+_NAME_YEAR = re.compile(r"19\d\d|2[045]\d\d")  # each of the following has one
 _NAME_DAYS = tuple(
-    rf"(?<!\d){pattern}"
+    rf"(?i)(?<!\d){pattern}"
     for pattern in (
         rf"{_YEAR}{_MONTH}{_MONTH_DAY}",
         # Dashboard and action cameras: 2024_0107_110258
@@ -1108,14 +1109,18 @@ def _date_at(text: str, day: _Match) -> dt.datetime | None:
     return _date(day, clock)
 
 
+def _days_in_name(name: str) -> list[_Match]:
+    """Return whatever looks like a day, from left to right."""
+    if not _NAME_YEAR.search(name):  # as in most names, which cost little then
+        return []
+    matches = (re.finditer(pattern, name) for pattern in _NAME_DAYS)
+    return sorted(itertools.chain.from_iterable(matches), key=re.Match.start)
+
+
 def date_in_name(name: str) -> dt.datetime | None:
     """Return the date in a file name, such as IMG_20240107_110258 or 2024-01-07 11.02.58."""
     text = _plain(name)
-    days: list[_Match] = []
-    for pattern in _NAME_DAYS:
-        days += re.finditer(pattern, text, re.IGNORECASE)
-    days.sort(key=re.Match.start)
-    for day in days:
+    for day in _days_in_name(text):
         if date := _date_at(text, day):
             return date
     moment = _NAME_MOMENT.search(text)
