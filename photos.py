@@ -1265,12 +1265,19 @@ _PRIVACY = (
         ("隱藏", "隐藏", "非表示"),
     ),
 )
+# What exports of Google Photos call the folders of what was deleted, or locked away.
+_PUT_AWAY = frozenset(
+    "trash|bin|papierkorb|corbeille|papelera|sampah|ゴミ箱|垃圾桶|回收站"
+    "|locked folder|gesperrter ordner|dossier verrouillé|carpeta bloqueada".split("|")
+)
 LIKENESS = 0.75  # of a word behind a dot and a keyword: pirvate, privte, hiden
 
 
 def _keyword_meant(name: str) -> tuple[str, str]:
     """Return the keyword that a public name seems to mean, and the word that says so; '': none."""
     text = _folded(name)
+    if text in _PUT_AWAY:
+        return ".private", text
     words = set(re.findall(r"[^\W\d_]+", text))
     for keyword, known_words, signs in _PRIVACY:
         for word in sorted(words & known_words):
@@ -1828,6 +1835,7 @@ class Skipped(enum.Enum):
     )
     SIDECAR = "text, sidecar or system file", "texts, sidecars and system files"
     HIDDEN = "hidden or system entry", "hidden and system entries"
+    SET_ASIDE = "album with .nomedia or .noimage", "albums with .nomedia or .noimage"
     LINK = "link that is not followed", "links that are not followed"
     DEEP = "album too deep in others", "albums too deep in others"
     OTHER = "file of another kind", "files of other kinds"
@@ -1850,6 +1858,8 @@ IGNORED_SUFFIXES = frozenset(
     ".xmp .json .txt .aae .thm .scr .lrv .lrf .pp3 .dop .cos .nksc .vrd .pyz .py .html"
     " .db .ini".split()
 )
+# Files by which galleries of Android and Nextcloud know folders that they are not to show.
+SET_ASIDE_MARKS = (".nomedia", ".noimage")
 # Bins, snapshots, backups and system folders of Windows, macOS, Android, NAS, Samba and programs,
 # folded; and what looks like a folder and is a program's library.
 SYSTEM_NAMES = frozenset(
@@ -2603,9 +2613,13 @@ class Folders:
         try:
             stamp = identity_of(path)
             with os.scandir(path) as entries:
-                return self._read_entries(parts, entries, stamp)
+                folder = self._read_entries(parts, entries, stamp)
         except OSError as error:
             return Folder(None, {}, {}, problem=explain(error))
+        mark = next(filter(folder.skipped.get, SET_ASIDE_MARKS), "")
+        if mark and parts:  # the library itself was chosen to be shown
+            return Folder(stamp, {}, {}, skipped={mark: Skipped.SET_ASIDE})
+        return folder
 
     def _read_entries(
         self, parts: Parts, entries: Iterable[Entry], stamp: Identity | None

@@ -4878,7 +4878,9 @@ def read_film_header(path: str) -> tuple[float, dict[str, str]]:
                 tags |= _apple_tags(file, atom)
             elif atom.kind in (b"udta", b"uuid"):
                 content = _read_atom(file, atom, USER_DATA_BYTES)
-                if clock := _camera_clock(content, tags.get("creation_time", "")):
+                created = tags.get("creation_time", "")
+                clock = _camera_clock(content, created)
+                if clock:
                     tags[CAMERA_CLOCK] = clock
     return duration, tags
 
@@ -5129,9 +5131,9 @@ def read_video(path: str, container: str, info: Info) -> tuple[Info, FilmLook]:
         duration=_number(form.get("duration")) or info.duration,
     )
     date = _video_date(tags)
-    is_in_utc = info.taken.endswith("+00:00")
     # What a camera tells of its own clock, ffprobe passes over.
-    if date and (is_in_utc or not info.taken):
+    is_uncertain = info.taken == "" or info.taken.endswith("+00:00")
+    if date and is_uncertain:
         info = with_facts(info, taken=date.isoformat())
     return info, look
 

@@ -137,6 +137,34 @@ def test_a_snapshot_shows_nothing_of_what_is_private_now(
     assert look(library).photos == 1
 
 
+@pytest.mark.parametrize("mark", [".nomedia", ".noimage"])
+def test_an_album_that_other_galleries_are_not_to_show_is_not_shown(
+    mark: str, tmp_path: Path, quiet: Open
+) -> None:
+    root = tmp_path / "Phone"
+    draw(root / "WhatsApp" / "one.jpg")
+    draw(root / "WhatsApp" / "Sent" / "two.jpg")
+    draw(root / "WhatsApp" / "Sent" / "More" / "three.jpg")
+    library = quiet(root)
+    assert look(library).photos == 3
+    (root / "WhatsApp" / "Sent" / mark).write_bytes(b"")
+    assert look(library).photos == 1
+    for address in (("WhatsApp", "Sent", "two.jpg"), ("WhatsApp", "Sent", "More")):
+        assert library.folders.locate(address, OWNER) is None
+    skipped = photos.Upkeep(library).skipped()
+    assert skipped[photos.Skipped.SET_ASIDE] == [mark]
+    (root / "WhatsApp" / "Sent" / mark).unlink()
+    assert look(library).photos == 3
+
+
+def test_a_library_is_shown_whatever_galleries_are_told_of_it(
+    tmp_path: Path, quiet: Open
+) -> None:
+    draw(tmp_path / "Phone" / "one.jpg")
+    (tmp_path / "Phone" / ".nomedia").write_bytes(b"")
+    assert look(quiet(tmp_path / "Phone")).photos == 1
+
+
 # album.txt
 
 

@@ -52,6 +52,8 @@ LOOK_ALIKES = {
     "旅行（私人）": "旅行.private",
     "旅行 隐藏": "旅行.hidden",
     "旅行（非公開）": "旅行.private",
+    "Papierkorb": "Papierkorb.private",
+    "Locked Folder": "Locked Folder.private",
 }
 
 

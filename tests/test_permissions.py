@@ -217,6 +217,8 @@ def test_along_a_path_the_strictest_wins(names: tuple[str, ...], rule: Rule) -> 
         ("旅行（非公開）", "旅行.private"),
         ("旅行 非表示", "旅行.hidden"),
         ("private", "private.private"),
+        ("Bin", "Bin.private"),
+        ("ゴミ箱", "ゴミ箱.private"),
         ("Silly faces.private copy", "Silly faces copy.private"),
         ("Silly faces.private (1)", "Silly faces 1.private"),
         ("Silly faces.hidden - Copy", "Silly faces copy.hidden"),
