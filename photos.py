@@ -361,14 +361,18 @@ DEVICES = frozenset(
 )
 LOCKED_BYTE = 1 << 40  # behind what a file holds: Windows lets nobody read what is locked
 AS_BYTES = getattr(os, "O_BINARY", 0)  # Windows writes a line's end as two bytes otherwise
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ufffd]')
 
 
 def display(name: str) -> str:
-    """Return a file name as text that can be encoded; bytes that are not UTF-8 become U+FFFD."""
-    if name.isascii():
+    """Return a file name as text that can be shown.
+
+    Bytes that are not UTF-8 become U+FFFD, and so does what would steer the owner's terminal.
+    """
+    if name.isascii() and name.isprintable():
         return name
-    return os.fsencode(name).decode("utf-8", "replace")
+    return _CONTROLS.sub("\ufffd", os.fsencode(name).decode("utf-8", "replace"))
 
 
 def plausible(mtime: float) -> float:
@@ -12384,7 +12388,9 @@ def run_passwd(args: Arguments) -> None:
 
 def print_ended(share: Share) -> None:
     """Say which link for a guest opens nothing any more."""
-    print(f"Ended the link for {share.label} to {share.album or 'the whole library'}.")
+    print(
+        f"Ended the link for {share.label} to {display(share.album) or 'the whole library'}."
+    )
 
 
 def run_remove(args: Arguments) -> None:

@@ -99,6 +99,8 @@ def full_disk() -> Iterator[None]:
         ("Été 😀.jpg".encode(), "Été 😀.jpg"),
         (b"caf\xe9.jpg", "caf\N{REPLACEMENT CHARACTER}.jpg"),
         (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}" * 2),
+        (b"a\x1b[2Jb\nc\x7f", "a\ufffd[2Jb\ufffdc\ufffd"),
+        ("a\x9b2Jb é".encode(), "a\ufffd2Jb é"),
     ],
 )
 def test_every_file_name_can_be_shown(name: bytes, text: str) -> None:

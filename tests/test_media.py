@@ -55,7 +55,7 @@ def test_a_download_keeps_its_name(gallery: Gallery, name: bytes) -> None:
         re.ASCII,
     )
     assert match and given.isascii() and given.isprintable()
-    assert unquote(match[2]) == name.decode("utf-8", "replace")
+    assert unquote(match[2]) == photos.display(os.fsdecode(name))
     assert match[1].endswith(name[-4:].decode())
 
 
