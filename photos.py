@@ -8793,16 +8793,12 @@ def _field(name: str) -> str:
 def _file_sent(name: str) -> bottle.FileUpload:
     """Return a file of a form. Raises BadForm for a form that no page would send."""
     form_type = request.environ.get("CONTENT_TYPE", "").lower()
-    if (
-        "charset=" in form_type
-    ):  # browsers name none; to decode 1 MB by an odd one takes long
+    # Browsers name none; to decode 1 MB by an odd one takes long.
+    if "charset=" in form_type:
         raise BadForm
     try:
         sent = request.files.get(name)
-    except (
-        LookupError,
-        ValueError,
-    ):  # a part has an unknown charset, no UTF-8, or no length
+    except (LookupError, ValueError):  # an unknown charset, no UTF-8, or no length
         raise BadForm from None
     if sent is None or sent.raw_filename is None:
         raise BadForm
@@ -9219,12 +9215,16 @@ class Guard:
         self, visit: Visit, status: int, seconds: int | None = None, target: str = ""
     ) -> Response:
         """Answer with what is wrong; `target`: and with a log-in form that leads on to there."""
+        message = visit.texts.error(status, seconds)
+        is_dead_link = visit.token is not None and visit.share is None
+        if is_dead_link and status == NotFound.status:
+            message = visit.texts.text("link_ended")
         return self._show(
             "error",
             visit,
             status,
             title=visit.texts.text("no_page"),
-            error=visit.texts.error(status, seconds),
+            error=message,
             target=target,
             outside=status == WrongHost.status,
         )
@@ -10011,6 +10011,8 @@ class Site(Guard):
     def _refusals(self, visit: Visit) -> dict[int, str]:
         """Return why a file is not taken, by the status of the answer."""
         refusals = {status: visit.texts.error(status) for status in REFUSALS}
+        if visit.share:
+            refusals[NotFound.status] = visit.texts.text("link_ended")
         refusals[Locked.status] = visit.texts.text("unlock_hint")
         refusals[ShareFull.status] = visit.texts.text(
             "add_full",
@@ -10196,7 +10198,7 @@ class Site(Guard):
             label=_field("label"),
             may_add=may_add,
             durations=DURATIONS,
-            usual=SHARE_DAYS,
+            chosen=_field("days") or str(SHARE_DAYS),
             forever=FOREVER,
             error=message,
         )
@@ -12458,6 +12460,8 @@ def share_lines(config: Config, guests: Guests, share: Share) -> Iterator[str]:
         facts.append(f"opens {path}")
         if place.rule.visibility == Visibility.PRIVATE:
             facts.append("which is private otherwise")
+        if place.rule.is_inbox and not share.may_add:
+            facts.append("shows nothing, as its guests may not add")
     facts.append(f"until {share.until}" if share.until else "without an end")
     if share.password:
         facts.append("with a password")
@@ -12494,6 +12498,8 @@ def run_share(args: Arguments) -> None:
         hashed = hash_password(new_password(args))
     share = guests.make(place, label=label, until=until, password=hashed, may_add=args.add)
     print(*share_lines(config, guests, share), sep="\n")
+    if not config.public_address:
+        print("This address opens at home alone: the settings name no public address.")
     show_qr_code(share_link(config, guests.store.token(share)))
 
 

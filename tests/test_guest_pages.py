@@ -201,8 +201,18 @@ def test_a_dead_share_is_as_if_it_had_never_been(
                 assert dead == never
                 assert dead.status == 404
         assert unlock(client, prefix) == unlock(client, NEVER_WAS)
-    page = Page(visitor.get(f"{prefix}/").text)
+    text = visitor.get(f"{prefix}/").text
+    assert "It may have ended: ask whoever gave it to you." in text
+    page = Page(text)
     assert not page.actions and not [link for link in page.links if "login" in link]
+
+
+def test_an_album_that_is_gone_from_a_share_does_not_mean_that_the_link_ended(
+    share: MakeShare, visitor: Client
+) -> None:
+    answer = visitor.get(f"{share()}/album/Elsewhere/")
+    assert answer.status == 404
+    assert "may have been renamed" in answer.text and "ended" not in answer.text
 
 
 @pytest.mark.parametrize(

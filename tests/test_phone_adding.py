@@ -157,3 +157,19 @@ def test_the_hint_of_an_inbox_stands_below_its_heading(
     heading = guest.get_by_role("heading", name="Party").bounding_box()
     hint = guest.get_by_text("You see here what was added with your link").bounding_box()
     assert hint["x"] == heading["x"] > 0
+
+
+def test_what_takes_a_photo_back_stands_below_its_date(
+    server: Server, open_window: Callable[..., Any], camera: list[Path]
+) -> None:
+    guest = open_window(server.address, **PHONE)
+    prefix = invite(server, "Party")
+    guest.goto(f"{prefix}add/")
+    choose(guest, camera[:1])
+    wait_for(guest, 1)
+    guest.goto(f"{prefix}album/IMG_0.jpg")
+    guest.locator("[data-do=details]").tap()
+    button = guest.locator(".panel").get_by_role("button", name="Take back")
+    button.wait_for()
+    date = guest.locator(".panel time").bounding_box()
+    assert button.bounding_box()["x"] == date["x"] > 0

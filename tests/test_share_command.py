@@ -81,6 +81,24 @@ def test_share_takes_how_long_and_a_password(
     assert PASSWORD not in out
 
 
+def test_a_link_to_an_inbox_in_which_its_guests_would_see_nothing_says_so(
+    command: Command, root: Path
+) -> None:
+    (root / "Party.inbox").mkdir()
+    hint = "shows nothing, as its guests may not add"
+    assert hint in command("share", "Party", "--for", "Grandma")[1]
+    assert hint not in command("share", "Party", "--for", "Ben", "--add")[1]
+    assert command("shares")[1].count(hint) == 1
+    assert hint not in command("share", "Trip", "--for", "Grandma")[1]
+
+
+def test_a_link_that_opens_at_home_alone_says_so(command: Command) -> None:
+    hint = "This address opens at home alone"
+    assert hint not in command("share", "Trip", "--for", "Grandma")[1]
+    assert command("init", "--public-address", "")[0] == 0
+    assert hint in command("share", "Trip", "--for", "Ben")[1]
+
+
 @pytest.mark.parametrize(
     "name", ["Trip", "Trip.private", "Trip/", "./Trip", "Trip/Sub", "."]
 )

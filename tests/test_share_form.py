@@ -136,6 +136,16 @@ def test_the_end_of_a_link_is_a_date_as_its_reader_writes_it(
         assert share.until.isoformat() not in page
 
 
+@pytest.mark.parametrize("days", ["1", "forever"])
+def test_a_form_that_is_refused_keeps_how_long_the_link_opens(
+    owner: Client, days: str
+) -> None:
+    make(owner)
+    answer = make(owner, days=days)
+    assert answer.status == 409
+    assert re.findall('<option value="([^"]+)" selected', answer.text) == [days]
+
+
 def test_a_second_link_to_one_album_for_the_same_people_is_refused(
     owner: Client, store: photos.ShareStore
 ) -> None:
