@@ -9089,6 +9089,10 @@ class Guard:
             raise NotFound
         if route.access in PLACELESS:
             return visit
+        is_led_here = visit.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+        if is_led_here and route.access is Access.MEDIA and visit.principal.is_user:
+            # That a download begins, and no page opens, would tell the other site of a private file.
+            visit = visit._replace(session=None, principal=VISITOR)
         address = address_of(path) if _PATH in route.rule else ()
         place = self._folders.locate(address, visit.principal)
         if place is None and visit.share:

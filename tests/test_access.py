@@ -496,6 +496,23 @@ def test_a_form_of_another_site_is_refused(
     assert client.get("/photo/Quartz/zebra.jpg").status == (404 if is_own else 200)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_cannot_tell_by_a_download_that_a_private_file_is_there(
+    gallery: Gallery, site: str
+) -> None:
+    """Where a download begins, the window that was opened for it stays that of the other site."""
+    client = gallery.client("user")
+    for kind in ("download", "photo", "thumbnail", "preview", "api/album"):
+        answers = [
+            client.get(f"/{kind}/Quartz/{name}", Sec_Fetch_Site=site)
+            for name in ("zebra.jpg", "nothing.jpg")
+        ]
+        assert answers[0] == answers[1] and answers[0].status == 404
+    assert client.get("/download/Trip/two.jpg", Sec_Fetch_Site=site).status == 200
+    assert client.get("/album/Quartz/zebra.jpg", Sec_Fetch_Site=site).status == 200
+    assert client.get("/download/Quartz/zebra.jpg", Sec_Fetch_Site="none").status == 200
+
+
 def test_a_form_may_come_from_the_public_address(
     make_site: Callable[..., photos.Site],
 ) -> None:
