@@ -6918,11 +6918,9 @@ def advice_about_proxy(headers: Headers, own_origin: str) -> str:
     header, setting = "Host", "public_address"
     if origin.partition(":")[2] == own_origin.partition(":")[2]:
         header, setting = "X-Forwarded-Proto", "public_address or trusted_proxy"
-    refusal = (
-        f"A form was refused as another site's: the browser says Origin {origin[:200]!r},"
-    )
-    own = f"but by the header {header} this site is {own_origin[:200]!r}."
-    return f"{refusal} {own} If both are this site, set {setting}."
+    theirs = f"the browser says Origin {origin[:200]!r},"
+    ours = f"but by the header {header} this site is {own_origin[:200]!r}."
+    return f"A form was refused as another site's: {theirs} {ours} If both are this site, set {setting}."
 
 
 def safe_next(target: str, prefix: str) -> str:
@@ -6965,10 +6963,8 @@ def choose_language(header: str, languages: Mapping[str, Language]) -> Language:
             tag, weight = match.groups()
             weights[tag] = float(weight or 1)
     refused = [languages[tag] for tag in weights if tag in languages and weights[tag] == 0]
-    wanted = sorted(
-        (tag for tag in weights if weights[tag] > 0), key=weights.__getitem__, reverse=True
-    )
-    for range_ in wanted:
+    wanted = [tag for tag in weights if weights[tag] > 0]
+    for range_ in sorted(wanted, key=weights.__getitem__, reverse=True):
         for tag in _lookup_order(range_, languages):
             if tag in languages and languages[tag] not in refused:
                 return languages[tag]
@@ -7247,11 +7243,19 @@ class Document:
         return len(self.body) + len(self.zipped)
 
 
+@dataclass
+class KeptPage:
+    """A page, and what it was made from."""
+
+    inputs: Key
+    document: Document
+
+
 class KeptPages:
-    """Pages that were made already, each with what it was made from. Thread-safe."""
+    """Pages that were made already. Thread-safe."""
 
     def __init__(self) -> None:
-        self._pages: OrderedDict[Key, tuple[Any, Document]] = OrderedDict()
+        self._pages: OrderedDict[Key, KeptPage] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self._making_locks = [threading.Lock() for _ in range(PAGES_AT_ONCE)]
@@ -7268,33 +7272,29 @@ class KeptPages:
     def get(self, key: Key, inputs: Key) -> Document | None:
         """Return the page that was made from these inputs; None: it has to be made."""
         with self._lock:
-            before, document = self._pages.get(key, (None, None))
-            if document:
+            page = self._pages.get(key)
+            if page:
                 self._pages.move_to_end(key)
         # All that is below an album may have to be compared: nobody else shall wait for that.
-        if before != inputs:
+        if page is None or page.inputs != inputs:
             return None
-        with self._lock:
-            _, latest = self._pages.get(key, (None, None))
-            if document and latest is document:
-                # From now on these are compared, which are the same objects.
-                self._pages[key] = inputs, document
-        return document
+        # From now on these are compared, which are the same objects.
+        page.inputs = inputs
+        return page.document
 
     def put(self, key: Key, inputs: Key, document: Document) -> None:
         """Keep a page; those that nobody asked for longest make room."""
         size = document.size
         with self._lock:
             self._forget(key)
-            self._pages[key] = inputs, document
+            self._pages[key] = KeptPage(inputs, document)
             self._bytes += size
             while self._bytes > KEPT_BYTES:
                 self._forget(next(iter(self._pages)))
 
     def _forget(self, key: Key) -> None:
         if key in self._pages:
-            _, document = self._pages.pop(key)
-            self._bytes -= document.size
+            self._bytes -= self._pages.pop(key).document.size
 
 
 # --- ZIP ---------------------------------------------------------------------
@@ -7362,11 +7362,9 @@ class Member(NamedTuple):
         extra = b""
         if values:
             extra = struct.pack(f"<HH{len(values)}Q", 1, 8 * len(values), *values)
-        made_by = struct.pack("<H", MADE_BY_UNIX | ZIP64_VERSION)
+        start = struct.pack("<4sH", b"PK\1\2", MADE_BY_UNIX | ZIP64_VERSION)
         place = struct.pack("<HHHII", 0, 0, 0, FILE_MODE, min(offset, UNKNOWN_SIZE))
-        return b"".join(
-            (b"PK\1\2", made_by, self._common(extra), place, self.path.encode(), extra)
-        )
+        return start + self._common(extra) + place + self.path.encode() + extra
 
     def blocks(self, start: int) -> Iterator[bytes]:
         """Yield header and bytes from `start` on. Raises OSError where the file changed or moved since."""
@@ -7452,17 +7450,20 @@ class Archive:
 
 
 class Sending:
-    """Bytes on their way to somebody, who has one of few places until they are sent or given up."""
+    """A ZIP on its way to somebody, who has one of few places until it is sent or given up."""
 
     def __init__(
         self,
         blocks: Iterator[bytes],
         places: threading.BoundedSemaphore,
-        may_go_on: Condition = lambda: True,
+        may_go_on: Condition,
     ) -> None:
+        """Take a place. Raises Busy where too many ZIPs are on their way."""
         self._blocks = blocks
         self._may_go_on = may_go_on
-        self._places: threading.BoundedSemaphore | None = places
+        self._place = contextlib.ExitStack()
+        problem = "Too many albums are being downloaded. Try again in a minute."
+        self._place.enter_context(place_among(places, problem))
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes. Raises TimeoutError for a slow reader, and NotFound where the right ended."""
@@ -7481,9 +7482,7 @@ class Sending:
 
     def close(self) -> None:
         """Give the place to somebody else."""
-        places, self._places = self._places, None
-        if places:
-            places.release()
+        self._place.close()
 
 
 class Contents(NamedTuple):
@@ -7565,7 +7564,7 @@ class Takeaways:
         # With the album that each was made from, and the state of the index then.
         self._kept: OrderedDict[Key, tuple[Album, Key, Takeaway]] = OrderedDict()
         self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(ZIPS_AT_ONCE)
+        self.places = threading.BoundedSemaphore(ZIPS_AT_ONCE)  # of those that are sent
 
     def of(self, album: Album, title: str, scope: str, *, hides_places: bool) -> Takeaway:
         """Return the takeaway of an album as a scope finds it, laid out again only after a change."""
@@ -7598,12 +7597,6 @@ class Takeaways:
             while len(self._kept) > TAKEAWAYS_KEPT:
                 self._kept.popitem(last=False)
         return takeaway
-
-    def send(self, blocks: Iterator[bytes], may_go_on: Condition) -> Sending:
-        """Return bytes of a ZIP to be sent. Raises Busy where too many are on their way."""
-        if not self._places.acquire(blocking=False):
-            raise Busy("Too many albums are being downloaded. Try again in a minute.")
-        return Sending(blocks, self._places, may_go_on)
 
 
 # --- Adding ------------------------------------------------------------------
@@ -9899,7 +9892,7 @@ class Site(Guard):
             return Response(b"", part.status, headers)
         blocks = archive.blocks(part.start, part.end)
         folder = os.path.join(self._folders.root, *visit.place.parts)
-        body = self._takeaways.send(blocks, self._permit(visit, folder))
+        body = Sending(blocks, self._takeaways.places, self._permit(visit, folder))
         return Response(body, part.status, headers)
 
     def send_album(self, visit: Visit) -> Response:
