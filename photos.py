@@ -7749,15 +7749,15 @@ def keeping(folder: Path) -> Iterator[None]:
         raise Unwritable(error.filename or folder, error) from None
 
 
-def _open_alone(path: Path) -> int | None:
-    """Open an upload to write to it; None: another thread or process does so. Raises OSError.
-
-    On a disk without locks nobody can tell.
-    """
+def _open_alone(path: str) -> int:
+    """Open an upload to write to it. Raises Busy where somebody else does so, OSError."""
     try:
-        return try_lock(path)
-    except OSError:
+        file = try_lock(Path(path))
+    except OSError:  # on a disk without locks nobody can tell
         return os.open(path, os.O_RDWR | AS_BYTES)
+    if file is None:
+        raise Busy("Another piece of this file is just being received.")
+    return file
 
 
 class Incoming:
@@ -7812,22 +7812,20 @@ class Incoming:
         path = self._path(upload)
         if not piece and not os.path.exists(path):
             return 0
-        file = _open_alone(Path(path))
-        if file is None:
-            raise Busy("Another piece of this file is just being received.")
+        file = _open_alone(path)
         is_over = False
         try:
-            size = os.fstat(file).st_size
             if piece:
                 self._check_share(upload, path)
-                size = self._append(file, size, upload, offset, piece)
+                self._append(file, upload, offset, piece)
+            size = os.fstat(file).st_size
             if size < upload.size:
                 return size
             os.fsync(file)
             is_over = True
             return self._finish(upload, path)
         except (Busy, StateError, OSError):
-            is_over = False
+            is_over = False  # the next try may end otherwise
             raise
         finally:
             is_empty = os.fstat(file).st_size == 0  # its first piece was refused
@@ -7836,9 +7834,8 @@ class Incoming:
                 with suppress(OSError):
                     os.unlink(path)
 
-    def _append(
-        self, file: int, size: int, upload: Upload, offset: int, piece: bytes
-    ) -> int:
+    def _append(self, file: int, upload: Upload, offset: int, piece: bytes) -> None:
+        size = os.fstat(file).st_size
         if offset != size:
             raise Conflict(f"The file goes on at byte {size}.")
         if size + len(piece) > upload.size:
@@ -7852,7 +7849,6 @@ class Incoming:
         except OSError:
             os.ftruncate(file, size)  # so that the last good piece counts
             raise
-        return size + len(piece)
 
     def _check_room(self, size: int) -> None:
         """Raise NoRoom where so many bytes would leave too little of the disk."""
@@ -7983,9 +7979,8 @@ BAR_STEPS = 8  # heights of the bar of a month: classes of the style sheet
 SOFT_HEAD = struct.pack("<2s3I3I2H6I", b"BM", 70, 0, 54, 40, 3, 2, 1, 16, 0, 16, 0, 0, 0, 0)
 SOFT_START = f"data:image/bmp;base64,{base64.b64encode(SOFT_HEAD).decode()}"
 # The same bits of eight pixels: one step makes five bits a channel of four.
-_REDS, _GREENS, _BLUES, _LOWEST = (
-    int(bits * 8, 16) for bits in ("0f00", "00f0", "000f", "0421")
-)
+_COLOURS = [int(bits * 8, 16) for bits in ("0f00", "00f0", "000f")]
+_LOWEST = int("0421" * 8, 16)
 TEXTS_KEPT = 4096  # soft pictures that are made once: 1 MB; and texts of `sizes`
 NEIGHBOURS = 50  # photos before and after another, whose time zone goes without saying
 
@@ -8166,20 +8161,15 @@ def year_of(album: Album) -> dt.date | None:
 
 def day_sections(items: Sequence[Item]) -> list[Section]:
     """Divide photos, each with its date, by the days on which they were taken."""
-    sections = []
-    for day, items_of_day in itertools.groupby(items, key=lambda item: item.taken.date()):
-        members = [(item, day) for item in items_of_day]
-        sections.append(Section(day, day, members))
-    return sections
+    days = itertools.groupby(items, lambda item: item.taken.date())
+    return [Section(day, day, [(item, day) for item in of_day]) for day, of_day in days]
 
 
 def album_sections(albums: Sequence[Album], count: int) -> list[Section]:
     """Divide the albums of a page by years, where there are many, of more years than one."""
-    has_headings = count > LARGE_GRID and len({year_of(album) for album in albums}) > 1
-    years = itertools.groupby(
-        albums, lambda album: year_of(album) if has_headings else None
-    )
-    return [Section(year, year, [*albums_of_year]) for year, albums_of_year in years]
+    by_year = count > LARGE_GRID and len(set(map(year_of, albums))) > 1
+    years = itertools.groupby(albums, lambda album: year_of(album) if by_year else None)
+    return [Section(year, year, [*of_year]) for year, of_year in years]
 
 
 def bar_height(count: int, most: int) -> int:
@@ -8264,9 +8254,8 @@ def soft_picture(sketch: str) -> str:
     top = f"00000{sketch[6:9]}0{sketch[3:6]}0{sketch[:3]}"
     bottom = f"00000{sketch[15:]}0{sketch[12:15]}0{sketch[9:12]}"
     four_bits = int(top + bottom, 16)  # a channel, backwards
-    five_bits = (
-        (four_bits & _REDS) << 3 | (four_bits & _GREENS) << 2 | (four_bits & _BLUES) << 1
-    )
+    reds, greens, blues = (four_bits & colour for colour in _COLOURS)
+    five_bits = reds << 3 | greens << 2 | blues << 1
     # The lowest bit repeats the highest, so that white stays white.
     five_bits |= five_bits >> 4 & _LOWEST
     pixels = base64.b64encode(five_bits.to_bytes(16, "little"))
@@ -8490,10 +8479,8 @@ class Links:
     def add(self, address: Parts) -> str:
         return self._to("add", address or ("",))
 
-    def zip_page(self, address: Parts) -> str:
-        return self._to("zip", address or ("",))
-
-    def zip(self, address: Parts, version: str, part: int = 1) -> str:
+    def zip(self, address: Parts, version: str = "", part: int = 1) -> str:
+        """A ZIP of an album; without its version, the page that leads there."""
         return self._to("zip", address or ("",), v=version, part=part)
 
     def api(self, address: Parts, page: int = 1) -> str:
@@ -9832,7 +9819,7 @@ class Site(Guard):
         if place.file:
             raise NotFound
         if visit.address != place.address or visit.has_slash:
-            return self._lead_to(visit.links.zip_page(place.address))
+            return self._lead_to(visit.links.zip(place.address))
         album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
         title = self._title(place.parts)
         takeaway = self._takeaways.of(
@@ -10068,14 +10055,7 @@ class Site(Guard):
     def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
         principal = visit.principal
         folder = os.path.join(self._folders.root, *visit.place.parts)
-        return Upload(
-            who=principal.who,
-            is_limited=principal.is_guest,
-            folder=folder,
-            name=name,
-            size=size,
-            modified=modified,
-        )
+        return Upload(principal.who, principal.is_guest, folder, name, size, modified)
 
     def _take_back(self, visit: Visit) -> Response:
         """Take a photo out of its album for the guest who added it, and lead to the rest."""
