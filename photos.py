@@ -8529,14 +8529,6 @@ JSON_FIELDS = (
 )
 
 
-def _problem_as_json(info: Info) -> str:
-    if info.partial:
-        return "partial"
-    if info.problem:
-        return "no picture"
-    return ""
-
-
 def item_as_json(item: Item, links: Links, principal: Principal) -> Fields:
     """Return what scripts may know of an item; where it was taken only for users."""
     info, addresses = item.facts, links.of(item)
@@ -8551,14 +8543,16 @@ def item_as_json(item: Item, links: Links, principal: Principal) -> Fields:
         "url": addresses.page,
         "original": addresses.original,
         "download": addresses.download,
-        "problem": _problem_as_json(info),
+        "problem": "",
     }
+    if info.problem:
+        facts["problem"] = "partial" if info.partial else "no picture"
+        if principal.is_owner:
+            facts["reason"] = info.problem
     if item.has_picture:
         thumbnails = {str(width): addresses.thumbnail(width) for width in THUMBNAIL_WIDTHS}
         facts["thumbnails"] = thumbnails
         facts["preview"] = addresses.preview if item.kind == PHOTO else None
-    if info.problem and principal.is_owner:
-        facts["reason"] = info.problem
     if item.is_live:
         facts["live"] = addresses.live
     if item.raws:
@@ -9079,9 +9073,7 @@ class Guard:
             below = self._guests.below(visit.share, address)
             if below is not None:
                 place = self._folders.locate(below, visit.principal)
-        if place is None:
-            raise NotFound
-        if not may_reach(route.access, place, visit.principal):
+        if place is None or not may_reach(route.access, place, visit.principal):
             raise NotFound
         self._upkeep.wake()
         has_slash = path.endswith("/")
@@ -9128,10 +9120,10 @@ class Guard:
     ) -> None:
         if isinstance(error, Unwritable):
             consequence = "nothing new is kept there"
-        trouble = f"{error} Until then {consequence}."
         if str(error) != self._last_trouble:
             self._last_trouble = str(error)
-            log.error("%s", trouble, extra={"kind": consequence})
+            kind = {"kind": consequence}
+            log.error("%s Until then %s.", error, consequence, extra=kind)
 
     def _set_cookie(
         self, response: Response, name: str, token: str, path: str = "/"
@@ -9178,7 +9170,7 @@ class Guard:
             response = Response(f"{message}\n", error.status, {"Content-Type": TEXT})
             return _as_error(response, error)
         if isinstance(error, Locked):
-            return self._ask_to_unlock(visit, self._here(visit))
+            return self._ask_to_unlock(visit, self._here(visit), error)
         target = ""
         may_log_in = not visit.principal.is_user and visit.token is None
         if isinstance(error, NotFound) and route.access in PAGES and may_log_in:
@@ -9213,16 +9205,13 @@ class Guard:
             outside=status == WrongHost.status,
         )
 
-    def _ask_to_unlock(
-        self, visit: Visit, target: str, error: PhotosError | None = None
-    ) -> Response:
-        """Answer with the form for a share's password."""
+    def _ask_to_unlock(self, visit: Visit, target: str, error: PhotosError) -> Response:
+        """Answer with the form for a share's password, and what is wrong once one was told."""
         message = ""
         if isinstance(error, LoginFailed):
             message = visit.texts.text("wrong_password")
-        elif error:
+        elif not isinstance(error, Locked):
             message = visit.texts.error(error.status, error.retry_after)
-        error = error or Locked()
         page = self._show("unlock", visit, error.status, target=target, error=message)
         return _as_error(page, error)
 
@@ -9378,9 +9367,7 @@ class Guard:
         if not self._may_read_on(visit):
             return False
         place = self._folders.locate(visit.place.address, visit.principal)
-        if place is None:
-            return False
-        return place.parts == visit.place.parts
+        return place is not None and place.parts == visit.place.parts
 
     def _permit(self, visit: Visit, path: str | Path) -> Condition:
         """Return what says whether a file or a ZIP may be sent on: it may become private meanwhile."""
@@ -9462,13 +9449,14 @@ class Site(Guard):
         if document:
             return document
         leave_to_thread()
-        with place_among(self._turns_wanted, TOO_MUCH):
-            return self._kept.page(key, inputs, partial(self._make_in_turn, make))
 
-    def _make_in_turn(self, make: Callable[[], bytes]) -> bytes:
-        """Make a page when it is its turn; who waits for the same page takes no other's turn."""
-        with self._turns:
-            return make()
+        def make_in_turn() -> bytes:
+            with self._turns:
+                return make()
+
+        # Who waits for the same page takes no other's turn.
+        with place_among(self._turns_wanted, TOO_MUCH):
+            return self._kept.page(key, inputs, make_in_turn)
 
     def _make_album_page(self, visit: Visit, album: Album, values: Values) -> bytes:
         """Make one page of an album, and have its thumbnails made before others."""
@@ -9701,9 +9689,9 @@ class Site(Guard):
             yield Notice("problems", {"count": count})
 
     def _item(self, visit: Visit, purpose: Purpose = Purpose.FACTS) -> Item:
-        item = None
-        if not visit.has_slash:
-            item = self._library.item(visit.place, purpose, visit.principal)
+        if visit.has_slash:
+            raise NotFound
+        item = self._library.item(visit.place, purpose, visit.principal)
         if item is None:
             raise NotFound
         return item
@@ -9743,9 +9731,14 @@ class Site(Guard):
         """The original, inline; for all but users without the place where it was taken."""
         item = self._item(visit)
         name = item.title if attached else ""
-        if item.kind == PHOTO and self._would_tell_place(visit, item.facts):
-            return self._send_instead(visit, item, name)
-        return self._send_original(visit, item.file, item.facts, name)
+        if item.kind != PHOTO or not self._would_tell_place(visit, item.facts):
+            return self._send_original(visit, item.file, item.facts, name)
+        # The original is for users alone: others get all of its pixels.
+        if name:
+            name = f"{os.path.splitext(name)[0]}.webp"
+        response = self._send_rendition(visit, item, FULL, name)
+        response.set_header("Vary", "Cookie")
+        return response
 
     def _hides_places(self, visit: Visit) -> bool:
         return not visit.principal.is_user and not self._config.keep_location
@@ -9795,14 +9788,6 @@ class Site(Guard):
         piece = info.film_start, info.film_bytes
         return self._send_original(visit, item.file, film, "", piece)
 
-    def _send_instead(self, visit: Visit, item: Item, name: str) -> Response:
-        """Answer with all pixels of a photo whose original is for users alone."""
-        if name:
-            name = f"{os.path.splitext(name)[0]}.webp"
-        response = self._send_rendition(visit, item, FULL, name)
-        response.set_header("Vary", "Cookie")
-        return response
-
     def send_download(self, visit: Visit) -> Response:
         """The original, as attachment; a RAW file, too, which is no item."""
         file = visit.place.file
@@ -9829,8 +9814,7 @@ class Site(Guard):
         if not version:
             return self._show_zip_page(visit, album, takeaway)
         part = _number_asked("part")
-        is_ready = not takeaway.contents.unread
-        if version != takeaway.whole.key or not is_ready:
+        if version != takeaway.whole.key or takeaway.contents.unread:
             raise Gone("The album has changed since. Open its page for downloading again.")
         if part > len(takeaway.parts):
             raise NotFound
@@ -9940,9 +9924,8 @@ class Site(Guard):
         media_type = STATIC_TYPES[os.path.splitext(name)[1]]
         response = self._send_document(self._statics.files[name], media_type, visit)
         if request.query.get("v") == self._statics.key:
-            response.set_header(
-                "Cache-Control", f"public, max-age={YEAR_SECONDS}, immutable"
-            )
+            caching = f"public, max-age={YEAR_SECONDS}, immutable"
+            response.set_header("Cache-Control", caching)
         response.set_header("Vary", "Accept-Encoding")
         return response
 
@@ -10134,8 +10117,7 @@ class Site(Guard):
         """Check a share's password; remember in this browser that it was told."""
         target = safe_next(_field("next"), visit.links.prefix)
         share = visit.share
-        if share is None:
-            raise NotFound
+        assert share  # or `_check_share` refuses
         verify = partial(self._verify, share, _field("password"))
         try:
             self._verify_within_limits(f"share {share.id}", verify)
@@ -10885,8 +10867,11 @@ class Answer(NamedTuple):
     seconds: float
 
 
+FETCH_ERRORS = (OSError, ValueError, http.client.HTTPException)
+
+
 def fetch(address: str, path: str, headers: Mapping[str, str], seconds: float) -> Answer:
-    """Ask a server. Raises OSError, ValueError, http.client.HTTPException."""
+    """Ask a server. Raises FETCH_ERRORS."""
     parts = urlsplit(address)
     kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
     if parts.scheme == "https":
@@ -10905,7 +10890,7 @@ def fetch(address: str, path: str, headers: Mapping[str, str], seconds: float) -
 
 def local_json(port: int, path: str) -> Fields:
     """Ask a program on this machine; return its answer, {} where it gives none with status 200."""
-    with suppress(OSError, ValueError, http.client.HTTPException):
+    with suppress(*FETCH_ERRORS):
         answer = fetch(f"http://{OWN_HOST}:{port}", path, {}, LOCAL_SECONDS)
         content = json.loads(answer.body)
         if answer.status == 200 and isinstance(content, dict):
@@ -11303,9 +11288,9 @@ def view_lines(library: Library, view: View) -> Iterator[str]:
     if unlisted:
         yield "Not listed, but open by address:"
     for place in unlisted:
-        address = (
-            links.file_page(place.address) if place.file else links.album(place.address)
-        )
+        address = links.file_page(place.address)
+        if not place.file:
+            address = links.album(place.address)
         yield f"  {display('/'.join(place.parts))}  {address}"
 
 
@@ -11364,14 +11349,14 @@ class Outsider:
         def run() -> None:
             try:
                 outcome.set_result(fetch(self.address, path, headers, ASK_SECONDS))
-            except (OSError, ValueError, http.client.HTTPException) as error:
+            except FETCH_ERRORS as error:
                 outcome.set_exception(error)
 
         # A thread, since an answer that drips in would hold up each step for as long again.
         start_thread(run)
         try:
             return outcome.result(ASK_SECONDS)
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except FETCH_ERRORS as error:
             raise PhotosError(self._why(error)) from None
 
     def _why(self, error: Exception) -> str:
@@ -11466,11 +11451,9 @@ def way_remarks(outsider: Outsider) -> Iterator[Remark]:
 def page_remarks(outsider: Outsider, library: Library) -> Iterator[Remark]:
     """Say whether pages and thumbnails arrive as they were sent."""
     links = outsider.links
-    front = outsider.ask(links.album(()))
+    headers = outsider.ask(links.album(())).headers
     expected = {**SECURITY_HEADERS, "Cache-Control": "private, no-cache"}
-    changed = [
-        name for name, value in expected.items() if front.headers.get(name.lower()) != value
-    ]
+    changed = [name for name in expected if headers.get(name.lower()) != expected[name]]
     cover = library.album(root_of(library), VISITOR).cover
     if cover and cover.key:
         path = links.of(cover).thumbnail(THUMBNAIL_WIDTHS[-1])
@@ -12653,9 +12636,8 @@ def print_outside(state: Path, config: Config, library: Library, users: UserStor
         print(f"{mark}: {remark.text}", flush=True)
         wrong += remark.is_wrong
     if wrong:
-        raise PhotosError(
-            f"From outside, {counted(wrong, 'thing')} should be mended, named above."
-        )
+        things = counted(wrong, "thing")
+        raise PhotosError(f"From outside, {things} should be mended, named above.")
 
 
 def run_check(args: Arguments) -> None:
@@ -12751,39 +12733,40 @@ def _add_share_flags(command: argparse.ArgumentParser) -> None:
     help = f"for how many days it opens (default: {SHARE_DAYS})"
     duration.add_argument("--days", metavar="N", default=SHARE_DAYS, help=help)
     duration.add_argument("--forever", action="store_true", help="it has no end")
-    add("--password", action="store_true", help="ask for a password that guests need")
-    add("--add", action="store_true", help="guests may add photos")
+    switch = partial(add, action="store_true")
+    switch("--password", help="ask for a password that guests need")
+    switch("--add", help="guests may add photos")
 
 
 def _add_flags(command: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of the command of a name."""
+    add = command.add_argument
+    switch = partial(add, action="store_true")
     if name in ("serve", "init"):
         _add_setting_flags(command)
     if name in ("serve", "enable"):
         help = "open the tunnel without asking whether what strangers find is right"
-        command.add_argument("--yes", action="store_true", help=help)
+        switch("--yes", help=help)
     if name == "check":
         help = "show the albums as that person finds them: visitor, a user's name, or for whom a link is"
-        command.add_argument("--as", dest="view_of", metavar="WHO", default="", help=help)
+        add("--as", dest="view_of", metavar="WHO", default="", help=help)
         help = "ask the public address what strangers get, and say what is wrong there"
-        command.add_argument("--outside", action="store_true", help=help)
+        switch("--outside", help=help)
         help = "read all originals whole, which takes long, and name those that are damaged"
-        command.add_argument("--deep", action="store_true", help=help)
+        switch("--deep", help=help)
     if name in ("enable", "disable"):
         help = "for the whole machine, whoever logs in; with sudo, on Linux and macOS"
-        command.add_argument("--system", action="store_true", help=help)
+        switch("--system", help=help)
     if name == "register":
-        help = "make the user an owner, who sees everything"
-        command.add_argument("--owner", action="store_true", help=help)
+        switch("--owner", help="make the user an owner, who sees everything")
     if name in ("register", "passwd", "owner", "remove"):
-        command.add_argument("user", metavar="USER", help="the user's name")
+        add("user", metavar="USER", help="the user's name")
     if name == "share":
         _add_share_flags(command)
     if name == "unshare":
-        command.add_argument("whom", metavar="WHOM", help="for whom the link is")
+        add("whom", metavar="WHOM", help="for whom the link is")
     if name in ("register", "passwd", "share"):
-        help = "read the password from stdin"
-        command.add_argument("--password-stdin", action="store_true", help=help)
+        switch("--password-stdin", help="read the password from stdin")
 
 
 def make_parser() -> argparse.ArgumentParser:
