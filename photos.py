@@ -86,7 +86,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 from unicodedata import normalize
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from weakref import WeakKeyDictionary, finalize
@@ -6853,7 +6853,7 @@ NEXT_BYTES = 4096  # of an address to come back to after login
 YEAR_SECONDS = 31_536_000
 SHARED_SECONDS = 300  # that caches on the way keep what is public: a rename takes as long
 KEPT_BYTES = 32_000_000  # of finished pages, each as it is and compressed
-PAGES_AT_ONCE = 16  # that can be made at the same moment
+MADE_AT_ONCE = 16  # of the pages that are kept, and of other such answers
 GZIP_LEVEL = 5  # of a page: 1 % larger than with 6, in three quarters of the time
 # Sent at a time where a server's file wrapper cannot hold so large a part.
 BLOCK_BYTES = 1 << 18
@@ -6875,6 +6875,7 @@ _NOT_PLAIN = re.compile(r'[^ -~]|["\\%]')
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\s*", re.ASCII)
 
 Language = TypeVar("Language")
+Content = TypeVar("Content")
 
 
 def headers_of(environ: Environ) -> dict[str, str]:
@@ -7237,64 +7238,66 @@ class Document:
         leave_to_thread()
         return gzip.compress(self.body, GZIP_LEVEL, mtime=0)
 
-    @property
-    def size(self) -> int:
-        """How many bytes of memory the text takes, as it is and compressed."""
-        return len(self.body) + len(self.zipped)
-
 
 @dataclass
-class KeptPage:
-    """A page, and what it was made from."""
+class KeptAnswer(Generic[Content]):
+    """What was made for an answer, how much room it takes, and what it was made from."""
 
     inputs: Key
-    document: Document
+    content: Content
+    size: int
 
 
-class KeptPages:
-    """Pages that were made already. Thread-safe."""
+class Kept(Generic[Content]):
+    """What was made for answers, as long as what it was made from is the same. Thread-safe."""
 
-    def __init__(self) -> None:
-        self._pages: OrderedDict[Key, KeptPage] = OrderedDict()
-        self._bytes = 0
+    def __init__(self, room: int, size_of: Callable[[Content], int]) -> None:
+        self._free = room
+        self._size_of = size_of
+        self._answers: OrderedDict[Key, KeptAnswer[Content]] = OrderedDict()
         self._lock = threading.Lock()
-        self._making_locks = [threading.Lock() for _ in range(PAGES_AT_ONCE)]
+        self._making_locks = [threading.Lock() for _ in range(MADE_AT_ONCE)]
 
-    def page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
-        """Return the page that is made from some inputs: made once, however many ask for it."""
-        with self._making_locks[hash(key) % PAGES_AT_ONCE]:
-            document = self.get(key, inputs)
-            if document is None:
-                document = Document(make())
-                self.put(key, inputs, document)
-        return document
+    def made(self, key: Key, inputs: Key, make: Callable[[], Content]) -> Content:
+        """Return what is made from some inputs: made once, however many ask for it."""
+        with self._making_locks[hash(key) % MADE_AT_ONCE]:
+            content = self.get(key, inputs)
+            if content is None:
+                content = make()
+                self.put(key, inputs, content)
+        return content
 
-    def get(self, key: Key, inputs: Key) -> Document | None:
-        """Return the page that was made from these inputs; None: it has to be made."""
+    def get(self, key: Key, inputs: Key) -> Content | None:
+        """Return what was made from these inputs; None: it has to be made."""
         with self._lock:
-            page = self._pages.get(key)
-            if page:
-                self._pages.move_to_end(key)
+            answer = self._answers.get(key)
+            if answer:
+                self._answers.move_to_end(key)
         # All that is below an album may have to be compared: nobody else shall wait for that.
-        if page is None or page.inputs != inputs:
+        if answer is None or answer.inputs != inputs:
             return None
         # From now on these are compared, which are the same objects.
-        page.inputs = inputs
-        return page.document
+        answer.inputs = inputs
+        return answer.content
 
-    def put(self, key: Key, inputs: Key, document: Document) -> None:
-        """Keep a page; those that nobody asked for longest make room."""
-        size = document.size
+    def put(self, key: Key, inputs: Key, content: Content) -> None:
+        """Keep what was made; what nobody asked for longest makes room."""
+        answer = KeptAnswer(inputs, content, self._size_of(content))
         with self._lock:
             self._forget(key)
-            self._pages[key] = KeptPage(inputs, document)
-            self._bytes += size
-            while self._bytes > KEPT_BYTES:
-                self._forget(next(iter(self._pages)))
+            self._answers[key] = answer
+            self._free -= answer.size
+            while self._free < 0:
+                self._forget(next(iter(self._answers)))
 
     def _forget(self, key: Key) -> None:
-        if key in self._pages:
-            self._bytes -= self._pages.pop(key).document.size
+        if key in self._answers:
+            self._free += self._answers.pop(key).size
+
+
+def kept_pages() -> Kept[Document]:
+    """Return where finished pages are kept."""
+    return Kept(KEPT_BYTES, lambda page: len(page.body) + len(page.zipped))
 
 
 # --- ZIP ---------------------------------------------------------------------
@@ -7309,8 +7312,6 @@ UTF8_NAMES = 1 << 11  # bit 11 of the flags: 4.4.4
 MADE_BY_UNIX = 3 << 8  # 4.4.2
 FILE_MODE = (stat.S_IFREG | 0o644) << 16  # as Unix has it in the external attributes
 MEMBER_OVERHEAD = 4000  # at most, of a file's headers: its path stands in both
-ZIPS_AT_ONCE = 4  # each has a thread of its own
-TAKEAWAYS_KEPT = 4  # of 70,000 files one takes 30 MB
 # With blocks of 256 KB, a ZIP leaves at two thirds of a plain file's speed; with these, at the same.
 ZIP_BLOCK_BYTES = 1 << 20
 SLOWEST_BLOCK_SECONDS = 120.0  # for such a block: who is slower gives up the place
@@ -7549,54 +7550,6 @@ class Takeaway:
         self.parts = [self.whole]
         if self.whole.size > limit:
             self.parts = [Archive(members) for members in _in_parts(contents, limit)]
-
-
-Turn: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
-
-
-class Takeaways:
-    """The takeaways that were asked for last, and how many are being sent. Thread-safe."""
-
-    def __init__(self, library: Library, limit: float, turn: Turn) -> None:
-        self._library = library
-        self._limit = limit
-        self._turn = turn  # to lay out an album, 10 µs of CPU a photo
-        # With the album that each was made from, and the state of the index then.
-        self._kept: OrderedDict[Key, tuple[Album, Key, Takeaway]] = OrderedDict()
-        self._lock = threading.Lock()
-        self.places = threading.BoundedSemaphore(ZIPS_AT_ONCE)  # of those that are sent
-
-    def of(self, album: Album, title: str, scope: str, *, hides_places: bool) -> Takeaway:
-        """Return the takeaway of an album as a scope finds it, laid out again only after a change."""
-        key = album.address, title, scope, hides_places
-        if takeaway := self._laid_out(key, album):
-            return takeaway
-        with self._turn():
-            return self._laid_out(key, album) or self._lay_out(key, album)
-
-    def _laid_out(self, key: Key, album: Album) -> Takeaway | None:
-        """Return a takeaway that is kept; None: it has to be laid out."""
-        with self._lock:
-            before, changes, takeaway = self._kept.get(key, (None, (), None))
-        if before is album and changes == self._changes():
-            return takeaway
-        return None
-
-    def _changes(self) -> Key:
-        return self._library.index.changes, self._library.index.checksums
-
-    def _lay_out(self, key: Key, album: Album) -> Takeaway:
-        _, title, _, hides_places = key
-        changes = self._changes()
-        look_up = self._library.index.get
-        contents = contents_of(album, title, look_up, hides_places=hides_places)
-        takeaway = Takeaway(contents, self._limit)
-        with self._lock:
-            self._kept.pop(key, None)
-            self._kept[key] = album, changes, takeaway
-            while len(self._kept) > TAKEAWAYS_KEPT:
-                self._kept.popitem(last=False)
-        return takeaway
 
 
 # --- Adding ------------------------------------------------------------------
@@ -8588,6 +8541,8 @@ REFUSALS = (404, 413, 422, 507)  # after which a file is not sent again
 PATH_BYTES = 4096  # as long as a path can be on Linux
 TOO_MUCH = "Much is being asked. Try again in a moment."
 TURNS = 64  # threads that make pages or wait for their turn, a quarter of those there are
+ZIPS_AT_ONCE = 4  # that are sent: each has a thread of its own
+TAKEAWAYS_KEPT = 4  # of 70,000 files one takes 30 MB
 GZIP_BYTES = 1000  # a smaller document is not worth the work
 SMALL_BYTES = 65536  # of a file that is read at once, such as a thumbnail
 NO_FILE = "The file is gone, or cannot be read."
@@ -8888,8 +8843,9 @@ class Guard:
         self._folders = library.folders
         self._upkeep = Upkeep(library)
         is_open_outside = config.public_address or config.tunnel
-        limit = PARTS_BYTES if is_open_outside else math.inf
-        self._takeaways = Takeaways(library, limit, self._turn)
+        self._part_bytes = PARTS_BYTES if is_open_outside else math.inf
+        self._takeaways: Kept[Takeaway] = Kept(TAKEAWAYS_KEPT, lambda takeaway: 1)
+        self._zip_places = threading.BoundedSemaphore(ZIPS_AT_ONCE)
         self._users = users
         self._tokens = Tokens(read_secret(state))
         self._limits = LoginLimits(registered=users.registered)
@@ -8904,7 +8860,7 @@ class Guard:
         choose = partial(choose_language, languages=languages)
         self._texts_for = functools.lru_cache(LANGUAGES_KEPT)(choose)
         self._error_log = ErrorLog()
-        self._kept = KeptPages()
+        self._kept = kept_pages()
         self._finder = Finder(texts.names_of_dates for texts in languages.values())
         self._kept_notices: tuple[Key, list[Notice]] = (), []
         self._program = identity_of(sys.argv[0])
@@ -9226,7 +9182,7 @@ class Guard:
     def use_public_address(self, address: str) -> None:
         """Answer as the site of another public address from now on."""
         self._config = replace(self._config, public_address=address)
-        self._kept = KeptPages()  # those that there are have the address before
+        self._kept = kept_pages()  # those that there are have the address before
 
     def read_title(self) -> str:
         """Return the site's title as config.json says now; where that is damaged, as it said before."""
@@ -9240,7 +9196,7 @@ class Guard:
             self._config_identity = identity  # now, or others would still get the old title
         return self._site_title
 
-    def _render(self, template: str, visit: Visit, **values: Any) -> bytes:
+    def _render(self, template: str, visit: Visit, **values: Any) -> Document:
         leave_to_thread()
         names = {
             "site": self.read_title(),
@@ -9259,7 +9215,7 @@ class Guard:
             "dates": visit.texts.dates,
         }
         text: str = self._templates[template].render({**names, **values})
-        return text.encode()
+        return Document(text.encode())
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -9275,7 +9231,7 @@ class Guard:
         self, template: str, visit: Visit, status: int = 200, **values: Any
     ) -> Response:
         """Answer with a page that is made for this visit alone, and that nobody keeps."""
-        document = Document(self._render(template, visit, **values))
+        document = self._render(template, visit, **values)
         return self._send_document(document, HTML, visit, status, is_storable=False)
 
     def _send_document(
@@ -9441,24 +9397,27 @@ class Site(Guard):
         facts = map(_facts_of_album, albums)
         inputs = album.list_items, *facts, *values.values(), self.read_title()
         make = partial(self._make_album_page, visit, album, values)
-        return self._send_document(self._page(key, inputs, make), HTML, visit)
+        document = self._kept_or_made(self._kept, key, inputs, make)
+        return self._send_document(document, HTML, visit)
 
-    def _page(self, key: Key, inputs: Key, make: Callable[[], bytes]) -> Document:
-        """Return a page that is kept, or make it when it is its turn."""
-        document = self._kept.get(key, inputs)
-        if document:
-            return document
+    def _kept_or_made(
+        self, kept: Kept[Content], key: Key, inputs: Key, make: Callable[[], Content]
+    ) -> Content:
+        """Return what is kept, or make it when it is its turn. Raises Busy."""
+        content = kept.get(key, inputs)
+        if content is not None:
+            return content
         leave_to_thread()
 
-        def make_in_turn() -> bytes:
+        def make_in_turn() -> Content:
             with self._turns:
                 return make()
 
-        # Who waits for the same page takes no other's turn.
+        # Who waits for the same takes no other's turn.
         with place_among(self._turns_wanted, TOO_MUCH):
-            return self._kept.page(key, inputs, make_in_turn)
+            return kept.made(key, inputs, make_in_turn)
 
-    def _make_album_page(self, visit: Visit, album: Album, values: Values) -> bytes:
+    def _make_album_page(self, visit: Visit, album: Album, values: Values) -> Document:
         """Make one page of an album, and have its thumbnails made before others."""
         paging, page = values["paging"], values["page"]
         shown = paging.items_on(page)
@@ -9488,7 +9447,7 @@ class Site(Guard):
         key = "timeline", month, page, visit.principal, links.prefix, language
         inputs = album, self.read_title()
         make = partial(self._make_timeline, visit, album, month, page)
-        document = self._page(key, inputs, make)
+        document = self._kept_or_made(self._kept, key, inputs, make)
         return self._show_found_page(document, visit)
 
     def _show_found_page(self, document: Document, visit: Visit) -> Response:
@@ -9500,7 +9459,7 @@ class Site(Guard):
 
     def _make_timeline(
         self, visit: Visit, album: Album, month: tuple[int, ...], page: int
-    ) -> bytes:
+    ) -> Document:
         """Make a page of the timeline. Raises NotFound where nothing was taken then."""
         months = self._finder.months(album)
         values: Fields = {"sections": []}
@@ -9564,10 +9523,10 @@ class Site(Guard):
         album = self._library.album(visit.place, visit.principal)
         # Nobody asks for the same twice, so that such pages are not kept.
         with self._turn():
-            body = self._make_search(visit, album, query, page)
-        return self._show_found_page(Document(body), visit)
+            document = self._make_search(visit, album, query, page)
+        return self._show_found_page(document, visit)
 
-    def _make_search(self, visit: Visit, album: Album, query: str, page: int) -> bytes:
+    def _make_search(self, visit: Visit, album: Album, query: str, page: int) -> Document:
         """Make a page of what a search finds. Raises NotFound for a page that there is not."""
         today = self._folders.circumstances().today
         results = self._finder.search(album, query, today)
@@ -9595,10 +9554,10 @@ class Site(Guard):
         item = self._item(visit)
         album = self._library.album_around(visit.place, visit.principal)
         with self._turn():
-            document = Document(self._make_photo_page(visit, item, album))
+            document = self._make_photo_page(visit, item, album)
             return self._send_document(document, HTML, visit)
 
-    def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> bytes:
+    def _make_photo_page(self, visit: Visit, item: Item, around: Album | None) -> Document:
         items = around.items if around else ()
         names = names_of(items)
         # the film of a live photo has a page, and no place
@@ -9807,9 +9766,7 @@ class Site(Guard):
             return self._lead_to(visit.links.zip(place.address))
         album = self._library.album(place, visit.principal, patience=READ_PATIENCE)
         title = self._title(place.parts)
-        takeaway = self._takeaways.of(
-            album, title, visit.principal.scope, hides_places=self._hides_places(visit)
-        )
+        takeaway = self._takeaway(visit, album, title)
         version = request.query.get("v", "")
         if not version:
             return self._show_zip_page(visit, album, takeaway)
@@ -9820,6 +9777,19 @@ class Site(Guard):
             raise NotFound
         ending = f" ({part} of {len(takeaway.parts)})" if len(takeaway.parts) > 1 else ""
         return self._send_zip(visit, takeaway.parts[part - 1], f"{title}{ending}.zip")
+
+    def _takeaway(self, visit: Visit, album: Album, title: str) -> Takeaway:
+        """Return an album as ZIPs, laid out again only after a change: 10 µs of CPU a photo."""
+        hides_places = self._hides_places(visit)
+        index = self._library.index
+        key = album.address, title, visit.principal.scope, hides_places
+        inputs = index.changes, index.checksums, album
+
+        def lay_out() -> Takeaway:
+            contents = contents_of(album, title, index.get, hides_places=hides_places)
+            return Takeaway(contents, self._part_bytes)
+
+        return self._kept_or_made(self._takeaways, key, inputs, lay_out)
 
     def _show_zip_page(self, visit: Visit, album: Album, takeaway: Takeaway) -> Response:
         """How large an album is, and where it is downloaded; or how far that was prepared."""
@@ -9863,7 +9833,7 @@ class Site(Guard):
             return Response(b"", part.status, headers)
         blocks = archive.blocks(part.start, part.end)
         folder = os.path.join(self._folders.root, *visit.place.parts)
-        body = Sending(blocks, self._takeaways.places, self._permit(visit, folder))
+        body = Sending(blocks, self._zip_places, self._permit(visit, folder))
         return Response(body, part.status, headers)
 
     def send_album(self, visit: Visit) -> Response:
@@ -9906,15 +9876,14 @@ class Site(Guard):
         album = self._library.album(visit.place, principal)
         inputs = album, self.read_title()
         make = partial(self._make_feed, visit, links, principal)
-        document = self._page(("feed", links.prefix), inputs, make)
+        document = self._kept_or_made(self._kept, ("feed", links.prefix), inputs, make)
         return self._send_document(document, "application/atom+xml; charset=utf-8", visit)
 
-    def _make_feed(self, visit: Visit, links: Links, principal: Principal) -> bytes:
+    def _make_feed(self, visit: Visit, links: Links, principal: Principal) -> Document:
         items = self._library.recent_items(visit.place, principal)
-        text = self._render(
-            "feed", visit, url=links, items=items, urn=urn, utc_text=utc_text
-        )
-        return _NOT_XML.sub("\ufffd", text.decode()).encode()
+        values = {"url": links, "items": items, "urn": urn, "utc_text": utc_text}
+        text = self._render("feed", visit, **values).body.decode()
+        return Document(_NOT_XML.sub("\ufffd", text).encode())
 
     def send_static(self, visit: Visit) -> Response:
         """A css, js or icon file."""
@@ -12134,7 +12103,7 @@ def stop_by_signals(close: Callable[[], None]) -> None:
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
+    def stop(number: int, frame: FrameType | None) -> None:
         for other in signals:
             signal.signal(other, signal.SIG_IGN)  # once is enough
         # All that matters is on disk at any moment: nobody has to wait for slow answers.
@@ -12692,7 +12661,7 @@ class ShowVersion(argparse.Action):
 
     def __call__(
         self, parser: argparse.ArgumentParser, args: Arguments, *_: object
-    ) -> NoReturn:
+    ) -> None:
         print(*version_lines(args))
         parser.exit()
 

@@ -65,7 +65,7 @@ def cost(ask: Callable[[], object]) -> float:
 
 
 def forget_pages(app: photos.Site) -> None:
-    app._kept = photos.KeptPages()
+    app._kept = photos.kept_pages()
     app._library._surveys.clear()
 
 

@@ -203,7 +203,7 @@ def making(
     monkeypatch.setattr(photos.Library, "expect", lambda library, items: None)
     for address in ("/", "/album/Trip/", "/photo/Trip/one.jpg"):
         visitor.get(address)
-    site._kept = photos.KeptPages()
+    site._kept = photos.kept_pages()
     making = Making(gate)
     for name in ("_make_photo_page", "_make_album_page", "_make_feed"):
         monkeypatch.setattr(photos.Site, name, making.wrap(getattr(photos.Site, name)))

@@ -393,17 +393,17 @@ def test_what_changes_while_many_read_is_never_stale(
 
 @pytest.mark.whole
 def test_a_page_that_several_ask_for_at_once_is_made_once() -> None:
-    kept, made = photos.KeptPages(), []
+    kept, made = photos.kept_pages(), []
     ready = threading.Barrier(8)
 
-    def make() -> bytes:
+    def make() -> photos.Document:
         made.append(1)
         time.sleep(0.05)  # so that the others come meanwhile
-        return b"a page"
+        return photos.Document(b"a page")
 
     def ask(_: int) -> photos.Document:
         ready.wait(10)
-        return kept.page(("/",), ("inputs",), make)
+        return kept.made(("/",), ("inputs",), make)
 
     with ThreadPoolExecutor(8) as pool:
         documents = list(pool.map(ask, range(8)))
@@ -411,15 +411,16 @@ def test_a_page_that_several_ask_for_at_once_is_made_once() -> None:
 
 
 def test_a_page_that_could_not_be_made_is_made_for_the_next() -> None:
-    kept = photos.KeptPages()
+    kept = photos.kept_pages()
 
     def fail() -> bytes:
         raise OSError
 
     for _ in range(2):
         with pytest.raises(OSError):
-            kept.page((), (), fail)
-    assert kept.page((), (), lambda: b"a page").body == b"a page"
+            kept.made((), (), fail)
+    page = photos.Document(b"a page")
+    assert kept.made((), (), lambda: page) is page
 
 
 @pytest.mark.whole
@@ -460,7 +461,7 @@ def test_a_file_with_a_name_that_is_not_understood_is_flagged_at_the_next_page(
 
 def test_kept_pages_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "KEPT_BYTES", 1000)
-    kept = photos.KeptPages()
+    kept = photos.kept_pages()
     for number in range(100):
         kept.put((number % 7,), (number,), photos.Document(b"x" * 300))
     there = [number for number in range(100) if kept.get((number % 7,), (number,))]
@@ -506,7 +507,7 @@ class Compared:
 
 
 def test_what_is_equal_to_what_a_page_was_made_from_is_compared_once() -> None:
-    kept, document = photos.KeptPages(), photos.Document(b"page")
+    kept, document = photos.kept_pages(), photos.Document(b"page")
     kept.put(("key",), (Compared(),), document)
     again = (Compared(),)
     assert kept.get(("key",), again) is document

@@ -465,7 +465,7 @@ def an_index_that_makes_no_sense(world: World) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pages_that_nobody_keeps(world: World) -> Iterator[None]:
-    world.site._kept = photos.KeptPages()
+    world.site._kept = photos.kept_pages()
     yield
 
 

@@ -214,12 +214,12 @@ def test_four_are_sent_at_once_and_the_fifth_is_told_to_come_back(
 ) -> None:
     download(visitor, site)
     (link,) = links_to_zips(visitor.get("/zip/Trip"))
-    archive = site._takeaways
-    busy = [archive.places.acquire() for _ in range(photos.ZIPS_AT_ONCE)]
+    places = site._zip_places
+    busy = [places.acquire() for _ in range(photos.ZIPS_AT_ONCE)]
     answer = visitor.get(link)
     assert answer.status == 503 and answer.headers["retry-after"]
     for _ in busy:
-        archive.places.release()
+        places.release()
     for _ in range(3 * photos.ZIPS_AT_ONCE):  # each gives its place back
         assert visitor.get(link).status == 200
         assert visitor.get(link, Range="bytes=0-1").status == 206
