@@ -7113,7 +7113,7 @@ class FilePart:
         start: int,
         end: int,
         patches: tuple[Patch, ...],
-        identity: tuple[int, ...],
+        identity: Key,
         may_read_on: Condition = lambda: True,
     ) -> None:
         self._may_read_on = may_read_on
@@ -7793,7 +7793,9 @@ class Incoming:
             raise Conflict(f"The file goes on at byte {size}.")
         if size + len(piece) > upload.size:
             raise TooLarge("The file is longer than was told.")
-        self._check_room(upload.size - size)
+        disk = shutil.disk_usage(self._folder)
+        if disk.free - (upload.size - size) < max(FREE_BYTES, FREE_SHARE * disk.total):
+            raise NoRoom("There is too little room on the disk.")
         try:
             os.lseek(file, size, os.SEEK_SET)
             rest = memoryview(piece)
@@ -7802,12 +7804,6 @@ class Incoming:
         except OSError:
             os.ftruncate(file, size)  # so that the last good piece counts
             raise
-
-    def _check_room(self, size: int) -> None:
-        """Raise NoRoom where so many bytes would leave too little of the disk."""
-        disk = shutil.disk_usage(self._folder)
-        if disk.free - size < max(FREE_BYTES, FREE_SHARE * disk.total):
-            raise NoRoom("There is too little room on the disk.")
 
     def _finish(self, upload: Upload, path: str) -> Added:
         """Look into a file that is whole, and lay it into its album."""
@@ -8062,11 +8058,9 @@ def utc_text(moment: int) -> str:
 
 
 class Section(NamedTuple):
-    """What stands below one heading: photos of a day or a month, or albums of a year.
+    """What stands below one heading: photos of a day or a month, or albums of a year."""
 
-    `first`, `last`: the dates that the heading tells; None: there is no heading.
-    """
-
+    # The dates that the heading tells; None: there is no heading.
     first: dt.date | None
     last: dt.date | None
     members: list[Any]
@@ -8158,10 +8152,7 @@ def grid_layout(count: int, usual: str) -> str:
 
 
 def section_layout(count: int, layout: str) -> str:
-    """Name the layout of so many photos below one heading, in an album of that layout.
-
-    On a wide screen a few photos of one day fill the row, too.
-    """
+    """Name the layout below one heading of an album: on a wide screen, a few photos fill the row, too."""
     if layout != "photos":
         return layout
     if count <= 4 or count in (7, 8):
@@ -8484,7 +8475,8 @@ JSON_FIELDS = (
 
 def item_as_json(item: Item, links: Links, principal: Principal) -> Fields:
     """Return what scripts may know of an item; where it was taken only for users."""
-    info, addresses = item.facts, links.of(item)
+    info = item.facts
+    addresses = links.of(item)
     facts: Fields = {
         "name": item.title,
         "kind": item.kind,
@@ -8735,10 +8727,7 @@ def _file_sent(name: str) -> bottle.FileUpload:
 
 
 def address_of(path: str) -> Parts:
-    """Return the address that a path is, as WSGI has it: the one place where a path becomes names.
-
-    Raises NotFound for a path that is longer than any can be.
-    """
+    """Return the names in a path of WSGI, which nothing else takes apart. Raises NotFound for a long one."""
     if len(path) > PATH_BYTES:
         raise NotFound
     if not path:
@@ -8763,13 +8752,6 @@ def _number_asked(name: str = "page") -> int:
     if is_number(text, 6) and int(text) > 0:
         return int(text)
     raise NotFound
-
-
-def _query_asked() -> str:
-    """Return the search that is asked for, without what no page can show; '': none, or no UTF-8."""
-    text: str = request.query.getunicode("q") or ""
-    words = _NOT_XML.sub(" ", text[:QUERY_LETTERS]).split()
-    return " ".join(words)
 
 
 def _month_asked() -> tuple[int, ...]:
@@ -9284,7 +9266,7 @@ class Guard:
         return Response(body, part.status, headers)
 
     def _body_of(
-        self, visit: Visit, media: Media, identity: tuple[int, ...], part: Part
+        self, visit: Visit, media: Media, identity: Key, part: Part
     ) -> bytes | FilePart | Iterator[bytes]:
         """Return the bytes of a part of a file, or of a longer one what reads them later."""
         offset, _ = media.piece or (0, 0)
@@ -9519,7 +9501,10 @@ class Site(Guard):
 
     def show_search(self, visit: Visit) -> Response:
         """What somebody finds by a search: albums, then photos of all albums, the newest first."""
-        query, page = _query_asked(), _number_asked()
+        # What no page can show is left out; what is no UTF-8 is no search.
+        text = request.query.getunicode("q") or ""
+        query = " ".join(_NOT_XML.sub(" ", text[:QUERY_LETTERS]).split())
+        page = _number_asked()
         album = self._library.album(visit.place, visit.principal)
         # Nobody asks for the same twice, so that such pages are not kept.
         with self._turn():
@@ -9717,9 +9702,11 @@ class Site(Guard):
         """Answer with a file or a piece of it, with patches over its place for all but users. Raises NotFound."""
         if self._would_tell_place(visit, info):
             raise NotFound("Only users get this file: it tells where it was taken.")
-        visibility, vary = visit.visibility, ""
+        visibility = visit.visibility
+        vary = ""
         if info.place or info.place_kept:  # who asks decides what is sent
-            visibility, vary = Visibility.PRIVATE, "Cookie"
+            visibility = Visibility.PRIVATE
+            vary = "Cookie"
         media = Media(
             path=file.path,
             media_type=info.media_type or OTHER_TYPE,
@@ -9841,19 +9828,19 @@ class Site(Guard):
         if visit.place.file:
             raise NotFound
         album = self._library.album(visit.place, visit.principal, patience=READ_PATIENCE)
-        page = _number_asked()
-        count = len(album.albums) + len(album.items)
-        if (page - 1) * JSON_ITEMS >= max(1, count):
-            raise NotFound
         with place_among(self._heavy_answers, TOO_MUCH):
-            body = self._make_json(visit, album, page)
+            body = self._make_json(visit, album, _number_asked())
         return self._send_document(Document(body), "application/json", visit)
 
     @staticmethod
     def _make_json(visit: Visit, album: Album, page: int) -> bytes:
-        """Return one page of an album as JSON: child albums, then items."""
+        """Make one page of an album as JSON. Raises NotFound for a page that there is not."""
         links = visit.links
-        start, end = (page - 1) * JSON_ITEMS, page * JSON_ITEMS
+        count = len(album.albums) + len(album.items)
+        end = page * JSON_ITEMS
+        start = end - JSON_ITEMS
+        if start >= max(1, count):
+            raise NotFound
         first = max(0, start - len(album.albums))
         last = max(0, end - len(album.albums))
         facts = album_as_json(album, links)
@@ -9861,15 +9848,18 @@ class Site(Guard):
         facts["items"] = [
             item_as_json(item, links, visit.principal) for item in album.items[first:last]
         ]
-        if end < len(album.albums) + len(album.items):
+        if end < count:
             facts["next"] = links.api(album.address, page + 1)
         return json.dumps(facts, ensure_ascii=False, indent=1).encode()
 
     def send_feed(self, visit: Visit) -> Response:
         """What was added last, as Atom (RFC 4287): the same for everybody outside a share."""
-        links, principal, below = visit.links, VISITOR, ""
+        links = visit.links
+        principal = VISITOR
+        below = ""
         if visit.share:
-            principal, below = visit.principal, f"/s/{visit.token}"
+            principal = visit.principal
+            below = f"/s/{visit.token}"
         if self._config.public_address:
             links = Links(f"{self._config.public_address}{below}", self._statics.key)
         # Whatever was added, the album that the principal finds is another one.
@@ -10028,7 +10018,8 @@ class Site(Guard):
     def log_in(self, visit: Visit) -> Response:
         """Check name and password; start a session and go to where the visitor came from."""
         target = safe_next(_field("next"), visit.links.prefix)
-        name, password = _field("user"), _field("password")
+        name = _field("user")
+        password = _field("password")
         try:
             user, epoch = self._check_password(name, password)
         except (LoginFailed, TooManyAttempts, Busy) as error:
@@ -12364,7 +12355,8 @@ def album_like(folders: Folders, text: str) -> str:
 def album_named(folders: Folders, text: str) -> Place:
     """Return the album of a path, else of an address: elsewhere, `.` is the library. Raises NotFound."""
     # A shell completes paths from the folder that the owner is in, which may be a link.
-    written, real = Path(os.path.abspath(text)), Path(os.path.realpath(text))
+    written = Path(os.path.abspath(text))
+    real = Path(os.path.realpath(text))
     paths = []
     for path, root in ((written, folders.root), (real, folders.real_root)):
         if path.is_relative_to(root):
