@@ -8225,7 +8225,7 @@ class Template(bottle.SimpleTemplate):
 
 
 def read_templates(folder: Path) -> dict[str, Template]:
-    """Read the templates of a folder, by their names without suffixes, with what they call."""
+    """Read the templates of a folder, with the functions that they call; by name without suffix."""
     remember = functools.lru_cache(TEXTS_KEPT)
     names = {
         "Visibility": Visibility,
@@ -8689,7 +8689,7 @@ def template_folder() -> Path:
 
 
 def _as_error(response: Response, error: PhotosError) -> Response:
-    """Return a response with the headers that one to an error has."""
+    """Return a response with the headers that each answer with an error has."""
     response.set_header("Cache-Control", "no-store")
     if error.retry_after:
         response.set_header("Retry-After", str(error.retry_after))
@@ -9043,15 +9043,13 @@ class Guard:
         if session is None:
             return VISITOR
         try:
-            if self._users.epoch(session.user) != session.epoch:
+            has_ended = self._users.epoch(session.user) != session.epoch
+            if has_ended or self._users.is_revoked(session.user, session.jti):
                 return VISITOR
-            if self._users.is_revoked(session.user, session.jti):
-                return VISITOR
-            is_owner = self._users.is_owner(session.user)
+            return Principal(session.user, self._users.is_owner(session.user))
         except StateError as error:
             self._log_once(error, "nobody can log in")
             return VISITOR
-        return Principal(session.user, is_owner)
 
     def _log_once(
         self, error: StateError, consequence: str = "what needs it is refused"
@@ -11114,7 +11112,8 @@ def place_lines(upkeep: Upkeep) -> Iterator[str]:
 
 def counts_text(album: Album, between: str = ", ") -> str:
     """Return how much is in an album: 2 photos, 1 video."""
-    photos, videos = counted(album.photos, "photo"), counted(album.videos, "video")
+    photos = counted(album.photos, "photo")
+    videos = counted(album.videos, "video")
     return f"{photos}{between}{videos}"
 
 
@@ -11589,7 +11588,7 @@ def unit_word(word: str) -> str:
 
 
 def systemd_service(words: Sequence[str], state: Path, account: str) -> Service:
-    """Return the unit of a user; of the system, where that names an account to run it as."""
+    """Return the unit of a user; with an account, one of the system that runs the server as that user."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))
     folder, control = folder / "systemd" / "user", ["systemctl", "--user"]
     if account:
@@ -11658,7 +11657,8 @@ def launchd_service(words: Sequence[str], state: Path, account: str) -> Service:
 
 def windows_service(words: Sequence[str], state: Path) -> Service:
     """Return the task that starts the server when the user logs in."""
-    path, task = state / "task.xml", ["/tn", SERVICE]
+    path = state / "task.xml"
+    task = ["/tn", SERVICE]
     user = "\\".join(os.environ.get(name, ".") for name in ("USERDOMAIN", "USERNAME"))
     content = TASK.format(
         user=xml_text(user),
@@ -11678,7 +11678,7 @@ def windows_service(words: Sequence[str], state: Path) -> Service:
 
 
 def service_of(words: Sequence[str], state: Path, account: str) -> Service:
-    """Return what this machine's system takes; with an account what starts for all its users."""
+    """Return the service for this machine's system; with an account, for all who use the machine."""
     if sys.platform == "win32":
         return windows_service(words, state)
     if sys.platform == "darwin":
@@ -11687,7 +11687,7 @@ def service_of(words: Sequence[str], state: Path, account: str) -> Service:
 
 
 def require_right_user(*, of_system: bool) -> None:
-    """Raise PhotosError for root, unless root is asked for, and for all others where root is."""
+    """Raise PhotosError for root without --system, and for anybody else with it."""
     is_root = sys.platform != "win32" and os.geteuid() == 0
     if is_root and not of_system:
         advice = "Run this as the user whose photos these are, or add --system."
@@ -12353,7 +12353,7 @@ def album_like(folders: Folders, text: str) -> str:
 
 
 def album_named(folders: Folders, text: str) -> Place:
-    """Return the album of a path, else of an address: elsewhere, `.` is the library. Raises NotFound."""
+    """Return the album at a path or an address; `.` outside of the library is all of it. Raises NotFound."""
     # A shell completes paths from the folder that the owner is in, which may be a link.
     written = Path(os.path.abspath(text))
     real = Path(os.path.realpath(text))
@@ -12578,7 +12578,7 @@ def version_lines(args: Arguments) -> Iterator[str]:
 
 
 def pillow_lines(args: Arguments) -> Iterator[str]:
-    """Say where photos.pyz could not bring its own Pillow: what mends that of the machine."""
+    """Say where photos.pyz uses this machine's own Pillow instead of the one that it brings."""
     folder = Path(PIL.__file__).parents[1]
     if args.build and not folder.name.startswith("native-"):  # as the bootstrap names it
         yield f"Pillow is this machine's own ({folder}), not that of photos.pyz."
