@@ -75,6 +75,7 @@ def test_of_each_damaged_state_file_the_log_tells_within_the_same_minute(
 def test_the_log_says_of_the_links_that_are_damaged_what_is_so(
     user: Client, library: Path, lines: io.StringIO
 ) -> None:
+    photos.UserStore(library / ".photos").make_owner("anna")
     (library / ".photos" / "shares.json").write_text("[")
     assert user.get("/shares").status == 503
     assert "shares.json is damaged" in lines.getvalue()
