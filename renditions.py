@@ -4736,6 +4736,7 @@ SQUARE, OBLONG = 1.05, 4
 FILM_TURNS = {90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 FILM_BYTES = 30  # a pixel that ffmpeg takes: 250 MB of a film in 4K, 10 bits and HEVC
 POSTER_SECONDS = 1.0  # into a film: later than a black beginning
+CUT_FILM = "damaged, shown as far as it goes: its end is missing"
 MESSAGE_LENGTH = 200  # characters of what a program or Pillow says to the owner
 
 
@@ -4883,6 +4884,22 @@ def read_film_header(path: str) -> tuple[float, dict[str, str]]:
                 if clock:
                     tags[CAMERA_CLOCK] = clock
     return duration, tags
+
+
+def is_cut_film(path: str) -> bool:
+    """Say whether a film in QuickTime's form ends before its pictures and sounds do. Raises OSError."""
+    with open(path, "rb") as file:
+        size = _size_of(file)
+        end = 0
+        for atom in _atoms(file, 0, size):
+            end = atom.end
+        # The next one makes no sense: it may go beyond the end of the file.
+        file.seek(end)
+        head = file.read(16)
+    length = int.from_bytes(head[:4])
+    if length == 1:
+        length = int.from_bytes(head[8:])
+    return head[4:8] == b"mdat" and end + length > size
 
 
 # High dynamic range: what is brighter than white paper has room there, so that paper looks grey
@@ -5496,7 +5513,10 @@ def develop_video(
         info, look = read_video(path, container, info)
         yield info
     if names := missing_renditions(cache, info, purpose):
-        yield render_poster(path, container, look, info, cache, names)
+        info = render_poster(path, container, look, info, cache, names)
+        yield info
+    if CONTAINERS[container].demuxer == "mov" and is_cut_film(path):
+        yield with_facts(info, problem=CUT_FILM, partial=True)
 
 
 # --- Worker ------------------------------------------------------------------

@@ -642,6 +642,48 @@ def test_packets_that_are_cut_or_damaged_tell_no_date(size: int) -> None:
     assert renditions.camcorder_date(b"") is None
 
 
+@pytest.mark.whole
+def test_a_film_whose_end_is_missing_is_named_and_played_as_far_as_it_goes(
+    ffmpeg: str, tmp_path: Path, develop: Develop
+) -> None:
+    options = (*PICTURE, *SOUND, *YUV, "-movflags", "+faststart")
+    path = make(tmp_path / "a.mp4", *options)
+    info = develop(path)
+    assert (info.problem, info.partial) == ("", False)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    info = develop(path)
+    assert info.problem == "damaged, shown as far as it goes: its end is missing"
+    assert info.partial and info.has_picture and info.duration == 2
+
+
+MEDIA = atom(b"mdat", bytes(100))
+LONG_MEDIA = atom(b"mdat", bytes(100), long=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_cut"),
+    [
+        (MEDIA, False),
+        (MEDIA[:-1], True),
+        (LONG_MEDIA, False),
+        (LONG_MEDIA[:-1], True),
+        (MEDIA * 2 + MEDIA[:20], True),
+        (MEDIA * (renditions.ATOMS + 2), False),  # of which not all are looked at
+        (bytes(4) + MEDIA[4:], False),  # up to the end of the file
+        (MEDIA + atom(b"free", bytes(9))[:-1], False),
+        (MEDIA + b"junk", False),
+        (b"", False),
+    ],
+)
+def test_a_film_is_cut_where_its_pictures_go_beyond_its_end(
+    content: bytes, is_cut: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(atom(b"ftyp", b"isom" + bytes(4)) + content)
+    assert renditions.is_cut_film(str(path)) == is_cut
+
+
 @pytest.mark.parametrize(
     "taken", ["0001-01-01T05:00:00+00:00", "9999-12-31T23:00:00+00:00"]
 )
