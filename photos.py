@@ -6525,9 +6525,12 @@ class ShareStore(Store):
         return shares
 
     def update(self, share: Share) -> None:
-        """Note where a share's album is now and when the share was used last, unless it has ended."""
+        """Note where a share's album is now and when the share was used last.
+
+        Not of a share that has ended, nor while its album is just being moved.
+        """
         with self._change() as entries:
-            if share.id in entries:
+            if share.id in entries and share.inode:
                 after = entry_of(share)
                 names = ("album", "device", "inode", "marks", "path", "used")
                 entries[share.id] |= {name: after[name] for name in names}
@@ -6782,13 +6785,16 @@ class Guests:
 
     def _folder_of(self, place: Place) -> Fields:
         """Return what a share keeps of its album: the address, and what tells the folder from others."""
-        device, inode = self._folder_id(place)
+        marks = tuple(itertools.islice(self._marks(place.parts), MARKS))
+        device, inode = self._folder_id(
+            place
+        )  # 0: the folder was moved while that was read
         return {
             "album": "/".join(place.address),
             "path": "/".join(place.parts),
             "device": device,
             "inode": inode,
-            "marks": tuple(itertools.islice(self._marks(place.parts), MARKS)),
+            "marks": marks,
         }
 
     def _folder_id(self, place: Place) -> tuple[int, int]:

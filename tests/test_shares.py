@@ -10,6 +10,7 @@ import shutil
 import signal
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -235,6 +236,23 @@ def test_a_private_twin_is_not_shared_when_the_shared_album_is_gone(
     assert scene.album() is None
     shutil.copytree(scene.root.parent / "away", scene.root / renamed)
     assert scene.album() == renamed
+
+
+def test_nothing_is_noted_of_an_album_that_is_moved_while_it_is_looked_at(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = scene.share()
+    marks = scene.guests._marks
+
+    def move_and_mark(parts: photos.Parts) -> Iterator[str]:
+        yield from marks(parts)
+        (scene.root / "Trip.private").rename(scene.root / "Trip.private+olga")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.guests, "_marks", move_and_mark)
+        scene.guests.note_use(share)
+    assert scene.store.all() == [share]
+    assert scene.album() == "Trip.private+olga"
 
 
 def test_a_share_of_an_older_version_keeps_its_album_and_learns_its_path(
