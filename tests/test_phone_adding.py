@@ -20,6 +20,7 @@ import photos
 pytestmark = pytest.mark.whole
 
 PHOTOS = 40
+ARCHIVE = "main a[href*='?v=']"
 HIDE = """is_hidden => {
     Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
     const state = is_hidden ? "hidden" : "visible";
@@ -84,13 +85,25 @@ def test_a_phone_takes_the_album_home(
     guest = open_window(server.address, accept_downloads=True, **PHONE)
     guest.goto(invite(server, "Wedding"))
     guest.get_by_role("link", name="Download album").tap()
-    guest.locator("a[download]").wait_for()  # once its files are read
+    guest.locator(ARCHIVE).wait_for()  # once its files are read
     with guest.expect_download() as download:
-        guest.locator("a[download]").tap()
+        guest.locator(ARCHIVE).tap()
     with zipfile.ZipFile(download.value.path()) as archive:
         assert archive.testzip() is None
         members = sorted(archive.read(name) for name in archive.namelist())
     assert members == contents(server.library / "Wedding.private")
+
+
+def test_a_phone_says_why_an_album_that_has_changed_is_not_downloaded(
+    server: Server, open_window: Callable[..., Any]
+) -> None:
+    prefix = invite(server, "Wedding")
+    guest = open_window(server.address, closed=(f"{prefix}zip/",), **PHONE)
+    guest.goto(f"{prefix}zip/")
+    guest.locator(ARCHIVE).wait_for()
+    draw(server.library / "Wedding.private" / "just added.jpg", size=(600, 400))
+    guest.locator(ARCHIVE).tap()
+    guest.get_by_text("The album has changed since.").wait_for()
 
 
 @pytest.mark.parametrize("album", ["Party", "Wedding"])
