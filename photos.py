@@ -9346,7 +9346,7 @@ class Site(Guard):
             return self.show_photo(visit)
         if place.file:
             return self._lead_to(visit.links.file_page(place.address))
-        if is_canonical and visit.has_slash and place.address:
+        if is_canonical and visit.has_slash:
             return self.show_album(visit)
         return self._lead_to(visit.links.album(place.address))
 

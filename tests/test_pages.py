@@ -131,6 +131,13 @@ def test_an_album_without_its_slash_leads_to_the_one_with_it(
     assert (answer.status, answer.headers["location"]) == (303, f"{address}/")
 
 
+@pytest.mark.parametrize("address", ["/album/", "/album/?page=1"])
+def test_the_library_has_one_address_the_front_page(visitor: Client, address: str) -> None:
+    answer = visitor.get(address)
+    front = address.removeprefix("/album")
+    assert (answer.status, answer.headers["location"]) == (303, front)
+
+
 # Paging
 
 
