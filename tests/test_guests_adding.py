@@ -361,6 +361,23 @@ def test_a_file_that_takes_the_place_of_an_added_one_is_put_back(
     assert not list((library / "Trip").glob(".*"))
 
 
+def test_what_a_program_wrote_over_and_gave_its_old_time_is_the_guests_no_more(
+    visitor: Client, link: Link, library: Path, tmp_path: Path
+) -> None:
+    first, second = (
+        picture(colour, tmp_path).ljust(9000, b"\0") for colour in ("red", "green")
+    )
+    prefix = link("Trip")
+    put(visitor, f"{prefix}/add/", "red.jpg", first)
+    file = library / "Trip" / "red.jpg"
+    before = file.stat()
+    file.write_bytes(second)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert photos.identity_text(file.stat()) == photos.identity_text(before)
+    assert take_back(visitor, prefix, "red.jpg").status == 404
+    assert file.read_bytes() == second
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("call", ["os.mkdir", "os.rename", "shutil.move"])
 def test_what_the_bin_does_not_take_stays_in_its_album(
@@ -395,6 +412,19 @@ def test_a_photo_is_taken_back_though_its_owner_gave_it_the_longest_name(
     (library / "Trip" / "red.jpg").rename(library / "Trip" / longest)
     assert take_back(visitor, prefix, longest).status == 303
     assert not (library / "Trip" / longest).exists()
+
+
+def test_what_the_owner_took_out_of_the_bin_is_the_guests_no_more(
+    visitor: Client, link: Link, library: Path, tmp_path: Path
+) -> None:
+    prefix = link("Trip")
+    put(visitor, f"{prefix}/add/", "red.jpg", picture("red", tmp_path))
+    assert take_back(visitor, prefix, "red.jpg").status == 303
+    (kept,) = (library / ".photos" / photos.WITHDRAWN).iterdir()
+    kept.rename(library / "Trip" / "red.jpg")
+    assert f"{prefix}/add/red.jpg" not in visitor.get(f"{prefix}/add/").text
+    assert take_back(visitor, prefix, "red.jpg").status == 404
+    assert (library / "Trip" / "red.jpg").exists()
 
 
 @pytest.mark.whole
