@@ -2800,7 +2800,7 @@ class Folders:
 
     def _step(self, place: Place, component: str, principal: Principal) -> Place | None:
         """Go one part of an address down; None: there is nothing that somebody may open."""
-        if place.file or not component:
+        if place.file:
             return None
         # Files first: a file's name may be a former name of an album beside it.
         file = file_place(component, place, principal)
