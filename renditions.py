@@ -2633,7 +2633,7 @@ def walk_gps(span: Span) -> Iterator[Inner]:
 
 # ISO/IEC 14496-12 (films), 23008-12 (HEIF), QuickTime File Format, 3GPP TS 26.244 (loci).
 BOX_CONTAINERS = frozenset(
-    b"moov trak mdia minf stbl udta moof traf mpvd edts dinf tref".split()
+    b"moov trak mdia minf stbl udta moof traf mpvd edts dinf tref NCDT".split()
 )
 PLACE_BOXES = frozenset((b"\xa9xyz", b"loci", b"@xyz"))
 CANON_EXIF = frozenset((b"CMT1", b"CMT2", b"CMT3"))
@@ -2883,6 +2883,45 @@ def _clear_country_code(span: Span) -> None:
             span.fill(start, size - SAMSUNG_BLOCK_START, b"0")
 
 
+# Of Nikon's tags in films, which are numbered in groups (ExifTool, Nikon.pm): those of GPS, and the
+# names of the place.
+NIKON_GPS = 0x0120
+NIKON_LOCATION = 0x02000039
+NIKON_TAGS = 4096
+
+
+def _clear_tags_of_nikon(tags: Span) -> None:
+    """Clear the places among the tags that Nikon's cameras write into films. Raises METADATA_ERRORS."""
+    at = 0
+    for _ in range(NIKON_TAGS):
+        header = tags.read(at, 8)
+        if not any(header):  # the end, or zeros up to there
+            return
+        tag, type, count = struct.unpack(">IHH", header)
+        form = EXIF_TYPES[">"][type]
+        at += 8
+        length = count * form.size
+        if tag >> 16 == NIKON_GPS or tag == NIKON_LOCATION:
+            tags.fill(at, length)
+        at += length
+    raise PlaceKept("too many tags")
+
+
+# The entry of an EXIF that leads to GPS, in either order of bytes.
+_GPS_ENTRY = re.compile(rb"\x25\x88\x04\0\x01\0\0\0|\x88\x25\0\x04\0\0\0\x01")
+
+
+def _unknown_parts(content: Span) -> Iterator[Inner]:
+    """Find the EXIF of stills that cameras keep in films; refuse what else looks like a place."""
+    searched = content.read(0, UNKNOWN_BYTES)
+    stills = [match.start() + len(EXIF_MARK) for match in _EXIF_SIGN.finditer(searched)]
+    for start in stills:
+        yield TIFF, content.part(start)
+    if not stills and _GPS_ENTRY.search(searched):
+        raise PlaceKept("EXIF without its beginning")
+    _refuse_coordinates(_EXIF_SIGN.sub(b"", searched))
+
+
 def _box_parts(span: Span, root: Span) -> Iterator[Inner]:
     """Clear boxes; yield what lies in them. `root` is what their offsets count from."""
     for box in _boxes(span):
@@ -2909,8 +2948,10 @@ def _box_parts(span: Span, root: Span) -> Iterator[Inner]:
             yield from _box_parts(content.part(16), root)
         elif box.type in (b"gps ", b"GPS "):
             raise PlaceKept("places of a dashboard camera")
+        elif box.type == b"NCTG":
+            _clear_tags_of_nikon(content)
         elif box.type not in PLAIN_BOXES:
-            _refuse_coordinates(content.read(0, UNKNOWN_BYTES))
+            yield from _unknown_parts(content)
 
 
 def walk_boxes(span: Span) -> Iterator[Inner]:

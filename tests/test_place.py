@@ -443,6 +443,76 @@ def test_a_track_of_places_that_is_in_pieces_stays_at_home(tmp_path: Path) -> No
     assert is_kept(path)
 
 
+def film_of_camera(*boxes: bytes) -> bytes:
+    """Return a film with what a camera adds to it, as far as anybody looks for a place."""
+    return box(b"ftyp", b"qt  ", bytes(4)) + box(b"moov", box(b"udta", *boxes))
+
+
+def still(*, is_located: bool) -> bytes:
+    """Return a photo of a camera, such as Canon and Panasonic keep in films."""
+    exif = Image.Exif()
+    exif[0x0110] = "Model"
+    if is_located:
+        exif.get_ifd(0x8825).update(
+            {1: "N", 2: (52.0, 30.0, 59.0), 3: "E", 4: (13.0, 22.0, 7.0)}
+        )
+    output = io.BytesIO()
+    Image.new("RGB", (16, 12)).save(output, "JPEG", exif=exif)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("is_located", [False, True])
+@pytest.mark.parametrize("kind", ["Canon", "Panasonic"])
+def test_a_film_with_a_photo_of_its_camera_is_for_everybody_without_the_place(
+    kind: str, is_located: bool, read_tags: ReadTags, tmp_path: Path
+) -> None:
+    photo = still(is_located=is_located)
+    added = {
+        "Canon": box(b"CNTH", box(b"CNDA", photo)),
+        "Panasonic": box(b"PANA", bytes(16), photo),
+    }
+    path = tmp_path / "a.mov"
+    path.write_bytes(film_of_camera(added[kind]))
+    assert not is_kept(path)
+    assert bool(patches_of(path)) == is_located
+    copy = patched(path, tmp_path.parent)
+    [before, after] = read_tags([path, copy])
+    # exiftool finds such a photo of Panasonic's only among all that belongs there
+    assert bool(places(before)) == (is_located and kind == "Canon")
+    assert (places(after), others(after)) == ({}, others(before))
+
+
+NIKON_PLACE = struct.pack(">IHH6I", 0x1200002, 5, 3, 52, 1, 30, 1, 59, 1)
+NIKON_MODEL = struct.pack(">IHH6s", 2, 2, 6, b"Model")
+
+
+@pytest.mark.parametrize("end", [b"", bytes(3), bytes(90)])
+def test_the_tags_of_nikon_in_a_film_tell_no_place(end: bytes, tmp_path: Path) -> None:
+    tags = box(b"NCTG", NIKON_PLACE, NIKON_MODEL, end)
+    path = tmp_path / "a.mov"
+    path.write_bytes(film_of_camera(box(b"NCDT", tags)))
+    copy = patched(path, tmp_path.parent).read_bytes()
+    assert copy == path.read_bytes().replace(NIKON_PLACE[8:], bytes(24))
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        box(b"NCDT", box(b"NCTG", struct.pack(">IHH", 2, 77, 6))),
+        box(b"NCDT", box(b"NCTG", NIKON_MODEL * 5000)),
+        # of Fujifilm, EXIF that begins with its first directory
+        box(b"MVTG", bytes(16), b"\1\0" + struct.pack("<HHII", 0x8825, 4, 1, 99)),
+    ],
+    ids=["odd", "many", "Fujifilm"],
+)
+def test_what_a_camera_adds_stays_at_home_where_it_is_not_understood(
+    added: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mov"
+    path.write_bytes(film_of_camera(added))
+    assert is_kept(path)
+
+
 @pytest.mark.parametrize("text", ["Hello", "+52.5163+013.3777/"])
 def test_subtitles_stay_at_home_where_they_tell_places(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
