@@ -10123,6 +10123,7 @@ class Site(Guard):
             durations=DURATIONS,
             chosen=_field("days") or str(SHARE_DAYS),
             forever=FOREVER,
+            had_password=_field("password") != "",
             error=message,
         )
 

@@ -146,6 +146,14 @@ def test_a_form_that_is_refused_keeps_how_long_the_link_opens(
     assert re.findall('<option value="([^"]+)" selected', answer.text) == [days]
 
 
+def test_a_form_that_is_refused_makes_no_link_without_its_password(owner: Client) -> None:
+    page = owner.get("/share/Trip").text
+    assert "required" not in page[page.index('name="password"') :].partition(">")[0]
+    refused = make(owner, label="", password="a long secret").text
+    assert "required" in refused[refused.index('name="password"') :].partition(">")[0]
+    assert "a long secret" not in refused
+
+
 def test_a_second_link_to_one_album_for_the_same_people_is_refused(
     owner: Client, store: photos.ShareStore
 ) -> None:
