@@ -1053,13 +1053,15 @@ _NAME_DAYS = tuple(
         rf"{_YEAR}{_MONTH}{_MONTH_DAY}",
         # Dashboard and action cameras: 2024_0107_110258
         rf"{_YEAR}_{_MONTH}{_MONTH_DAY}(?=_\d{{6}}(?!\d))",
-        rf"{_YEAR}(?P<sign>[-_.: ]){_MONTH}(?P=sign){_MONTH_DAY}{_END}",
+        rf"{_YEAR}(?P<sign>[-_.:]){_MONTH}(?P=sign){_MONTH_DAY}{_END}",
+        # not of "07-01-2024 11 02 58"
+        rf"(?<!-){_YEAR} {_MONTH} {_MONTH_DAY}{_END}",
         # Finnish and Polish screenshots; dates of Korea and Hungary, or with 年 or 년
         rf"{_YEAR}(?P<sign>-|[-.] )(?P<month>\d\d?)(?P=sign)(?P<day>\d\d?)(?!\d)",
         # Thai screenshots, of the Buddhist era
         rf"(?P<year>2[45]\d\d)(?P<sign>[-_.]){_MONTH}(?P=sign){_MONTH_DAY}(?!\d)",
         # Between dots the day comes first (Unicode CLDR); exports of Telegram have an "@".
-        rf"{_MONTH_DAY}\.{_MONTH}\.{_YEAR}(?!\d)",
+        rf"(?<!\d\.)(?P<day>\d\d?)\.(?P<month>\d\d?)\.{_YEAR}(?!\d)",
         rf"(?<=@){_MONTH_DAY}-{_MONTH}-{_YEAR}(?!\d)",
         # Elsewhere only a day from 13 on, or one like the month, says which is which.
         rf"(?P<day>1[3-9]|2\d|3[01])(?P<sign>[-_ ]){_MONTH}(?P=sign){_YEAR}(?!\d)",

@@ -308,6 +308,7 @@ NAMES = {
         2024-01-07_9-12.jpg
         2024-01-07 Run 10.55 km.jpg
         Scan 07.01.2024.jpg
+        7.1.2024 Wanderung.jpg
         Adobe Scan 07 Jan 2024 (1).jpg
         Adobe Scan Jan 7, 2024.jpg
         7 January 2024.jpg
@@ -402,6 +403,8 @@ NAMES = {
         IMG_2024.jpg
         CamScanner 01-07-2024 11.02.jpg
         Lightroom 2024.1.2.jpg
+        Photo 07-01-2024 11 02 58.jpg
+        10.0.7.1.2024.jpg
         Market 5 2024.jpg
         1234567820240107.jpg
         550e8400-e29b-41d4-a716-446655440000.jpg
