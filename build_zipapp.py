@@ -604,6 +604,9 @@ def main() -> int:
     except (BuildError, OSError) as error:
         print(f"build_zipapp.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 1
     megabytes = arguments.output.stat().st_size / 1e6
     version = app_version()
     print(f"{arguments.output}: {megabytes:.1f} MB, version {version}, build {digits}")

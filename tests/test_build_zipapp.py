@@ -581,3 +581,15 @@ def test_a_build_that_fails_says_why_in_one_line_and_leaves_nothing(
         said.startswith("build_zipapp.py: ") and "LICENSE" in said and said.count("\n") == 1
     )
     assert not (project / "out").exists()
+
+
+def test_ctrl_c_ends_a_build_with_one_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(*arguments: object, **options: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build_zipapp, "build", build)
+    monkeypatch.setattr(sys, "argv", ["build_zipapp.py"])
+    assert build_zipapp.main() == 1
+    assert capsys.readouterr().err == "\nStopped.\n"
