@@ -678,6 +678,14 @@ def make_state_folder(state: Path) -> None:
         raise StateError(f"{problem} Name another one with --state FOLDER.") from None
 
 
+def require_writable(state: Path) -> None:
+    """Raise StateError where a state folder can be neither made nor written."""
+    folder = next(filter(Path.exists, (state, *state.parents)))
+    if not os.access(folder, os.W_OK):
+        advice = "Name another state folder with --state FOLDER."
+        raise StateError(f"Nothing can be written to {folder}. {advice}")
+
+
 def read_secret(state: Path) -> bytes:
     """Return the 32 bytes of secret.key, made at the first call. Raises StateError for a cut file."""
     path = state / "secret.key"
@@ -10265,6 +10273,14 @@ class LogBudget(logging.Filter):
         return missed
 
 
+def set_up_log() -> None:
+    """Write what the owner has to know to stderr, within the log's budget."""
+    handler = logging.StreamHandler()
+    handler.addFilter(LogBudget())
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[handler])
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
 class Parser(waitress.parser.HTTPRequestParser):
     """A request as it comes in: one at a time, and none that a proxy may have read differently."""
 
@@ -10684,7 +10700,10 @@ def make_server(app: Site, config: Config) -> waitress.server.MultiSocketServer:
             Server(app, sockets, adj=adjustments, dispatcher=dispatcher, sockinfo=address)
     except OSError as error:
         problem = f"Port {config.port} of {config.host} cannot be used ({error.strerror})."
-        raise PhotosError(f"{problem} Another one: --port NUMBER") from None
+        advice = "Another one: --port NUMBER"
+        if error.errno == errno.EADDRNOTAVAIL:  # as after a move to another network
+            advice = f"This machine has no such address. All that it has: --host {ANY_HOST}"
+        raise PhotosError(f"{problem} {advice}") from None
     return waitress.server.MultiSocketServer(sockets, adjustments, [], dispatcher)
 
 
@@ -10757,7 +10776,8 @@ def read_tunnel_token(state: Path) -> str:
     if content is None:
         return ""
     if path.stat().st_mode & 0o077 and sys.platform != "win32":
-        raise StateError(f"Others can read {path}. To end that: chmod 600 {path}")
+        to_do = f"chmod 600 {shlex.quote(os.fspath(path))}"
+        raise StateError(f"Others can read {path}. To end that: {to_do}")
     token = content.decode("ascii", "replace").strip()
     if not token:
         raise StateError(f"{path} is empty. Put the token in, or remove it.")
@@ -11214,7 +11234,7 @@ class View(NamedTuple):
 
 
 def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
-    """Yield as whom `check --as` looks: a person, or a guest of each such share. Raises NoSuchUser."""
+    """Yield as whom `check --as` looks: a person, or a guest of each such share. Raises PhotosError."""
     folded = normalize("NFC", name).strip().casefold()
     if folded == "visitor":
         yield View(VISITOR, Links("", ""))
@@ -11224,7 +11244,8 @@ def views_named(users: UserStore, guests: Guests, name: str) -> Iterator[View]:
         try:
             shares = guests.store.labelled(name)
         except NoSuchShare:
-            raise NoSuchUser(name) from None
+            problem = f"No user and no guest is called {name}. To list both:"
+            raise PhotosError(problem, "check") from None
         for share in shares:
             links = Links(f"/s/{guests.store.token(share)}", "")
             why_dead = guests.why_dead(share)
@@ -11345,7 +11366,7 @@ def outside_address(state: Path, config: Config) -> str:
     if config.tunnel:
         address = TunnelNote.read(state).address or address
     if not address:
-        advice = "Set it: serve --public-address ADDRESS, or open a tunnel."
+        advice = "Set it: init --public-address ADDRESS, or open a tunnel."
         raise PhotosError(f"This site has no public address that could be asked. {advice}")
     return address
 
@@ -11733,8 +11754,8 @@ def run_all(commands: Iterable[Sequence[str]]) -> None:
         if done.returncode:
             words = (done.stderr or done.stdout).split() or [f"status {done.returncode}"]
             problem = f"{quoted(command)} failed: {' '.join(words)[:LINE_LENGTH]}"
-            if "connect to bus" in problem:
-                problem += " Log in as that user for it, not with su or sudo."
+            if "connect to bus" in problem and "--user" in command:
+                problem += ". Log in as that user for it, not with su or sudo."
             raise PhotosError(problem)
 
 
@@ -12038,6 +12059,7 @@ def set_up(args: Arguments, state: Path, present: Config | None, *, asking: bool
     users = UserStore(state)
     user = None
     if asking:
+        require_writable(state)
         print("A few questions; Enter takes the answer in brackets.")
         print("Nothing is written before the last one.\n")
         config = ask_settings(state, args.home, present, flags)
@@ -12776,12 +12798,15 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
-def set_up_log() -> None:
-    """Write what the owner has to know to stderr, within the log's budget."""
-    handler = logging.StreamHandler()
-    handler.addFilter(LogBudget())
-    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[handler])
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+def set_up_streams() -> None:
+    """Have all three streams, also where whoever starts this has closed them."""
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal may not know every letter.
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main(
@@ -12796,10 +12821,7 @@ def main(
     `home` is the library unless one is named, by default the current folder; `script` the file that
     the owner runs, '' for the installed command; `build` names the photos.pyz that it comes from.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal may not know every letter.
-            stream.reconfigure(errors="backslashreplace")
+    set_up_streams()
     arguments = with_command(sys.argv[1:] if arguments is None else arguments)
     program = invocation(script) if script else "photos"
     defaults = argparse.Namespace(home=home or os.getcwd(), program=program, build=build)

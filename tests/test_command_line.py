@@ -244,7 +244,7 @@ def test_a_library_that_was_moved_is_named_anew(
         ("passwd nobody --password-stdin", "nobody photos users"),
         ("owner nobody", "nobody photos users"),
         ("remove nobody", "nobody photos users"),
-        ("check --as nobody", "nobody photos users"),
+        ("check --as nobody", "nobody photos check"),
     ],
 )
 def test_a_mistake_gets_one_line_and_changes_nothing(
@@ -852,6 +852,34 @@ def test_the_port_is_asked_for_where_it_is_taken(library: Path) -> None:
             )
             assert terminal.end() == 0
     assert settings(library).port == other
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_is_closed_holds_nothing_and_takes_everything(
+    name: str, command: Command, ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments, status in (
+        (["init"], 0),
+        (["users"], 0),
+        (["passwd", "anna"], 1),
+        (["register", "zoe", "--password-stdin"], 1),
+        (["owner", "zoe"], 1),
+    ):
+        with monkeypatch.context() as change:
+            change.setattr(sys, "stdin", io.StringIO())
+            change.setattr(sys, name, None)
+            assert photos.main(arguments) == status
+            getattr(sys, name).close()
+
+
+@pytest.mark.whole
+def test_an_address_that_the_machine_no_longer_has_is_not_blamed_on_the_port(
+    ready: Path,
+) -> None:
+    port = str(free_port())
+    done = run("--library", ready, "serve", "--host", "203.0.113.9", "--port", port)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "no such address" in done.stderr and "--host 0.0.0.0" in done.stderr
 
 
 @pytest.mark.whole

@@ -156,3 +156,12 @@ def test_the_tunnel_is_named_or_agreed_to(
 ) -> None:
     owner.answers[TUNNEL] = ["maybe", answer]
     assert owner.choose(tmp_path).tunnel == kind
+
+
+def test_nothing_is_asked_where_no_answer_could_be_kept(
+    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "is_terminal", lambda: True)
+    monkeypatch.setattr(photos.os, "access", lambda folder, mode: folder != tmp_path)
+    assert photos.main(["--library", str(tmp_path)]) == 1
+    assert owner.asked == [] and not any(tmp_path.iterdir())

@@ -375,7 +375,7 @@ def test_check_as_knows_users_in_any_case_and_nobody_else(
     assert scene.check(capsys, "--as", "ANNA") == scene.check(capsys, "--as", "anna")
     folders = ["--library", os.fspath(scene.root)]
     assert photos.main([*folders, "check", "--as", "zoe"]) == 1
-    assert "There is no user zoe." in capsys.readouterr().err
+    assert "No user and no guest is called zoe." in capsys.readouterr().err
 
 
 def test_check_as_says_when_the_librarys_own_name_closes_it(

@@ -389,7 +389,7 @@ def test_without_a_public_address_one_sentence_says_what_to_set(
 ) -> None:
     state = set_up(library) / ".photos"
     status, text = check(state)
-    assert status == 1 and "no public address" in text and "--public-address" in text
+    assert status == 1 and "no public address" in text and "init --public-address" in text
 
 
 @pytest.mark.whole

@@ -288,6 +288,14 @@ def test_disable_leaves_the_server_of_another_library_alone(
     assert f"{unit} starts the server of another state folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["", "--user"])
+def test_only_who_has_no_session_is_advised_to_log_in(flag: str) -> None:
+    script = "echo Failed to connect to bus: Host is down >&2; exit 1"
+    with pytest.raises(photos.PhotosError, match="Host is down") as failure:
+        photos.run_all([["sh", "-c", script, flag]])
+    assert ("not with su or sudo" in str(failure.value)) == (flag == "--user")
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("step", ["daemon-reload", "enable", "restart"])
 def test_where_systemd_fails_one_sentence_says_so_and_nothing_is_changed(

@@ -44,17 +44,19 @@ def test_a_missing_program_is_one_sentence_with_the_command_of_this_system(
 def test_a_token_that_others_can_read_is_refused_with_what_to_do(
     mode: int, tmp_path: Path
 ) -> None:
-    path = tmp_path / "tunnel.token"
-    assert photos.read_tunnel_token(tmp_path) == ""
+    state = tmp_path / "Our state"
+    state.mkdir()
+    path = state / "tunnel.token"
+    assert photos.read_tunnel_token(state) == ""
     path.write_text("very-secret\n")
     path.chmod(mode)
-    with pytest.raises(photos.StateError, match=f"chmod 600 {path}"):
-        photos.read_tunnel_token(tmp_path)
+    with pytest.raises(photos.StateError, match=f"chmod 600 '{path}'"):
+        photos.read_tunnel_token(state)
     path.chmod(0o600)
-    assert photos.read_tunnel_token(tmp_path) == "very-secret"
+    assert photos.read_tunnel_token(state) == "very-secret"
     path.write_text("\n")
     with pytest.raises(photos.StateError, match="is empty"):
-        photos.read_tunnel_token(tmp_path)
+        photos.read_tunnel_token(state)
 
 
 def test_a_process_that_only_has_the_id_is_left_alone(tmp_path: Path) -> None:
