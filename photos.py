@@ -5300,27 +5300,39 @@ class Watch:
         return True
 
 
-class Look(NamedTuple):
-    """What tells whether anything has changed in a library."""
-
-    stamps: Mapping[str, Identity | None]  # of all folders, by path
-    changes: int  # of the index
-    files: int  # a sum that differs when a file does
-
-
-class Seen(NamedTuple):
+@dataclass(frozen=True)
+class Seen:
     """A folder as the background pass has seen it with all its files."""
 
-    stamp: Identity | None
-    changed: int  # its ctime, ns since the epoch; 0: its times do not tell of each change
+    stamp: Identity | None  # None: the folder is gone
     file_count: int
     files: int  # a sum that differs when a file does
-    latest: float  # when it or a file in it changed, s since the epoch
-    has_resting: bool  # whether a file has taken too long, and is not tried again yet
+    # The rest may differ while nothing changes: the folder's ctime, ns since the epoch; 0: its times
+    # do not tell of each change.
+    changed: int = field(compare=False)
+    latest: float = field(
+        compare=False
+    )  # when it or a file in it changed, s since the epoch
+    # Whether all of it could be worked on: no file was just written, or has taken too long.
+    is_settled: bool = field(compare=False)
 
     def is_calm(self, seconds: float) -> bool:
         """Say whether nothing has changed for so long, and no file rests."""
-        return not self.has_resting and is_older(self.latest, seconds)
+        return self.is_settled and is_older(self.latest, seconds)
+
+
+class Look(NamedTuple):
+    """What tells whether anything has changed in a library."""
+
+    made: Identity | None  # of the folder of all renditions: somebody may delete the cache
+    changes: int  # of the index
+    folders: Mapping[Parts, Seen]  # all of them
+
+    def is_calm(self, seconds: float) -> bool:
+        """Say whether nothing has changed for so long, and no file rests that takes too long."""
+        if self.made and not is_older(self.made.mtime, seconds):
+            return False
+        return all(seen.is_calm(seconds) for seen in self.folders.values())
 
 
 class Upkeep:
@@ -5341,20 +5353,16 @@ class Upkeep:
         self._folders: Walked = []
         # Those in which there is work; None: there is no pass.
         self._unfinished: Walked | None = None
-        self._seen: dict[Parts, Seen] = {}  # all folders, at the last look
-        self._tidy: dict[Parts, Seen] = {}  # those in which nothing was left to do
+        self._tidy: dict[Parts, Seen] = {}  # folders in which nothing was left to do
         self._all_until = 0.0  # s on the monotonic clock: all files are looked at then
         self._made: set[str] = set()  # the folders of renditions at the last look
         self._changes = 0  # of the index, up to the last look
-        self._learned: set[str] = set()  # files that were read since the look before
         self._problems: dict[Parts, int] = {}  # how many a folder has
-        self._is_tidy = False  # whether the last work left nothing but what fails
-        self._pruned = -math.inf  # when, s on the monotonic clock
-        self._last_look: Look | None = None
+        self._last_look: Look | None = None  # of the last pass
         self._done: Look | None = None  # after which nothing was left to do
-        self._is_settled = False  # whether all files were at the last look
-        self._prunings = 0  # which are left to do
         self._rest_until = 0.0  # s on the monotonic clock: nothing is to be done until then
+        self._pruned = -math.inf  # when, s on the monotonic clock
+        self._prunings = 0  # which are left to do
         self._round = PASS_SECONDS  # how long the next round of work takes
         self._is_stuck = False  # whether the last work was in vain
         self._has_room = True  # whether the cache's budget lets pictures be made ahead
@@ -5429,9 +5437,16 @@ class Upkeep:
         last = self._last_look
         if last is None or time.monotonic() > self._rest_until:
             return False
-        if self._index.changes != last.changes:
+        if (self._index.changes, self._made_stamp()) != (last.changes, last.made):
             return False
-        return all(identity_of(path) == stamp for path, stamp in last.stamps.items())
+        seen = last.folders.items()
+        return all(self._stamp_of(parts) == folder.stamp for parts, folder in seen)
+
+    def _made_stamp(self) -> Identity | None:
+        return identity_of(os.path.join(self._cache, RENDITIONS_FOLDER))
+
+    def _stamp_of(self, parts: Parts) -> Identity | None:
+        return identity_of(os.path.join(self._library.folders.root, *parts))
 
     def _tend(self) -> bool:
         """Do all that there is to do; say whether nothing has changed since the last time."""
@@ -5439,21 +5454,18 @@ class Upkeep:
         self._rest_until = 0.0
         try:
             look = self._look()
-            if look != self._done:
+            if look == self._done:
+                self._note_tidy(look)
+            else:
                 look = self._do_all(look)
-            is_calm = self._is_calm(look, CALM_SECONDS)
-            self._note_tidy()
         finally:
             self._folders, self._unfinished = [], None
-        count = sum(seen.file_count for seen in self._seen.values())
+        is_calm = look.is_calm(CALM_SECONDS)
+        count = sum(seen.file_count for seen in look.folders.values())
         if look != before and self._index.count != count:
             self._prunings = 2  # the second one deletes what the first has missed
-        now = time.monotonic()
-        may_prune = is_calm or now > self._pruned + PRUNING_PAUSE
-        if may_prune and (self._prunings or self._orphans):
-            self.prune()
-            self._pruned = now
-            self._prunings = max(0, self._prunings - 1)
+        if is_calm or time.monotonic() > self._pruned + PRUNING_PAUSE:
+            self._prune_again()
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
         if is_calm and not is_anything_left:
@@ -5461,20 +5473,16 @@ class Upkeep:
             self._rest_until = min(self._all_until, due)
         return look == before
 
-    def _note_tidy(self) -> None:
-        """Note the folders in which nothing is left to do, so that the next pass leaves them alone."""
-        if not self._is_tidy:
-            return
-        failing = self._library.failing()
-        for parts, folder in self._folders:
-            seen = self._seen[parts]
-            if seen.is_calm(SETTLE_SECONDS) and failing.isdisjoint(folder.identities):
-                self._tidy[parts] = seen
+    def _prune_again(self) -> None:
+        """Prune, where the last pruning or a change has left anything to it."""
+        if self._prunings or self._orphans:
+            self.prune()
+            self._pruned = time.monotonic()
+            self._prunings = max(0, self._prunings - 1)
 
     def _do_all(self, look: Look) -> Look:
         """Do all that there is to do, looking again in between; return the last look."""
         self._done = None
-        self._is_tidy = False
         self._set_aside()
         while self._work() or self.note_checksums(self._round):
             if self._closed.is_set():
@@ -5483,43 +5491,50 @@ class Upkeep:
             self.trim()
             look = self._look()
             self._set_aside()
+        self._count_problems(look)
+        is_short = self._library.is_full or not self._has_room
+        if self._is_stuck or is_short:
+            return look
+        self._note_tidy(look)
+        is_failing = self._library.seconds_until_due() < math.inf
+        if look.is_calm(SETTLE_SECONDS) and not is_failing:
+            self._done = look
+        return look
+
+    def _note_tidy(self, look: Look) -> None:
+        """Note the folders in which nothing is left to do, so that the next pass leaves them alone."""
+        failing = self._library.failing()
+        for parts, folder in self._folders:
+            seen = look.folders[parts]
+            if seen.is_settled and failing.isdisjoint(folder.identities):
+                self._tidy[parts] = seen
+
+    def _count_problems(self, look: Look) -> None:
         for parts, folder in self._folders:
             self._give_way()
             reasons = [reason for _, reason in self._problems_in(folder) if reason]
             self._problems[parts] = len(reasons)
-        self.problem_count = sum(self._problems.get(parts, 0) for parts in self._seen)
-        is_short = self._library.is_full or not self._has_room
-        self._is_tidy = not self._is_stuck and not is_short
-        is_failing = self._library.seconds_until_due() < math.inf
-        if self._is_tidy and self._is_settled and not is_failing:
-            self._done = look
-        return look
+        self.problem_count = sum(self._problems.get(parts, 0) for parts in look.folders)
 
     def _look(self) -> Look:
         """Look at all folders, and at the files that may have changed, for all that is done next."""
         started = time.monotonic()
-        # Somebody may delete the cache.
-        made = os.path.join(self._cache, RENDITIONS_FOLDER)
-        stamps = {made: identity_of(made)}
+        made = self._made_stamp()
         self._folders, self._unfinished = [], None  # which leave the memory first
-        self._folders = self._walk({folder.name for folder in self._made_folders()})
+        seen = self._walk()
         self._unfinished = self._folders
         self._library.summarise(self._folders)
-        for parts, seen in self._seen.items():
-            path = os.path.join(self._library.folders.root, *parts)
-            stamps[path] = seen.stamp or identity_of(path)
-        files = sum(seen.files for seen in self._seen.values())
-        look = Look(stamps, self._index.changes, files)
-        self._is_settled = self._is_calm(look, SETTLE_SECONDS)
+        look = Look(made, self._index.changes, seen)
         needed = ROUND_LOOKS * (time.monotonic() - started)
         self._round = min(max(needed, PASS_SECONDS), LONGEST_ROUND)
         return look
 
-    def _walk(self, made: set[str]) -> Walked:
-        """Return the folders in which there may be something to do, each file looked at again."""
+    def _walk(self) -> dict[Parts, Seen]:
+        """Look at each file of the folders in which there may be something to do; return all folders."""
         now = time.monotonic()
         changes = self._index.changes
         learned = self._index.changed_since(self._changes)
+        made = {folder.name for folder in self._made_folders()}
         is_cache_cut = not self._made <= made
         if learned is None or is_cache_cut or now > self._all_until:
             self._tidy = {}
@@ -5527,58 +5542,57 @@ class Upkeep:
             # After a start it is enough that the index knows as many files as there are.
             if self._last_look:
                 self._prunings = 2
-        self._changes = changes
-        self._learned = learned or set()
-        self._made = made
-        self._seen = {}
-        folders = self._library.walk(self._as_seen)
+        self._changes, self._made = changes, made
+        learned = learned or set()
+        seen: dict[Parts, Seen] = {}
+        folders = self._library.walk(partial(self._as_seen, seen, learned))
         identities = (folder.identities for _, folder in folders)
-        if self._seen and self._learned.difference(*identities):
+        if seen and learned.difference(*identities):
             # Written over, and read for a visitor: no folder tells of that.
-            self._tidy, self._seen = {}, {}
+            self._tidy, seen = {}, {}
             folders = self._library.walk()
         for parts, folder in folders:
             self._tidy.pop(parts, None)
-            self._seen[parts] = self._see(parts, folder)
-        return folders
+            seen[parts] = self._see(parts, folder)
+        self._folders = folders
+        return seen
 
-    def _as_seen(self, parts: Parts) -> Folder | None:
+    def _as_seen(
+        self, seen: dict[Parts, Seen], learned: set[str], parts: Parts
+    ) -> Folder | None:
         """Return a folder that is as it was when nothing was left to do there: one stat."""
         self._give_way()
-        seen = self._tidy.get(parts)
-        if seen is None or not seen.is_calm(CALM_SECONDS):
+        tidy = self._tidy.get(parts)
+        if tidy is None or not tidy.is_calm(CALM_SECONDS):
             return None
         folder = self._library.folders.listing(parts)
         listing = self._library.folders.certain(parts)
-        if listing is None or listing.changed != seen.changed or folder.stamp != seen.stamp:
+        if listing is None or listing.changed != tidy.changed or folder.stamp != tidy.stamp:
             return None
-        if self._learned and not self._learned.isdisjoint(folder.identities):
+        if learned and not learned.isdisjoint(folder.identities):
             return None
-        self._seen[parts] = seen
+        seen[parts] = tidy
         return folder
 
     def _see(self, parts: Parts, folder: Folder) -> Seen:
         files = folder.files.values()
         listing = self._library.folders.certain(parts)
+        stamp = folder.stamp or self._stamp_of(parts)
         moments = [max(file.mtime, file.changed) for file in files]
-        if folder.stamp:
-            moments.append(folder.stamp.mtime)
+        if stamp:
+            moments.append(stamp.mtime)
         now = time.time()
+        # What lies in the future comes of a wrong clock.
+        latest = max((moment for moment in moments if moment <= now), default=0.0)
+        has_resting = any(map(self._library.rests, files))
         return Seen(
-            stamp=folder.stamp,
-            changed=listing.changed if listing else 0,
+            stamp=stamp,
             file_count=len(files),
             files=sum(hash((file.identity, file.changed)) for file in files),
-            # What lies in the future comes of a wrong clock.
-            latest=max((moment for moment in moments if moment <= now), default=0.0),
-            has_resting=any(map(self._library.rests, files)),
+            changed=listing.changed if listing else 0,
+            latest=latest,
+            is_settled=is_older(latest, SETTLE_SECONDS) and not has_resting,
         )
-
-    def _is_calm(self, look: Look, seconds: float) -> bool:
-        """Say whether nothing has changed for so long, and no file rests that takes too long."""
-        moments = [stamp.mtime for stamp in look.stamps.values() if stamp]
-        is_calm = all(is_older(moment, seconds) for moment in moments)
-        return is_calm and all(seen.is_calm(seconds) for seen in self._seen.values())
 
     def _work(self) -> bool:
         """Read all that is new, then render for a while; say whether to go on without a pause."""

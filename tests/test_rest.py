@@ -7,6 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_a_library_at_rest_costs_one_stat_a_folder(
         assert upkeep._is_at_rest()
     below = [os.fspath(path) for path in (library, *library.rglob("*")) if path.is_dir()]
     cache = upkeep._library.cache / renditions.RENDITIONS_FOLDER
-    assert sorted(asked) == sorted([*below, os.fspath(cache)])
+    assert sorted(map(os.fspath, asked)) == sorted([*below, os.fspath(cache)])
 
 
 def add(library: Path) -> None:
@@ -305,8 +306,9 @@ def busy(
     """That upkeep, in a library of which one album has changed within the last minutes."""
     monkeypatch.setattr(photos, "CALM_SECONDS", 3600.0)
     # What changed before the test counts as calm.
-    for parts, seen in upkeep._seen.items():
-        upkeep._seen[parts] = upkeep._tidy[parts] = seen._replace(latest=1e9)
+    assert upkeep._last_look
+    for parts, seen in upkeep._last_look.folders.items():
+        upkeep._tidy[parts] = replace(seen, latest=1e9)
     draw(library / "Trip" / "new.jpg")
     return upkeep
 

@@ -161,7 +161,8 @@ def test_a_cache_that_was_pruned_once_more_is_left_alone_afterwards(
 
     monkeypatch.setattr(upkeep, "_work", lambda: False)
     monkeypatch.setattr(upkeep, "prune", prune)
-    monkeypatch.setattr(photos, "CALM_SECONDS", 0.0)
+    for name in ("SETTLE_SECONDS", "CALM_SECONDS"):
+        monkeypatch.setattr(photos, name, 0.0)
     upkeep._tend()
     (library / "loose.jpg").unlink()
     for _ in range(6):
