@@ -138,6 +138,7 @@ from renditions import (
     local_time,
     machine_memory,
     made_of,
+    missing_renditions,
     narrowed,
     patch_block,
     patches_within,
@@ -5089,6 +5090,8 @@ VISIT_SECONDS = 0.02  # in which most pages are answered
 # With thumbnails alone there is all to look at after a third of the time.
 RENDERING_ORDER = (Purpose.THUMBNAILS, Purpose.ALL)
 
+# Says whether a rendition is there, by the key of its photo and its name.
+IsThere: TypeAlias = Callable[[str, str], bool]
 
 # What a process writes before it has its name: `KEY-320.webp.PID` of a worker, `.users.json-PID-…` of
 # a server or command.
@@ -5400,14 +5403,9 @@ class Upkeep:
         failure = ""
         pause = PASS_SECONDS
         while not self._closed.is_set():
-            is_same, is_watching = True, False
+            is_idle = True
             try:
-                self.note_wanted()
-                self.trim()
-                is_same = self._is_at_rest() or self._tend()
-                is_watching = is_same and self._watch.is_due()
-                if is_watching:
-                    self._watch.read_on(PASS_SECONDS, self._is_asked)
+                is_idle = self._pass()
             except Busy:  # closed
                 return
             except OSError as error:
@@ -5417,11 +5415,21 @@ class Upkeep:
                     )
                 failure = str(error)
             pause = min(2 * pause, LONGEST_PAUSE)
-            if self._was_visited.is_set() or is_watching or not is_same:
+            if self._was_visited.is_set() or not is_idle:
                 pause = PASS_SECONDS
             self._was_visited.clear()
             self._is_wanted.wait(PASS_SECONDS)
             self._was_visited.wait(pause - PASS_SECONDS)
+
+    def _pass(self) -> bool:
+        """Do what there is to do now; say whether there was nothing."""
+        self.note_wanted()
+        self.trim()
+        is_same = self._is_at_rest() or self._tend()
+        if not is_same or not self._watch.is_due():
+            return is_same
+        self._watch.read_on(PASS_SECONDS, self._is_asked)
+        return False
 
     def _is_asked(self) -> bool:
         """Say whether there are visitors, or somebody waits."""
@@ -5437,13 +5445,13 @@ class Upkeep:
         last = self._last_look
         if last is None or time.monotonic() > self._rest_until:
             return False
-        if (self._index.changes, self._made_stamp()) != (last.changes, last.made):
+        if self._index.changes != last.changes:
             return False
-        seen = last.folders.items()
-        return all(self._stamp_of(parts) == folder.stamp for parts, folder in seen)
-
-    def _made_stamp(self) -> Identity | None:
-        return identity_of(os.path.join(self._cache, RENDITIONS_FOLDER))
+        if identity_of(self._cache / RENDITIONS_FOLDER) != last.made:
+            return False
+        return all(
+            self._stamp_of(parts) == seen.stamp for parts, seen in last.folders.items()
+        )
 
     def _stamp_of(self, parts: Parts) -> Identity | None:
         return identity_of(os.path.join(self._library.folders.root, *parts))
@@ -5519,10 +5527,9 @@ class Upkeep:
     def _look(self) -> Look:
         """Look at all folders, and at the files that may have changed, for all that is done next."""
         started = time.monotonic()
-        made = self._made_stamp()
+        made = identity_of(self._cache / RENDITIONS_FOLDER)
         self._folders, self._unfinished = [], None  # which leave the memory first
         seen = self._walk()
-        self._unfinished = self._folders
         self._library.summarise(self._folders)
         look = Look(made, self._index.changes, seen)
         needed = ROUND_LOOKS * (time.monotonic() - started)
@@ -5598,26 +5605,20 @@ class Upkeep:
         """Read all that is new, then render for a while; say whether to go on without a pause."""
         changes = self._index.changes
         unread = self.unread(SETTLE_SECONDS)
-        read = sum(1 for _ in self._library.run(unread, Purpose.FACTS))
-        rendered = self._render(self._round)
-        has_learned = self._index.changes > changes
-        is_worth_it = has_learned or any(itertools.starmap(self._is_rendered, rendered))
-        is_done = not read and not rendered
-        self._is_stuck = not is_done and not is_worth_it
-        return not is_done and is_worth_it
-
-    def _render(self, seconds: float) -> list[tuple[File, Purpose]]:
-        """Render what is missing, all thumbnails first, for so long; return what was tried."""
-        tried: list[tuple[File, Purpose]] = []
-        if not self._has_room:
-            return tried
+        tried = sum(1 for _ in self._library.run(unread, Purpose.FACTS))
+        has_made = False
         for purpose in RENDERING_ORDER:
-            tried += [(file, purpose) for file in self._render_for(purpose, seconds)]
-            if any(itertools.starmap(self._is_rendered, tried)):
-                break
-        return tried
+            # All thumbnails go first. Where they fail, the rest may well be made.
+            if self._has_room and not has_made:
+                rendered = self._render(purpose, self._round)
+                tried += len(rendered)
+                has_made = any(self._is_rendered(file, purpose) for file in rendered)
+        is_worth_it = has_made or self._index.changes > changes
+        self._is_stuck = tried > 0 and not is_worth_it
+        return tried > 0 and is_worth_it
 
-    def _render_for(self, purpose: Purpose, seconds: float) -> list[File]:
+    def _render(self, purpose: Purpose, seconds: float) -> list[File]:
+        """Render what is missing for so long; return what was tried."""
         rendered: list[File] = []
         deadline = time.monotonic() + seconds
         missing = self.unrendered(SETTLE_SECONDS, purpose)
@@ -5632,14 +5633,11 @@ class Upkeep:
 
     def _is_rendered(self, file: File, purpose: Purpose) -> bool:
         info = self._index.get(file.identity, once=True)
-        if info is None:
-            return False
-        names = rendition_names(info, purpose)
-        return all(is_made(self._cache, info.key, name) for name in names)
+        return info is not None and not missing_renditions(self._cache, info, purpose)
 
     def _set_aside(self) -> None:
         """Leave alone, until the next look, the folders in which there is nothing to do."""
-        is_there = self._look_up()
+        is_there = self._look_up(self._folders)
         unfinished = []
         for parts, folder in self._folders:
             self._give_way()
@@ -5648,16 +5646,19 @@ class Upkeep:
                 unfinished.append((parts, folder))
         self._unfinished = unfinished
 
-    def _needs_work(
-        self, file: File, info: Info | None, is_there: Callable[[str, str], bool]
-    ) -> bool:
+    def _needs_work(self, file: File, info: Info | None, is_there: IsThere) -> bool:
         """Say whether a file is not read whole, or lacks renditions."""
-        if info is None or not file.is_as_read(info) or self._library.is_due(file, info):
+        if info is None or not file.is_as_read(info) or info.lacks_checksum:
             return True
-        if info.lacks_checksum:
-            return True
-        names = rendition_names(info, Purpose.ALL)
-        return not all(is_there(info.key, name) for name in names)
+        return self._lacks_renditions(file, info, Purpose.ALL, is_there)
+
+    def _lacks_renditions(
+        self, file: File, info: Info, purpose: Purpose, is_there: IsThere
+    ) -> bool:
+        """Say whether renditions that a purpose needs are missing, or tried again now."""
+        names = rendition_names(info, purpose)
+        is_complete = all(is_there(info.key, name) for name in names)
+        return not is_complete or self._library.is_due(file, info)
 
     def _settled(self, seconds: float) -> Iterator[tuple[File, Info | None]]:
         """Yield the files that have not changed for `seconds`, those of the newest folders first."""
@@ -5681,19 +5682,15 @@ class Upkeep:
 
     def unrendered(self, settled: float, purpose: Purpose = Purpose.ALL) -> Iterator[File]:
         """Yield the files that lack renditions that a purpose needs, newest albums first."""
-        is_there = self._look_up()
+        is_there = self._look_up(self._unfinished)
         for file, info in self._settled(settled):
-            if info is None:
-                continue
-            names = rendition_names(info, purpose)
-            is_missing = not all(is_there(info.key, name) for name in names)
-            if is_missing or self._library.is_due(file, info):
+            if info and self._lacks_renditions(file, info, purpose, is_there):
                 yield file
 
-    def _look_up(self) -> Callable[[str, str], bool]:
-        """Return what says whether a rendition is there, by the key of its photo and its name."""
-        counts = [len(folder.files) for _, folder in self._unfinished or ()]
-        if self._unfinished is not None and sum(counts) < FEW_FILES:
+    def _look_up(self, folders: Walked | None) -> IsThere:
+        """Return what says whether a rendition is there of the files in some folders; None: in all."""
+        counts = [len(folder.files) for _, folder in folders or ()]
+        if folders is not None and sum(counts) < FEW_FILES:
             return partial(is_made, self._cache)
         made = {
             folder.name: ManyNames(os.listdir(folder)) for folder in self._made_folders()
