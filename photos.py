@@ -5263,16 +5263,11 @@ class Watch:
         if self._files is None:
             self._files = self._left_to_read()
         deadline = time.monotonic() + seconds
-        while self._files and not is_interrupted():
-            file = self._files[-1]
-            if self._read_block(file):
-                self._files.pop()
-                self._last = file.identity
-                self._offset = 0
-                self._crc = 0
+        while self._files and not is_interrupted() and time.monotonic() <= deadline:
+            if self._read_block(self._files[-1]):
+                self._last = self._files.pop().identity
+                self._offset = self._crc = 0
             time.sleep(CHECKSUM_BYTES / ROUND_PACE)
-            if time.monotonic() > deadline:
-                break
         if self._files:
             self._save()
         else:
@@ -5280,11 +5275,9 @@ class Watch:
 
     def _left_to_read(self) -> list[File]:
         """Return the files that the round has not come to yet, the last ones first."""
-        files = {}
-        for _, file in files_of(self._library):
-            if file.identity > self._last:
-                files[file.identity] = file
-        return [files[identity] for identity in sorted(files, reverse=True)]
+        files = {file.identity: file for _, file in files_of(self._library)}
+        left = [identity for identity in files if identity > self._last]
+        return [files[identity] for identity in sorted(left, reverse=True)]
 
     def _read_block(self, file: File) -> bool:
         """Read one block more of a file; say whether that was all of it."""
@@ -5462,9 +5455,7 @@ class Upkeep:
         self._rest_until = 0.0
         try:
             look = self._look()
-            if look == self._done:
-                self._note_tidy(look)
-            else:
+            if look != self._done:
                 look = self._do_all(look)
         finally:
             self._folders, self._unfinished = [], None
@@ -5472,8 +5463,12 @@ class Upkeep:
         count = sum(seen.file_count for seen in look.folders.values())
         if look != before and self._index.count != count:
             self._prunings = 2  # the second one deletes what the first has missed
-        if is_calm or time.monotonic() > self._pruned + PRUNING_PAUSE:
-            self._prune_again()
+        now = time.monotonic()
+        may_prune = is_calm or now > self._pruned + PRUNING_PAUSE
+        if may_prune and (self._prunings or self._orphans):
+            self.prune()
+            self._pruned = now
+            self._prunings = max(0, self._prunings - 1)
         self._last_look = look
         is_anything_left = self._is_stuck or self._orphans
         if is_calm and not is_anything_left:
@@ -5481,48 +5476,28 @@ class Upkeep:
             self._rest_until = min(self._all_until, due)
         return look == before
 
-    def _prune_again(self) -> None:
-        """Prune, where the last pruning or a change has left anything to it."""
-        if self._prunings or self._orphans:
-            self.prune()
-            self._pruned = time.monotonic()
-            self._prunings = max(0, self._prunings - 1)
-
     def _do_all(self, look: Look) -> Look:
         """Do all that there is to do, looking again in between; return the last look."""
         self._done = None
-        self._set_aside()
+        self._set_aside(look)
         while self._work() or self.note_checksums(self._round):
             if self._closed.is_set():
                 return look
             self.note_wanted()
             self.trim()
             look = self._look()
-            self._set_aside()
-        self._count_problems(look)
-        is_short = self._library.is_full or not self._has_room
-        if self._is_stuck or is_short:
-            return look
-        self._note_tidy(look)
-        is_failing = self._library.seconds_until_due() < math.inf
-        if look.is_calm(SETTLE_SECONDS) and not is_failing:
-            self._done = look
-        return look
-
-    def _note_tidy(self, look: Look) -> None:
-        """Note the folders in which nothing is left to do, so that the next pass leaves them alone."""
-        failing = self._library.failing()
-        for parts, folder in self._folders:
-            seen = look.folders[parts]
-            if seen.is_settled and failing.isdisjoint(folder.identities):
-                self._tidy[parts] = seen
-
-    def _count_problems(self, look: Look) -> None:
+            self._set_aside(look)
         for parts, folder in self._folders:
             self._give_way()
             reasons = [reason for _, reason in self._problems_in(folder) if reason]
             self._problems[parts] = len(reasons)
         self.problem_count = sum(self._problems.get(parts, 0) for parts in look.folders)
+        is_short = self._library.is_full or not self._has_room
+        is_failing = self._library.seconds_until_due() < math.inf
+        is_anything_left = self._is_stuck or is_short or is_failing
+        if look.is_calm(SETTLE_SECONDS) and not is_anything_left:
+            self._done = look
+        return look
 
     def _look(self) -> Look:
         """Look at all folders, and at the files that may have changed, for all that is done next."""
@@ -5559,8 +5534,9 @@ class Upkeep:
             self._tidy, seen = {}, {}
             folders = self._library.walk()
         for parts, folder in folders:
-            self._tidy.pop(parts, None)
             seen[parts] = self._see(parts, folder)
+            if self._tidy.pop(parts, None) == seen[parts]:
+                self._tidy[parts] = seen[parts]
         self._folders = folders
         return seen
 
@@ -5635,15 +5611,20 @@ class Upkeep:
         info = self._index.get(file.identity, once=True)
         return info is not None and not missing_renditions(self._cache, info, purpose)
 
-    def _set_aside(self) -> None:
-        """Leave alone, until the next look, the folders in which there is nothing to do."""
+    def _set_aside(self, look: Look) -> None:
+        """Leave alone the folders in which there is nothing to do, for as long as they are calm."""
+        failing = self._library.failing()
         is_there = self._look_up(self._folders)
         unfinished = []
         for parts, folder in self._folders:
             self._give_way()
+            self._tidy.pop(parts, None)
+            seen = look.folders[parts]
             files = self._settled_in(folder, SETTLE_SECONDS)
             if any(self._needs_work(file, info, is_there) for file, info in files):
                 unfinished.append((parts, folder))
+            elif seen.is_settled and failing.isdisjoint(folder.identities):
+                self._tidy[parts] = seen
         self._unfinished = unfinished
 
     def _needs_work(self, file: File, info: Info | None, is_there: IsThere) -> bool:
@@ -5843,11 +5824,9 @@ class Upkeep:
 
     def located(self) -> list[str]:
         """Return the files whose place cannot be cut out, in natural order."""
-        paths = []
-        for path, file in files_of(self._library):
-            info = self._index.get(file.identity)
-            if info and info.kind and info.place_kept:
-                paths.append(path)
+        files = files_of(self._library)
+        read = ((path, self._index.get(file.identity)) for path, file in files)
+        paths = [path for path, info in read if info and info.kind and info.place_kept]
         return sorted(paths, key=natural)
 
     def problems(self) -> list[Problem]:
