@@ -2440,14 +2440,6 @@ Recall: TypeAlias = Callable[[Parts], Folder | None]
 Walked: TypeAlias = list[tuple[Parts, Folder]]  # folders, with the names down to them
 
 
-def are_as_listed(paths: Sequence[str], states: list[Key]) -> bool:
-    """Say whether folders are as they were listed, as far as their times tell: one stat each."""
-    try:
-        return [*map(exact_identity, map(os.stat, paths))] == states
-    except OSError:
-        return False
-
-
 class Listing(NamedTuple):
     """A folder as it was listed."""
 
@@ -2455,30 +2447,33 @@ class Listing(NamedTuple):
     folder: Folder
     listed_at: float  # s since the epoch
     changed: int  # its ctime before that, ns since the epoch, which nobody sets back; 0: it is gone
-    is_certain: bool  # whether the folder's times tell of each change since
+    # The folder's `exact_identity` for as long as nothing changes; (): its times do not tell.
+    state: Key
 
     def is_like(self, folder: Folder, changed: int) -> bool:
         """Say whether a later listing tells the same; a kept folder cannot tell without the ctime."""
         may_tell = changed == self.changed or not self.folder.is_kept
         return may_tell and self.folder.is_like(folder)
 
-    @property
-    def state(self) -> Key:
-        """Its `exact_identity` for as long as nothing changes; (): its times do not tell."""
-        if not self.is_certain:
-            return ()
-        return *(self.folder.stamp or ()), self.changed
+
+def are_as_listed(listings: Sequence[Listing]) -> bool:
+    """Say whether folders are as they were listed, as far as their times tell: one stat each."""
+    try:
+        states = [exact_identity(os.stat(listing.path)) for listing in listings]
+    except OSError:
+        return False
+    return states == [listing.state for listing in listings]
 
 
-def is_certain(folder: Folder, changed: int, listed_at: float) -> bool:
-    """Say whether a folder's times tell of each change after a listing."""
+def state_of(folder: Folder, changed: int, listed_at: float) -> Key:
+    """Return the state of a folder that was listed; (): its times do not tell of each change."""
     stamp = folder.stamp
     if stamp is None or folder.has_links:  # what links lead to changes elsewhere
-        return False
+        return ()
     keeps_fractions = stamp.mtime_ns % 1_000_000_000 != 0
     tick = TICK if keeps_fractions else WHOLE_SECOND_TICK
     latest = max(stamp.mtime, changed / 1e9)
-    return listed_at - latest > tick
+    return (*stamp, changed) if listed_at - latest > tick else ()
 
 
 class Folders:
@@ -2550,8 +2545,9 @@ class Folders:
             changed = changed_ns(path)
             folder = self.recall(parts)
             if folder:
+                state = *(folder.stamp or ()), changed
                 # Listed at no time, so that who wants to see its files looks at them.
-                self._listings[parts] = Listing(path, folder, 0, changed, is_certain=True)
+                self._listings[parts] = Listing(path, folder, 0, changed, state)
         return self._listings.get(parts)
 
     def is_at_hand(self, parts: Parts) -> bool:
@@ -2583,18 +2579,15 @@ class Folders:
     def certain(self, parts: Parts) -> Listing | None:
         """Return how a folder was listed last, if its times tell of each change since."""
         listing = self._listings.get(parts)
-        return listing if listing and listing.is_certain else None
+        return listing if listing and listing.state else None
 
     def _listing_lock(self, parts: Parts) -> threading.Lock:
         return self._listing_locks.setdefault(parts, threading.Lock())
 
-    def as_listed(self, places: Iterable[Place]) -> tuple[list[str], list[Key]]:
-        """Return the paths and states of the folders of places, as `are_as_listed` takes them."""
-        there = [self._listings.get(place.parts) for place in places]
-        listings = [*filter(None, there)]
-        paths = [listing.path for listing in listings]
-        states = [listing.state for listing in listings]
-        return paths, states
+    def as_listed(self, places: Iterable[Place]) -> list[Listing]:
+        """Return how the folders of places were listed last, those that are gone left out."""
+        there = (self._listings.get(place.parts) for place in places)
+        return [*filter(None, there)]
 
     def _unchanged(self, parts: Parts, *, fresh: bool) -> Folder | None:
         """Return the last listing if the folder is as it was; None: it has to be listed."""
@@ -2604,8 +2597,7 @@ class Folders:
         is_old = fresh and is_older(listing.listed_at, LISTING_SECONDS)
         if is_old and listing.folder.may_differ():
             return None
-        is_same = are_as_listed([listing.path], [listing.state])
-        return listing.folder if is_same else None
+        return listing.folder if are_as_listed([listing]) else None
 
     def _list_again(self, parts: Parts) -> Folder:
         before = self._last_listing(parts)
@@ -2616,8 +2608,8 @@ class Folders:
         current = folder
         if before and before.is_like(folder, changed):
             current = before.folder  # what was derived from it stays valid
-        certain = is_certain(folder, changed, listed_at)
-        self._listings[parts] = Listing(path, current, listed_at, changed, certain)
+        state = state_of(folder, changed, listed_at)
+        self._listings[parts] = Listing(path, current, listed_at, changed, state)
         if current is folder:
             self.latest = self._listings[parts]
         return folder if current.is_kept else current
@@ -3386,14 +3378,9 @@ class Summaries:
         """Return where the summary of a folder is kept."""
         return self._cache / f"summary-{stamp.inode:x}"
 
-    def _seal(
-        self, parts: Parts, stamp: Identity, changed: int, written: str, content: bytes
-    ) -> bytes:
-        """Return the seal of a summary of a folder; `written`: as `text_stamp` tells.
-
-        `changed`: the folder's ctime, ns, which each change sets, even if not the mtime.
-        """
-        head = json.dumps([*self._basis, *parts, *stamp, changed, written])
+    def _seal(self, parts: Parts, state: Key, written: str, content: bytes) -> bytes:
+        """Return the seal of a summary of a folder by its `exact_identity`, and its `text_stamp`."""
+        head = json.dumps([*self._basis, *parts, *state, written])
         return hmac.digest(self._key, head.encode("ascii") + content, "sha256")
 
     def recall(self, parts: Parts) -> KeptFolder | None:
@@ -3408,7 +3395,7 @@ class Summaries:
         except OSError:
             return None
         written = text_stamp(file_now(ALBUM_TEXT, path))
-        expected = self._seal(parts, stamp, status.st_ctime_ns, written, content)
+        expected = self._seal(parts, exact_identity(status), written, content)
         if not hmac.compare_digest(seal, expected):
             return None
         summary = summary_from(json.loads(content))
@@ -3427,7 +3414,8 @@ class Summaries:
         path = os.path.join(self._root, *parts)
         text = json.dumps(summary._asdict(), default=str)
         content = text.encode()
-        seal = self._seal(parts, stamp, changed, summary.text.written, content)
+        state = *stamp, changed  # the ctime is set by each change, the mtime is not
+        seal = self._seal(parts, state, summary.text.written, content)
         with suppress(OSError):  # such as of a cache that is full, or read only
             file = self._file(stamp)
             file.write_bytes(seal + content)  # of half of which the seal is not valid
@@ -3854,8 +3842,8 @@ class Survey:
     outdated: Container[Parts] = ()  # those of them that changed, and those above
     albums: dict[Parts, KeptAlbum] = field(default_factory=dict)  # by this look
     is_whole: bool = True  # whether nothing was left out
-    # What `are_as_listed` takes of all folders below, as long as no other listing is the latest.
-    listed: tuple[list[str], list[Key]] = ([], [()])
+    # How all folders below were listed, as long as no other listing is the latest.
+    listings: list[Listing] = field(default_factory=list)
     latest: Listing | None = None
 
     @property
@@ -3985,7 +3973,8 @@ class Library:
     def _listed_anew(self, survey: Survey, root: KeptAlbum) -> list[Parts]:
         """Return the folders below the root of a survey that changed since: one stat each."""
         latest = self.folders.latest
-        if survey.latest is latest and are_as_listed(*survey.listed):
+        is_latest = survey.latest is latest and survey.listings
+        if is_latest and are_as_listed(survey.listings):
             return []
         below = [kept.place for kept in survey.albums.values() if kept is not root]
         anew = []
@@ -3994,7 +3983,7 @@ class Library:
                 anew.append(place.parts)
         if not anew:
             survey.latest = latest
-            survey.listed = self.folders.as_listed(below)
+            survey.listings = self.folders.as_listed(below)
         return anew
 
     def _with_albums(self, place: Place, rule: Rule, survey: Survey) -> KeptAlbum:
@@ -5303,9 +5292,8 @@ class Seen:
     stamp: Identity | None  # None: the folder is gone
     file_count: int
     files: int  # a sum that differs when a file does
-    # The rest may differ while nothing changes: the folder's ctime, ns since the epoch; 0: its times
-    # do not tell of each change.
-    changed: int = field(compare=False)
+    # The rest may differ while nothing changes: that of its listing; (): its times do not tell.
+    state: Key = field(compare=False)
     latest: float = field(
         compare=False
     )  # when it or a file in it changed, s since the epoch
@@ -5550,7 +5538,7 @@ class Upkeep:
             return None
         folder = self._library.folders.listing(parts)
         listing = self._library.folders.certain(parts)
-        if listing is None or listing.changed != tidy.changed or folder.stamp != tidy.stamp:
+        if listing is None or listing.state != tidy.state:
             return None
         if learned and not learned.isdisjoint(folder.identities):
             return None
@@ -5572,7 +5560,7 @@ class Upkeep:
             stamp=stamp,
             file_count=len(files),
             files=sum(hash((file.identity, file.changed)) for file in files),
-            changed=listing.changed if listing else 0,
+            state=listing.state if listing else (),
             latest=latest,
             is_settled=is_older(latest, SETTLE_SECONDS) and not has_resting,
         )
