@@ -5756,6 +5756,8 @@ class Upkeep:
             Path(rendition.path).unlink(missing_ok=True)
             self._library.last_used.pop(os.path.basename(rendition.path), None)
             excess -= rendition.size
+            if rendition.rank > 1:
+                self._tidy = {}  # it is made again once there is room
 
     def _excess(self, renditions: Iterable[Rendition]) -> float:
         """Return by how many bytes the cache is over its budget; note whether it takes more."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from drawing import draw
 from looking import Open, made, place_at, read, rendition
 
 import photos
@@ -155,6 +156,30 @@ def test_what_is_made_ahead_does_not_push_out_what_was_made_ahead(
         upkeep.trim()
         upkeep._tend()
     assert len(made(opened)) == 6, "there is room again"
+
+
+@pytest.mark.whole
+def test_previews_that_went_for_want_of_room_are_made_once_there_is_room(
+    library: Path,
+    open_library: Open,
+    set_budget: SetBudget,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SETTLE_SECONDS", "CALM_SECONDS", "LISTING_SECONDS", "TICK"):
+        monkeypatch.setattr(photos, name, 0.0)
+    opened = open_library()
+    upkeep = photos.Upkeep(opened)
+    set_budget(10**6)
+    upkeep._tend()
+    assert len(made(opened)) == 12
+    for budget in (1000, 10**6):
+        set_budget(budget)
+        opened.renderings += 1
+        upkeep.trim()
+        assert len(made(opened)) < 12
+    draw(library / "new.jpg")
+    upkeep._tend()
+    assert len(made(opened)) == 14
 
 
 def test_two_servers_over_one_cache_delete_no_more_than_one(
