@@ -5350,8 +5350,7 @@ class Upkeep:
         self._round = PASS_SECONDS  # how long the next round of work takes
         self._is_stuck = False  # whether the last work was in vain
         self._has_room = True  # whether the cache's budget lets pictures be made ahead
-        self._renderings_counted = -1  # of the library, when the cache was measured last
-        self._bytes = 0  # of the cache, then
+        self._measure_at = 0  # the number of renderings at which the cache is measured
         # Renditions whose photo was gone at the last call of prune.
         self._orphans: set[str] = set()
         self._identities: set[str] = set()  # of the files that were there then
@@ -5723,7 +5722,7 @@ class Upkeep:
         for name in orphans & self._orphans:
             path = self._cache / RENDITIONS_FOLDER / name[:2] / name
             path.unlink(missing_ok=True)
-            self._renderings_counted = -1
+            self._measure_at = 0
         self._library.summaries.prune(folder.stamp for folder in folders)
         self._index.keep(identities | self._identities)
         self._library.damaged.keep(identities | self._identities)
@@ -5732,13 +5731,8 @@ class Upkeep:
 
     def trim(self) -> None:
         """Delete what is beyond the cache's budget, and no more: what is missed least goes first."""
-        more = self._library.renderings - self._renderings_counted
-        if more == 0:
+        if self._library.renderings < self._measure_at:
             return
-        most = self._bytes + more * RENDERING_BYTES
-        if self._renderings_counted >= 0 and most < BUDGET_AHEAD * self._budget():
-            return
-        self._renderings_counted = self._library.renderings
         if self._excess(self._renditions()) <= 0:
             return
         try:
@@ -5761,19 +5755,18 @@ class Upkeep:
 
     def _excess(self, renditions: Iterable[Rendition]) -> float:
         """Return by how many bytes the cache is over its budget; note whether it takes more."""
-        budget = self._budget()
+        renderings = self._library.renderings
+        disk = shutil.disk_usage(self._cache)
+        budget = disk.total * self._library.cache_share / 100
         sizes: Counter[int] = Counter()
         for rendition in renditions:
             sizes[rendition.rank] += rendition.size
+        ahead = BUDGET_AHEAD * budget
         # What is made ahead must not push out what was made ahead.
-        self._has_room = sizes[2] + sizes[3] < BUDGET_AHEAD * budget
-        self._bytes = sizes.total()
-        return self._bytes - budget
-
-    def _budget(self) -> float:
-        """Return how many bytes the cache may take."""
-        disk = shutil.disk_usage(self._cache)
-        return disk.total * self._library.cache_share / 100
+        self._has_room = sizes[2] + sizes[3] < ahead
+        more = math.ceil((ahead - sizes.total()) / RENDERING_BYTES)
+        self._measure_at = renderings + max(1, more)
+        return sizes.total() - budget
 
     def _renditions(self) -> Iterator[Rendition]:
         """Yield all renditions, those of former versions too."""
