@@ -3731,29 +3731,36 @@ def choose_cover(items: Iterable[Item], named: str = "") -> Item | None:
     return max(fit, key=lambda item: item.facts.spread, default=best)
 
 
+def which_tells_more(before: Info, info: Info, purpose: Purpose) -> Info:
+    """Return what two looks at a file tell of it together, the second one for a purpose."""
+    was_decoded = info.colour != "" or info.no_poster or info.problem != ""
+    if not was_decoded and before.key:
+        return before
+    if not was_decoded:
+        # An earlier worker died of the pixels before it had told any facts.
+        return replace(info, problem=before.problem, retry=before.retry)
+    if info.problem == "" or info.partial:
+        return info
+    if purpose is Purpose.FULL:
+        return before  # the smaller renditions may well be made
+    if before.key:  # the facts were read well
+        return replace(before, problem=info.problem, partial=False, retry=info.retry)
+    return info
+
+
 def merge_infos(before: Info, info: Info, purpose: Purpose) -> Info:
     """Return what is known of a file after one more look at it, for a purpose."""
     changed = info.changed or before.changed
     if before.retry != NEVER and before.changed not in (0, changed):
         return replace(info, added=before.added)  # it may be readable by now
     sums = info if info.crc >= 0 else before  # not every look notes them
-    with_sums = partial(
-        replace, changed=changed, crc=sums.crc, crc_without_place=sums.crc_without_place
+    return replace(
+        which_tells_more(before, info, purpose),
+        changed=changed,
+        added=before.added,
+        crc=sums.crc,
+        crc_without_place=sums.crc_without_place,
     )
-    before = with_sums(before)
-    info = with_sums(info, added=before.added)
-    was_decoded = info.colour != "" or info.no_poster or info.problem != ""
-    if not was_decoded and before.key:
-        return before  # which tells more
-    if not was_decoded:
-        # An earlier worker died of the pixels before it had told any facts.
-        return replace(info, problem=before.problem, retry=before.retry)
-    has_failed = info.problem != "" and not info.partial
-    if has_failed and purpose is Purpose.FULL:
-        return before  # the smaller renditions may well be made
-    if has_failed and before.key:  # the facts were read well
-        return replace(before, problem=info.problem, partial=False, retry=info.retry)
-    return info
 
 
 class Failure(NamedTuple):
@@ -4438,19 +4445,24 @@ class Library:
             return info
         before = self.index.get(job.identity, once=True)
         if before and before.key and info.key not in ("", before.key):
-            if before.crc >= 0:  # of the same inode, size and mtime
-                self.damaged.note(job.identity, before.crc)
-            for purpose in set(Purpose) - {job.purpose}:
-                self._failures.pop((job.identity, purpose), None)
-            if job.purpose is Purpose.KEY:
-                self.index.forget(job.identity)  # so that all of it is read next
-                return info
-            before = None
+            self._learn_anew(job, before, info)
+            return info
         if before:
             info = self._judge(job, before, info)
         if info != before:
             self.index.put(job.identity, info)
         return info
+
+    def _learn_anew(self, job: Job, before: Info, info: Info) -> None:
+        """Learn of a file that holds something else, although inode, size and mtime are the same."""
+        if before.crc >= 0:
+            self.damaged.note(job.identity, before.crc)
+        for purpose in set(Purpose) - {job.purpose}:
+            self._failures.pop((job.identity, purpose), None)
+        if job.purpose is Purpose.KEY:
+            self.index.forget(job.identity)  # so that all of it is read next
+        else:
+            self.index.put(job.identity, info)
 
     def _judge(self, job: Job, before: Info, info: Info) -> Info:
         """Note whether a file that is read again is damaged; return all that is known of it."""
@@ -4579,9 +4591,8 @@ class Library:
         for item in items:
             if item.info is None and item.file.identity:  # written over, or not read yet
                 self._submit(item.file, Purpose.FACTS, Urgency.FACTS)
-            if item.info is None or not item.info.has_picture:
-                continue
-            if item.info.colour:  # then it has thumbnails, too
+            # What has a colour has thumbnails, too.
+            if item.info is None or not item.info.has_picture or item.info.colour:
                 continue
             is_missing = not is_made(self.cache, item.key, smallest)
             if is_missing and not self.failure(item.file, Purpose.THUMBNAILS):
@@ -5425,13 +5436,11 @@ class Upkeep:
         last = self._last_look
         if last is None or time.monotonic() > self._rest_until:
             return False
-        if self._index.changes != last.changes:
+        made = identity_of(self._cache / RENDITIONS_FOLDER)
+        if (made, self._index.changes) != (last.made, last.changes):
             return False
-        if identity_of(self._cache / RENDITIONS_FOLDER) != last.made:
-            return False
-        return all(
-            self._stamp_of(parts) == seen.stamp for parts, seen in last.folders.items()
-        )
+        folders = last.folders.items()
+        return all(self._stamp_of(parts) == seen.stamp for parts, seen in folders)
 
     def _stamp_of(self, parts: Parts) -> Identity | None:
         return identity_of(os.path.join(self._library.folders.root, *parts))
