@@ -5300,6 +5300,7 @@ class Watch:
 class Seen:
     """A folder as the background pass has seen it with all its files."""
 
+    path: str
     stamp: Identity | None  # None: the folder is gone
     file_count: int
     files: int  # a sum that differs when a file does
@@ -5439,11 +5440,7 @@ class Upkeep:
         made = identity_of(self._cache / RENDITIONS_FOLDER)
         if (made, self._index.changes) != (last.made, last.changes):
             return False
-        folders = last.folders.items()
-        return all(self._stamp_of(parts) == seen.stamp for parts, seen in folders)
-
-    def _stamp_of(self, parts: Parts) -> Identity | None:
-        return identity_of(os.path.join(self._library.folders.root, *parts))
+        return all(identity_of(seen.path) == seen.stamp for seen in last.folders.values())
 
     def _tend(self) -> bool:
         """Do all that there is to do; say whether nothing has changed since the last time."""
@@ -5539,7 +5536,7 @@ class Upkeep:
     def _as_seen(
         self, seen: dict[Parts, Seen], learned: set[str], parts: Parts
     ) -> Folder | None:
-        """Return a folder that is as it was when nothing was left to do there: one stat."""
+        """Return, and note as seen, a folder as it was when nothing was left to do there: one stat."""
         self._give_way()
         tidy = self._tidy.get(parts)
         if tidy is None or not tidy.is_calm(CALM_SECONDS):
@@ -5556,7 +5553,8 @@ class Upkeep:
     def _see(self, parts: Parts, folder: Folder) -> Seen:
         files = folder.files.values()
         listing = self._library.folders.certain(parts)
-        stamp = folder.stamp or self._stamp_of(parts)
+        path = os.path.join(self._library.folders.root, *parts)
+        stamp = folder.stamp or identity_of(path)
         moments = [max(file.mtime, file.changed) for file in files]
         if stamp:
             moments.append(stamp.mtime)
@@ -5565,6 +5563,7 @@ class Upkeep:
         latest = max((moment for moment in moments if moment <= now), default=0.0)
         has_resting = any(map(self._library.rests, files))
         return Seen(
+            path=path,
             stamp=stamp,
             file_count=len(files),
             files=sum(hash((file.identity, file.changed)) for file in files),
