@@ -316,8 +316,9 @@ def test_the_cover_of_an_album_without_photos_is_that_of_its_newest_album(
 
 
 def test_a_photo_that_is_written_in_place_is_read_again(
-    library: Path, open_library: Open
+    library: Path, open_library: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
     opened = open_library()
     path = library / "Trip" / "one.jpg"
     before = opened.item(place_at(opened, "Trip", "one.jpg"))
