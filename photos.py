@@ -3971,11 +3971,7 @@ class Library:
                 if kept.album.may_differ(kept.place.folder, changed):
                     outdated.append(parts)
         top = len(place.parts)
-        with_those_above = set()
-        for parts in outdated:
-            for depth in range(top, len(parts) + 1):
-                with_those_above.add(parts[:depth])
-        return with_those_above
+        return {parts[:depth] for parts in outdated for depth in range(top, len(parts) + 1)}
 
     def _listed_anew(self, survey: Survey, root: KeptAlbum) -> list[Parts]:
         """Return the folders below the root of a survey that changed since: one stat each."""
@@ -5263,11 +5259,14 @@ class Watch:
         if self._files is None:
             self._files = self._left_to_read()
         deadline = time.monotonic() + seconds
-        while self._files and not is_interrupted() and time.monotonic() <= deadline:
+        while self._files and not is_interrupted():
             if self._read_block(self._files[-1]):
                 self._last = self._files.pop().identity
-                self._offset = self._crc = 0
+                self._offset = 0
+                self._crc = 0
             time.sleep(CHECKSUM_BYTES / ROUND_PACE)
+            if time.monotonic() > deadline:
+                break
         if self._files:
             self._save()
         else:
@@ -5332,40 +5331,45 @@ class Look(NamedTuple):
 
 
 class Upkeep:
-    """What keeps a library read, rendered and tidy: the background pass. One thread at a time."""
+    """What keeps a library read, rendered and tidy: the background pass. One thread at a time.
+
+    A pass looks at all folders, works for a while where there is something to do, and looks again
+    until nothing is left. The next one leaves out each tidy folder that has been calm for long; where
+    all are, the library rests, and a pass costs one stat a folder.
+    """
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._index = library.index
         self._cache = library.cache
         self._watch = Watch(library)
-        self.problem_count = 0  # files that were not shown, or not whole, at the last look
         self._closed = threading.Event()
         self._is_wanted = threading.Event()  # whether somebody waits
         self._wanted: Sequence[File] = ()  # files whose checksums somebody waits for
         self._was_visited = threading.Event()
         self._visited = -math.inf  # when, s on the monotonic clock, for the last time
+        self.problem_count = 0  # files that were not shown, or not whole, at the last look
         # Where the pass finds something to do, as it sees them now.
         self._folders: Walked = []
         # Those in which there is work; None: there is no pass.
         self._unfinished: Walked | None = None
-        self._tidy: dict[Parts, Seen] = {}  # folders in which nothing was left to do
-        self._all_until = 0.0  # s on the monotonic clock: all files are looked at then
-        self._made: set[str] = set()  # the folders of renditions at the last look
-        self._changes = 0  # of the index, up to the last look
-        self._problems: dict[Parts, int] = {}  # how many a folder has
-        self._last_look: Look | None = None  # of the last pass
-        self._done: Look | None = None  # after which nothing was left to do
-        self._rest_until = 0.0  # s on the monotonic clock: nothing is to be done until then
-        self._pruned = -math.inf  # when, s on the monotonic clock
-        self._prunings = 0  # which are left to do
         self._round = PASS_SECONDS  # how long the next round of work takes
         self._is_stuck = False  # whether the last work was in vain
+        self._tidy: dict[Parts, Seen] = {}  # folders in which nothing was left to do
+        self._problems: dict[Parts, int] = {}  # how many a folder has
+        self._made: set[str] = set()  # the folders of renditions at the last look
+        self._changes = 0  # of the index, up to the last look
+        self._last_look: Look | None = None  # of the last pass
+        self._done: Look | None = None  # after which nothing was left to do
+        self._all_until = 0.0  # s on the monotonic clock: all files are looked at then
+        self._rest_until = 0.0  # s on the monotonic clock: nothing is to be done until then
         self._has_room = True  # whether the cache's budget lets pictures be made ahead
         self._measure_at = 0  # the number of renderings at which the cache is measured
-        # Renditions whose photo was gone at the last call of prune.
+        self._prunings = 0  # which are left to do
+        self._pruned = -math.inf  # when, s on the monotonic clock
+        # Renditions whose photo was gone then, and the files that were there.
         self._orphans: set[str] = set()
-        self._identities: set[str] = set()  # of the files that were there then
+        self._identities: set[str] = set()
 
     def want(self, files: Sequence[File]) -> None:
         """Have files read whole before all others: somebody waits for their checksums."""
@@ -5437,10 +5441,12 @@ class Upkeep:
         last = self._last_look
         if last is None or time.monotonic() > self._rest_until:
             return False
-        made = identity_of(self._cache / RENDITIONS_FOLDER)
-        if (made, self._index.changes) != (last.made, last.changes):
+        if self._index.changes != last.changes:
             return False
-        return all(identity_of(seen.path) == seen.stamp for seen in last.folders.values())
+        if identity_of(self._cache / RENDITIONS_FOLDER) != last.made:
+            return False
+        folders = last.folders.values()
+        return all(identity_of(seen.path) == seen.stamp for seen in folders)
 
     def _tend(self) -> bool:
         """Do all that there is to do; say whether nothing has changed since the last time."""
@@ -5517,7 +5523,8 @@ class Upkeep:
             # After a start it is enough that the index knows as many files as there are.
             if self._last_look:
                 self._prunings = 2
-        self._changes, self._made = changes, made
+        self._changes = changes
+        self._made = made
         learned = learned or set()
         seen: dict[Parts, Seen] = {}
         folders = self._library.walk(partial(self._as_seen, seen, learned))
@@ -5815,9 +5822,11 @@ class Upkeep:
 
     def located(self) -> list[str]:
         """Return the files whose place cannot be cut out, in natural order."""
-        files = files_of(self._library)
-        read = ((path, self._index.get(file.identity)) for path, file in files)
-        paths = [path for path, info in read if info and info.kind and info.place_kept]
+        paths = []
+        for path, file in files_of(self._library):
+            info = self._index.get(file.identity)
+            if info and info.kind and info.place_kept:
+                paths.append(path)
         return sorted(paths, key=natural)
 
     def problems(self) -> list[Problem]:
