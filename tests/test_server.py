@@ -688,5 +688,7 @@ def test_a_visitor_is_watching_until_the_connection_ends(
             leaves.socket.close()
             eventually(lambda: not looks[1]())
             assert looks[0]()
+            stays.send(ORIGINAL)  # who asks for more already is still there
+            assert looks[0]()
         finally:
             may_go_on.set()
