@@ -378,6 +378,7 @@ def test_a_full_disk_keeps_the_last_good_piece(
 
         full.setattr(os, "write", refuse)
         assert put(ben, "a.jpg", picture, MEGABYTE).status == 507
+    assert json.loads(put(ben, "a.jpg", picture, piece=b"").text) == {"offset": MEGABYTE}
     assert add(ben, "a.jpg", picture)["new"]
     assert (inbox / "a.jpg").read_bytes() == picture
 
