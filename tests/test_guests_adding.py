@@ -519,6 +519,21 @@ def test_a_share_takes_so_many_bytes_those_of_half_files_too(
     assert put(visitor, f"{prefix}/add/", "d.jpg", half, 2 * MEGABYTE).status == 403
 
 
+def test_a_file_for_which_there_was_no_name_counts_for_nothing(
+    visitor: Client,
+    link: Link,
+    library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(photos, "NAMES_TRIED", 2)
+    red = picture("red", tmp_path)
+    prefix = link("Trip")
+    assert put(visitor, f"{prefix}/add/", "red.jpg", red).status == 503
+    assert record(library) == {}
+    assert not list((library / "Trip").glob(".*"))
+
+
 def test_asking_where_to_go_on_leaves_no_file(
     visitor: Client, link: Link, library: Path
 ) -> None:

@@ -302,6 +302,15 @@ def test_the_day_of_use_is_noted_once_a_day(scene: Scene) -> None:
     assert scene.store.all() == []
 
 
+def test_a_photo_that_is_called_as_a_shared_album_was_is_not_shared(scene: Scene) -> None:
+    scene.share()
+    shutil.rmtree(scene.root / "Trip.private")
+    (scene.root / "Other.private" / "0.jpg").rename(scene.root / "Trip")
+    place = scene.folders.locate(("Trip",), photos.OWNER_PRINCIPAL)
+    assert place and place.file
+    assert scene.album() is None
+
+
 # Crashes
 
 KILLS = 200
