@@ -8271,8 +8271,11 @@ _UNSENT = re.compile(
 # Each of our statements ends with a semicolon or a brace, and so needs no line of its own.
 _LINES = re.compile(rb";?\n(?=})|(?<=[{};,])\n+|\n+(?=\n)")
 _SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)|;\n(?=})")
-# Spaces beside these signs: no text in a script has such.
-_SIGNS = re.compile(rb"(?<={) | (?=})| (=>|[=!]==|[=?:*<>]) ")
+# Spaces beside these signs: no text in a script has such, but for a comma before a value ($).
+_SIGNS = re.compile(
+    rb"(?<={) | (?=[{}])|(?<=,) (?!\$)|(?<=\w:) |"
+    rb" (=>|[=!]==|&&|\|\||\?\?=?|[-+<>]=|[-+/%](?= \w)|[=?:*<>]) "
+)
 _IMPORT = re.compile(rb'^import (\{ .+ \}) from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(
     rb"^export (?=(?:async )?(?:const|function|class) (\w+))", re.MULTILINE
@@ -8332,7 +8335,7 @@ class Statics:
             self.icons = tuple((name, "any") for name in own)
         content = b"".join(files.values())
         self.key = hashlib.blake2b(content, digest_size=6).hexdigest()
-        shared = b"{ datesScript, gridScript }"
+        shared = b"{ softScript, datesScript, gridScript }"
         page = joined_scripts(PAGE_SCRIPTS, files)
         files["page.js"] = page + b"export %b;\n" % shared
         # By the key, so that a browser never mixes two releases.

@@ -5,7 +5,7 @@ const REST = 500; // ms that a photo is looked at before its original is fetched
 const LARGE = 25e6; // bytes, more than which only somebody who zooms in wants
 const SLOW_LARGE = 3e6; // bytes, on a line that is slower than 4G
 
-const isBright = matchMedia("(dynamic-range: high)");
+const isBright = matchMedia("(dynamic-range:high)");
 let wait;
 
 function isWorthIt({ hdr, bytes }) {

@@ -6,7 +6,7 @@ const ROWS = 9000; // Firefox lays whatever comes after row 10,000 on one pile
 const times = (name) => (name.endsWith("p") ? 7 : name.endsWith("w") ? 2 : 0.5);
 const rows = (list) => [...list.children].reduce((sum, { className: name }) => sum + name.replace(/\D/g, "") * times(name), 0);
 
-const lists = (part) => [...part.querySelectorAll("ol, ul")];
+const lists = (part) => [...part.querySelectorAll("ol,ul")];
 const headingOf = (list) => list.previousElementSibling; // there is nothing else between lists
 const dateOf = (list) => headingOf(list)?.querySelector("time")?.dateTime || headingOf(list)?.id || "";
 
@@ -14,7 +14,7 @@ const dateOf = (list) => headingOf(list)?.querySelector("time")?.dateTime || hea
 // both pages stays together. Returns what was added: list items and headings.
 function join(part, other, rel) {
   if (!part || !other) return [];
-  const added = [...other.querySelectorAll("li, h2")];
+  const added = [...other.querySelectorAll("li,h2")];
   const [end, here, there] = rel === "next" ? ["append", lists(part).at(-1), lists(other)[0]] : ["prepend", lists(part)[0], lists(other).at(-1)];
   if (here && there && dateOf(here) === dateOf(there)) {
     if (dateOf(here)) headingOf(rel === "next" ? there : here).remove();

@@ -3,7 +3,7 @@
 //
 // Android tells by `contextmenu` that a finger rests, iPhones tell nothing: on a tile, a timer tells. In the viewer,
 // an iPhone's own menu stays, which alone leads to the phone's photos.
-import { calm } from "./transition.js";
+import { calm } from "./soft.js";
 
 const LONG = 500; // ms, as phones have it
 const SLOP = 10; // CSS pixels that a finger trembles

@@ -17,7 +17,7 @@ for (const button of document.querySelectorAll("[data-share]")) {
     if (navigator.share) return navigator.share(shared).catch(() => {}); // the visitor closed the sheet
     await copy(shared.url, button);
     button.focus();
-    const said = button.closest("dialog, main").querySelector("[role=status]");
+    const said = button.closest("dialog,main").querySelector("[role=status]");
     said.textContent = button.dataset.copied;
     said.classList.add("shown");
     setTimeout(() => {

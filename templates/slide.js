@@ -98,9 +98,7 @@ function fit(slide, { style }, wide, high) {
 
 // Lays a picture over what the frame has, as soon as the picture is there.
 export function show(frame, address, alt) {
-  const image = create("img", { className: "over", alt, draggable: false });
-  image.dataset.retry = "";
-  image.src = address;
+  const image = Object.assign(poster(address, alt), { className: "over", draggable: false });
   frame.append(image);
   return new Promise((resolve) => {
     image.onload = async () => {

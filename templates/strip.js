@@ -1,7 +1,7 @@
 // The row of slides, one for each item, in which a finger or an arrow goes from one to the next.
 import { grid } from "./grid.js";
 import { fill, outline, slideOf } from "./slide.js";
-import { calm } from "./transition.js";
+import { calm } from "./soft.js";
 
 export class Strip {
   // Where the items come from; which one is on screen, and which one is on its way.

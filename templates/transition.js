@@ -1,5 +1,6 @@
 // What moves between two states of the page, where the browser can and the visitor has not asked for less motion.
-export const calm = matchMedia("(prefers-reduced-motion: reduce)");
+import { calm } from "./soft.js";
+
 const can = () => document.startViewTransition && !calm.matches && !document.hidden;
 
 // Moves from what is on screen to what `update` makes of it. Who opens the next thing meanwhile skips the rest.

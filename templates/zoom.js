@@ -100,13 +100,13 @@ export class Zoom {
   }
 
   #mouse(event) {
-    return !this.touched && !event.target.closest("video, button, a");
+    return !this.touched && !event.target.closest("video,button,a");
   }
 
   #down(event) {
     this.touched = event.pointerType === "touch";
     this.#presses += 1;
-    if (event.target.closest("video, button, a") || event.button) return;
+    if (event.target.closest("video,button,a") || event.button) return;
     this.#fingers.set(event.pointerId, event);
     if (event.pointerType === "mouse" && this.scale > 1) this.area.setPointerCapture(event.pointerId);
     this.#begin(event.timeStamp);
