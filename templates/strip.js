@@ -8,6 +8,8 @@ export class Strip {
   source = grid;
   at = -1;
   #target;
+  // Steps that lead to a page which is still on its way.
+  #owed = 0;
 
   // `on`: arrive(slide), when another slide has come on screen; change(), when slides were added around it
   constructor(dialog, on) {
@@ -52,6 +54,8 @@ export class Strip {
   begin(link) {
     this.#sync();
     this.at = -1;
+    this.#target = undefined;
+    this.#owed = 0;
     this.show(link.slide);
   }
 
@@ -61,17 +65,25 @@ export class Strip {
 
   // The slide that is on its way counts, so that two presses turn two photos.
   turn(step, smooth) {
-    const from = this.#target ?? this.at;
-    const next = Math.min(Math.max(from + step, 0), this.slides.length - 1);
-    if (next === this.at && this.#target === undefined) return;
     const isAlone = this.#target === undefined;
+    const wanted = (this.#target ?? this.at) + this.#owed + step;
+    const next = Math.min(Math.max(wanted, 0), this.slides.length - 1);
+    this.#owed = Number.isFinite(step) ? wanted - next : 0;
+    if (this.#owed) this.more(this.#owed > 0 ? "next" : "prev");
+    if (next === this.at && isAlone) return;
     this.#target = next;
     this.#jump(next, smooth && isAlone && Math.abs(step) === 1);
   }
 
   // Fetches the page before (prev) or after (next).
-  more(rel) {
-    return this.source.more(rel).then(() => this.#sync(), () => {}); // without a network, what is there has to do
+  async more(rel) {
+    const count = this.slides.length;
+    await this.source.more(rel).catch(() => {}); // without a network, what is there has to do
+    this.#sync();
+    const owed = this.#owed;
+    if (owed > 0 !== (rel === "next")) return;
+    this.#owed = 0;
+    if (this.dialog.open && this.slides.length > count) this.turn(owed);
   }
 
   // Gives each link of the source its slide, in the same order.
@@ -85,8 +97,10 @@ export class Strip {
     if (this.at < 0 || !this.dialog.open) return;
     const to = (this.#target ?? this.at) + before.length;
     this.at += before.length;
-    this.#target = undefined;
-    if (before.length) this.#jump(to);
+    if (before.length) {
+      this.#target = undefined;
+      this.#jump(to);
+    }
     this.on.change();
   }
 

@@ -41,6 +41,7 @@ const address = new Address({ links: () => strip.source.links, open, shut });
 const titleBefore = document.title;
 const { album: start } = (photoPage ?? grid.list).dataset; // the first page that has photos
 let idle;
+let early; // keys that were pressed while the viewer opens
 
 // --- Going through them
 
@@ -88,6 +89,8 @@ function open(link) {
   dialog.classList.remove("bare");
   strip.begin(link);
   wake();
+  early?.forEach((key) => keys[key]());
+  early = undefined;
 }
 
 function shut() {
@@ -119,6 +122,7 @@ grid.list?.addEventListener("click", (event) => {
   event.preventDefault();
   if (event.detail > 1) return; // the second of a double click
   strip.take(grid);
+  early ??= [];
   address.enter(link.href);
   const start = () => {
     open(link);
@@ -219,12 +223,13 @@ function wake() {
 
 dialog.addEventListener("click", (event) => actions[event.target.closest("[data-do]")?.dataset.do]?.());
 document.addEventListener("keydown", (event) => { // not of the dialog: a button that vanishes leaves the focus nowhere
-  if (!dialog.open || event.altKey || event.ctrlKey || event.metaKey || part("[data-help]").open || sheet.open) return;
+  if (!(dialog.open || early) || event.altKey || event.ctrlKey || event.metaKey || part("[data-help]").open || sheet.open) return;
   wake();
-  const hasKeysOfItsOwn = event.key === " " ? "button, a, select, video" : "select, video";
+  const hasKeysOfItsOwn = event.key === " " ? "button,a,select,video" : "select,video";
   if (!keys[event.key] || event.target.closest(hasKeysOfItsOwn)) return;
   event.preventDefault();
-  keys[event.key]();
+  if (early) early.push(event.key);
+  else keys[event.key]();
 });
 dialog.addEventListener("cancel", (event) => {
   if (event.target !== dialog) return; // the list of keys closes by itself
@@ -240,6 +245,7 @@ part("[data-do=full]").hidden = !document.fullscreenEnabled;
 
 async function begin() {
   const isFrame = new URLSearchParams(location.search).has("slideshow");
+  if (photoPage) early = [];
   if (photoPage) strip.source = await Grid.open(photoPage.dataset.back);
   else if (isFrame && !grid.links.length) strip.source = await Grid.open(start);
   const { links } = strip.source;
@@ -251,4 +257,4 @@ async function begin() {
   if (isFrame) player.start();
 }
 
-begin().catch(() => {}); // the page is complete without it
+begin().catch(() => {}).then(() => (early = undefined)); // the page is complete without it
