@@ -25,18 +25,20 @@ export class Address {
   }
 
   // Names the item that has come on screen.
-  show(href) {
+  show(link) {
+    this.link = link;
     try {
-      if (this.follows) history.replaceState(history.state, "", href);
+      if (this.follows) history.replaceState(history.state, "", link.href);
     } catch {} // Safari allows a hundred in ten seconds
   }
 
-  // Goes to where the visitor came from. Where that is the album below, `popstate` closes the viewer.
+  // Goes to where the visitor came from. Where that is the album below, `popstate` closes the viewer; an album that is
+  // fetched is told which item was on screen.
   leave() {
     if (history.state?.viewer) {
       if (!this.#isLeaving) history.back();
       this.#isLeaving = true;
-    } else if (photoPage) location.href = photoPage.dataset.back;
+    } else if (photoPage) location.href = `${this.link.parentNode.page ?? photoPage.dataset.back}#${this.link.pathname}`;
     else this.viewer.shut();
   }
 

@@ -78,7 +78,7 @@ export class Grid {
     const items = join(this.list, list, rel);
     if (rel === "next") this.pages += 1;
     else if (list) this.list.dataset.first = list.dataset.first;
-    for (const item of [...added, ...items]) item.dispatchEvent(new Event("grown", { bubbles: true }));
+    for (const item of [...added, ...items]) Object.assign(item, { page: address }).dispatchEvent(new Event("grown", { bubbles: true }));
     return items.length;
   }
 

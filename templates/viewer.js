@@ -55,7 +55,7 @@ function arrive(slide) {
   slide.ready?.then((isLarger) => isLarger && strip.here === slide && aim());
   brighten(slide, () => dialog.open && strip.here === slide);
   tell();
-  address.show(slide.link.href);
+  address.show(slide.link);
   details.take(slide.link.href);
 }
 
@@ -241,9 +241,14 @@ dialog.addEventListener("cancel", (event) => {
 for (const name of ["pointermove", "pointerdown"]) dialog.addEventListener(name, wake);
 part("[data-do=full]").hidden = !document.fullscreenEnabled;
 
-// --- The page of a photo, and an album as a photo frame
+// --- The page of a photo, an album to which somebody comes from there, and an album as a photo frame
 
 async function begin() {
+  const last = grid.links.find(({ pathname }) => location.hash === `#${pathname}`);
+  if (last) {
+    history.replaceState(null, "", location.href.split("#")[0]);
+    comeBack(last);
+  }
   const isFrame = new URLSearchParams(location.search).has("slideshow");
   if (photoPage) early = [];
   if (photoPage) strip.source = await Grid.open(photoPage.dataset.back);

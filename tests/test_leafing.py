@@ -146,3 +146,34 @@ def test_a_page_that_comes_between_two_presses_takes_none_of_them(
         {PRESS}
     }}""")
     rests_at(page, 100)
+
+
+@pytest.mark.parametrize(
+    ("opened", "key", "left", "number"),
+    [
+        ("150", "ArrowRight", "151", 2),
+        ("199", "ArrowRight", "201", 3),
+        ("102", "ArrowLeft", "099", 1),
+    ],
+)
+def test_from_the_page_of_a_photo_the_way_out_leads_to_that_photo_in_its_album(
+    server: Server,
+    open_window: Callable[..., Any],
+    opened: str,
+    key: str,
+    left: str,
+    number: int,
+) -> None:
+    page = open_window(server.address)
+    page.goto(f"/album/Long/{opened}.jpg")
+    rests_opened(page)
+    for name in range(int(opened), int(left), 1 if key == "ArrowRight" else -1):
+        page.keyboard.press(key)
+        rests_at(page, name + (1 if key == "ArrowRight" else -1))
+    page.keyboard.press("Escape")
+    query = f"?page={number}" if number > 1 else ""
+    page.wait_for_url(f"**/album/Long/{query}")
+    there = page.locator(f".grid a[href$='/{left}.jpg']")
+    eventually(lambda: there.evaluate("link => link === document.activeElement"))
+    box = there.bounding_box()
+    assert 0 <= box["y"] < box["y"] + box["height"] <= 900
