@@ -2167,6 +2167,7 @@ class AlbumText(NamedTuple):
     cover: str = ""  # a file name
     is_sorted_by_name: bool = False
     problem: str = ""  # for the owner
+    name: str = ALBUM_TEXT  # in whichever case the file has it
     written: str = ""  # as `text_stamp` tells; '': there is none
 
 
@@ -2353,11 +2354,15 @@ def text_stamp(text: File) -> str:
 
 
 def _text_of(files: Mapping[str, File]) -> AlbumText:
-    text = files.get(ALBUM_TEXT)
+    # Editors of phones begin a name with a capital. Of several files, album.txt is the last.
+    names = [name for name in files if name.casefold() == ALBUM_TEXT]
+    name = max(names, default=ALBUM_TEXT)
+    text = files.get(name)
     # A link may lead to the words of another album, which not everybody may read.
     if text is None or text.keywords is not NO_KEYWORDS:
         return AlbumText()
-    return read_album_text(text.path, files)._replace(written=text_stamp(text))
+    words = read_album_text(text.path, files)
+    return words._replace(name=name, written=text_stamp(text))
 
 
 def default_circumstances() -> Circumstances:
@@ -3281,6 +3286,11 @@ def file_now(name: str, folder: str) -> File:
     return replace(ABSENT_FILE, name=name)
 
 
+def is_rewritten(text: AlbumText, folder: str) -> bool:
+    """Say whether an album.txt is no longer as it was when it was read."""
+    return text_stamp(file_now(text.name, folder)) != text.written
+
+
 class KeptFiles(Mapping[str, File]):
     """Files of which the names are known: each is looked at on disk when somebody asks for it."""
 
@@ -3337,8 +3347,8 @@ class KeptFolder(Folder):
 
     def may_differ(self) -> bool:
         has_files = bool(self.files or self.others)
-        is_as_written = text_stamp(file_now(ALBUM_TEXT, self.path)) == self.text.written
-        return not is_as_written or (has_files and not self.is_large)
+        is_changed = is_rewritten(self.text, self.path)
+        return is_changed or (has_files and not self.is_large)
 
     def plain_names(self) -> dict[str, str]:
         return {name: name for name in (*self.files, *self.others)}
@@ -3378,9 +3388,9 @@ class Summaries:
         """Return where the summary of a folder is kept."""
         return self._cache / f"summary-{stamp.inode:x}"
 
-    def _seal(self, parts: Parts, state: Key, written: str, content: bytes) -> bytes:
-        """Return the seal of a summary of a folder by its `exact_identity`, and its `text_stamp`."""
-        head = json.dumps([*self._basis, *parts, *state, written])
+    def _seal(self, parts: Parts, state: Key, content: bytes) -> bytes:
+        """Return the seal of a summary of a folder by its `exact_identity`."""
+        head = json.dumps([*self._basis, *parts, *state])
         return hmac.digest(self._key, head.encode("ascii") + content, "sha256")
 
     def recall(self, parts: Parts) -> KeptFolder | None:
@@ -3394,11 +3404,12 @@ class Summaries:
                 content = file.read(SUMMARY_BYTES)
         except OSError:
             return None
-        written = text_stamp(file_now(ALBUM_TEXT, path))
-        expected = self._seal(parts, exact_identity(status), written, content)
+        expected = self._seal(parts, exact_identity(status), content)
         if not hmac.compare_digest(seal, expected):
             return None
         summary = summary_from(json.loads(content))
+        if is_rewritten(summary.text, path):
+            return None
         albums = (os.path.join(path, name) for name in summary.albums)
         if any(map(os.path.islink, albums)):  # whatever the summary may say
             return None
@@ -3415,7 +3426,7 @@ class Summaries:
         text = json.dumps(summary._asdict(), default=str)
         content = text.encode()
         state = *stamp, changed  # the ctime is set by each change, the mtime is not
-        seal = self._seal(parts, state, summary.text.written, content)
+        seal = self._seal(parts, state, content)
         with suppress(OSError):  # such as of a cache that is full, or read only
             file = self._file(stamp)
             file.write_bytes(seal + content)  # of half of which the seal is not valid
@@ -5808,7 +5819,7 @@ class Upkeep:
     def _problems_in(self, folder: Folder) -> Iterator[tuple[str, str]]:
         """Yield names and reasons; the folder itself has the name ''."""
         yield "", folder.problem
-        yield ALBUM_TEXT, folder.text.problem
+        yield folder.text.name, folder.text.problem
         for name, file in folder.files.items():
             info = self._index.get(file.identity, once=True)
             if self._library.rests(file):
@@ -5843,7 +5854,7 @@ class Upkeep:
         """Return the names of what is not shown, by what it is."""
         skipped: dict[Skipped, list[str]] = {kind: [] for kind in Skipped}
         for _, folder in self._library.walk():
-            for name in folder.skipped.keys() - OWN_NAMES:
+            for name in folder.skipped.keys() - OWN_NAMES - {folder.text.name}:
                 skipped[folder.skipped[name]].append(name)
             for name, file in folder.files.items():
                 info = self._index.get(file.identity)

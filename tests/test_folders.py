@@ -95,12 +95,13 @@ def test_an_endless_album_txt_is_read_up_to_a_limit(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["album.txt", "Album.txt", "ALBUM.TXT"])
 def test_an_album_shows_what_its_album_txt_says_now(
-    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     # On a busy machine the folder's listing is certain before the words are written in place.
     monkeypatch.setattr(photos, "LISTING_SECONDS", 0.0)
-    album_text = library / "Trip" / "album.txt"
+    album_text = library / "Trip" / name
     album_text.write_text("Thailand\nIt rained.\none.jpg: The first day")
     opened = quiet()
     album = look(opened, "Trip")
@@ -128,6 +129,17 @@ def test_what_album_txt_says_of_a_photo_that_was_made_private_is_shown_to_nobody
         "It rained.",
         [""],
     )
+
+
+def test_of_texts_whose_names_differ_in_case_album_txt_goes_first(
+    library: Path, quiet: Open
+) -> None:
+    opened = quiet()
+    for name in ("ALBUM.TXT", "Album.txt", "album.txt"):
+        (library / "Trip" / name).write_text(f"From {name}")
+        assert look(opened, "Trip").title == f"From {name}"
+    (library / "Trip" / "album.txt").unlink()
+    assert look(opened, "Trip").title == "From Album.txt"
 
 
 def test_a_caption_in_album_txt_goes_before_that_of_the_file(

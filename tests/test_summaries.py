@@ -247,10 +247,16 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
     return request.param
 
 
+@pytest.fixture(params=["album.txt", "Album.TXT"])
+def words(world: World, request: pytest.FixtureRequest) -> Path:
+    """The file with the words of an album, which phones write with a capital."""
+    return world.root / "Trip" / request.param
+
+
 @pytest.fixture
-def worded(world: World, size: int) -> photos.Library:
+def worded(world: World, size: int, words: Path) -> photos.Library:
     """The same server, where one of the albums has words of its own."""
-    (world.root / "Trip" / "album.txt").write_text("Before")
+    words.write_text("Before")
     world.settle()
     library = world.open()
     learn(library)
@@ -366,12 +372,12 @@ def test_what_was_hidden_until_a_day_is_private_after_it(world: World, size: int
 
 
 def test_the_words_of_an_album_count_at_its_next_page_although_no_folder_tells_of_them(
-    world: World, worded: photos.Library
+    world: World, worded: photos.Library, words: Path
 ) -> None:
     again = world.open()
     assert look(again, "Trip").title == look(worded, "Trip").title == "Before"
     assert ("Trip",) in kept(worded) and ("Trip",) in kept(again)
-    (world.root / "Trip" / "album.txt").write_text("Afterwards")
+    words.write_text("Afterwards")
     for library in (*world.opened, world.open()):
         assert look(library, "Trip").title == "Afterwards"
 
@@ -504,13 +510,13 @@ def test_a_running_server_sees_new_names_in_a_folder_whose_time_was_set_back(
 
 
 def test_an_album_with_words_of_its_own_has_a_summary_too(
-    world: World, worded: photos.Library
+    world: World, worded: photos.Library, words: Path
 ) -> None:
     assert ("Trip",) in kept(worded)
     library = world.open()
     assert look(library, "Trip").title == "Before"
     assert ("Trip",) in kept(library)
-    (world.root / "Trip" / "album.txt").write_text("Afterwards")
+    words.write_text("Afterwards")
     look(library := world.open(), "Trip")
     assert ("Trip",) not in kept(library)
 
