@@ -126,6 +126,7 @@ async function work() {
 input.multiple = true;
 input.required = false;
 input.classList.add("unseen");
+input.labels[0].classList.add("button");
 for (const part of form.querySelectorAll("[data-only]")) part.hidden = part.dataset.only === "plain";
 input.addEventListener("change", () => {
   for (const file of input.files) {

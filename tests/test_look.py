@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browsing import eventually_told
-from conftest import DESKTOP, PHONE, set_up
+from conftest import DESKTOP, PHONE, log_in, set_up
 from drawing import draw, exif
 from processes import Server, eventually
 
@@ -154,10 +154,13 @@ def test_days_are_in_the_order_of_the_visitors_country(
 ) -> None:
     make_album(tmp_path / "Album" / "Trip", USUAL)
     page = open_site(locale=locale)
-    for path in ("/", "/album/Trip/"):
+    photos.main(["--library", str(tmp_path / "Album"), "share", "Trip", "--for", "Tom"])
+    page.goto("/login")
+    log_in(page)
+    for path in ("/", "/album/Trip/", "/shares"):
         page.goto(path, wait_until="networkidle")
-        for shown in page.locator("time").all_inner_texts():
-            assert re.fullmatch(day, shown), (path, shown)
+        days = page.locator("time").all_inner_texts()
+        assert days and all(re.fullmatch(day, shown) for shown in days), (path, days)
 
 
 def test_the_links_to_many_years_stay_on_one_line(

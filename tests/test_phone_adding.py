@@ -186,3 +186,19 @@ def test_what_takes_a_photo_back_stands_below_its_date(
     button.wait_for()
     date = guest.locator(".panel time").bounding_box()
     assert button.bounding_box()["x"] == date["x"] > 0
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_there_is_one_button_to_choose_photos_with(
+    server: Server, open_window: Callable[..., Any], has_scripts: bool
+) -> None:
+    prefix = invite(server, "Party")
+    closed = (f"{prefix}add/",)
+    guest = open_window(
+        server.address, closed=closed, java_script_enabled=has_scripts, **PHONE
+    )
+    guest.goto(f"{prefix}add/", wait_until="networkidle")
+    field = guest.get_by_label("Choose photos and films")
+    assert field.bounding_box()["width"] > 100 or has_scripts
+    label = guest.locator("label[for=photo]").bounding_box()
+    assert (label["height"] >= 44) == has_scripts

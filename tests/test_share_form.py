@@ -132,8 +132,8 @@ def test_the_end_of_a_link_is_a_date_as_its_reader_writes_it(
     said = form.format(share.until, MONTHS[share.until.month - 1])
     for address in ("/shares", answer.headers["location"]):
         page = owner.get(address, Accept_Language=language).text
-        assert said in page
-        assert share.until.isoformat() not in page
+        assert said in re.sub(r"</?time[^>]*>", "", page)
+        assert share.until.isoformat() not in re.sub(r"<[^>]+>", "", page)
 
 
 @pytest.mark.parametrize("days", ["1", "forever"])
