@@ -68,7 +68,7 @@ export class Strip {
     const isAlone = this.#target === undefined;
     const wanted = (this.#target ?? this.at) + this.#owed + step;
     const next = Math.min(Math.max(wanted, 0), this.slides.length - 1);
-    this.#owed = Number.isFinite(step) ? wanted - next : 0;
+    this.#owed = isFinite(step) ? wanted - next : 0;
     if (this.#owed) this.more(this.#owed > 0 ? "next" : "prev");
     if (next === this.at && isAlone) return;
     this.#target = next;

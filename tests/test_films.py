@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -371,6 +372,19 @@ def test_a_film_of_more_than_an_hour_says_so(
     assert "1:02:05" in visitor.get("/album/Long/film.mp4").text
     [item] = json.loads(visitor.get("/api/album/Long").body)["items"]
     assert visitor.get(item["thumbnails"]["640"]).status == 200
+
+
+@pytest.mark.whole
+def test_a_film_is_a_video_to_those_who_cannot_see_it(
+    ffmpeg: str, library: Path, visitor: Client, patient: None
+) -> None:
+    draw(library / "Sea" / "photo.jpg", exif=exif("2024:05:06 12:00:00"))
+    short = ("-f", "lavfi", "-i", "color=c=red:s=64x48:d=1", *YUV)
+    make(library / "Sea" / "VID_20240506_130000.mp4", *short)
+    alts = re.findall(r'alt="(.+? in .+?)"', visitor.get("/album/Sea/").text)
+    assert alts == ["Photo in Sea, 6 May 2024", "Video in Sea, 6 May 2024"]
+    page = visitor.get("/album/Sea/VID_20240506_130000.mp4").text
+    assert 'aria-label="Video in Sea, 6 May 2024"' in page
 
 
 # When it was taken

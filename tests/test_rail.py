@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,26 @@ def test_a_press_beside_the_bars_leads_to_the_nearest_month_after_the_keyboard(
     page.mouse.down()
     page.mouse.up()
     page.wait_for_url("**/timeline/2020/04/")
+
+
+LABELS = """() => [...document.querySelectorAll(".rail [data-year]")].map(bar => {
+    const {left} = bar.getBoundingClientRect();
+    return [left, left + parseFloat(getComputedStyle(bar, "::after").width)];
+})"""
+
+
+def test_years_below_the_rail_do_not_lie_on_each_other_in_large_text(
+    tmp_path: Path, serve: Callable[[Path], Server], open_window: Callable[..., Any]
+) -> None:
+    for year in range(2010, 2020):
+        block = exif(f"{year}:05:06 10:00:00")
+        draw(tmp_path / "Album" / "Years" / f"{year}.jpg", (90, 60), exif=block)
+    server = serve(set_up(tmp_path / "Album"))
+    eventually(lambda: b'"width": 0' not in server.get("/api/album/Years")[2])
+    page = open_window(server.address, **PHONE)
+    page.goto("/timeline/")
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    labels = page.evaluate(LABELS)
+    assert len(labels) > 5
+    for (_, right), (left, _) in pairwise(labels):
+        assert 0 < right <= left
