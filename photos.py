@@ -8284,7 +8284,7 @@ _LINES = re.compile(rb";?\n(?=})|(?<=[{};,])\n+|\n+(?=\n)")
 _SPARE = re.compile(rb"(?<=[{};,:])[ \n]+|[ \n]+(?={)|;\n(?=})")
 # Spaces beside these signs: no text in a script has such, but for a comma before a value ($).
 _SIGNS = re.compile(
-    rb"(?<={) | (?=[{}])|(?<=,) (?!\$)|(?<=\w:) |"
+    rb"(?<={) | (?=[{}])|(?<=,) (?!\$)|(?<=\w:) |(?<=if) (?=\()|"
     rb" (=>|[=!]==|&&|\|\||\?\?=?|[-+<>]=|[-+/%](?= \w)|[=?:*<>]) "
 )
 _IMPORT = re.compile(rb'^import (\{ .+ \}) from "\./(\w+)\.js";$', re.MULTILINE)

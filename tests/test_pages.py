@@ -476,7 +476,7 @@ def test_spaces_beside_signs_are_not_sent_and_all_texts_are() -> None:
     sent_script = photos._SIGNS.sub(rb"\1", photos._LINES.sub(b"", script))
     assert sent_script == b"a=()=>{return b===1?{c}:{d:`${e<f} `}}"
     sent_more = photos._SIGNS.sub(rb"\1", photos._LINES.sub(b"", more))
-    assert sent_more == b"if (a&&b??c){d+=e - -f/2;g(h,`${i}, ${j} / ${k}`)}"
+    assert sent_more == b"if(a&&b??c){d+=e - -f/2;g(h,`${i}, ${j} / ${k}`)}"
     for path in Path(photos.__file__).with_name("templates").glob("*.js"):
         script = photos._UNSENT.sub(b"", path.read_bytes())
         fewer = photos._SIGNS.sub(rb"\1", photos._LINES.sub(b"", script))
