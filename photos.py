@@ -6759,7 +6759,7 @@ class Guests:
         if place and place.file:
             place = None
         is_itself = place and self._folder_id(place) == (share.device, share.inode)
-        if place and is_itself and share.path in ("", "/".join(place.parts)):
+        if place and is_itself and share.path == "/".join(place.parts):
             return place
         leave_to_thread()
         if not is_itself:

@@ -268,6 +268,21 @@ def test_a_share_of_an_older_version_keeps_its_album_and_learns_its_path(
     assert scene.store.all()[0].path == "Trip.private"
 
 
+def test_a_share_of_an_older_version_learns_its_path_while_its_album_is_there(
+    scene: Scene,
+) -> None:
+    """Over plain HTTP no browser says that it goes on from a page, so that no use is noted."""
+    (scene.root / "Trip.private").rename(scene.root / "Trip")
+    share = scene.share()
+    content = json.loads(scene.file.read_text())
+    del content["shares"][share.id]["path"]
+    scene.file.write_text(json.dumps(content))
+    assert scene.album() == "Trip"
+    draw(scene.root / "Trip.private" / "secret.jpg")
+    shutil.move(scene.root / "Trip", scene.root.parent / "away")
+    assert scene.album() is None
+
+
 def test_another_folder_with_the_number_of_one_deleted_is_not_shared(scene: Scene) -> None:
     share = scene.share()
     shutil.rmtree(scene.root / "Trip.private")
