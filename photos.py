@@ -1254,7 +1254,9 @@ def parse_name(name: str) -> Name:
     # One by one: strangers may ask for a name of many dots, and to fold what follows takes long.
     pieces = list(map(_folded, name))
     for at, piece in enumerate(pieces):
-        if not (re.match(_DOTS, piece) and _KEYWORD.match("".join(pieces[at:]))):
+        # With its accent, a letter behind a keyword is another one.
+        text = normalize("NFC", "".join(pieces[at:]))
+        if not (re.match(_DOTS, piece) and _KEYWORD.match(text)):
             continue
         text = _folded(name[at:])
         if _KEYWORD.match(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from unicodedata import normalize
 
 import pytest
 from hypothesis import example, given, settings
@@ -323,6 +324,15 @@ def test_a_name_without_a_keyword_is_public(name: str) -> None:
     ):
         assert parse_name(name).keywords == Keywords()
         assert openers(name) == EVERYBODY
+
+
+@pytest.mark.parametrize("name", ["Chợ.privateị", "Chợ.privateị.hidden", "Chợ.inboxḱ"])
+def test_a_name_means_the_same_however_its_accents_are_written(name: str) -> None:
+    """macOS writes letter and accent apart: folded one by one, the letter ended the keyword."""
+    apart = parse_name(normalize("NFD", name))
+    assert apart.keywords == parse_name(normalize("NFC", name)).keywords
+    assert apart.keywords.visibility == Visibility.PRIVATE
+    assert normalize("NFC", apart.title) == "Chợ"
 
 
 @pytest.mark.parametrize("text", ["。", ".", "é.", ".a", ".\u200b"])
