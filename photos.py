@@ -1181,15 +1181,12 @@ class Name(NamedTuple):
 
 
 # After `_folded`; a Turkish keyboard writes PRİVATE and prıvate.
-_DOTS, _I = (
-    "[.\N{IDEOGRAPHIC FULL STOP}]++",
-    "(?:i\u0307?|\N{LATIN SMALL LETTER DOTLESS I})",
-)
+_I = "(?:i\u0307?|\N{LATIN SMALL LETTER DOTLESS I})"
+_DOTS = "[.\N{IDEOGRAPHIC FULL STOP}]++"
+_WORDS = rf"{_DOTS}(?:(?P<private>pr{_I}vate)|(?P<hidden>h{_I}dden)|(?P<inbox>{_I}nbox))"
 # A Latin letter behind it makes another word: Trip.privateer. Letters of other scripts do not:
 # Japanese copies are called `Trip.privateのコピー`.
-_KEYWORD = re.compile(
-    rf"{_DOTS}(?:(?P<private>pr{_I}vate)|(?P<hidden>h{_I}dden)|(?P<inbox>{_I}nbox))(?![a-z\u00df-\u024f])"
-)
+_KEYWORD = re.compile(rf"{_WORDS}(?![a-z\u00df-\u024f])")
 _PEOPLE = re.compile(r"(?:\+[^+\s]+)+")
 _UNTIL = re.compile(r"-until-(\d{4}-\d\d-\d\d)(?!\d)", re.ASCII)
 UNTIL_LENGTH = len("-until-2026-12-31")
@@ -1254,10 +1251,9 @@ def parse_name(name: str) -> Name:
     # One by one: strangers may ask for a name of many dots, and to fold what follows takes long.
     pieces = list(map(_folded, name))
     for at, piece in enumerate(pieces):
-        # With its accent, a letter behind a keyword is another one.
-        text = normalize("NFC", "".join(pieces[at:]))
-        if not (re.match(_DOTS, piece) and _KEYWORD.match(text)):
+        if not (re.match(_DOTS, piece) and re.match(_WORDS, "".join(pieces[at:]))):
             continue
+        # As a whole, since what follows may change the letter behind the word.
         text = _folded(name[at:])
         if _KEYWORD.match(text):
             keywords, rest = _parse_keywords(text)

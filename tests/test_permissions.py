@@ -335,6 +335,11 @@ def test_a_name_means_the_same_however_its_accents_are_written(name: str) -> Non
     assert normalize("NFC", apart.title) == "Chợ"
 
 
+def test_a_keyword_is_seen_though_marks_stand_between_a_letter_and_its_accent() -> None:
+    name = parse_name("Trip.privatex\u0345\u0307.hidden")
+    assert (name.title, name.keywords.visibility) == ("Trip", Visibility.PRIVATE)
+
+
 @pytest.mark.parametrize("text", ["。", ".", "é.", ".a", ".\u200b"])
 def test_a_name_of_many_dots_is_folded_a_few_times(
     text: str, monkeypatch: pytest.MonkeyPatch
