@@ -6793,9 +6793,8 @@ class Guests:
     def _folder_of(self, place: Place) -> Fields:
         """Return what a share keeps of its album: the address, and what tells the folder from others."""
         marks = tuple(itertools.islice(self._marks(place.parts), MARKS))
-        device, inode = self._folder_id(
-            place
-        )  # 0: the folder was moved while that was read
+        # After the marks: 0 where the folder was moved while those were read.
+        device, inode = self._folder_id(place)
         return {
             "album": "/".join(place.address),
             "path": "/".join(place.parts),
