@@ -7824,7 +7824,7 @@ class Incoming:
         if 0 < upload.modified < time.time() + DAY_SECONDS:
             os.utime(path, (time.time(), upload.modified))
         info = self._library.look_into(path)
-        if info.kind not in (PHOTO, VIDEO) or info.problem:
+        if info.kind not in (PHOTO, VIDEO) or (info.problem and not info.partial):
             raise Unwanted(info.problem or "This is neither a photo nor a film.")
         if self._is_in(upload.folder, path):
             return Added(upload.name, is_new=False)

@@ -167,6 +167,12 @@ def test_what_the_site_cannot_show_is_refused_and_leaves_nothing(
     assert not (guest.album.parent / ".photos" / "added.json").exists()
 
 
+def test_a_film_whose_end_is_missing_is_added_as_a_photo_is(guest: Guest) -> None:
+    """It is shown as far as it goes, and may be all that there is of it."""
+    assert guest.add("VID_1.mov", film() + b"\0\1\0\0mdat").status == 200
+    assert guest.left() == {"VID_1.mov"}
+
+
 def test_a_recorded_voice_is_refused_though_it_begins_like_a_film(guest: Guest) -> None:
     assert guest.add("Voice 1.m4a", film()).status == 422
     assert guest.left() == set()
