@@ -1250,9 +1250,14 @@ def parse_name(name: str) -> Name:
         return Name(whole)
     # One by one: strangers may ask for a name of many dots, and to fold what follows takes long.
     pieces = list(map(_folded, name))
+    left = -1
     for at, piece in enumerate(pieces):
-        if not (re.match(_DOTS, piece) and re.match(_WORDS, "".join(pieces[at:]))):
+        rest = "".join(pieces[at:])
+        word = re.match(_DOTS, piece) and re.match(_WORDS, rest)
+        # Each of some dots in a row leads to the same word.
+        if not word or len(rest) - word.end() == left:
             continue
+        left = len(rest) - word.end()
         # As a whole, since what follows may change the letter behind the word.
         text = _folded(name[at:])
         if _KEYWORD.match(text):
