@@ -88,6 +88,7 @@ def test_the_owners_front_page_alone_says_what_waits(
 def test_a_notice_goes_when_there_is_nothing_to_do_any_more(
     site: photos.Site, library: Path, user: Client
 ) -> None:
+    photos.UserStore(library / ".photos").make_owner("anna")
     file = next(file for path, file in photos.files_of(site._library) if "one.jpg" in path)
     site._library.damaged.note(file.identity, 1)
     site._library.is_full = True
