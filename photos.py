@@ -8925,7 +8925,7 @@ class Guard:
             except PhotosError as error:
                 return self._refuse(route, visit, error)
 
-        self._app.route(route.rule, route.method, guarded)
+        self._app.route(route.rule, route.method, guarded, skip=True)
 
     def _receive(self) -> Visit:
         """Find out who asks, and in which language."""
@@ -10478,11 +10478,11 @@ class Channel(waitress.channel.HTTPChannel):
             self.write_soon(block)
 
     def _send_at_once(self, data: Any) -> int:
-        """Send of a large block what the network takes now; return how many bytes.
+        """Send of a block what the network takes now; return how many bytes.
 
         Otherwise it would be copied twice on its way.
         """
-        if not isinstance(data, bytes) or len(data) < SMALL_BYTES:
+        if not isinstance(data, bytes):
             return 0
         with self.outbuf_lock:
             if self.total_outbufs_len or not self.connected:
