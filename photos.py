@@ -9669,7 +9669,11 @@ class Site(Guard):
         versioned = item.key != "" and version == item.version
         caching = cache_control(visit.visibility, versioned=versioned)
         media = Media(path, "image/webp", caching, name, status=status)
-        return self._send_file(visit, media)
+        try:
+            return self._send_file(visit, media)
+        except Busy:
+            # Two workers made it at once, and the second file took the place of the first.
+            return self._send_file(visit, media._replace(status=None))
 
     def send_thumbnail(self, visit: Visit) -> Response:
         """A thumbnail, made now if it is missing."""

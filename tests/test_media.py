@@ -315,3 +315,20 @@ def test_a_visitor_who_waits_too_long_for_a_worker_is_asked_to_come_back(
     assert answer.text == "This picture is still being made. Try again in a moment.\n"
     assert visitor.get("/thumbnail/Trip/two.jpg").status == 200
     assert visitor.get(stuck).status == 503  # its worker is killed at last
+
+
+def test_a_thumbnail_that_two_workers_made_at_once_is_sent(
+    visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = visitor.get("/thumbnail/Trip/two.jpg")
+    find = photos.Library.rendition
+
+    def find_and_replace(*arguments: Any) -> photos.Made:
+        made = find(*arguments)
+        shutil.copyfile(made.path, f"{made.path}.new")
+        os.replace(f"{made.path}.new", made.path)
+        return made
+
+    monkeypatch.setattr(photos.Library, "rendition", find_and_replace)
+    again = visitor.get("/thumbnail/Trip/two.jpg")
+    assert (again.status, again.body) == (200, first.body)
