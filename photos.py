@@ -1250,14 +1250,16 @@ def parse_name(name: str) -> Name:
         return Name(whole)
     # One by one: strangers may ask for a name of many dots, and to fold what follows takes long.
     pieces = list(map(_folded, name))
-    left = -1
+    last_behind = -1
     for at, piece in enumerate(pieces):
-        rest = "".join(pieces[at:])
-        word = re.match(_DOTS, piece) and re.match(_WORDS, rest)
-        # Each of some dots in a row leads to the same word.
-        if not word or len(rest) - word.end() == left:
+        text = "".join(pieces[at:])
+        word = re.match(_DOTS, piece) and re.match(_WORDS, text)
+        if not word:
             continue
-        left = len(rest) - word.end()
+        behind = len(text) - word.end()
+        if behind == last_behind:  # each of some dots in a row leads to the same word
+            continue
+        last_behind = behind
         # As a whole, since what follows may change the letter behind the word.
         text = _folded(name[at:])
         if _KEYWORD.match(text):

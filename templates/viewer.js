@@ -122,8 +122,8 @@ grid.list?.addEventListener("click", (event) => {
   event.preventDefault();
   if (event.detail > 1) return; // the second of a double click
   strip.take(grid);
-  early ??= [];
   address.enter(link.href);
+  early ??= [];
   const start = () => {
     open(link);
     film()?.play().catch(() => {}); // a tap is enough
