@@ -7279,7 +7279,7 @@ class Kept(Generic[Content]):
 
     def made(self, key: Key, inputs: Key, make: Callable[[], Content]) -> Content:
         """Return what is made from some inputs: made once, however many ask for it."""
-        with self._making_locks[hash(key) % MADE_AT_ONCE]:
+        with self._making_locks[hash(key) % len(self._making_locks)]:
             content = self.get(key, inputs)
             if content is None:
                 content = make()
