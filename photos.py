@@ -6763,7 +6763,7 @@ class Guests:
         place = self.folders.locate(share.address, OWNER_PRINCIPAL)
         if place and place.file:
             place = None
-        is_itself = place and self._folder_id(place) == (share.device, share.inode)
+        is_itself = place and self._is_shared(share, place)
         if place and is_itself and share.path == "/".join(place.parts):
             return place
         leave_to_thread()
@@ -6818,13 +6818,16 @@ class Guests:
         return status.st_dev, status.st_ino
 
     def _marks(self, parts: Parts) -> Iterator[str]:
-        """Yield what tells the content of a folder from that of others."""
+        """Yield what tells the content of a folder from that of others: the files in it and below.
+
+        An empty folder is told by when it was last written.
+        """
         folder = self.folders.listing(parts)
-        for file in folder.files.values():
-            yield file.identity
+        yield from folder.identities
         for name in folder.albums:
-            if identity := identity_of(os.path.join(self.folders.root, *parts, name)):
-                yield f"{identity.inode:x}"
+            yield from self._marks((*parts, name))
+        if folder.stamp and not folder.identities and not folder.albums:
+            yield "{:x}-{:x}-{:x}".format(*folder.stamp)
 
     @staticmethod
     def _put_back(share: Share, place: Place | None) -> Place | None:
@@ -6847,21 +6850,21 @@ class Guests:
             folder = self.folders.listing(parts)
             waiting += [(*parts, name) for name in folder.albums]
             may_be = folder.stamp and folder.stamp.inode == share.inode
-            if may_be and (place := self._same_folder(share, parts)):
+            place = self.folders.locate(parts, OWNER_PRINCIPAL) if may_be else None
+            if place and self._is_shared(share, place):
                 return place
         self._missed[share.id] = now
         return None
 
-    def _same_folder(self, share: Share, parts: Parts) -> Place | None:
-        """Return the place of a folder; None: it is another one, which got the number of one deleted."""
-        place = self.folders.locate(parts, OWNER_PRINCIPAL)
-        if place is None or self._folder_id(place) != (share.device, share.inode):
-            return None
-        marks = set(self._marks(parts))
-        is_empty = not marks and not share.marks
-        if is_empty or marks & set(share.marks):
-            return place
-        return None
+    def _is_shared(self, share: Share, place: Place) -> bool:
+        """Say whether a place has the very folder that was shared.
+
+        Its number alone does not tell: that of a folder that was deleted comes again, and disks
+        such as exFAT number all folders anew whenever they are mounted.
+        """
+        if self._folder_id(place) != (share.device, share.inode):
+            return False
+        return any(mark in share.marks for mark in self._marks(place.parts))
 
 
 # --- HTTP --------------------------------------------------------------------

@@ -11,6 +11,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -283,14 +284,73 @@ def test_a_share_of_an_older_version_learns_its_path_while_its_album_is_there(
     assert scene.album() is None
 
 
-def test_another_folder_with_the_number_of_one_deleted_is_not_shared(scene: Scene) -> None:
-    share = scene.share()
-    shutil.rmtree(scene.root / "Trip.private")
-    other = os.stat(scene.root / "Other.private")
-    content = json.loads(scene.file.read_text())
-    content["shares"][share.id] |= {"inode": other.st_ino, "device": other.st_dev}
-    scene.file.write_text(json.dumps(content))
-    assert scene.album() is None
+def give_number_of(scene: Scene, path: str) -> None:
+    """Let the one share know its album by the number that another folder has by now."""
+    (share,) = scene.store.all()
+    status = os.stat(scene.root / path)
+    scene.store.update(replace(share, inode=status.st_ino, device=status.st_dev))
+
+
+@pytest.mark.parametrize("other", ["Other.private", "Trip.private+olga", "Trip"])
+def test_another_folder_with_the_number_of_one_deleted_is_not_shared(
+    scene: Scene, other: str
+) -> None:
+    (scene.root / "Trip.private").rename(scene.root / "Trip.hidden")
+    scene.share()
+    shutil.rmtree(scene.root / "Trip.hidden")
+    draw(scene.root / other / "secret.jpg")
+    give_number_of(scene, other)
+    # What anybody may see is as good as the album that was put back.
+    assert scene.album() == ("Trip" if other == "Trip" else None)
+
+
+@pytest.mark.parametrize("name", ["", "A", "A/0.jpg", "A/Deep/0.jpg"])
+def test_a_folder_that_got_the_number_of_a_shared_one_is_not_shared(
+    scene: Scene, name: str
+) -> None:
+    """As on a disk with exFAT that was taken out and put back: all folders get new numbers."""
+    for album in ("Trips", "Diary.private"):
+        path = scene.root / album / name
+        if name.endswith(".jpg"):
+            draw(path)
+        else:
+            path.mkdir(parents=True)
+    diary = scene.root / "Diary.private"
+    for path in (*diary.iterdir(), diary):
+        os.utime(path, (1, 1))
+    scene.share("Trips")
+    give_number_of(scene, "Diary.private")
+    (share,) = scene.store.all()
+    numbers = [f"{path.stat().st_ino:x}" for path in diary.iterdir()]
+    scene.store.update(replace(share, marks=(*share.marks, *numbers)))
+    assert scene.album() == "Trips"
+    assert scene.store.all()[0].inode == (scene.root / "Trips").stat().st_ino
+    assert scene.album() == "Trips"
+
+
+def test_an_empty_album_that_is_renamed_is_still_shared(scene: Scene) -> None:
+    (scene.root / "Partty.inbox").mkdir()
+    scene.share("Partty")
+    (scene.root / "Partty.inbox").rename(scene.root / "Party.inbox")
+    assert scene.album() == "Party.inbox"
+
+
+def test_an_album_that_was_filled_after_it_was_shared_may_be_renamed(scene: Scene) -> None:
+    album = scene.root / "Party.inbox"
+    album.mkdir()
+    scene.share("Party")
+    draw(album / "0.jpg")
+    assert scene.album() == "Party.inbox"
+    album.rename(scene.root / "Feast.private")
+    assert scene.album() == "Feast.private"
+
+
+def test_a_share_of_albums_alone_follows_their_folder(scene: Scene) -> None:
+    draw(scene.root / "Trips" / "A" / "0.jpg")
+    scene.share("Trips")
+    (scene.root / "Trips").rename(scene.root / "Journeys.private")
+    draw(scene.root / "Trips" / "A" / "0.jpg")
+    assert scene.album() == "Journeys.private"
 
 
 def test_a_share_of_the_library_opens_all_of_it(scene: Scene) -> None:
