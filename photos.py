@@ -2204,7 +2204,7 @@ class Folder:
         files = {**self.files, **self.others}
         return {name: file.plain_name for name, file in files.items()}
 
-    @property
+    @functools.cached_property
     def identities(self) -> list[str]:
         """The identities of the files."""
         return [file.identity for file in self.files.values()]
