@@ -2455,7 +2455,7 @@ class Listing(NamedTuple):
 
     path: str
     folder: Folder
-    listed_at: float  # s since the epoch
+    listed_at: float  # s on the monotonic clock: the other may be set back
     changed: int  # its ctime before that, ns since the epoch, which nobody sets back; 0: it is gone
     # The folder's `exact_identity` for as long as nothing changes; (): its times do not tell.
     state: Key
@@ -2526,7 +2526,7 @@ class Folders:
         if folder := self._unchanged(parts, fresh=fresh):
             return folder
         leave_to_thread()
-        asked_at = time.time()
+        asked_at = time.monotonic()
         # A hundred thumbnails ask for the same new album at once; nobody waits for another one.
         with self._listing_lock(parts):
             listing = self._last_listing(parts)
@@ -2557,7 +2557,7 @@ class Folders:
             if folder:
                 state = *(folder.stamp or ()), changed
                 # Listed at no time, so that who wants to see its files looks at them.
-                self._listings[parts] = Listing(path, folder, 0, changed, state)
+                self._listings[parts] = Listing(path, folder, -math.inf, changed, state)
         return self._listings.get(parts)
 
     def is_at_hand(self, parts: Parts) -> bool:
@@ -2604,21 +2604,22 @@ class Folders:
         listing = self._listings.get(parts)
         if listing is None:
             return None
-        is_old = fresh and is_older(listing.listed_at, LISTING_SECONDS)
-        if is_old and listing.folder.may_differ():
+        age = time.monotonic() - listing.listed_at
+        if fresh and age >= LISTING_SECONDS and listing.folder.may_differ():
             return None
         return listing.folder if are_as_listed([listing]) else None
 
     def _list_again(self, parts: Parts) -> Folder:
         before = self._last_listing(parts)
         path = self._path_of(parts)
-        listed_at = time.time()
+        now = time.time()
+        listed_at = time.monotonic()
         changed = changed_ns(path)
         folder = self._read_folder(parts, path)
         current = folder
         if before and before.is_like(folder, changed):
             current = before.folder  # what was derived from it stays valid
-        state = state_of(folder, changed, listed_at)
+        state = state_of(folder, changed, now)
         self._listings[parts] = Listing(path, current, listed_at, changed, state)
         if current is folder:
             self.latest = self._listings[parts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -508,6 +509,19 @@ def test_renaming_an_album_hides_it_at_the_next_call_and_back(
     (library / name).rename(library / "Trip")
     assert albums(look(opened)) == ["Trip"]
     assert place_at(opened, "Trip", "one.jpg").rule.visibility == PUBLIC
+
+
+@pytest.mark.parametrize("ahead", [7200, -7200])
+def test_renaming_an_album_hides_it_also_after_the_clock_is_set(
+    ahead: int, library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = quiet()
+    real_time = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real_time() + ahead)
+        assert albums(look(opened)) == ["Trip"]
+    (library / "Trip").rename(library / "Trip.private")
+    assert (albums(look(opened)), is_there(opened, "Trip")) == ([], False)
 
 
 def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
