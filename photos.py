@@ -3546,8 +3546,8 @@ class Item:
 
     @property
     def taken(self) -> dt.datetime:
-        """When it was taken, local time; where nothing tells that, the file's mtime."""
-        return self.told or local_time(self.file.mtime)
+        """When it was taken, local time; where nothing tells that, the file's mtime in ms."""
+        return self.told or local_time(round(self.file.mtime, 3))
 
 
 class KeptItems(Sequence[Item]):
@@ -7585,6 +7585,7 @@ PIECE_BYTES = 1 << 20
 FREE_BYTES = 1 << 30  # which the disk keeps in any case
 FREE_SHARE = 0.05  # of the disk, likewise
 NAMES_TRIED = 10_000
+TIME_SPREAD = 400_000  # ns: less than the half of the last millisecond, which browsers tell
 AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux, renameat2(2)
 WITHDRAWN = "withdrawn"  # in the state folder: the bin of what guests took back
 NOT_AS_ADDED = "This file is not the one that was added."
@@ -7833,7 +7834,11 @@ class Incoming:
         folder = os.stat(upload.folder)
         os.chmod(path, stat.S_IMODE(folder.st_mode) & 0o666)
         if 0 < upload.modified < time.time() + DAY_SECONDS:
-            os.utime(path, (time.time(), upload.modified))
+            # Whoever could choose all of it could choose the key of another file, too, and so
+            # see that there is one, or have a picture of this file shown for the other.
+            modified = round(upload.modified * 1000) * 1_000_000
+            modified += secrets.randbelow(TIME_SPREAD)
+            os.utime(path, ns=(time.time_ns(), modified))
         info = self._library.look_into(path)
         if info.kind not in (PHOTO, VIDEO) or (info.problem and not info.partial):
             raise Unwanted(info.problem or "This is neither a photo nor a film.")
