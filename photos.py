@@ -7904,11 +7904,13 @@ class Incoming:
 
     @staticmethod
     def _is_in(folder: str, path: str) -> bool:
-        """Say whether a folder has a file that is shown and has the same bytes."""
+        """Say whether a folder has a file that is shown to all in it and has the same bytes."""
         filecmp.clear_cache()  # of what it said of others with these paths, sizes and times
         with os.scandir(folder) as entries:
             for entry in entries:
-                is_shown = entry.is_file() and not is_ignored(entry.name)
+                # Neither a link, nor a file with keywords: what may be private is told to nobody.
+                file = file_now(entry.name, folder)
+                is_shown = file.identity != "" and not is_ignored(entry.name)
                 if is_shown and filecmp.cmp(entry.path, path, shallow=False):
                     return True
         return False

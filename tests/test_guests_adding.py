@@ -216,18 +216,34 @@ def test_what_was_added_to_an_inbox_is_told_to_nobody_else(
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("name", ["Grandpa.private.jpg", os.fsdecode(b"\xff\xfe.jpg")])
 def test_who_adds_what_is_there_already_does_not_learn_its_name(
-    visitor: Client, link: Link, library: Path, tmp_path: Path, name: str
+    visitor: Client, link: Link, library: Path, tmp_path: Path
 ) -> None:
     prefix = link("Trip")
     red = picture("red", tmp_path)
-    (library / "Trip" / name).write_bytes(red)
+    (library / "Trip" / os.fsdecode(b"\xff\xfeGrandpa.jpg")).write_bytes(red)
     answer = put(visitor, f"{prefix}/add/", "mine.jpg", red)
     assert json.loads(answer.text) == {"name": "mine.jpg", "new": False}
     answer = send_form(visitor, f"{prefix}/add/", "mine.jpg", red)
     assert answer.status == 200
     assert "mine.jpg" in answer.text and "Grandpa" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["Grandpa.private.jpg", "Grandpa.hidden.jpg", "link.jpg"])
+def test_who_adds_a_photo_is_not_told_that_a_private_one_is_the_same(
+    visitor: Client, link: Link, library: Path, tmp_path: Path, name: str
+) -> None:
+    prefix = link("Trip")
+    red = picture("red", tmp_path)
+    private = library / "Trip" / name
+    if name == "link.jpg":
+        private.symlink_to("../Diary.private/red.jpg")
+        private = library / "Diary.private" / "red.jpg"
+        private.parent.mkdir(exist_ok=True)
+    private.write_bytes(red)
+    answer = put(visitor, f"{prefix}/add/", "mine.jpg", red)
+    assert json.loads(answer.text) == {"name": "mine.jpg", "new": True}
+    assert "mine.jpg" in names(visitor, f"{prefix}/api/album")
 
 
 def test_an_inbox_below_a_shared_album_is_not_in_the_share(
