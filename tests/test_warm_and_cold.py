@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import math
 import os
 import random
 import shutil
@@ -440,7 +439,6 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TICK", "WHOLE_SECOND_TICK", "LISTING_SECONDS", "READ_PATIENCE"):
         monkeypatch.setattr(photos, name, 0.0)
     monkeypatch.setattr(photos, "SEARCH_SECONDS", -1.0)
-    monkeypatch.setattr(photos, "LOOKING_PATIENCE", math.inf)
     monkeypatch.setattr(photos, "SCRYPT", {"n": 2**4, "r": 8, "p": 1})
     monkeypatch.setattr(photos.Library, "expect", lambda library, items: None)
     monkeypatch.setattr(photos.Library, "_wait", refuse)
