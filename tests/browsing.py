@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,11 @@ def eventually_told(page: Any, is_so: Callable[[], Any]) -> Any:
         return is_so()
 
     return eventually(look)
+
+
+def rests(page: Any) -> None:
+    """Wait until nothing on the page moves any more."""
+    eventually(lambda: page.evaluate("document.getAnimations().length === 0"))
 
 
 def follow(page: Any, link: Any) -> None:
@@ -98,10 +104,17 @@ class Finger:
     def __init__(self, page: Any) -> None:
         self._session = page.context.new_cdp_session(page)
 
-    def _send(self, kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": x, "y": y} for x, y in points]
-        event = {"type": kind, "touchPoints": touches}
+    def _send(self, kind: str, *points: tuple[float, float], **more: float) -> None:
+        touches = [{"x": x, "y": y, "id": at} for at, (x, y) in enumerate(points)]
+        event = {"type": kind, "touchPoints": touches, **more}
         self._session.send("Input.dispatchTouchEvent", event)
+
+    def tap(self, x: float, y: float, times: int = 1) -> None:
+        """Tap quickly: the page is told so, however long the machine takes for it."""
+        now = time.time()
+        for number in range(times):
+            self._send("touchStart", (x, y), timestamp=now + 0.1 * number)
+            self._send("touchEnd", timestamp=now + 0.1 * number + 0.05)
 
     def drag(self, start: tuple[float, float], *steps: tuple[float, float]) -> None:
         """Touch the screen and move; the finger stays there."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browsing import eventually_told
+from browsing import eventually_told, rests
 from conftest import set_up
 from drawing import draw
 from processes import Server, eventually
@@ -40,7 +40,7 @@ def rests_at(page: Any, number: int) -> None:
 
     eventually(lambda: place() == f"{number} / {LONG}")
     page.wait_for_load_state("networkidle")
-    eventually(lambda: page.evaluate("document.getAnimations().length === 0"))
+    rests(page)
     assert place() == f"{number} / {LONG}"
     assert page.evaluate("location.pathname") == f"/album/Long/{number:03}.jpg"
 
@@ -120,7 +120,7 @@ def test_keys_that_wait_for_a_page_end_with_the_network_or_the_viewer(
 def rests_opened(page: Any) -> None:
     """Wait until the viewer is open and nothing moves."""
     page.wait_for_function("() => document.querySelector('dialog.viewer').open")
-    eventually(lambda: page.evaluate("document.getAnimations().length === 0"))
+    rests(page)
 
 
 def test_a_page_that_comes_between_two_presses_takes_none_of_them(

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from browsing import eventually_told, follow
+from browsing import Finger, eventually_told, follow, rests
 from conftest import DESKTOP, PHONE, PICTURES, SAMPLES, log_in, needed, set_up
 from drawing import draw, exif
 from playwright.sync_api import Error
@@ -95,7 +95,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         shutil.copy2(video, root / "Film" / "film.mp4")
         os.utime(root / "Film" / "film.mp4", (1, 1))  # it goes first
     with Server(set_up(root)) as server:
-        wait_for_facts(server, "Trip", *(REAL if SAMPLES.is_dir() else ()))
+        wait_for_facts(server, "Trip", *((*REAL, "Film") if SAMPLES.is_dir() else ()))
         yield server
 
 
@@ -214,27 +214,8 @@ def view(page: Any, album: str, name: str) -> Viewer:
     return viewer
 
 
-def rests(page: Any) -> None:
-    """Wait until nothing on the page moves any more."""
-    eventually(lambda: page.evaluate("document.getAnimations().length === 0"))
-
-
-class Fingers:
-    """Touches a page as a hand does, through the DevTools protocol."""
-
-    def __init__(self, page: Any) -> None:
-        self._protocol = page.context.new_cdp_session(page)
-
-    def _send(self, kind: str, *points: tuple[float, float]) -> None:
-        touches = [{"x": x, "y": y, "id": at} for at, (x, y) in enumerate(points)]
-        self._protocol.send(
-            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches}
-        )
-
-    def tap(self, x: float, y: float, times: int = 1) -> None:
-        for _ in range(times):
-            self._send("touchStart", (x, y))
-            self._send("touchEnd")
+class Fingers(Finger):
+    """Touches a page as a hand does."""
 
     @contextlib.contextmanager
     def press(self, x: float, y: float) -> Iterator[None]:
