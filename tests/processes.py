@@ -199,7 +199,7 @@ class Terminal:
         self.screen += block.decode().replace("\r\n", "\n")
         return bool(block)
 
-    def expect(self, text: str, seconds: float = 15) -> str:
+    def expect(self, text: str, seconds: float = PATIENCE) -> str:
         """Wait until the program prints a text; return what it printed before that."""
         deadline = time.monotonic() + seconds
         while text not in self.screen[self._seen :]:
@@ -227,7 +227,7 @@ class Terminal:
             self.expect(question)
             self.type(reply)
 
-    def end(self, seconds: float = 15) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Wait for the end; return the exit status."""
         deadline = time.monotonic() + seconds
         while self._read(deadline):
