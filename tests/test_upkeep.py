@@ -105,6 +105,8 @@ def test_the_background_pass_lets_a_visitor_who_has_just_come_go_first(
     upkeep = photos.Upkeep(quiet())
     monkeypatch.setattr(upkeep, "_work", lambda: False)
     monkeypatch.setattr(photos, "VISIT_SECONDS", 60.0)
+    # Else the checksums of what settled meanwhile would be noted, with pauses of their own.
+    monkeypatch.setattr(photos, "SETTLE_SECONDS", 600.0)
     pauses: list[float] = []
     monkeypatch.setattr(upkeep._closed, "wait", pauses.append)
     upkeep._tend()
