@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import itertools
 import os
 import pty
+import random
 import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +44,27 @@ class Done:
 Command = Callable[..., Done]
 
 
+def own_ports() -> Iterator[int]:
+    """Return the ports of this process of pytest, in a circle; other runs begin elsewhere in it.
+
+    The system gives these to nobody who asks for any port: a server may take its time to listen.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(20_000 + number % 8, 32_000, 8)
+    start = random.randrange(len(ports))
+    return itertools.cycle((*ports[start:], *ports[:start]))
+
+
+OWN_PORTS = own_ports()
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that nobody listens on, another one each time."""
+    while True:
+        port = next(OWN_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(
