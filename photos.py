@@ -446,6 +446,12 @@ def changed_ns(path: str) -> int:
         return 0
 
 
+def inode_of(path: str | Path) -> int:
+    """Return the inode number of a file or folder; 0: nothing is there."""
+    identity = identity_of(path)
+    return identity.inode if identity else 0
+
+
 def steps_to(path: str) -> list[str]:
     """Return the folders on the way to a path, and the path itself; of a POSIX system."""
     _, *names = path.split("/")
@@ -9302,7 +9308,7 @@ class Guard:
         """Return the bytes of a part of a file, or of a longer one what reads them later."""
         offset, _ = media.piece or (0, 0)
         start, end = offset + part.start, offset + part.end
-        may_read_on = self._permit(visit, media.path)
+        may_read_on = self._permit(visit, media.path, inode=identity[0])
         patches = decode_patches(media.place)
         body = FilePart(media.path, start, end, patches, identity, may_read_on)
         length = end - start
@@ -9338,7 +9344,7 @@ class Guard:
         place = self._folders.locate(visit.place.address, visit.principal)
         return place is not None and place.parts == visit.place.parts
 
-    def _permit(self, visit: Visit, path: str | Path) -> Condition:
+    def _permit(self, visit: Visit, path: str | Path, inode: int) -> Condition:
         """Return what says whether a file or a ZIP may be sent on: it may become private meanwhile."""
         checked = time.monotonic()
 
@@ -9347,8 +9353,9 @@ class Guard:
             now = time.monotonic()
             if now - checked < RIGHTS_SECONDS:
                 return self._may_read_on(visit)
-            # The film of a live photo has a name of its own.
-            is_open = os.path.exists(path) and self._is_still_open(visit)
+            # The film of a live photo has a name of its own. Another folder may have the address
+            # by now, with a file of the same name.
+            is_open = inode_of(path) == inode and self._is_still_open(visit)
             checked = now
             return is_open
 
@@ -9855,7 +9862,8 @@ class Site(Guard):
             return Response(b"", part.status, headers)
         blocks = archive.blocks(part.start, part.end)
         folder = os.path.join(self._folders.root, *visit.place.parts)
-        body = Sending(blocks, self._zip_places, self._permit(visit, folder))
+        may_go_on = self._permit(visit, folder, inode_of(folder))
+        body = Sending(blocks, self._zip_places, may_go_on)
         return Response(body, part.status, headers)
 
     def send_album(self, visit: Visit) -> Response:

@@ -309,7 +309,7 @@ def test_what_is_private_by_now_is_sent_no_further(
 @pytest.mark.whole
 @pytest.mark.parametrize("kind", ["photo", "download"])
 @pytest.mark.parametrize(
-    "change", ["nothing", "album", "photo", "gone", "log out", "remove"]
+    "change", ["nothing", "album", "another album", "photo", "gone", "log out", "remove"]
 )
 def test_a_single_file_that_is_private_by_now_is_sent_no_further(
     site: photos.Site,
@@ -333,6 +333,9 @@ def test_a_single_file_that_is_private_by_now_is_sent_no_further(
             return
         if change == "album":
             trip.rename(library / "Trip.private")
+        elif change == "another album":  # which has a photo of that name, too
+            trip.rename(library / "Trip.private")
+            draw(trip / "one.jpg")
         elif change == "photo":
             photo.rename(trip / "one.private.jpg")
         elif change == "gone":
