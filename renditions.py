@@ -5394,6 +5394,8 @@ def add_colours(info: Info, picture: Image.Image) -> Info:
 def add_colours_of_thumbnail(info: Info, cache: Path) -> Info:
     """Add what a thumbnail tells that was made before, if it is there."""
     path = rendition_path(cache, info.key, str(SMALL))
+    if not is_made(cache, info.key, str(SMALL)):
+        return info
     with contextlib.suppress(OSError), Image.open(path, formats=["WEBP"]) as image:
         return add_colours(info, image.convert("RGB"))
     return info
@@ -5686,9 +5688,10 @@ def develop(path: str, purpose: Purpose, cache: Path) -> Info:
         if purpose is Purpose.ALL and info.kind == PHOTO:
             crc, crc_without_place = checksums(path, info.patches)
             info = with_facts(info, crc=crc, crc_without_place=crc_without_place)
-        is_rendered = purpose not in (Purpose.KEY, Purpose.FACTS)
-        if is_rendered and info.has_picture and not info.colour:
-            # All was made before, of a copy or by a server that lost its index.
+        is_read = purpose is not Purpose.KEY
+        if is_read and info.has_picture and not info.colour:
+            # All was made before: of a copy, by a server that lost its index, or before the disk
+            # gave its files other inodes. Then nobody asks for renditions any more.
             info = add_colours_of_thumbnail(info, cache)
     except UnwrittenError as error:
         problem = f"its thumbnails cannot be written: {error}"

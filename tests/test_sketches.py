@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import re
+import shutil
 import struct
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -107,6 +108,19 @@ def test_a_bad_thumbnail_costs_the_sketch_alone(
     info = renditions.develop(os.fspath(path), Purpose.FACTS, tmp_path)
     assert (info.sketch, info.tone, info.problem) == ("", "", "")
     assert (info.width, info.height) == (40, 60)
+
+
+def test_a_copy_has_the_colours_of_the_thumbnail_that_was_made_of_the_first_one(
+    tmp_path: Path,
+) -> None:
+    path = make(tmp_path / "a.jpg", quarters(size=SIZE), b"")
+    cache = tmp_path / "cache"
+    made = renditions.develop(os.fspath(path), Purpose.ALL, cache)
+    copy = shutil.copy2(path, tmp_path / "b.jpg")
+    # Nobody asks for renditions of the copy, which are there already.
+    info = renditions.develop(os.fspath(copy), Purpose.FACTS, cache)
+    assert (info.key, bool(info.colour)) == (made.key, True)
+    assert differs(info.sketch, made.sketch) <= 1
 
 
 def test_the_tone_is_the_mean_of_the_sketch_until_the_picture_is_there() -> None:
