@@ -479,6 +479,11 @@ def is_older(moment: float, seconds: float) -> bool:
     return not 0 <= age < seconds
 
 
+def is_long_ago(moment: float, seconds: float) -> bool:
+    """Say whether a moment is so many seconds ago; what is to come was written by a clock ahead."""
+    return time.time() - moment >= seconds
+
+
 def is_settled(path: str) -> bool:
     """Say whether a file has not changed for two seconds, so that nobody is copying it any more."""
     try:
@@ -2967,14 +2972,14 @@ class Index:
 
     def _remove_outdated(self) -> None:
         others = set(self._path.parent.glob("index*.jsonl")) - {self._path}
-        old = {path for path in others if is_older(path.stat().st_mtime, INDEX_SECONDS)}
+        old = {path for path in others if is_long_ago(path.stat().st_mtime, INDEX_SECONDS)}
         for path in old:
             path.unlink()
         if others != old:  # somebody uses an older version
             return
         for folder in self._path.parent.glob("renditions-*"):
-            age = time.time() - folder.stat().st_mtime
-            if folder.name != RENDITIONS_FOLDER and age > INDEX_SECONDS:
+            is_old = is_long_ago(folder.stat().st_mtime, INDEX_SECONDS)
+            if is_old and folder.name != RENDITIONS_FOLDER:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _open(self) -> None:
@@ -5145,7 +5150,7 @@ def sweep(cache: Path) -> None:
     for folder in (cache.parent, cache, *renditions):
         with suppress(OSError):
             for path in map(folder.joinpath, filter(is_left_over, os.listdir(folder))):
-                if time.time() - path.stat().st_mtime > TEMPORARY_SECONDS:
+                if is_long_ago(path.stat().st_mtime, TEMPORARY_SECONDS):
                     path.unlink()
 
 
@@ -5155,7 +5160,7 @@ def sweep_copies(folder: str, names: Iterable[str]) -> None:
         path = os.path.join(folder, name)
         if re.fullmatch(rf"{re.escape(COPYING)}\w{{8}}", name):
             with suppress(OSError):
-                if is_older(os.stat(path).st_ctime, LEFT_SECONDS):
+                if is_long_ago(os.stat(path).st_ctime, LEFT_SECONDS):
                     os.unlink(path)
 
 
@@ -7931,7 +7936,7 @@ class Incoming:
         with suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
                 # Not by mtime: that of what is whole is the phone's.
-                if is_older(entry.stat().st_ctime, LEFT_SECONDS):
+                if is_long_ago(entry.stat().st_ctime, LEFT_SECONDS):
                     os.unlink(entry.path)
 
 

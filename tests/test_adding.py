@@ -446,10 +446,21 @@ def test_what_nobody_goes_on_with_is_swept_after_a_week(
     put(ben, "new.jpg", picture)
     (new,) = set(folder.iterdir()) - {old}
     os.utime(new, (1, 1))  # the phone's date, which is set before the file is in its album
-    last = old.stat().st_ctime
-    monkeypatch.setattr(photos, "is_older", lambda moment, _: moment <= last)
+    a_week_later = old.stat().st_ctime + photos.LEFT_SECONDS + 0.01
+    monkeypatch.setattr(time, "time", lambda: a_week_later)
     ben.get("/add/Party")
     assert list(folder.iterdir()) == [new]
+
+
+@pytest.mark.parametrize("behind", [60, 7200])
+def test_a_disk_whose_clock_is_ahead_of_ours_keeps_what_somebody_goes_on_with(
+    behind: int, ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert put(ben, "a.jpg", picture).status == 200
+    real_time = time.time
+    monkeypatch.setattr(time, "time", lambda: real_time() - behind)
+    assert ben.get("/add/Party").status == 200  # which sweeps
+    assert put(ben, "a.jpg", picture, MEGABYTE).status == 200
 
 
 def send_form(client: Client, name: str, content: bytes) -> Answer:

@@ -208,6 +208,10 @@ def test_renditions_of_former_versions_go_with_their_index(tmp_path: Path) -> No
         os.utime(path, (old, old))
     photos.Index(tmp_path)
     assert former.exists(), "somebody may go back to that version"
+    other_clock = time.time() + 60
+    os.utime(index, (other_clock, other_clock))
+    photos.Index(tmp_path)
+    assert index.exists(), "another server's clock is ahead"
     os.utime(index, (old, old))
     os.utime(former)
     photos.Index(tmp_path)
