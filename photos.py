@@ -7597,6 +7597,8 @@ FREE_BYTES = 1 << 30  # which the disk keeps in any case
 FREE_SHARE = 0.05  # of the disk, likewise
 NAMES_TRIED = 10_000
 TIME_SPREAD = 400_000  # ns: less than the half of the last millisecond, which browsers tell
+# Seconds since the epoch, the year 2106: exFAT ends there. Phones know the time, we may be behind.
+LATEST_MODIFIED = 1 << 32
 AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux, renameat2(2)
 WITHDRAWN = "withdrawn"  # in the state folder: the bin of what guests took back
 NOT_AS_ADDED = "This file is not the one that was added."
@@ -7844,7 +7846,7 @@ class Incoming:
         """Look into a file that is whole, and lay it into its album."""
         folder = os.stat(upload.folder)
         os.chmod(path, stat.S_IMODE(folder.st_mode) & 0o666)
-        if 0 < upload.modified < time.time() + DAY_SECONDS:
+        if 0 < upload.modified < LATEST_MODIFIED:
             # Whoever could choose all of it could choose the key of another file, too, and so
             # see that there is one, or have a picture of this file shown for the other.
             modified = round(upload.modified * 1000) * 1_000_000

@@ -452,6 +452,16 @@ def test_what_nobody_goes_on_with_is_swept_after_a_week(
     assert list(folder.iterdir()) == [new]
 
 
+@pytest.mark.parametrize(("told", "is_kept"), [(3_000_000_000, True), (10**11, False)])
+def test_the_date_that_a_phone_tells_is_kept_also_where_our_clock_is_behind(
+    told: int, is_kept: bool, ben: Client, inbox: Path, picture: bytes
+) -> None:
+    small = picture[: -2 * MEGABYTE]
+    answer = put(ben, "a.jpg", small, modified=told * 1000)
+    assert json.loads(answer.text) == {"name": "a.jpg", "new": True}
+    assert (int((inbox / "a.jpg").stat().st_mtime) == told) == is_kept
+
+
 @pytest.mark.parametrize("behind", [60, 7200])
 def test_a_disk_whose_clock_is_ahead_of_ours_keeps_what_somebody_goes_on_with(
     behind: int, ben: Client, inbox: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
