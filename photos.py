@@ -6290,6 +6290,7 @@ class LoginLimits:
 # --- Tokens ------------------------------------------------------------------
 
 RENEW_SECONDS = 86400
+AHEAD_SECONDS = 86400  # that ours may be behind the clock by which a token was issued
 TOKEN_BYTES = 4096
 AUDIENCE = "photos session"
 UNLOCKING = "photos unlock"  # the audience of who told a share's password
@@ -6348,9 +6349,9 @@ class Tokens:
                 self._key,
                 algorithms=["HS256"],
                 audience=self._audience,
-                options={"require": CLAIMS},
+                options={"require": CLAIMS, "verify_iat": False},
             )
-            return Session(
+            session = Session(
                 user=claims["sub"],
                 epoch=str(claims["epoch"]),
                 jti=str(claims["jti"]),
@@ -6358,6 +6359,9 @@ class Tokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError):
             return None
+        if session.issued > time.time() + AHEAD_SECONDS:
+            return None
+        return session
 
 
 # --- Shares ------------------------------------------------------------------
@@ -10111,7 +10115,7 @@ class Site(Guard):
     def log_out(self, visit: Visit) -> Response:
         """End this session everywhere it was copied to."""
         if visit.session:
-            expires = int(time.time()) + SESSION_SECONDS
+            expires = int(time.time()) + AHEAD_SECONDS + SESSION_SECONDS
             try:
                 self._users.revoke(visit.session.user, visit.session.jti, expires)
             except StateError as error:  # the browser shall forget the session all the same

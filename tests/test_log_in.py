@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -363,6 +364,18 @@ def test_logging_out_ends_all_copies_of_a_session_and_outlives_a_restart(
             client = Client(app)
             client.cookies = dict(cookies)
             assert client.get("/photo/Secret/faces.jpg").status == status
+
+
+def test_a_log_out_is_remembered_for_longer_than_the_token_of_a_clock_that_is_ahead(
+    library: Path, site: photos.Site, user: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_time = time.time
+    lasts_until = real_time() + photos.SESSION_SECONDS
+    monkeypatch.setattr(time, "time", lambda: real_time() - 86400 / 2)
+    user.request("POST", "/logout", **OWN)
+    users = json.loads((library / ".photos" / "users.json").read_text())["users"]
+    (remembered,) = users["anna"]["revoked"].values()
+    assert remembered >= lasts_until
 
 
 def test_logging_out_without_a_session_is_no_error(visitor: Client) -> None:

@@ -127,6 +127,13 @@ def test_a_token_with_a_wrong_claim_is_refused(changed: dict[str, Any]) -> None:
     assert read(signed(**changed)) is None
 
 
+@pytest.mark.parametrize("ahead", [120, DAY // 2])
+def test_a_token_is_believed_also_where_the_clock_is_behind(ahead: int) -> None:
+    issued = int(time.time()) + ahead
+    session = read(signed(iat=issued, exp=issued + 60))
+    assert session and session.issued == issued and not session.is_old
+
+
 def test_a_token_that_expired_this_second_is_refused() -> None:
     assert read(signed(exp=int(time.time()))) is None
 
