@@ -10661,6 +10661,7 @@ class Server(waitress.server.TcpWSGIServer):
 
     channel_class = Channel
     paused_until = 0.0  # s on the monotonic clock
+    next_channel_cleanup = 0.0  # s since the epoch
 
     def pull_trigger(self) -> None:
         """Have the loop look what there is to do; when it answers by itself, it looks anyway."""
@@ -10669,6 +10670,9 @@ class Server(waitress.server.TcpWSGIServer):
 
     def readable(self) -> bool:
         """Say whether connections are accepted now."""
+        # Or a clock that was set back would have nobody looked after until it is as late again.
+        soon = time.time() + MAINTENANCE_SECONDS
+        self.next_channel_cleanup = min(self.next_channel_cleanup, soon)
         return super().readable() and time.monotonic() >= self.paused_until
 
     def accept(self) -> tuple[socket.socket, Any] | None:

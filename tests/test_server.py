@@ -215,6 +215,20 @@ def test_who_no_longer_reads_is_dropped(
         assert len(attacker.read()) < 8_000_000
 
 
+def test_who_asks_for_nothing_is_dropped_also_after_the_clock_was_set_back(
+    state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "IDLE_CONNECTION_SECONDS", 0.3)
+    monkeypatch.setattr(photos, "MAINTENANCE_SECONDS", 0.1)
+    real_time = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real_time() + 3600)
+        with serving(state) as port:
+            assert connect(port).send(HEALTH).read().startswith(b"HTTP/1.1 200")
+            patch.undo()
+            assert connect(port).read() == b""  # and does not wait for ever
+
+
 @pytest.mark.parametrize(
     "beginning",
     ["GET / HTTP/1.1\nX: ", "POST /login HTTP/1.1\nHost: a\nContent-Length: 60000\n\na=b"],
