@@ -1424,10 +1424,7 @@ class Principal:
 
     @property
     def scope(self) -> str:
-        """Principals with one scope find the same; derived albums are kept by it.
-
-        What a guest of an inbox finds depends on `added`, too.
-        """
+        """Principals with one scope find the same, as far as `finds_as` says; albums are kept by it."""
         if self.is_owner:
             return "owner"
         if self.only_adds:
@@ -1435,6 +1432,10 @@ class Principal:
         if self.is_guest:
             return f"guest of {self.root}"
         return f"user {self.user}" if self.is_user else "visitor"
+
+    def finds_as(self, other: Principal) -> bool:
+        """Say whether another principal of this scope finds the same."""
+        return not self.only_adds or self.added == other.added
 
 
 VISITOR = Principal()
@@ -3838,7 +3839,7 @@ class DerivedAlbum(NamedTuple):
     place: Place
     changes: int  # of the index, up to which the album is as if it were derived anew
     album: Album
-    added: frozenset[str]  # by a guest's share
+    principal: Principal  # who asked for it last
 
     def is_current(self, place: Place, principal: Principal, index: Index) -> bool:
         """Say whether the album is as if it were derived now."""
@@ -3846,7 +3847,7 @@ class DerivedAlbum(NamedTuple):
         is_same_folder = self.place.folder is place.folder
         is_same_address = self.place.address == place.address
         is_same = is_same_folder and is_same_address and self.place.now == place.now
-        if not is_same or changed is None or self.added != principal.added:
+        if not is_same or changed is None or not principal.finds_as(self.principal):
             return False
         return not self.album.may_differ(place.folder, changed)
 
@@ -3989,7 +3990,7 @@ class Library:
         root = survey.albums[place.parts]
         changed = self.index.changed_since(survey.changes)
         is_of_now = root.place.now == place.now
-        if changed is None or not is_of_now or survey.principal.added != principal.added:
+        if changed is None or not is_of_now or not principal.finds_as(survey.principal):
             return None
         outdated = self._listed_anew(survey, root)
         if not root.is_for(place, place.rule):
@@ -4104,7 +4105,7 @@ class Library:
                 album = derived.album
             else:
                 album = self._derive(place, principal)
-            self._derived[key] = DerivedAlbum(place, changes, album, principal.added)
+            self._derived[key] = DerivedAlbum(place, changes, album, principal)
             return album
 
     def _derive(self, place: Place, principal: Principal) -> Album:

@@ -689,6 +689,26 @@ def test_the_scope_of_an_inbox_is_that_of_one_share() -> None:
     assert guest.scope != other.scope
 
 
+def test_what_a_guest_added_to_an_album_derives_it_for_no_other_guest_again(
+    visitor: Client, link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = link("Trip"), link("Trip", "Aunt May", may_add=False)
+    put(visitor, f"{mine}/add/", "red.jpg", picture("red", tmp_path))
+    found = [names(visitor, f"{prefix}/api/album") for prefix in (mine, theirs)]
+    assert found[0] == found[1] and "red.jpg" in found[0]
+    derive = photos.Library._derive
+    derived = []
+
+    def derive_it(library: photos.Library, *arguments: Any) -> photos.Album:
+        derived.append(arguments)
+        return derive(library, *arguments)
+
+    monkeypatch.setattr(photos.Library, "_derive", derive_it)
+    for prefix in (mine, theirs, mine):
+        assert "red.jpg" in names(visitor, f"{prefix}/api/album")
+    assert derived == []
+
+
 @pytest.mark.whole
 def test_a_zip_holds_what_a_guest_sees(
     visitor: Client, site: photos.Site, link: Link, inbox: Path, tmp_path: Path
