@@ -2305,6 +2305,11 @@ def decode_text(content: bytes) -> tuple[str, bool]:
         return content.decode("cp1252", "replace"), True
 
 
+def _names_a_file(text: str) -> bool:
+    """Say whether a text is the name of a photo or a film, with keywords or without."""
+    return expected_kind(parse_file_name(text).title) != ""
+
+
 def _file_named(text: str, by_name: Mapping[str, str]) -> str:
     """Return the file that somebody means, who may write img_1.jpg for IMG_1.JPG; '': none."""
     return by_name.get(text) or by_name.get(text.casefold(), "")
@@ -2323,7 +2328,7 @@ def split_captions(
         if file:
             captions[file] = caption
         # What is told of a file that was moved, or made private, is for nobody here any more.
-        elif not (colon and expected_kind(name)):
+        elif not (colon and _names_a_file(name)):
             description.append(line)
     return captions, "\n".join(description).strip()
 
@@ -2349,7 +2354,7 @@ def read_album_text(path: str, names: Iterable[str]) -> AlbumText:
         file_named = _file_named(value, by_name)
         if word.lower() == "sort" and value.lower() == "name":
             is_sorted_by_name = True
-        elif word.lower() == "cover" and (file_named or expected_kind(value)):
+        elif word.lower() == "cover" and (file_named or _names_a_file(value)):
             cover = file_named
         else:
             lines.append(line)

@@ -67,6 +67,8 @@ def test_names_that_look_the_same_keep_an_order_of_their_own() -> None:
         (b"T\na.jpg: We: all of us ", ("T", "", {"a.jpg": "We: all of us"})),
         (b"T\nc.jpg: not there\na.jpg:no space", ("T", "a.jpg:no space", {})),
         (b"cover: c.jpg\nT\nNB: a.jpg is best", ("T", "NB: a.jpg is best", {})),
+        (b"cover: c.jpg.private\nT\nc.jpg.private: gone", ("T", "", {})),
+        (b"T\nc.jpg.private+anna: gone\nc.hidden.jpg: gone", ("T", "", {})),
         (b"T\n10:30.jpg: the bus", ("T", "", {"10:30.jpg": "the bus"})),
         (
             b"T\nA.JPG: capitals\nB.jpg: exact",
