@@ -144,6 +144,7 @@ from renditions import (
     patches_within,
     preview_side,
     purpose_of,
+    read_head,
     rendition_names,
     share_memory,
     thumbnail_names,
@@ -2151,6 +2152,18 @@ def identity_on_disk(path: str) -> str:
         return identity_text(os.lstat(path))
     except OSError:
         return ""
+
+
+def but_inode(identity: str) -> str:
+    """Return the rest of an identity. exFAT has other inodes after each mount, or any moment."""
+    return identity.partition("-")[2]
+
+
+def key_on_disk(path: str) -> str:
+    """Return the key of a file as it is now. Raises OSError."""
+    with open(path, "rb") as file:
+        _, key = read_head(file)
+    return key
 
 
 def file_of(name: str, path: str, status: os.stat_result, keywords: Keywords) -> File:
@@ -6637,6 +6650,27 @@ class AddedStore(Store):
                 "withdrawn": "",
             }
 
+    def follow(self, who: str, folder: Folder) -> None:
+        """Note the identities that the disk gives now to what somebody added, by name and key."""
+        own = self._of(who)
+        changed = {}
+        for identity, entry in own.items():
+            file = folder.files.get(entry["name"], ABSENT_FILE)
+            other = file.identity
+            is_like = but_inode(other) == but_inode(identity)
+            if other == identity or not is_like or entry["withdrawn"]:
+                continue
+            leave_to_thread()
+            with suppress(OSError):
+                key = key_on_disk(file.path)
+                if key == entry["key"]:
+                    changed[identity] = other
+        if not changed:
+            return
+        with suppress(StateError), self._change() as entries:
+            kept = [entries.pop(identity, own[identity]) for identity in changed]
+            entries.update(zip(changed.values(), kept, strict=True))
+
     def _make_room(self, entries: Entries) -> None:
         """Drop what was deleted from the bin, and where there are too many records, the oldest.
 
@@ -6771,6 +6805,8 @@ class Guests:
         if not share.may_add:
             return guest
         try:
+            folder = self.folders.listing(place.parts, fresh=True)
+            self.added.follow(guest.who, folder)
             added = self.added.identities(guest.who)
         except StateError:  # nobody knows what is whose
             return guest
@@ -7868,13 +7904,14 @@ class Incoming:
         if self._is_in(upload.folder, path):
             return Added(upload.name, is_new=False)
         name = name_to_add(upload.name, info.media_type)
-        return Added(self._lay(upload, path, name, info.key), is_new=True)
+        return Added(self._lay(upload, path, name), is_new=True)
 
-    def _lay(self, upload: Upload, path: str, wanted: str, key: str) -> str:
+    def _lay(self, upload: Upload, path: str, wanted: str) -> str:
         """Lay a file into its album and note who added it; return its name there."""
         beside = _bring_beside(path, upload.folder)
         identity = identity_on_disk(beside)
         try:
+            key = key_on_disk(beside)  # of the time as the album's disk keeps it
             # First, so that no file is in an album that its guest could not take back.
             self._added.note(identity, upload.who, wanted, upload.size, key)
             name = name_anew(beside, wanted)

@@ -8,6 +8,7 @@ import errno
 import functools
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -644,6 +645,116 @@ def test_a_disk_without_links_never_shows_half_of_a_file(
     assert (
         take_back(visitor, prefix, "red.jpg").status == 303
     )  # known by the copy's identity
+
+
+def test_on_a_disk_with_a_coarse_clock_a_guest_takes_back_what_she_added(
+    visitor: Client,
+    link: Link,
+    library: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def copy_as_exfat(source: str, target: str) -> None:
+        shutil.copyfile(source, target)
+        os.utime(target, (0, 2 * int(os.stat(source).st_mtime / 2)))
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(shutil, "copy2", copy_as_exfat)
+    prefix = link("Trip")
+    put(visitor, f"{prefix}/add/", "red.jpg", picture("red", tmp_path))
+    assert take_back(visitor, prefix, "red.jpg").status == 303
+    assert not (library / "Trip" / "red.jpg").exists()
+
+
+def number_anew(path: Path) -> None:
+    """Give a file another inode and nothing else, as exFAT does at each mount."""
+    before = path.stat()
+    os.replace(shutil.copy2(path, path.with_name(".copy")), path)
+    assert path.stat().st_ino != before.st_ino
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.fixture
+def following(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders are listed again at each request."""
+    monkeypatch.setattr(photos, "LISTING_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("following")
+def test_a_guest_keeps_what_she_added_when_the_disk_numbers_its_files_anew(
+    visitor: Client, link: Link, inbox: Path, tmp_path: Path
+) -> None:
+    mine, theirs = link("Party"), link("Party", "Aunt May")
+    for name in ("red.jpg", "blue.jpg"):
+        put(visitor, f"{mine}/add/", name, picture(name[:-4], tmp_path))
+    put(visitor, f"{theirs}/add/", "green.jpg", picture("green", tmp_path))
+    for path in inbox.glob("*.jpg"):
+        number_anew(path)
+    assert names(visitor, f"{mine}/api/album") == {"red.jpg", "blue.jpg"}
+    assert names(visitor, f"{theirs}/api/album") == {"green.jpg"}
+    assert visitor.get(f"{mine}/photo/green.jpg").status == 404
+    assert visitor.get(f"{mine}/photo/red.jpg").status == 200
+    assert take_back(visitor, mine, "red.jpg").status == 303
+    number_anew(inbox / "blue.jpg")
+    assert names(visitor, f"{mine}/api/album") == {"blue.jpg"}
+
+
+@pytest.mark.usefixtures("following")
+@pytest.mark.parametrize("change", ["content", "time", "name"])
+def test_another_file_in_place_of_an_added_one_is_the_guests_no_more(
+    visitor: Client, link: Link, inbox: Path, tmp_path: Path, change: str
+) -> None:
+    prefix = link("Party")
+    red = picture("red", tmp_path)
+    put(visitor, f"{prefix}/add/", "red.jpg", red)
+    path = inbox / "red.jpg"
+    written = path.stat().st_mtime_ns
+    number_anew(path)
+    if change == "content":
+        path.write_bytes(red[:-1] + b"?")
+    os.utime(path, ns=(written, written + (change == "time")))
+    name = "other.jpg" if change == "name" else "red.jpg"
+    path.rename(inbox / name)
+    assert names(visitor, f"{prefix}/api/album") == set()
+    assert visitor.get(f"{prefix}/photo/{name}").status == 404
+    assert take_back(visitor, prefix, name).status == 404
+
+
+@pytest.mark.usefixtures("following")
+def test_what_was_taken_back_and_lies_there_again_is_not_followed(
+    visitor: Client, link: Link, inbox: Path, library: Path, tmp_path: Path
+) -> None:
+    prefix = link("Party")
+    put(visitor, f"{prefix}/add/", "red.jpg", picture("red", tmp_path))
+    assert take_back(visitor, prefix, "red.jpg").status == 303
+    (kept,) = (library / ".photos" / photos.WITHDRAWN).iterdir()
+    kept.rename(inbox / "red.jpg")
+    number_anew(inbox / "red.jpg")
+    assert names(visitor, f"{prefix}/api/album") == set()
+
+
+@pytest.mark.usefixtures("following")
+def test_on_a_state_folder_that_cannot_be_written_a_guest_keeps_the_other_rights(
+    visitor: Client,
+    link: Link,
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    prefix = link("Party")
+    for name in ("red.jpg", "blue.jpg"):
+        put(visitor, f"{prefix}/add/", name, picture(name[:-4], tmp_path))
+    number_anew(inbox / "red.jpg")
+    with monkeypatch.context() as broken:
+        broken.setattr(photos, "write_state", refuse)
+        assert names(visitor, f"{prefix}/api/album") == {"blue.jpg"}
+    assert names(visitor, f"{prefix}/api/album") == {"red.jpg", "blue.jpg"}
 
 
 def test_copies_that_a_crash_left_in_an_album_are_swept_after_a_week(
