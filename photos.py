@@ -8475,6 +8475,10 @@ class Links:
 
     def __init__(self, prefix: str, statics_key: str) -> None:
         self.prefix = prefix
+        self.feed = f"{prefix}/feed.atom"
+        self.logout = f"{prefix}/logout"
+        self.manifest = f"{prefix}/manifest.webmanifest"
+        self.unlock = f"{prefix}/unlock"
         self._statics_key = statics_key
         # A page names their album with each of its photos.
         self._paths: dict[Parts, str] = {(): ""}
@@ -8532,15 +8536,6 @@ class Links:
     def search(self, query: str = "", page: int = 1) -> str:
         return self._to("search", q=query, page=page)
 
-    def manifest(self) -> str:
-        return self._to("manifest.webmanifest")
-
-    def feed(self) -> str:
-        return self._to("feed.atom")
-
-    def unlock(self) -> str:
-        return self._to("unlock")
-
     def share(self, address: Parts) -> str:
         return self._to("share", address or ("",))
 
@@ -8552,9 +8547,6 @@ class Links:
 
     def login(self, target: str = "") -> str:
         return self._to("login", next=target)
-
-    def logout(self) -> str:
-        return self._to("logout")
 
     def static(self, name: str) -> str:
         return self._to("static", (name,), v=self._statics_key)
