@@ -2067,7 +2067,12 @@ class Shot(NamedTuple):
 NO_SHOT = Shot([], [], [], [])
 
 
-def _group_shots(names: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Shot]:
+def shots_among(names: Mapping[str, str]) -> dict[str, Shot]:
+    """Return which files of a folder may be one shot, by the name of each.
+
+    `names` tells of each name how it would be without keywords.
+    """
+    keys = {name: shot_of(plain) for name, plain in names.items()}
     shots: dict[str, Shot] = {}
     for name, plain in sorted(names.items()):
         suffix = os.path.splitext(plain)[1].lower()
@@ -2078,16 +2083,6 @@ def _group_shots(names: Mapping[str, str], keys: Mapping[str, str]) -> dict[str,
             shot.raws.append(name)
         elif suffix in LIVE_SUFFIXES:
             shot.films.append(name)
-    return shots
-
-
-def shots_among(names: Mapping[str, str]) -> dict[str, Shot]:
-    """Return which files of a folder may be one shot, by the name of each.
-
-    `names` tells of each name how it would be without keywords.
-    """
-    keys = {name: shot_of(plain) for name, plain in names.items()}
-    shots = _group_shots(names, keys)
     for key, shot in list(shots.items()):
         original = shots.get(_EDITED.sub(r"\g<apple>", key))
         if original and original is not shot and not original.photos:
@@ -4413,19 +4408,15 @@ class Library:
             for name in place.folder.albums:
                 waiting.append(self.folders.album_place(place, name, VISITOR))
 
-    def unlisted(self, principal: Principal) -> list[Place]:
-        """Return the albums and items that somebody may open and does not find."""
-        root = self.folders.locate((), principal)
-        return list(self._unlisted_in(root, principal)) if root else []
-
-    def _unlisted_in(self, place: Place, principal: Principal) -> Iterator[Place]:
+    def unlisted(self, place: Place, principal: Principal) -> Iterator[Place]:
+        """Yield the albums and items below a place that somebody may open and does not find."""
         for name in sorted(place.folder.albums, key=natural):
             child = self.folders.album_place(place, name, principal)
             if may_open(principal, child.rule):
                 own_rule = place.folder.albums[name].keywords.rule(place.now)
                 if not may_find(principal, own_rule):
                     yield child
-                yield from self._unlisted_in(child, principal)
+                yield from self.unlisted(child, principal)
         for name in sorted(place.folder.files, key=natural):
             own_rule = place.folder.files[name].keywords.rule(place.now)
             if not may_find(principal, own_rule):
@@ -11352,7 +11343,7 @@ def view_lines(library: Library, view: View) -> Iterator[str]:
         yield "Nothing: the library's own name makes all of it private."
         return
     yield from tree_lines(library.album(root, principal), links)
-    unlisted = library.unlisted(principal)
+    unlisted = [*library.unlisted(root, principal)]
     if unlisted:
         yield "Not listed, but open by address:"
     for place in unlisted:
