@@ -2570,13 +2570,14 @@ class Folders:
                 return folder
             return self._list_again(parts)
 
-    def _path_of(self, parts: Parts) -> str:
+    def path_of(self, parts: Parts) -> str:
+        """Return the path of a folder, or of a file."""
         return os.path.join(self._path, *parts)
 
     def _last_listing(self, parts: Parts) -> Listing | None:
         """Return how a folder was listed last, by an earlier server if need be."""
         if parts not in self._listings:
-            path = self._path_of(parts)
+            path = self.path_of(parts)
             changed = changed_ns(path)
             folder = self.recall(parts)
             if folder:
@@ -2592,7 +2593,7 @@ class Folders:
 
     def newest_first(self, parts: Parts, names: Iterable[str]) -> list[str]:
         """Return the names of folders in a folder, those that were written last first."""
-        path = self._path_of(parts)
+        path = self.path_of(parts)
 
         def written(name: str) -> int:
             stamp = identity_of(os.path.join(path, name))
@@ -2636,7 +2637,7 @@ class Folders:
 
     def _list_again(self, parts: Parts) -> Folder:
         before = self._last_listing(parts)
-        path = self._path_of(parts)
+        path = self.path_of(parts)
         now = time.time()
         listed_at = time.monotonic()
         changed = changed_ns(path)
@@ -2718,7 +2719,7 @@ class Folders:
     def _state_names_in(self, parts: Parts) -> set[str]:
         """Return the names by which the state folder, its cache, or the site's icon lies in a folder."""
         icons = set() if parts else set(ICON_NAMES)
-        real = Path(os.path.realpath(self._path_of(parts)))
+        real = Path(os.path.realpath(self.path_of(parts)))
         own = (self._state, self._state / "cache")
         return icons | {path.name for path in own if path.parent == real}
 
@@ -2770,7 +2771,7 @@ class Folders:
         A folder that was listed without links has none as long as it is as it was: a step down
         has just looked. What leads to the library itself is looked at in any case.
         """
-        path = self._path_of(place.parts)
+        path = self.path_of(place.parts)
         has_plain_root = self._is_plain and not any(map(os.path.islink, self._steps))
         if has_links or not has_plain_root:
             return real_path(path)
@@ -2791,7 +2792,7 @@ class Folders:
         keywords = self._keywords_along(real)
         if keywords is None or not principal.is_guest:
             return keywords
-        shared = real_path(self._path_of(principal.root))
+        shared = real_path(self.path_of(principal.root))
         if not is_within(real, shared):
             return keywords
         below = real[len(shared) :].split(os.sep)
@@ -5598,7 +5599,7 @@ class Upkeep:
     def _see(self, parts: Parts, folder: Folder) -> Seen:
         files = folder.files.values()
         listing = self._library.folders.certain(parts)
-        path = os.path.join(self._library.folders.root, *parts)
+        path = self._library.folders.path_of(parts)
         stamp = folder.stamp or identity_of(path)
         moments = [max(file.mtime, file.changed) for file in files]
         if stamp:
@@ -5762,8 +5763,7 @@ class Upkeep:
         sweep(self._cache)
         walked = self._library.walk()
         for parts, folder in walked:
-            album = os.path.join(self._library.folders.root, *parts)
-            sweep_copies(album, folder.skipped)
+            sweep_copies(self._library.folders.path_of(parts), folder.skipped)
         folders = [folder for _, folder in walked]
         identities = {identity for folder in folders for identity in folder.identities}
         infos = (self._index.get(identity, once=True) for identity in identities)
@@ -9898,7 +9898,7 @@ class Site(Guard):
         if request.method != "GET":
             return Response(b"", part.status, headers)
         blocks = archive.blocks(part.start, part.end)
-        folder = os.path.join(self._folders.root, *visit.place.parts)
+        folder = self._folders.path_of(visit.place.parts)
         may_go_on = self._permit(visit, folder, inode_of(folder))
         body = Sending(blocks, self._zip_places, may_go_on)
         return Response(body, part.status, headers)
@@ -10076,7 +10076,7 @@ class Site(Guard):
 
     def _upload(self, visit: Visit, name: str, size: int, modified: float) -> Upload:
         principal = visit.principal
-        folder = os.path.join(self._folders.root, *visit.place.parts)
+        folder = self._folders.path_of(visit.place.parts)
         return Upload(principal.who, principal.is_guest, folder, name, size, modified)
 
     def _take_back(self, visit: Visit) -> Response:
