@@ -5084,21 +5084,20 @@ class Finder:
         leave_to_thread()
         if not self.knows_days(album):
             return []
-        years = self.years_of_day(album, today)
-        memories = [today.replace(year=year) for year in years]
+        memories = self.days_like(album, today)
         if len(self._memories) >= MEMORIES_KEPT:
             self._memories.clear()
         self._memories[scope] = album, today, memories
         return memories
 
-    def years_of_day(self, album: Album, today: dt.date) -> list[int]:
-        """Return the other years in which something was taken on this day, the newest first."""
-        years = set()
+    def days_like(self, album: Album, today: dt.date) -> list[dt.date]:
+        """Return this day in the other years in which something was taken on it, the newest first."""
+        days = set()
         for part in every_album(album):
             for day in self.calendar(part).days:
                 if (day.month, day.day) == (today.month, today.day):
-                    years.add(day.year)
-        return sorted(years - {today.year}, reverse=True)
+                    days.add(day)
+        return sorted(days - {today}, reverse=True)
 
 
 # --- Upkeep ------------------------------------------------------------------

@@ -129,10 +129,11 @@ def test_other_years_on_this_day_are_told_by_photos_and_not_by_mtimes(
     album_library = quiet()
     finder = photos.Finder()
     today = dt.date(2022, 8, 14)
-    assert finder.years_of_day(look(album_library), today) == [2015, 2011]
+    found = finder.days_like(look(album_library), today)
+    assert [day.year for day in found] == [2015, 2011]
     known = look(album_library, user=True)
-    assert finder.years_of_day(known, today) == [2015, 2013, 2011]
-    assert finder.years_of_day(known, dt.date(2022, 8, 16)) == []
+    assert [day.year for day in finder.days_like(known, today)] == [2015, 2013, 2011]
+    assert [day.year for day in finder.days_like(known, dt.date(2022, 8, 16))] == []
 
 
 # Pages
