@@ -1819,11 +1819,6 @@ ALBUM_TEXT = "album.txt"
 ALBUM_TEXT_BYTES = 65536
 ICON_NAMES = ("icon.png", "icon.svg")  # of the library itself: the site's own icon
 OWN_NAMES = {ALBUM_TEXT, STATE_FOLDER, "photos.pyz"}  # no items, and nobody looks for them
-BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
 GUESSED = "its letters were read as those of Western Windows (cp1252). Save it as UTF-8"
 # A live photo lasts 3 s on Apple's phones and up to 5 s on others. Its film may be dated by its
 # beginning, by its end, or by when the phone wrote it, some seconds later.
@@ -2301,9 +2296,10 @@ class Place(NamedTuple):
 
 def decode_text(content: bytes) -> tuple[str, bool]:
     """Decode a text file that any editor may have written; say whether its encoding was guessed."""
-    for mark, encoding in BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            return content.removeprefix(mark).decode(encoding, "replace"), False
+    if content.startswith(codecs.BOM_UTF8):
+        return content.decode("utf-8-sig", "replace"), False
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace"), False
     try:
         return content.decode("utf-8"), False
     except UnicodeDecodeError as error:
