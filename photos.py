@@ -5170,13 +5170,6 @@ def sweep_copies(folder: str, names: Iterable[str]) -> None:
                     os.unlink(path)
 
 
-class Problem(NamedTuple):
-    """A file that cannot be shown, or not whole, or a folder that cannot be listed."""
-
-    path: str  # as text, from the library down
-    reason: str
-
-
 class ManyNames:
     """Many texts, to ask whether one is among them: eight bytes each instead of a hundred."""
 
@@ -5862,15 +5855,15 @@ class Upkeep:
                 paths.append(path)
         return sorted(paths, key=natural)
 
-    def problems(self) -> list[Problem]:
-        """Return all that cannot be shown, or only in part, in natural order."""
+    def problems(self) -> list[tuple[str, str]]:
+        """Return path and reason of all that cannot be shown, or only in part, in natural order."""
         problems = []
         for parts, folder in self._library.walk():
             for name, reason in self._problems_in(folder):
                 if reason:
                     path = display(os.path.join(*parts, name)) or "."
-                    problems.append(Problem(path, reason))
-        return sorted(problems, key=lambda problem: natural(problem.path))
+                    problems.append((path, reason))
+        return sorted(problems, key=lambda pair: natural(pair[0]))
 
     def skipped(self) -> dict[Skipped, list[str]]:
         """Return the names of what is not shown, by what it is."""

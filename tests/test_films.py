@@ -214,9 +214,9 @@ def test_what_has_the_suffix_of_a_film_alone_is_named_to_the_owner(
     (library / "Trip" / "song.mod").write_bytes(b"words")
     seen = quiet()
     assert "song.mod" not in [item.file.name for item in look(seen, "Trip").items]
-    [problem] = photos.Upkeep(seen).problems()
-    assert problem.path == "Trip/song.mod"
-    assert problem.reason.startswith("its content is no film")
+    [(path, reason)] = photos.Upkeep(seen).problems()
+    assert path == "Trip/song.mod"
+    assert reason.startswith("its content is no film")
 
 
 # How it is shown
