@@ -3256,7 +3256,6 @@ class Damaged:
 LARGE_FOLDER = 2000  # files: to look at so many takes 30 ms
 SUMMARY_BYTES = 100_000_000  # of 100,000 files: 4 MB
 SEAL_BYTES = 32  # of HMAC with SHA-256
-ABSENT_FILE = File(name="", folder="", identity="", size=0, mtime=0, changed=0)
 
 
 class Summary(NamedTuple):
@@ -3311,7 +3310,7 @@ def file_now(name: str, folder: str) -> File:
         status = os.lstat(path)
         if stat.S_ISREG(status.st_mode) and keywords is NO_KEYWORDS:
             return file_of(name, path, status, keywords)
-    return replace(ABSENT_FILE, name=name)
+    return File(name, folder="", identity="", size=0, mtime=0, changed=0)
 
 
 def is_rewritten(text: AlbumText, folder: str) -> bool:
@@ -10236,10 +10235,8 @@ class Site(Guard):
 
     def end_share(self, visit: Visit) -> Response:
         """End a link for guests, at once."""
-        try:
+        with suppress(NoSuchShare):  # the link had ended already
             self._guests.store.end(request.url_args["id"])
-        except NoSuchShare:
-            log.info("The link had ended already.")
         return _redirect(visit.links.shares())
 
 
@@ -11844,16 +11841,6 @@ def require_free(state: Path, port: int) -> None:
     parse_free_port(str(port))
 
 
-def restore(service: Service, before: bytes | None) -> None:
-    """Leave things as they were before the server was to start with the machine."""
-    if before is not None:
-        write_atomically(service.path, before)
-        try_all(service.start)
-    elif service.path.exists():
-        try_all(service.forget)
-        service.path.unlink()
-
-
 def start_with_machine(service: Service, state: Path, port: int) -> None:
     """Write what the system needs, and start the server. An error leaves all as it was."""
     program = service.start[0][0]
@@ -11872,7 +11859,12 @@ def start_with_machine(service: Service, state: Path, port: int) -> None:
         service.path.chmod(0o644)
         run_all(service.start)
     except (PhotosError, OSError, ValueError):
-        restore(service, before)
+        if before is not None:
+            write_atomically(service.path, before)
+            try_all(service.start)
+        elif service.path.exists():
+            try_all(service.forget)
+            service.path.unlink()
         raise
 
 
