@@ -11602,42 +11602,6 @@ def outside_remarks(outsider: Outsider, library: Library, cookie: str) -> Iterat
 SERVICE = "photos"  # its name for systemd, launchd and the tasks of Windows
 STARTING_SECONDS = 5.0  # that the server has to come up, or to end
 COMMAND_SECONDS = 60  # that a command of the system may take
-# It is started again until its disk is there. A worker that has no memory left ends alone.
-UNIT = """[Unit]
-Description=Photo albums
-StartLimitIntervalSec=0
-
-[Service]
-{account}Environment={path}
-ExecStart={command}
-Restart=on-failure
-RestartSec=15
-OOMPolicy=continue
-NoNewPrivileges=yes
-LockPersonality=yes
-RestrictRealtime=yes
-
-[Install]
-WantedBy={target}
-"""
-# Of one user, which takes no administrator, and without the usual end after three days.
-TASK = """<?xml version="1.0" encoding="UTF-16"?>
-<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
-  <Triggers><LogonTrigger><UserId>{user}</UserId></LogonTrigger></Triggers>
-  <Principals><Principal id="Author">
-    <UserId>{user}</UserId><LogonType>InteractiveToken</LogonType>
-  </Principal></Principals>
-  <Settings>
-    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
-    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
-    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
-    <RestartOnFailure><Interval>PT1M</Interval><Count>255</Count></RestartOnFailure>
-  </Settings>
-  <Actions Context="Author"><Exec>
-    <Command>{program}</Command><Arguments>{arguments}</Arguments>
-  </Exec></Actions>
-</Task>
-"""
 # systemd starts no program with one of these in its path; its shell does.
 _ODD_PROGRAM = re.compile(r"""[\x00-\x1f\x7f"'\\$\udc80-\udcff]""")
 _NOT_AS_IS = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]")  # nor does XML hold these
@@ -11681,24 +11645,26 @@ def systemd_service(words: Sequence[str], state: Path, account: str) -> Service:
     if _ODD_PROGRAM.search(words[0]):
         words = ["/bin/sh", "-c", 'exec "$0" "$@"', *words]
     path = f"PATH={os.environ.get('PATH', os.defpath)}"  # where ffmpeg and tunnels are
-    content = UNIT.format(
+    # It is started again until its disk is there. A worker that has no memory left ends alone.
+    unit = (template_folder() / "photos.service").read_text("ascii")
+    content = unit.format(
         account=f"User={account}\n" if account else "",
         path=unit_word(path).replace("$$", "$"),
         command=" ".join(map(unit_word, words)),
         target="multi-user.target" if account else "default.target",
     )
-    unit = f"{SERVICE}.service"
+    name = f"{SERVICE}.service"
     return Service(
-        folder / unit,
+        folder / name,
         content.encode(),
         unit_word(os.fspath(state)).encode(),
         start=[
             [*control, "daemon-reload"],
-            [*control, "enable", unit],
-            [*control, "restart", unit],
+            [*control, "enable", name],
+            [*control, "restart", name],
         ],
-        end=[[*control, "stop", unit]],
-        forget=[[*control, "disable", unit]],
+        end=[[*control, "stop", name]],
+        forget=[[*control, "disable", name]],
     )
 
 
@@ -11745,7 +11711,9 @@ def windows_service(words: Sequence[str], state: Path) -> Service:
     path = state / "task.xml"
     task = ["/tn", SERVICE]
     user = "\\".join(os.environ.get(name, ".") for name in ("USERDOMAIN", "USERNAME"))
-    content = TASK.format(
+    # Of one user, which takes no administrator, and without the usual end after three days.
+    definition = (template_folder() / "windows.task").read_text("ascii")
+    content = definition.format(
         user=xml_text(user),
         program=xml_text(words[0]),
         arguments=xml_text(subprocess.list2cmdline(words[1:])),
