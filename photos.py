@@ -10304,26 +10304,21 @@ class LogBudget(logging.Filter):
         self._kinds: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.pathname, record.lineno, getattr(record, "kind", "")
         """Say whether a line is let through; a line after others that were not says how many."""
         with self._lock:
-            kind = getattr(record, "kind", "")
-            missed = self._count((record.pathname, record.lineno, kind))
+            now = self._clock()
+            silent_until, missed = self._kinds.get(kind, (-math.inf, 0))
+            if now < silent_until:
+                self._kinds[kind] = silent_until, missed + 1
+                return False
+            self._kinds[kind] = now + REPEAT_SECONDS, 0
         if missed:
             record.msg = (
                 f"{record.getMessage()} ({missed} more of this kind since the last)"
             )
             record.args = ()
-        return missed is not None
-
-    def _count(self, kind: tuple[str, int, str]) -> int | None:
-        """Return how many were held back of a kind that is let through now; None: it is not."""
-        now = self._clock()
-        silent_until, missed = self._kinds.get(kind, (-math.inf, 0))
-        if now < silent_until:
-            self._kinds[kind] = silent_until, missed + 1
-            return None
-        self._kinds[kind] = now + REPEAT_SECONDS, 0
-        return missed
+        return True
 
 
 def set_up_log() -> None:
