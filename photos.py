@@ -2868,12 +2868,8 @@ class Folders:
             now=place.now,
         )
 
-    def title(self, parts: Parts) -> str:
-        """Return the title of an album: that of album.txt, else what its name says."""
-        return self.title_of(parts, self.listing(parts))
-
     def title_of(self, parts: Parts, folder: Folder) -> str:
-        """Return the title of an album of which the folder is known."""
+        """Return the title of an album: that of album.txt, else what its name says."""
         name = (self.real_root.name, *parts)[-1]
         return folder.text.title or display(parse_name(name).title)
 
@@ -9639,7 +9635,7 @@ class Site(Guard):
         """Return the title of an album; of the library, that of the site."""
         if not parts:
             return self.read_title()
-        return self._folders.title(parts)
+        return self._folders.title_of(parts, self._folders.listing(parts))
 
     def _trail(self, visit: Visit) -> list[tuple[str, str]]:
         """Return title and address of each album on the way to a place, the library left out."""
