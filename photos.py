@@ -5327,9 +5327,8 @@ class Seen:
     files: int  # a sum that differs when a file does
     # The rest may differ while nothing changes: that of its listing; (): its times do not tell.
     state: Key = field(compare=False)
-    latest: float = field(
-        compare=False
-    )  # when it or a file in it changed, s since the epoch
+    # When it or a file in it changed, s since the epoch.
+    latest: float = field(compare=False)
     # Whether all of it could be worked on: no file was just written, or has taken too long.
     is_settled: bool = field(compare=False)
 
@@ -8130,8 +8129,11 @@ class Section(NamedTuple):
     members: list[Any]
 
 
-def heading_form(dates: Sequence[dt.date], start: dt.date, end: dt.date, count: int) -> str:
+def heading_form(album: Album, dates: Sequence[dt.date]) -> str:
     """Say whether the photos of a page stand below days, months or, '', no headings."""
+    count = len(album.items)
+    start = album.items[0].taken.date()
+    end = album.items[-1].taken.date()
     # A photo of another time zone may seem a day too early; photos by name go back further.
     if any((date - later).days > 1 for date, later in itertools.pairwise(dates)):
         return ""
@@ -8148,9 +8150,7 @@ def photo_sections(album: Album, items: Sequence[Item]) -> list[Section]:
     if not items:
         return []
     dates = [item.taken.date() for item in items]
-    start = album.items[0].taken.date()
-    end = album.items[-1].taken.date()
-    form = heading_form(dates, start, end, len(album.items))
+    form = heading_form(album, dates)
     sections: list[Section] = []
     seen_last = itertools.accumulate(dates, max)
     for item, date, latest in zip(items, dates, seen_last, strict=True):
