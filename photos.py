@@ -4964,11 +4964,7 @@ class Results(NamedTuple):
             for at in reversed(hits.places)
         ]
         newest = heapq.nlargest(shown.stop, moments)[shown]
-        items = []
-        for _, nth, at in newest:
-            album = self.hits[nth].album
-            items.append(album.items[at])
-        return items
+        return [self.hits[nth].album.items[at] for _, nth, at in newest]
 
 
 class Finder:
