@@ -6624,10 +6624,12 @@ class AddedStore(Store):
         own = self._of(who)
         changed = {}
         for identity, entry in own.items():
-            file = folder.files.get(entry["name"], ABSENT_FILE)
+            file = folder.files.get(entry["name"])
+            if file is None or entry["withdrawn"]:
+                continue
             other = file.identity
             is_like = but_inode(other) == but_inode(identity)
-            if other == identity or not is_like or entry["withdrawn"]:
+            if other == identity or not is_like:
                 continue
             leave_to_thread()
             with suppress(OSError):
