@@ -171,8 +171,11 @@ def test_an_album_is_spread_over_pages(paged: Client) -> None:
 
 
 @pytest.fixture
-def full(paged: Client, library: Path) -> Client:
-    """A visitor to an album of five child albums, which take three pages, and three photos."""
+def full(paged: Client, library: Path, site: photos.Site) -> Client:
+    """A visitor to an album of five child albums, which take three pages, and three photos.
+
+    All are read: albums change places when the covers of a page are read while the next is asked for.
+    """
     for number in range(5):
         draw(
             library / "Full" / f"Child {number}" / "a.jpg",
@@ -182,6 +185,7 @@ def full(paged: Client, library: Path) -> Client:
         draw(
             library / "Full" / f"{number}.jpg", exif=exif(f"2023:01:0{number + 1} 00:00:00")
         )
+    read(site._library)
     return paged
 
 
