@@ -176,6 +176,7 @@ WAITING_THREADS = 240
 HEAVY_AT_ONCE = 2
 
 SESSION_SECONDS = 30 * 86400
+AHEAD_SECONDS = 86400  # that another clock, or our own of before, may be ahead of ours
 
 log = logging.getLogger("photos")
 
@@ -2503,8 +2504,10 @@ def state_of(folder: Folder, changed: int, listed_at: float) -> Key:
         return ()
     keeps_fractions = stamp.mtime_ns % 1_000_000_000 != 0
     tick = TICK if keeps_fractions else WHOLE_SECOND_TICK
-    latest = max(stamp.mtime, changed / 1e9)
-    return (*stamp, changed) if listed_at - latest > tick else ()
+    age = listed_at - max(stamp.mtime, changed / 1e9)
+    # A change gives the folder a time of now: one that is far ahead would not stay.
+    is_certain = age > tick or age < -AHEAD_SECONDS
+    return (*stamp, changed) if is_certain else ()
 
 
 class Folders:
@@ -6278,7 +6281,6 @@ class LoginLimits:
 # --- Tokens ------------------------------------------------------------------
 
 RENEW_SECONDS = 86400
-AHEAD_SECONDS = 86400  # that ours may be behind the clock by which a token was issued
 TOKEN_BYTES = 4096
 AUDIENCE = "photos session"
 UNLOCKING = "photos unlock"  # the audience of who told a share's password

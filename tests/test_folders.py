@@ -528,6 +528,20 @@ def test_renaming_an_album_hides_it_also_after_the_clock_is_set(
     assert (albums(look(opened)), is_there(opened, "Trip")) == ([], False)
 
 
+def test_a_folder_dated_far_ahead_of_our_clock_is_read_again_only_when_it_changes(
+    library: Path, quiet: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = time.time() + 10 * 86400
+    os.utime(library / "Trip", (later, later))
+    folders = quiet().folders
+    folders.listing(("Trip",))
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "_read_folder", None)
+        assert len(folders.listing(("Trip",)).files) == 2
+    draw(library / "Trip" / "three.jpg")
+    assert len(folders.listing(("Trip",)).files) == 3
+
+
 def test_two_albums_that_change_names_are_not_mistaken_for_each_other(
     library: Path, quiet: Open
 ) -> None:
