@@ -6725,6 +6725,8 @@ class Guests:
         self.folders = folders
         self._missed: dict[str, float] = {}  # when an album was searched for in vain
         self._noted: dict[str, dt.date] = {}  # when a day of use was last written
+        # The album in which what was added was last searched for.
+        self._followed: dict[str, Folder] = {}
 
     def is_alive(self, share: Share) -> bool:
         """Say whether a share has neither expired nor lost the owner who made it."""
@@ -6779,7 +6781,9 @@ class Guests:
             return guest
         try:
             folder = self.folders.listing(place.parts, fresh=True)
-            self.added.follow(guest.who, folder)
+            if self._followed.get(share.id) is not folder:
+                self.added.follow(guest.who, folder)
+                self._followed[share.id] = folder
             added = self.added.identities(guest.who)
         except StateError:  # nobody knows what is whose
             return guest
