@@ -69,9 +69,10 @@ def test_after_leafing_the_photo_is_a_third_from_the_top_and_glows(
     page.goto("/album/Long/")
     page.locator(".grid a").first.click()
     page.wait_for_function("() => document.querySelector('dialog.viewer').open")
-    for _ in range(40):
+    for number in range(1, 41):
         page.keyboard.press("ArrowRight")
-    eventually(lambda: page.evaluate("location.pathname").endswith("/040.jpg"))
+        at = f"/album/Long/{number:03}.jpg"
+        eventually(lambda at=at: page.evaluate("location.pathname") == at)
     page.go_back()
     page.wait_for_function("() => !document.querySelector('dialog.viewer').open")
     link = page.locator(".grid a[href$='040.jpg']")
