@@ -6622,7 +6622,10 @@ class AddedStore(Store):
             }
 
     def follow(self, who: str, folder: Folder) -> None:
-        """Note the identities that the disk gives now to what somebody added, by name and key."""
+        """Note the identities that the disk gives now to what somebody added, by name and key.
+
+        Raises StateError.
+        """
         own = self._of(who)
         changed = {}
         for identity, entry in own.items():
@@ -6640,7 +6643,7 @@ class AddedStore(Store):
                     changed[identity] = other
         if not changed:
             return
-        with suppress(StateError), self._change() as entries:
+        with self._change() as entries:
             kept = [entries.pop(identity, own[identity]) for identity in changed]
             entries.update(zip(changed.values(), kept, strict=True))
 
@@ -6782,8 +6785,9 @@ class Guests:
         try:
             folder = self.folders.listing(place.parts, fresh=True)
             if self._followed.get(share.id) is not folder:
-                self.added.follow(guest.who, folder)
-                self._followed[share.id] = folder
+                with suppress(StateError):  # tried again at the next request
+                    self.added.follow(guest.who, folder)
+                    self._followed[share.id] = folder
             added = self.added.identities(guest.who)
         except StateError:  # nobody knows what is whose
             return guest
