@@ -331,7 +331,7 @@ def test_the_background_pass_watches_while_nobody_visits(
         eventually(lambda: photos.damaged_paths(opened) == ["Trip/noisy.jpg"])
     finally:
         upkeep.close()
-        background.join(5)
+        background.join(20)
 
 
 @pytest.mark.whole

@@ -183,7 +183,7 @@ def test_a_full_disk_is_told_once_and_tried_with_one_photo_at_a_time(
     eventually(lambda: len(made(opened)) == 12)
     upkeep.close()
     opened.close()
-    background.join(5)
+    background.join(20)
     assert caplog.text.count("cannot be written") == 1
 
 

@@ -46,7 +46,7 @@ def test_the_background_pass_reads_and_renders_all_there_is_and_what_comes(
     eventually(lambda: len(made(opened)) == 12)
     upkeep.close()
     opened.close()
-    background.join(5)
+    background.join(20)
     assert not background.is_alive()
     assert list(upkeep.unrendered(0)) == []
 
@@ -72,7 +72,7 @@ def test_the_background_pass_makes_all_thumbnails_before_the_first_preview(
     eventually(lambda: len(made(opened)) == 12)
     upkeep.close()
     opened.close()
-    background.join(5)
+    background.join(20)
     rendering = [purpose for purpose in purposes if purpose != renditions.Purpose.FACTS]
     assert rendering == [renditions.Purpose.THUMBNAILS] * 6 + [renditions.Purpose.ALL] * 6
 
@@ -258,7 +258,7 @@ def test_the_background_pass_goes_on_after_an_error_of_the_disk(
     draw(library / "Trip" / "more.jpg")
     eventually(lambda: len(list(library.parent.rglob("*.webp"))) == 14)
     upkeep.close()
-    background.join(5)
+    background.join(20)
     assert not background.is_alive()
     assert caplog.messages == [
         "the background pass failed and will be tried again: [Errno 5] Input/output error"
@@ -524,5 +524,5 @@ def test_an_error_of_the_disk_that_lasts_is_told_once(
     background.start()
     eventually(lambda: len(passes) > 3)
     upkeep.close()
-    background.join(5)
+    background.join(20)
     assert caplog.text.count("Read-only file system") == 1
