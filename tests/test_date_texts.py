@@ -58,7 +58,7 @@ def test_no_page_shows_a_date_as_programs_write_it(visitor: Client, language: st
 
 @pytest.mark.whole
 def test_the_time_zone_is_told_where_it_is_not_that_of_the_photos_around(
-    library: Path, open_library: Open, visitor: Client
+    library: Path, open_library: Open, visitor: Client, patient: None
 ) -> None:
     for name, offset in (("a", "+02:00"), ("b", "+02:00"), ("c", "+09:00")):
         block = exif("2024:05:06 07:08:09", offset)
