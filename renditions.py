@@ -5351,7 +5351,9 @@ class UnwrittenError(Exception):
 
 
 def _write(image: Image.Image, path: Path, options: dict[str, int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Nothing above the cache: a disk that is away has to come back to an empty folder.
+    for folder in reversed(path.parents[:3]):
+        folder.mkdir(exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         image.save(temporary, "WEBP", **options)

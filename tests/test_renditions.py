@@ -1189,6 +1189,19 @@ def test_a_photo_is_opened_once_for_its_facts_and_its_renditions(
     assert [file.name for [file] in opened] == [os.fspath(path)] * times
 
 
+def test_a_deleted_cache_is_made_again_but_no_folder_above_it(tmp_path: Path) -> None:
+    path = os.fspath(draw(tmp_path / "a.jpg"))
+    state = tmp_path / "disk" / ".photos"
+    # The disk was pulled out: some come back to an empty folder alone, or under another name.
+    away = renditions.develop(path, Purpose.ALL, state / "cache")
+    assert away.unwritten != ""
+    assert not state.parent.exists()
+    state.mkdir(parents=True)
+    back = renditions.develop(path, Purpose.ALL, state / "cache")
+    assert back.unwritten == ""
+    assert renditions.rendition_path(state / "cache", back.key, "320").exists()
+
+
 def test_a_photo_is_not_opened_for_its_key(
     tmp_path: Path, develop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
