@@ -7877,7 +7877,8 @@ class Incoming:
             # Whoever could choose all of it could choose the key of another file, too, and so
             # see that there is one, or have a picture of this file shown for the other.
             modified = round(upload.modified * 1000) * 1_000_000
-            modified += secrets.randbelow(TIME_SPREAD)
+            # The same at a second try: after a crash, the file may have its name in the album, too.
+            modified += int(self._digest(*upload), 16) % TIME_SPREAD
             os.utime(path, ns=(time.time_ns(), modified))
         info = self._library.look_into(path)
         if info.kind not in (PHOTO, VIDEO) or (info.problem and not info.partial):

@@ -669,6 +669,30 @@ def test_on_a_disk_with_a_coarse_clock_a_guest_takes_back_what_she_added(
     assert not (library / "Trip" / "red.jpg").exists()
 
 
+def test_a_second_try_after_a_crash_leaves_the_photo_to_its_guest(
+    visitor: Client,
+    link: Link,
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unlink = os.unlink
+
+    def crash_first(path: str) -> None:
+        if photos.INCOMING in os.fspath(path):
+            raise OSError(errno.EIO, "the machine has no power")
+        unlink(path)
+
+    prefix = link("Party")
+    red = picture("red", tmp_path)
+    with monkeypatch.context() as crash:
+        crash.setattr(os, "unlink", crash_first)
+        put(visitor, f"{prefix}/add/", "red.jpg", red)
+    put(visitor, f"{prefix}/add/", "red.jpg", b"", len(red))
+    assert names(visitor, f"{prefix}/api/album") == {"red.jpg"}
+    assert take_back(visitor, prefix, "red.jpg").status == 303
+
+
 def number_anew(path: Path) -> None:
     """Give a file another inode and nothing else, as exFAT does at each mount."""
     before = path.stat()
