@@ -75,7 +75,7 @@ def develop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., De
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
 
     def develop_it(path: Path, purpose: Purpose = Purpose.ALL) -> Developed:
-        cache = tmp_path / "cache" / purpose
+        cache = tmp_path / f"cache {purpose}"
         return developed(cache, renditions.develop(os.fspath(path), purpose, cache))
 
     return develop_it
