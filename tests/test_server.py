@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import http.client
 import os
 import resource
 import socket
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -186,6 +188,18 @@ def test_a_full_server_drops_who_has_not_finished_asking(
         assert len(reader.read()) > 7_000_000  # who is being answered is left alone
 
 
+def unread(attacker: Attacker) -> bytes:
+    """Return how many bytes came that were not read yet, as the system writes it."""
+    return fcntl.ioctl(attacker.socket, termios.FIONREAD, bytes(4))
+
+
+def no_more_comes(attackers: list[Attacker]) -> bool:
+    """Say whether the system has taken all of the answers that it takes unread."""
+    before = [*map(unread, attackers)]
+    time.sleep(1)
+    return before == [*map(unread, attackers)]
+
+
 def test_a_full_server_drops_who_reads_nothing_before_who_has_only_just_come(
     state: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +210,7 @@ def test_a_full_server_drops_who_reads_nothing_before_who_has_only_just_come(
     with serving(state) as port:
         readers = [connect(port).send(ORIGINAL) for _ in range(20)]
         assert all(each.socket.recv(100).startswith(b"HTTP/1.1 200") for each in readers)
+        eventually(lambda: no_more_comes(readers))
         passed[0] = photos.MOMENT + 0.5
         newcomers = [connect(port) for _ in range(5)]
         eventually(lambda: sum(each.is_closed() for each in newcomers) == 0)
