@@ -6644,8 +6644,8 @@ class AddedStore(Store):
         if not changed:
             return
         with self._change() as entries:
-            kept = [entries.pop(identity, own[identity]) for identity in changed]
-            entries.update(zip(changed.values(), kept, strict=True))
+            for identity, other in changed.items():
+                entries[other] = entries.pop(identity, own[identity])
 
     def _make_room(self, entries: Entries) -> None:
         """Drop what was deleted from the bin, and where there are too many records, the oldest.
@@ -10309,8 +10309,8 @@ class LogBudget(logging.Filter):
         self._kinds: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        kind = record.pathname, record.lineno, getattr(record, "kind", "")
         """Say whether a line is let through; a line after others that were not says how many."""
+        kind = record.pathname, record.lineno, getattr(record, "kind", "")
         with self._lock:
             now = self._clock()
             silent_until, missed = self._kinds.get(kind, (-math.inf, 0))
