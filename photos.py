@@ -6806,7 +6806,7 @@ class Guests:
         if place and is_itself and share.path == "/".join(place.parts):
             return place
         leave_to_thread()
-        if not is_itself:
+        if not is_itself and not self._is_numbered_anew(share, place):
             place = self._search(share) or self._put_back(share, place)
         if place:
             with suppress(StateError):  # it is found again all the same
@@ -6904,6 +6904,20 @@ class Guests:
         if self._folder_id(place) != (share.device, share.inode):
             return False
         return any(mark in share.marks for mark in self._marks(place.parts))
+
+    def _is_numbered_anew(self, share: Share, place: Place | None) -> bool:
+        """Say whether a place is the shared one, with the same files but for their inodes.
+
+        Else a copy of one of its photos, which got the inode of that, could lead to another album.
+        """
+        if place is None:
+            return False
+        path = "/".join(place.parts)
+        if path != share.path:
+            return False
+        marks = set(map(but_inode, share.marks))
+        present = map(but_inode, self._marks(place.parts))
+        return not marks.isdisjoint(present)
 
 
 # --- HTTP --------------------------------------------------------------------

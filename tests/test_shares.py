@@ -328,6 +328,24 @@ def test_a_folder_that_got_the_number_of_a_shared_one_is_not_shared(
     assert scene.album() == "Trips"
 
 
+def test_copies_in_a_folder_that_got_the_number_do_not_make_it_the_shared_one(
+    scene: Scene,
+) -> None:
+    """Copies have the size and the time of the first, and by chance the new number, too."""
+    first = draw(scene.root / "Trips" / "0.jpg")
+    copy = scene.root / "Diary.private" / "0.jpg"
+    copy.parent.mkdir()
+    shutil.copy2(first, copy)
+    scene.share("Trips")
+    give_number_of(scene, "Diary.private")
+    (share,) = scene.store.all()
+    scene.store.update(replace(share, marks=(photos.identity_on_disk(os.fspath(copy)),)))
+    assert scene.album() == "Trips"
+    assert scene.store.all()[0].inode == first.parent.stat().st_ino
+    first.parent.rename(scene.root / "Journeys")
+    assert scene.album() == "Journeys"
+
+
 def test_an_empty_album_that_is_renamed_is_still_shared(scene: Scene) -> None:
     (scene.root / "Partty.inbox").mkdir()
     scene.share("Partty")
